@@ -1,0 +1,53 @@
+"""Every error Proctor raises on purpose.
+
+::
+
+    ProctorError
+    ├── InputError            what the user gave: a path, an option, an image, a configuration
+    │   └── ImageError        one image file or frame that cannot be read or used
+    ├── DetectorError         a detector file that is missing, damaged or of an unknown schema
+    ├── EngineError           an inference engine that cannot start or failed on a batch
+    │   └── ResultTimeout     a result that did not arrive in time
+    ├── SourceError           a frame source that cannot be opened or broke down
+    │   └── SourceTimeout     no frame arrived in time; the source may still recover
+    └── ParityError           an exported file that disagrees with the formulas it was made from
+
+A message says what arrived, what was expected and what to do next. Command lines print it and exit with status 2;
+errors of vendors' libraries become one of these at the boundary, chained.
+"""
+
+
+class ProctorError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class InputError(ProctorError):
+    """What the user gave cannot be used."""
+
+
+class ImageError(InputError):
+    """One image cannot be read or used; the message names it."""
+
+
+class DetectorError(ProctorError):
+    """A detector file is missing, damaged, or of a schema this version does not know."""
+
+
+class EngineError(ProctorError):
+    """An inference engine cannot start or failed on a batch."""
+
+
+class ResultTimeout(EngineError):
+    """A result did not arrive within the time given."""
+
+
+class SourceError(ProctorError):
+    """A frame source cannot be opened or broke down."""
+
+
+class SourceTimeout(SourceError):
+    """No frame arrived in time; the source may still recover."""
+
+
+class ParityError(ProctorError):
+    """An exported file disagrees with the formulas it was made from."""
