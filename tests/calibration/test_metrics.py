@@ -1,0 +1,184 @@
+"""The metrics against a threshold loop that shares no code with them, and against cases worked out by hand."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from calibration.metrics import au_pro, auroc, pixel_auroc, pro_curve, rank_pixels
+from runtime.errors import InputError
+
+Maps = list[NDArray[np.float32]]
+Masks = list[NDArray[np.bool_]]
+
+
+def loop_curve(maps: Maps, masks: Masks) -> tuple[list[float], list[float]]:
+    """PRO over FPR by definition: every distinct score a threshold, every region counted by itself."""
+    regions = []
+    for scores, mask in zip(maps, masks, strict=True):
+        labels, found = ndimage.label(mask, structure=np.ones((3, 3)))
+        regions += [scores[labels == number] for number in range(1, found + 1)]
+    good = np.concatenate([scores[~mask] for scores, mask in zip(maps, masks, strict=True)])
+    fpr, pro = [0.0], [0.0]
+    for threshold in sorted({float(score) for scores in maps for score in scores.flat}, reverse=True):
+        fpr.append(float(np.mean(good >= threshold)))
+        pro.append(float(np.mean([np.mean(region >= threshold) for region in regions])))
+    return fpr, pro
+
+
+def loop_area(fpr: list[float], pro: list[float], limit: float) -> float:
+    area = 0.0
+    for left, right, low, high in zip(fpr, fpr[1:], pro, pro[1:], strict=False):
+        if left >= limit:
+            break
+        end = min(right, limit)
+        if end > left:
+            area += (end - left) * (low + low + (high - low) * (end - left) / (right - left)) / 2
+    return area / limit
+
+
+def random_case(seed: int, levels: int) -> tuple[Maps, Masks]:
+    """Six images of differing sizes, two of them good, scores on `levels` values so that ties abound."""
+    rng = np.random.default_rng(seed)
+    maps, masks = [], []
+    for index in range(6):
+        size = tuple(rng.integers(8, 20, 2))
+        mask = rng.random(size) < (0.0 if index < 2 else 0.15)
+        noise = rng.random(size) + 0.3 * mask
+        maps.append((np.round(noise * levels) / levels).astype(np.float32))
+        masks.append(mask)
+    return maps, masks
+
+
+@pytest.mark.parametrize("levels", [2, 7, 10**6])
+@pytest.mark.parametrize("limit", [0.05, 0.3, 1.0])
+def test_au_pro_equals_the_threshold_loop(levels: int, limit: float) -> None:
+    maps, masks = random_case(seed=levels, levels=levels)
+    assert au_pro(maps, masks, limit) == pytest.approx(loop_area(*loop_curve(maps, masks), limit), abs=1e-9)
+
+
+@pytest.mark.parametrize("levels", [2, 7, 10**6])
+def test_the_curve_passes_through_every_point_of_the_threshold_loop(levels: int) -> None:
+    maps, masks = random_case(seed=levels, levels=levels)
+    curve = pro_curve(maps, masks)
+    for fpr, pro in zip(*loop_curve(maps, masks), strict=True):
+        corners = curve.value[np.isclose(curve.fpr, fpr, rtol=0, atol=1e-12)]
+        if corners.size:  # a vertical step: any height between its ends lies on the curve
+            assert corners.min() - 1e-9 <= pro <= corners.max() + 1e-9
+        else:
+            assert np.interp(fpr, curve.fpr, curve.value) == pytest.approx(pro, abs=1e-9)
+
+
+@pytest.mark.parametrize("levels", [2, 7, 10**6])
+def test_both_aurocs_equal_a_count_of_pairs(levels: int) -> None:
+    maps, masks = random_case(seed=levels, levels=levels)
+    scores, labels = np.concatenate([m.ravel() for m in maps]), np.concatenate([m.ravel() for m in masks])
+    defective, good = scores[labels][:, None], scores[~labels][None]
+    expected = np.mean(defective > good) + np.mean(defective == good) / 2
+    assert pixel_auroc(maps, masks) == pytest.approx(expected, abs=1e-12)
+    assert auroc(scores, labels) == pytest.approx(expected, abs=1e-12)
+
+
+def test_auroc_counts_a_tie_as_half() -> None:
+    assert auroc(np.array([1.0, 1.0]), np.array([False, True])) == 0.5
+    # pairs (defective over good): 3>1, 3>2, 2>1, 2=2, so 3.5 of 4
+    assert auroc(np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, False, True, True])) == 3.5 / 4
+
+
+def test_small_and_large_regions_weigh_the_same() -> None:
+    scores = np.zeros((1, 20), np.float32)
+    mask = np.zeros((1, 20), bool)
+    mask[0, 0], mask[0, 2:11] = True, True  # regions of 1 and 9 pixels, 10 good pixels
+    scores[0, 0] = 1.0  # only the small one is found
+    # PRO is 1/2 at FPR 0; the score 0 is shared by all the rest: a straight line to (1, 1)
+    assert au_pro([scores], [mask], 1.0) == pytest.approx(0.75)
+    assert au_pro([scores], [mask], 0.3) == pytest.approx((0.5 + 0.65) / 2)
+    assert pixel_auroc([scores], [mask]) == pytest.approx(0.1 + 0.9 / 2)
+
+
+def test_pixels_that_touch_at_a_corner_are_one_region() -> None:
+    mask = np.array([[1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]], bool)  # two regions of two pixels
+    scores = np.zeros((3, 4), np.float32)
+    scores[0, 0] = 1.0
+    curve = pro_curve([scores], [mask])
+    assert curve.value[np.flatnonzero(curve.fpr == 0)].max() == pytest.approx(0.25)  # 1/2 of one of two regions
+
+
+def test_a_perfect_map_scores_one_and_a_flat_one_follows_the_diagonal() -> None:
+    mask = np.zeros((10, 10), bool)
+    mask[2:4, 2:5] = True
+    perfect, flat = mask.astype(np.float32), np.ones((10, 10), np.float32)
+    assert (au_pro([perfect], [mask]), au_pro([perfect], [mask], 0.05)) == (1.0, 1.0)
+    assert pixel_auroc([perfect], [mask]) == 1.0
+    assert au_pro([flat], [mask], 0.3) == pytest.approx(0.15)
+    assert pixel_auroc([flat], [mask]) == 0.5
+
+
+def test_good_images_count_into_the_false_positive_rate() -> None:
+    mask = np.array([[True, False]])
+    scores = np.array([[0.5, 0.0]], np.float32)
+    good = np.array([[1.0, 0.0]], np.float32)  # one of three good pixels lies above the defect
+    assert au_pro([scores, good], [mask, np.zeros((1, 2), bool)], 1.0) == pytest.approx(2 / 3)
+
+
+def test_negative_zero_equals_zero() -> None:
+    assert pixel_auroc([np.array([[0.0, -0.0]], np.float32)], [np.array([[True, False]])]) == 0.5
+
+
+def test_memory_is_four_bytes_a_good_pixel_and_sixty_a_defective_one() -> None:
+    """At 100 maps of 1024×1024 with 5 % defective pixels this bound is 0.75 GB beside the arguments."""
+    rng = np.random.default_rng(0)
+    maps = [rng.random((256, 256), np.float32) for _ in range(16)]
+    masks = [np.zeros((256, 256), bool) for _ in maps]
+    for mask in masks:
+        mask[:32, :64] = True
+    defective = sum(int(mask.sum()) for mask in masks)
+    good = sum(mask.size for mask in masks) - defective
+    tracemalloc.start()
+    rank_pixels(maps, masks)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    one_image = 256 * 256 * 8  # labels and a selection of the image at hand
+    assert peak < 4 * good + 60 * defective + one_image
+
+
+@pytest.mark.parametrize(
+    ("maps", "masks", "message"),
+    [
+        ([np.zeros((2, 2), np.float32)], [], "1 anomaly maps and 0 masks"),
+        ([np.zeros((2, 2), np.float32)], [np.ones((2, 3), bool)], "expected the same"),
+        ([np.zeros(4, np.float32)], [np.ones(4, bool)], "expected the same"),
+        ([np.zeros((2, 2))], [np.ones((2, 2), bool)], "float64"),
+        ([np.zeros((2, 2), np.float32)], [np.ones((2, 2), np.uint8)], "uint8"),
+        ([np.full((2, 2), np.nan, np.float32)], [np.eye(2, dtype=bool)], "NaN or infinite"),
+        ([np.full((2, 2), np.inf, np.float32)], [np.eye(2, dtype=bool)], "NaN or infinite"),
+        ([np.zeros((2, 2), np.float32)], [np.zeros((2, 2), bool)], "0 defective and 4 good"),
+        ([np.zeros((2, 2), np.float32)], [np.ones((2, 2), bool)], "4 defective and 0 good"),
+        ([], [], "0 defective and 0 good"),
+    ],
+)
+def test_pixel_metrics_refuse_what_they_cannot_measure(maps: Maps, masks: Masks, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        rank_pixels(maps, masks)
+
+
+@pytest.mark.parametrize("limit", [0.0, -0.1, 1.5, float("nan")])
+def test_au_pro_refuses_a_limit_outside_zero_to_one(limit: float) -> None:
+    with pytest.raises(InputError, match="above 0 and at most 1"):
+        au_pro([np.zeros((1, 2), np.float32)], [np.array([[True, False]])], limit)
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "message"),
+    [
+        ([1.0, 2.0], [True, True], "0 good and 2 defective"),
+        ([1.0, 2.0], [False, False], "2 good and 0 defective"),
+        ([1.0, float("nan")], [False, True], "NaN or infinite"),
+        ([1.0], [False, True], "two equal lists"),
+    ],
+)
+def test_auroc_refuses_what_it_cannot_measure(scores: list[float], labels: list[bool], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        auroc(np.array(scores), np.array(labels))
