@@ -1,0 +1,116 @@
+"""The descriptor network P, from which a teacher learns (knowledge distillation, paper section 3.1)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision.models
+from torch import Tensor, nn
+from torch.nn import functional
+
+from runtime.errors import InputError
+from train.networks import PIXEL_MEAN, PIXEL_STD
+
+DESCRIPTOR_NETWORKS = ("resnet18", "resnet18-layer23", "none")
+
+
+class DescriptorNetwork(nn.Module):
+    """A frozen ResNet-18 that turns patches into descriptors.
+
+    `resnet18` is the paper's: 512-d, pooled before the classifier. `resnet18-layer23` pools the outputs of layer2
+    (128-d) and layer3 (256-d) to 384-d: earlier features for small patches, and no need of layer4's weights.
+    """
+
+    def __init__(self, name: str, input_size: int, weights: Path | None) -> None:
+        super().__init__()
+        self.name = name
+        self.input_size = input_size
+        self.backbone: Any = _backbone(name, weights)
+        self.size = 512 if name == "resnet18" else 384
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
+        self.eval().requires_grad_(False)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Descriptors [N, 512 or 384] of patches [N, 3, p, p], RGB in [0, 1].
+
+        Patches are enlarged to `input_size` first; the paper does not say at what size they enter P.
+        """
+        side = (self.input_size, self.input_size)
+        x = functional.interpolate(patches, side, mode="bilinear", align_corners=False, antialias=False)
+        x = (x - self.pixel_mean) / self.pixel_std
+        net = self.backbone
+        x = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(x)))))
+        layer2 = net.layer2(x)
+        layer3 = net.layer3(layer2)
+        if self.name == "resnet18":
+            return _pooled(net.layer4(layer3))
+        return torch.cat([_pooled(layer2), _pooled(layer3)], dim=1)
+
+
+@dataclass(frozen=True)
+class Standardization:
+    """Mean and standard deviation [D] of P's output: without it the few loudest channels would be all that is learnt."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, descriptors: Tensor) -> "Standardization":
+        """That of `descriptors` [N, D]; a channel that never varies keeps its scale."""
+        deviation = descriptors.std(dim=0)
+        return cls(descriptors.mean(dim=0), torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+
+    def __call__(self, descriptors: Tensor) -> Tensor:
+        return (descriptors - self.mean) / self.deviation
+
+
+def _pooled(features: Tensor) -> Tensor:
+    return features.mean(dim=(2, 3))
+
+
+def _backbone(name: str, weights: Path | None) -> nn.Module:
+    if weights is None:
+        # torchvision checks the file's hash and loads tensors only
+        net: Any = torchvision.models.resnet18(weights=torchvision.models.ResNet18_Weights.IMAGENET1K_V1)
+    else:
+        net = torchvision.models.resnet18(weights=None)
+    net.fc = nn.Identity()
+    if name == "resnet18-layer23":
+        net.layer4 = nn.Identity()
+    if weights is not None:
+        _load(net, weights)
+    return net  # type: ignore[no-any-return]
+
+
+def _load(net: nn.Module, path: Path) -> None:
+    """Fill `net` from a file of torchvision's names; what the file has beyond them (fc, layer4) is not needed."""
+    tensors = read_state(path)
+    wanted = net.state_dict()
+    missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
+    if missing:
+        raise InputError(f"{path} lacks {missing[0]} and {len(missing) - 1} more tensors of torchvision's ResNet-18")
+    try:
+        net.load_state_dict({name: tensors.get(name, wanted[name]) for name in wanted})
+    except RuntimeError as error:
+        raise InputError(f"{path} does not fit torchvision's ResNet-18: {str(error).splitlines()[-1].strip()}") from error
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Tensors of a ``.safetensors`` file, or of a ``.pth`` state dict read without running any code in it."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; give the weights of torchvision's ResNet-18")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (SafetensorError, RuntimeError, ValueError, TypeError, EOFError, OSError, AttributeError) as error:
+        raise InputError(f"{path} is neither safetensors nor a plain PyTorch state dict") from error
+    except Exception as error:
+        if type(error).__name__ == "UnpicklingError":
+            raise InputError(f"{path} is a pickle that wants to run code; refused. Convert it to safetensors") from error
+        raise

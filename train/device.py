@@ -1,0 +1,37 @@
+"""Where training runs and in which precision; both are said aloud and kept in the resolved configuration."""
+
+from typing import Literal
+
+import torch
+
+from runtime.errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
+Precision = Literal["fp32", "bf16"]
+
+
+def resolve_device(name: str) -> str:
+    """`cpu` or `cuda`; `auto` takes the GPU when there is one. Raises `InputError` for `cuda` without one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device is cuda, but PyTorch finds no NVIDIA GPU; use --device cpu or install a CUDA build")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def resolve_precision(name: str, device: str) -> str:
+    """`fp32` or `bf16`; `auto` takes bfloat16 convolutions where the hardware has matrix units for them.
+
+    bfloat16 has the exponent range of float32, so no loss scaling is needed; weights, losses and Adam stay float32.
+    """
+    if name != "auto":
+        return name
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if torch.cpu.get_capabilities().get("amx_bf16", False) else "fp32"
+
+
+def autocast(device: str, precision: str) -> torch.autocast:
+    """The context in which networks run in `precision`."""
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")

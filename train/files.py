@@ -1,0 +1,94 @@
+"""Networks and checkpoints on disk: safetensors only, since opening a pickle can run code."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from runtime.atomic import write_atomically
+from runtime.errors import InputError
+from train.networks import PATCH_SIZES, PatchNetwork
+
+
+def save_network(path: Path, network: PatchNetwork, card: Mapping[str, object], half: bool = False) -> None:
+    """Write a patch network with its card (patch size, how it was made); `half` stores FP16, which halves the file."""
+    dtype = torch.float16 if half else torch.float32
+    tensors = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in network.state_dict().items()}
+    _write(path, tensors, {"patch_size": network.patch_size, **card})
+
+
+def load_network(path: Path) -> tuple[PatchNetwork, dict[str, Any]]:
+    """A patch network in float32 with its card. Raises `InputError` for a file that is no patch network."""
+    tensors, card = _read(path)
+    patch_size = card.get("patch_size")
+    if patch_size not in PATCH_SIZES:
+        raise InputError(f"{path} is not a patch network: its patch size is {patch_size!r}")
+    network = PatchNetwork(int(patch_size))
+    try:
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        raise InputError(f"{path} does not hold the layers of a p = {patch_size} network") from error
+    return network, card
+
+
+def save_checkpoint(
+    path: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer], progress: Mapping[str, object]
+) -> None:
+    """Write weights, optimizer state and progress, so that a killed run goes on as if it had not been.
+
+    Random state and data order need no room: they are functions of the seed and the step (`train.seeds`).
+    """
+    tensors = {
+        f"module.{name}.{key}": tensor.detach().cpu().contiguous()
+        for name, module in modules.items()
+        for key, tensor in module.state_dict().items()
+    }
+    for name, optimizer in optimizers.items():
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{name}.{index}.{k}": v.detach().cpu().contiguous() for k, v in state.items()}
+    _write(path, tensors, progress)
+
+
+def load_checkpoint(
+    path: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
+) -> dict[str, Any]:
+    """Fill modules and optimizers from a checkpoint and return its progress."""
+    tensors, progress = _read(path)
+    for name, module in modules.items():
+        prefix = f"module.{name}."
+        module.load_state_dict({key: tensors[prefix + key] for key in module.state_dict()})
+    for name, optimizer in optimizers.items():
+        whole = optimizer.state_dict()
+        whole["state"] = _optimizer_state(tensors, f"optimizer.{name}.")
+        optimizer.load_state_dict(whole)
+    return progress
+
+
+def _optimizer_state(tensors: Mapping[str, Tensor], prefix: str) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix):
+            index, key = name.removeprefix(prefix).split(".")
+            state.setdefault(int(index), {})[key] = tensor
+    return state
+
+
+def _write(path: Path, tensors: dict[str, Tensor], card: Mapping[str, object]) -> None:
+    write_atomically(path, save(tensors, metadata={"card": json.dumps(card)}))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: not a mapping
+            return tensors, dict(json.loads((file.metadata() or {}).get("card", "{}")))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path} is not a safetensors file or is damaged; make it again") from error

@@ -1,0 +1,48 @@
+"""Equations 1 to 7 of the paper: what teachers and students minimize."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Compactness = Literal["squared", "signed"]
+
+
+def distillation_loss(decoded: Tensor, target: Tensor) -> Tensor:
+    """Equation 1: ‖D(T(p)) − P(p)‖², averaged over the batch. Both [N, D]."""
+    return (decoded - target).square().sum(dim=1).mean()
+
+
+def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
+    """Equations 2 to 4: max(0, δ + δ⁺ − δ⁻) with anchor swap, averaged over the batch. Descriptors [N, 128].
+
+    δ⁺ and δ⁻ are squared distances; δ⁻ takes the nearer of anchor and positive to the negative.
+    """
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return (a - b).square().sum(dim=1)
+
+    nearest_negative = torch.minimum(distance(anchor, negative), distance(positive, negative))
+    return functional.relu(margin + distance(anchor, positive) - nearest_negative).mean()
+
+
+def compactness_loss(descriptors: Tensor, form: Compactness = "squared") -> Tensor:
+    """Equation 5: the sum of the off-diagonal entries of the correlation matrix of a batch's descriptors [N, 128].
+
+    As printed the sum is signed, so that −1 would be the best correlation of all; `squared` (ours, the default) pushes
+    every entry to zero, which is what the text asks for.
+    """
+    centred = descriptors - descriptors.mean(dim=0)
+    unit = centred / centred.norm(dim=0).clamp(min=1e-6)
+    correlation = unit.T @ unit  # [128, 128]
+    off_diagonal = correlation - torch.diag(torch.diagonal(correlation))
+    return off_diagonal.square().sum() if form == "squared" else off_diagonal.sum()
+
+
+def student_loss(student: Tensor, standardized_teacher: Tensor) -> Tensor:
+    """Equation 7: the squared distance to the teacher's standardized descriptor, averaged over all positions.
+
+    Both [N, 128, h, w].
+    """
+    return (student - standardized_teacher).square().sum(dim=1).mean()

@@ -1,0 +1,54 @@
+"""A run folder: the resolved configuration, the log and the checkpoint of one run."""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from runtime.atomic import write_atomically
+from runtime.errors import InputError
+from train.config import as_yaml, build, read_yaml
+
+T = TypeVar("T")
+
+
+class RunFolder:
+    """The files of a run. Opening it again with the same configuration goes on where it stopped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_path = path / "config.yaml"
+        self.log_path = path / "log.jsonl"
+        self.split_path = path / "split.json"
+
+    def claim(self, config: Any) -> None:
+        """Store `config`, or check that it is the one stored. Raises `InputError` when the folder holds another run."""
+        if not self.config_path.exists():
+            if self.path.is_dir() and any(self.path.iterdir()):
+                raise InputError(f"{self.path} holds other files; give --out a folder that is new, empty or a run")
+            write_atomically(self.config_path, as_yaml(config).encode())
+            return
+        stored, given = read_yaml(self.config_path), _as_mapping(config)
+        changed = [name for name in given if stored.get(name) != given[name]]
+        if changed:
+            name = changed[0]
+            raise InputError(
+                f"{self.path} holds a run with {name} = {stored.get(name)}, this one has {given[name]}; "
+                "use the same options to go on, or another --out to begin anew"
+            )
+
+    def config(self, of: type[T]) -> T:
+        """The stored configuration. Raises `InputError` when this is not a run folder."""
+        if not self.config_path.exists():
+            raise InputError(f"{self.path} is not a run folder (no config.yaml); make one with python -m train.students")
+        return build(of, read_yaml(self.config_path))
+
+    def log(self, **entry: object) -> None:
+        """Append one line to ``log.jsonl``."""
+        with self.log_path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def _as_mapping(config: Any) -> dict[str, object]:
+    import yaml
+
+    return dict(yaml.safe_load(as_yaml(config)))

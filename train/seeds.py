@@ -1,0 +1,13 @@
+"""Random state as a pure function of (seed, where): nothing to save, and a resumed run draws what it would have drawn."""
+
+import numpy as np
+import torch
+
+# one number for each use, so that no two uses share their draws
+TEACHER_STEP, TEACHER_HELD_OUT, PHOTOGRAPH_SPLIT, STUDENT_WEIGHTS, STUDENT_ORDER, STUDENT_STEP = range(6)
+
+
+def generator(seed: int, *where: int) -> torch.Generator:
+    """A CPU generator for one use, named by integers: ``generator(seed, TEACHER_STEP, iteration)``."""
+    state = np.random.SeedSequence([seed, *where]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
