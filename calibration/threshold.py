@@ -19,47 +19,25 @@ of its (1 − budget) quantile, found by a parametric bootstrap, and never below
 
 import bisect
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 
 from runtime.errors import InputError
+from runtime.recipe import Threshold
 
-BOOTSTRAP_SAMPLES = 4000  # the limit's own Monte-Carlo error is then about 0.02 standard errors of the quantile
+BOOTSTRAP_SAMPLES = 4000  # the limit's own Monte-Carlo error is then about 0.03 standard errors of the quantile
 BOOTSTRAP_SEED = 0
 BOOTSTRAP_CHUNK = 1 << 20  # scores drawn at a time: 8 MiB
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A threshold and what it rests on.
-
-    A part is rejected when its score is above `value`. `budget` is the false-reject rate asked for, `confidence` that
-    of every bound here, `sample_size` the number of good images. `supported` says whether the sample alone shows that
-    the budget is kept. `supported_budget` is the smallest budget that so many images can show, whatever their scores.
-    `rate_bound` is the upper confidence limit of the false-reject rate at `value`, free of any model: at most `budget`
-    if supported, and `supported_budget` if not.
-    """
-
-    value: float
-    budget: float
-    confidence: float
-    sample_size: int
-    method: Literal["order-statistic", "gumbel"]
-    supported: bool
-    supported_budget: float
-    rate_bound: float
 
 
 def fit_threshold(scores: ArrayLike, budget: float, confidence: float = 0.95) -> Threshold:
     """Lowest threshold that keeps false rejects within `budget`, as the module's docstring defines it.
 
-    `scores` holds the image scores of good images that no stage has learned from, float [n], n ≥ 2. The result is the
-    same for the same scores in any order. Raises `InputError` for fewer than two scores, one that is not finite, and a
-    budget or confidence outside (0, 1).
+    A part is rejected when its score is above the result's `value`. `scores` holds the image scores of good images that
+    no stage has learned from, float [n], n ≥ 2, in any order. Raises `InputError` for fewer than two scores, one that
+    is not finite, and a budget or confidence outside (0, 1).
     """
     _check_rates(budget, confidence)
     ordered = _checked(scores)
@@ -68,9 +46,9 @@ def fit_threshold(scores: ArrayLike, budget: float, confidence: float = 0.95) ->
     supported = supported_budget <= budget
     if supported:
         above = bisect.bisect_right(range(n), budget, key=lambda k: rate_bound(k, n, confidence)) - 1
-        value, bound = ordered[n - 1 - above], rate_bound(above, n, confidence)
+        value = ordered[n - 1 - above]
     else:
-        value, bound = max(ordered[-1], gumbel_limit(ordered, budget, confidence)), supported_budget
+        value = max(ordered[-1], gumbel_limit(ordered, budget, confidence))
     return Threshold(
         value=float(value),
         budget=budget,
@@ -79,7 +57,6 @@ def fit_threshold(scores: ArrayLike, budget: float, confidence: float = 0.95) ->
         method="order-statistic" if supported else "gumbel",
         supported=supported,
         supported_budget=supported_budget,
-        rate_bound=bound,
     )
 
 
@@ -105,11 +82,13 @@ def images_needed(budget: float, confidence: float = 0.95) -> int:
 
 def explain(threshold: Threshold) -> str:
     """What the threshold promises, and what would make it promise more, for whoever runs the line."""
+    if threshold.method == "manual":
+        return "The threshold was set by hand: no good images vouch for it."
     n, confidence = f"{threshold.sample_size:,} good images", _percent(threshold.confidence)
     if threshold.supported:
         return (
-            f"{n} show that at most {_percent(threshold.rate_bound)} of good parts like theirs will be rejected, within"
-            f" the budget of {_percent(threshold.budget)} ({confidence} confidence)."
+            f"{n} show that at most {_percent(threshold.budget)} of good parts like theirs will be rejected"
+            f" ({confidence} confidence)."
         )
     budget, needed = _percent(threshold.budget), images_needed(threshold.budget, threshold.confidence)
     return (

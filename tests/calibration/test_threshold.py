@@ -1,5 +1,7 @@
 """The promise of a threshold, checked against the binomial law, by simulation, and by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
@@ -41,7 +43,6 @@ def test_the_lowest_threshold_within_the_budget_is_taken(n: int, budget: float) 
     above = n - 1 - int(threshold.value)
     assert binom.cdf(above, n, budget) <= 0.05 < binom.cdf(above + 1, n, budget)
     assert threshold.method == "order-statistic"
-    assert threshold.rate_bound == rate_bound(above, n, 0.95) <= budget
 
 
 @pytest.mark.parametrize("digits", [None, 2, 1], ids=["continuous", "rounded to 0.01", "rounded to 0.1"])
@@ -92,7 +93,7 @@ def test_a_small_sample_falls_back_to_the_tail_model_and_says_so() -> None:
     threshold = fit_threshold(scores, budget=0.01)
     assert (threshold.method, threshold.supported) == ("gumbel", False)
     assert threshold.value == gumbel_limit(np.sort(scores), 0.01, 0.95) > scores.max()
-    assert threshold.rate_bound == threshold.supported_budget == pytest.approx(1 - 0.05 ** (1 / 40))
+    assert threshold.supported_budget == pytest.approx(1 - 0.05 ** (1 / 40))
 
 
 def test_the_tail_model_never_ends_below_the_largest_score_seen() -> None:
@@ -158,7 +159,13 @@ def test_an_unsupported_threshold_is_explained_with_what_is_missing() -> None:
     assert text.endswith("For 1 % show 299.")
 
 
-def test_a_supported_threshold_is_explained_by_its_bound() -> None:
+def test_a_supported_threshold_is_explained_as_a_promise() -> None:
     text = explain(fit_threshold(np.arange(3000), budget=0.001))
-    assert text.startswith("3,000 good images show that at most 0.0998 % of good parts")
-    assert "the budget of 0.1 %" in text
+    assert (
+        text
+        == "3,000 good images show that at most 0.1 % of good parts like theirs will be rejected (95 % confidence)."
+    )
+
+
+def test_a_threshold_set_by_hand_promises_nothing() -> None:
+    assert "by hand" in explain(replace(fit_threshold(np.arange(3000), budget=0.001), method="manual"))
