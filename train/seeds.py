@@ -1,4 +1,4 @@
-"""Random state as a pure function of (seed, where): nothing to save, and a resumed run draws what it would have drawn."""
+"""Random state as a function of the seed and the use: nothing to save, and a resumed run draws what it would have."""
 
 import numpy as np
 import torch

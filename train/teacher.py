@@ -49,7 +49,7 @@ class TeacherConfig:
     evaluate_every: int = option(500, "steps between two held-out errors")
     checkpoint_every: int = option(500, "steps between two checkpoints")
     device: str = option("auto", "where to train", ("auto", "cpu", "cuda"))
-    precision: str = option("auto", "of the convolutions; auto: bf16 where the hardware has it", ("auto", "fp32", "bf16"))
+    precision: str = option("auto", "of the convolutions; auto: bf16 if the hardware has it", ("auto", "fp32", "bf16"))
     half: bool = option(True, "store the teacher's weights in FP16")
 
 
@@ -145,7 +145,7 @@ class _Training:
         return path
 
     def step(self, iteration: int) -> tuple[Any, float]:
-        """One step; returns a function that reads the losses (a read waits for the GPU) and the seconds spent on data."""
+        """One step; returns a function that reads the losses (reading waits for the GPU) and the seconds spent on data."""
         import torch
 
         from train.device import autocast

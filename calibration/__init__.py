@@ -1,0 +1,1 @@
+"""Calibration: what turns descriptors into scores, and scores into decisions."""

@@ -1,0 +1,1 @@
+"""Export: one fused ONNX graph, checked against the plain formulas."""

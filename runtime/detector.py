@@ -1,0 +1,163 @@
+"""The detector: a file opened, frames in, verdicts out. What a line controller embeds."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.engines.base import Engine
+from runtime.errors import DetectorError, EngineError, ImageError
+from runtime.frames import Frame
+from runtime.health import HealthCheck
+from runtime.onnx_file import graph_sha256, read_metadata
+from runtime.preparation import as_bgr, prepare
+from runtime.recipe import Recipe, recipe_from_json
+from runtime.regions import find_regions
+from runtime.verdict import Decision, Region, Verdict
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An inspection under way: a frame at an engine, or a frame that was not fit to be scored."""
+
+    frame: Frame
+    ticket: int | None
+    problem: str | None
+
+
+class Detector:
+    """Turns frames into verdicts.
+
+    `inspect` may be called from any thread, one frame at a time is worked on. `submit` and `result`, which overlap
+    frames, are for one thread alone. Use it as a context manager, or call `close`.
+    """
+
+    def __init__(self, recipe: Recipe, engine: Engine) -> None:
+        """A detector over an engine that is open already; it closes the engine."""
+        self.recipe = recipe
+        self.engine = engine
+        self._recipe_sha256 = recipe.sha256
+        self._health = HealthCheck(recipe.health)
+        self._lock = threading.Lock()
+        self._frames = 0
+
+    @classmethod
+    def open(cls, path: Path | str, provider: str = "cpu", threads: int | None = None) -> "Detector":
+        """Open a ``detector.onnx``.
+
+        `provider` is ``cpu`` or ``cuda``, `threads` the CPU threads of one inference (None: all cores). Raises
+        `DetectorError` for a file that is missing, damaged or of an unknown schema, `EngineError` when the provider
+        cannot run it. Nothing is tried in its place.
+        """
+        from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+        model, recipe = read_detector(Path(path))
+        return cls(recipe, OnnxRuntimeEngine(model, recipe, provider, threads))
+
+    def inspect(self, frame: Frame | NDArray[np.uint8], timeout_s: float = 30.0) -> Verdict:
+        """The verdict on one frame: a `Frame`, or pixels uint8 [H, W, 3], BGR, of any size.
+
+        Never raises for what a frame shows or an engine does: those are NO_DECISION with the reason. Raises
+        `ImageError` for an array that is no picture (wrong type or shape).
+        """
+        with self._lock:
+            if not isinstance(frame, Frame):
+                frame = Frame(as_bgr(frame), frame_id=self._frames)
+            self._frames += 1
+            return self.result(self.submit(frame), timeout_s)
+
+    def submit(self, frame: Frame) -> Pending:
+        """Prepare and check a frame and hand it to the engine. At most `engine.slots` may be pending."""
+        try:
+            prepared = prepare(frame.image, self.recipe.size_hw)
+            problem = self._health.problem(frame, prepared)
+            if problem is None:
+                return Pending(frame, self.engine.submit(prepared[None]), None)
+        except ImageError as error:
+            problem = str(error)
+        except EngineError as error:
+            problem = f"engine error: {error}"
+        return Pending(frame, None, problem)
+
+    def result(self, pending: Pending, timeout_s: float = 30.0) -> Verdict:
+        """Wait for the verdict on a submitted frame."""
+        if pending.ticket is None:
+            return self.no_decision(pending.frame, pending.problem or "")
+        try:
+            output = self.engine.result(pending.ticket, timeout_s)
+        except EngineError as error:
+            return self.no_decision(pending.frame, f"engine error: {error}")
+        return self._judged(pending.frame, output.anomaly_map[0], float(output.anomaly_score[0]))
+
+    def no_decision(self, frame: Frame, reason: str) -> Verdict:
+        """The verdict on a frame that was not scored."""
+        return self._verdict(frame, Decision.NO_DECISION, reason, None)
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.engine.close()
+
+    def __enter__(self) -> "Detector":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _judged(self, frame: Frame, anomaly_map: NDArray[np.float32], score: float) -> Verdict:
+        threshold = self.recipe.threshold.value
+        if not np.isfinite(score):
+            return self.no_decision(frame, f"engine error: the score is {score}")
+        if score <= threshold:
+            verdict = self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", score)
+        else:
+            regions = find_regions(anomaly_map, threshold, (frame.image.shape[0], frame.image.shape[1]))
+            reason = f"score {score:.3f} above {threshold:.3f}"
+            verdict = self._verdict(frame, Decision.NG, reason, score, regions)
+        return replace(verdict, anomaly_map=anomaly_map)
+
+    def _verdict(
+        self, frame: Frame, decision: Decision, reason: str, score: float | None, regions: tuple[Region, ...] = ()
+    ) -> Verdict:
+        return Verdict(
+            decision=decision,
+            reason=reason,
+            frame_id=frame.frame_id,
+            part_id=frame.part_id,
+            captured_s=frame.captured_s,
+            decided_s=time.monotonic(),
+            captured_at=frame.captured_at,
+            decided_at=time.time(),
+            score=score,
+            threshold=self.recipe.threshold.value,
+            regions=regions,
+            recipe_sha256=self._recipe_sha256,
+            name=frame.name,
+        )
+
+
+def read_detector(path: Path) -> tuple[bytes, Recipe]:
+    """A detector file's bytes and its recipe, checked against each other. Raises `DetectorError`."""
+    try:
+        model = path.read_bytes()
+    except OSError as error:
+        raise DetectorError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    try:
+        recipe = recipe_from_json(_recipe_text(read_metadata(model)))
+        if graph_sha256(model) != recipe.graph_sha256:
+            raise DetectorError("its graph is not the one its recipe describes; export the detector again")
+    except DetectorError as error:
+        raise DetectorError(f"{path}: {error}") from error
+    return model, recipe
+
+
+def _recipe_text(metadata: Mapping[str, str]) -> str:
+    if "recipe" not in metadata:
+        raise DetectorError("an ONNX file without a recipe; make a detector with python -m export.onnx")
+    return metadata["recipe"]

@@ -1,0 +1,50 @@
+"""The engine interface. It is asynchronous, so that the next frame's upload can overlap the work on this one."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Output:
+    """What an engine computes of a batch. The arrays belong to the caller."""
+
+    anomaly_map: NDArray[np.float32]  # [n, H, W], equation 12
+    anomaly_score: NDArray[np.float32]  # [n]
+    regression_error: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, per scale
+    predictive_variance: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, per scale
+
+
+class Engine(Protocol):
+    """One detector's graph on one device. For one thread at a time.
+
+    `slots` batches may be under way at once; results may be taken in any order, each once.
+    """
+
+    @property
+    def max_batch(self) -> int:
+        """Most frames in a batch."""
+
+    @property
+    def slots(self) -> int:
+        """Most batches under way."""
+
+    @property
+    def description(self) -> str:
+        """Library, device and threads, in words."""
+
+    def submit(self, frames: NDArray[np.uint8]) -> int:
+        """Start on a batch, uint8 [n, H, W, 3], BGR, and return its ticket.
+
+        The frames are copied before this returns. Raises `EngineError` for a wrong shape or type, or when all slots
+        are under way.
+        """
+
+    def result(self, ticket: int, timeout_s: float = 30.0) -> Output:
+        """Wait for a batch. Raises `ResultTimeout` when it takes longer (the ticket stays valid), `EngineError` when
+        the batch failed or the ticket is unknown."""
+
+    def close(self) -> None:
+        """Wait for what is under way and free the engine. Closing twice is allowed."""

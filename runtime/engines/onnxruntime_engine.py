@@ -1,0 +1,84 @@
+"""ONNX Runtime: the engine of every machine without TensorRT."""
+
+import os
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from runtime.engines.base import Output
+from runtime.engines.tickets import TicketQueue
+from runtime.errors import EngineError
+from runtime.recipe import Recipe
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+MAX_BATCH = 64  # the graph takes any number; this bounds the memory one call may ask for
+SLOTS = 2
+
+
+class OnnxRuntimeEngine:
+    """An `Engine` over one ONNX Runtime session.
+
+    The provider asked for is the one that runs, or this refuses to start: a fall-back to the CPU would be too slow for
+    a line and nobody would see why.
+    """
+
+    def __init__(self, model: bytes, recipe: Recipe, provider: str = "cpu", threads: int | None = None) -> None:
+        """`threads` are the CPU threads of one inference; None takes all cores that this process may use."""
+        self._session = _open_session(model, provider, threads or available_cores())
+        self._names = [output.name for output in self._session.get_outputs()]
+        self._queue = TicketQueue(self._infer, recipe.size_hw, MAX_BATCH, SLOTS)
+        self.max_batch, self.slots = MAX_BATCH, SLOTS
+        device = f"{threads or available_cores()} CPU threads" if provider == "cpu" else "CUDA"
+        self.description = f"ONNX Runtime {onnxruntime.__version__}, {device}"
+
+    def submit(self, frames: NDArray[np.uint8]) -> int:
+        """See `Engine.submit`."""
+        return self._queue.submit(frames)
+
+    def result(self, ticket: int, timeout_s: float = 30.0) -> Output:
+        """See `Engine.result`."""
+        return self._queue.result(ticket, timeout_s)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._queue.close()
+
+    def _infer(self, frames: NDArray[np.uint8]) -> Output:
+        try:
+            values = self._session.run(self._names, {"frames": frames})
+        except Exception as error:  # ONNX Runtime's own exceptions have no common base
+            raise EngineError(f"ONNX Runtime failed on a batch of {len(frames)}: {_first_line(error)}") from error
+        return Output(**dict(zip(self._names, values, strict=True)))
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open_session(model: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
+    if provider not in PROVIDERS:
+        raise EngineError(f"provider is {provider!r}; expected one of {', '.join(PROVIDERS)}")
+    if PROVIDERS[provider] not in onnxruntime.get_available_providers():
+        raise EngineError(
+            f"this ONNX Runtime has no {PROVIDERS[provider]}; pip install onnxruntime-gpu in place of onnxruntime, "
+            "or use --provider cpu"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=[PROVIDERS[provider]])
+    except Exception as error:  # ONNX Runtime's own exceptions have no common base
+        raise EngineError(f"ONNX Runtime cannot load the detector: {_first_line(error)}") from error
+    if session.get_providers()[0] != PROVIDERS[provider]:
+        raise EngineError(
+            f"{PROVIDERS[provider]} did not start (ONNX Runtime fell back to {session.get_providers()[0]}); "
+            "check the NVIDIA driver and CUDA libraries, or use --provider cpu"
+        )
+    return session
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

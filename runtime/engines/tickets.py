@@ -1,0 +1,62 @@
+"""Tickets for engines that run batches in a worker thread."""
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.engines.base import Output
+from runtime.errors import EngineError, ResultTimeout
+
+
+class TicketQueue:
+    """Runs `infer` on batches, one after the other, in its own thread; checks shapes and slots."""
+
+    def __init__(
+        self, infer: Callable[[NDArray[np.uint8]], Output], size_hw: tuple[int, int], max_batch: int, slots: int
+    ) -> None:
+        self._infer, self._size_hw = infer, size_hw
+        self.max_batch, self.slots = max_batch, slots
+        self._numbers = itertools.count()
+        self._under_way: dict[int, Future[Output]] = {}
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._closed = False
+
+    def submit(self, frames: NDArray[np.uint8]) -> int:
+        """See `Engine.submit`."""
+        if self._closed:
+            raise EngineError("the engine is closed; open the detector again")
+        expected = (*self._size_hw, 3)
+        if frames.dtype != np.uint8 or frames.shape[1:] != expected or not 1 <= len(frames) <= self.max_batch:
+            raise EngineError(
+                f"got frames {list(frames.shape)} of {frames.dtype}; "
+                f"expected uint8 [n, {expected[0]}, {expected[1]}, 3] with n from 1 to {self.max_batch}"
+            )
+        if len(self._under_way) >= self.slots:
+            raise EngineError(f"all {self.slots} slots are under way; take a result first")
+        ticket = next(self._numbers)
+        self._under_way[ticket] = self._worker.submit(self._infer, np.array(frames))
+        return ticket
+
+    def result(self, ticket: int, timeout_s: float) -> Output:
+        """See `Engine.result`."""
+        if ticket not in self._under_way:
+            raise EngineError(f"ticket {ticket} is unknown; each result can be taken once")
+        try:
+            output = self._under_way[ticket].result(timeout_s)
+        except FutureTimeout as error:
+            raise ResultTimeout(f"no result within {timeout_s:g} s; the machine is too slow or overloaded") from error
+        except BaseException:
+            del self._under_way[ticket]
+            raise
+        del self._under_way[ticket]
+        return output
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._closed = True
+        self._worker.shutdown(wait=True)
+        self._under_way.clear()

@@ -1,0 +1,94 @@
+"""The few bytes of an ONNX file that the runtime must read or change, without the `onnx` package.
+
+An ONNX file is one protobuf message, ModelProto (onnx/onnx.proto). Its field 14, ``metadata_props``, repeats
+StringStringEntryProto messages with the key in field 1 and the value in field 2. Nothing else is looked at.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+from runtime.errors import DetectorError
+
+_METADATA_FIELD = 14
+_LENGTH_DELIMITED = 2
+
+
+def read_metadata(model: bytes) -> dict[str, str]:
+    """The key–value pairs in an ONNX file's metadata. Raises `DetectorError` when the bytes are no ONNX file."""
+    pairs = {}
+    for number, start, end, body in _fields(model):
+        if number == _METADATA_FIELD:
+            entry = {n: model[b:e] for n, _, e, b in _fields(model[:end], body)}
+            try:
+                pairs[entry.get(1, b"").decode()] = entry.get(2, b"").decode()
+            except UnicodeDecodeError as error:
+                raise DetectorError(f"the metadata at byte {start} is damaged; export the detector again") from error
+    return pairs
+
+
+def with_metadata(model: bytes, metadata: dict[str, str]) -> bytes:
+    """The same model with `metadata` in place of what it had."""
+    graph = b"".join(model[start:end] for number, start, end, _ in _fields(model) if number != _METADATA_FIELD)
+    return graph + b"".join(_entry(key, value) for key, value in metadata.items())
+
+
+def graph_sha256(model: bytes) -> str:
+    """SHA-256 of the file without its metadata: what a TensorRT plan is bound to, whatever the threshold."""
+    digest = hashlib.sha256()
+    for number, start, end, _ in _fields(model):
+        if number != _METADATA_FIELD:
+            digest.update(model[start:end])
+    return digest.hexdigest()
+
+
+def _fields(message: bytes, at: int = 0) -> Iterator[tuple[int, int, int, int]]:
+    """(number, start, end, start of the body) of each field from offset `at` on."""
+    while at < len(message):
+        start = at
+        tag, at = _varint(message, at)
+        number, wire_type = tag >> 3, tag & 7
+        if wire_type == 0:
+            body, (_, at) = at, _varint(message, at)
+        elif wire_type == _LENGTH_DELIMITED:
+            length, body = _varint(message, at)
+            at = body + length
+        elif wire_type in (1, 5):
+            body, at = at, at + (8 if wire_type == 1 else 4)
+        else:
+            raise _damaged()
+        if at > len(message) or number == 0:
+            raise _damaged()
+        yield number, start, at, body
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(message) and shift < 64:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+    raise _damaged()
+
+
+def _entry(key: str, value: str) -> bytes:
+    body = _field(1, key.encode()) + _field(2, value.encode())
+    return _field(_METADATA_FIELD, body)
+
+
+def _field(number: int, body: bytes) -> bytes:
+    return _encoded(number << 3 | _LENGTH_DELIMITED) + _encoded(len(body)) + body
+
+
+def _encoded(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _damaged() -> DetectorError:
+    return DetectorError("not an ONNX file, or a damaged one; export the detector again")

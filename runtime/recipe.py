@@ -1,0 +1,118 @@
+"""The recipe: everything that a detector file says of itself. Each field is defined here, once, with its unit.
+
+It travels inside the ONNX file as one JSON document (``metadata_props["recipe"]``).
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from runtime.errors import DetectorError, InputError
+from runtime.typed import build
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """How the decision is made: a part is rejected when its score is above `value`."""
+
+    value: float  # unit of the anomaly score
+    budget: float  # false-reject rate asked for, 0 to 1
+    confidence: float  # of the bound, 0 to 1
+    sample_size: int  # good images the threshold was fitted on
+    method: str = field(metadata={"choices": ("order-statistic", "gumbel", "manual")})
+    supported: bool  # whether `sample_size` good images can prove the budget
+    supported_budget: float  # the smallest false-reject rate that `sample_size` can prove
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One receptive field: a teacher and its students, with the statistics of equation 11 over good images."""
+
+    patch_size: int  # p, pixels of the prepared frame
+    teacher_sha256: str  # of the teacher's file
+    error_mean: float  # of the regression error, equation 9
+    error_std: float
+    variance_mean: float | None  # of the predictive variance, equation 10; none with a single student
+    variance_std: float | None
+
+
+@dataclass(frozen=True)
+class HealthLimits:
+    """Frames outside these limits are not scored. From the good images, widened; pixel values 0 to 255."""
+
+    brightness_low: float  # smallest mean of a frame's pixels
+    brightness_high: float  # largest mean of a frame's pixels
+    saturated_high: float  # largest share of pixels at 250 or above in every channel, 0 to 1
+    aspect_low: float  # smallest width / height
+    aspect_high: float  # largest width / height
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a detector comes from."""
+
+    images: dict[str, int]  # good images by use: training, statistics, threshold
+    images_sha256: str  # over the hashes of those images, sorted
+    versions: dict[str, str]  # of the libraries that made the file
+    commit: str  # of Proctor, or "unknown"
+    created: str  # ISO 8601, UTC
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A detector's whole description."""
+
+    size_hw: tuple[int, int]  # of the prepared frame, pixels
+    interpolation: str = field(metadata={"choices": ("area",)})  # see runtime/preparation.py
+    aspect: str = field(metadata={"choices": ("stretch",)})  # see runtime/preparation.py
+    region_of_interest: tuple[int, int, int, int] | None  # top, left, height, width; pixels of the prepared frame
+    students: int  # M, of each scale
+    scales: tuple[Scale, ...]
+    output_stride: int  # every s-th position has a descriptor
+    score_pixels: int  # the score is the mean of so many highest values of the map; 1 is the maximum
+    score_quantiles: dict[str, float]  # of the good images' scores, by probability
+    threshold: Threshold
+    health: HealthLimits
+    precision: str = field(metadata={"choices": ("fp32", "fp16")})  # of the convolutions
+    form: str = field(metadata={"choices": ("bailer", "atrous")})  # of the dense extraction
+    explain: bool  # whether regression_error and predictive_variance are outputs
+    largest_activation: float  # of any layer over the parity frames; FP16 ends at 65,504
+    parity_sha256: str  # of the file of frames it was checked on
+    graph_sha256: str  # of the ONNX file without its metadata
+    provenance: Provenance
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """The document that goes into the file."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def sha256(self) -> str:
+        """The recipe's hash, which every verdict carries."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def with_threshold(self, value: float) -> "Recipe":
+        """The same detector with a threshold set by hand, which no sample vouches for."""
+        manual = replace(self.threshold, value=value, method="manual", supported=False)
+        return replace(self, threshold=manual)
+
+
+def recipe_from_json(text: str) -> Recipe:
+    """Parse a recipe. Raises `DetectorError` for another schema or a damaged document."""
+    try:
+        document: Any = json.loads(text)
+        schema = document["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DetectorError("the recipe is damaged; export the detector again") from error
+    if schema != SCHEMA:
+        raise DetectorError(
+            f"the recipe has schema {schema}, this version reads schema {SCHEMA}; "
+            "export the detector again or install the version that made it"
+        )
+    try:
+        return build(Recipe, document)
+    except InputError as error:
+        raise DetectorError(f"the recipe is damaged ({error}); export the detector again") from error

@@ -1,0 +1,60 @@
+"""The answer to one frame: OK, NG or NO_DECISION, with its reason."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Decision(str, Enum):
+    """An output stage treats NO_DECISION as it treats NG: the part is rejected."""
+
+    OK = "OK"
+    NG = "NG"
+    NO_DECISION = "NO_DECISION"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A connected part of the anomaly map above the threshold, in pixels of the original frame."""
+
+    area: float
+    center_xy: tuple[float, float]
+    box_xywh: tuple[int, int, int, int]
+    peak_xy: tuple[float, float]
+    peak_score: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a detector says of one frame, and all that is needed to trace it."""
+
+    decision: Decision
+    reason: str
+    frame_id: int
+    part_id: str | None
+    captured_s: float  # monotonic clock
+    decided_s: float  # monotonic clock
+    captured_at: float  # wall clock, seconds since 1970 UTC
+    decided_at: float  # wall clock
+    score: float | None  # none where nothing was scored
+    threshold: float
+    regions: tuple[Region, ...]
+    recipe_sha256: str
+    name: str | None = None
+    # float32 [H, W] at the size of the prepared frame; owned by the caller
+    anomaly_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def latency_ms(self) -> float:
+        """From capture to decision."""
+        return (self.decided_s - self.captured_s) * 1e3
+
+    def to_json(self) -> str:
+        """One line, without the anomaly map."""
+        document = {name: value for name, value in vars(self).items() if name not in ("anomaly_map", "regions")}
+        document |= {"decision": self.decision.value, "regions": [asdict(region) for region in self.regions]}
+        document["latency_ms"] = round(self.latency_ms, 3)
+        return json.dumps(document)

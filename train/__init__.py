@@ -1,0 +1,1 @@
+"""Training: teachers from natural photographs, students from good parts (PyTorch)."""
