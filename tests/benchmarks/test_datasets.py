@@ -104,7 +104,7 @@ def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_vanished_belongs_to_no_half(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="gone.png cannot be read"):
+    with pytest.raises(ImageError, match=r"gone\.png cannot be read"):
         datasets.content_parity(tmp_path / "gone.png")
 
 
