@@ -70,6 +70,14 @@ def rate_bound(above: int, sample_size: int, confidence: float) -> float:
     return float(betaincinv(above + 1, sample_size - above, confidence))
 
 
+def rate_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Two-sided Clopper–Pearson interval of a rate of which `count` cases were seen in `total`, 0 ≤ count ≤ total."""
+    one_sided = (1 + confidence) / 2
+    low = 1 - rate_bound(total - count, total, one_sided) if count else 0.0
+    high = rate_bound(count, total, one_sided) if count < total else 1.0
+    return low, high
+
+
 def images_needed(budget: float, confidence: float = 0.95) -> int:
     """Smallest number of good images that supports `budget`; raises `InputError` as `fit_threshold` does."""
     _check_rates(budget, confidence)

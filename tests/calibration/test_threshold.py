@@ -5,9 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
-from scipy.stats import binom, gumbel_r
+from scipy.stats import binom, binomtest, gumbel_r
 
-from calibration.threshold import explain, fit_gumbel, fit_threshold, gumbel_limit, images_needed, rate_bound
+from calibration.threshold import (
+    explain,
+    fit_gumbel,
+    fit_threshold,
+    gumbel_limit,
+    images_needed,
+    rate_bound,
+    rate_interval,
+)
 from runtime.errors import InputError
 
 
@@ -35,6 +43,12 @@ def test_a_budget_on_the_edge_is_supported_by_just_that_many_images(n: int) -> N
 @pytest.mark.parametrize(("above", "n", "confidence"), [(0, 80, 0.95), (1, 80, 0.95), (7, 300, 0.9), (49, 50, 0.99)])
 def test_at_the_bound_so_few_rejects_are_just_as_unlikely_as_stated(above: int, n: int, confidence: float) -> None:
     assert binom.cdf(above, n, rate_bound(above, n, confidence)) == pytest.approx(1 - confidence, abs=1e-9)
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 10), (3, 62), (10, 10), (1, 1)])
+def test_an_interval_equals_scipys_exact_one(count: int, total: int) -> None:
+    expected = binomtest(count, total).proportion_ci(0.95, method="exact")
+    assert rate_interval(count, total) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @pytest.mark.parametrize(("n", "budget"), [(59, 0.05), (93, 0.05), (400, 0.05), (299, 0.01), (473, 0.01)])
