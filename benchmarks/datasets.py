@@ -71,10 +71,18 @@ def _defective(folder: Path, masks: Path) -> list[TestImage]:
 
 
 def select(images: Sequence[TestImage], subset: Subset) -> list[TestImage]:
-    """The images of a subset, in order; reads every file for "even" and "odd"."""
-    if subset == "all":
-        return list(images)
-    return [image for image in images if content_parity(image.path) == subset]
+    """The images of a subset, in order; reads every file for "even" and "odd".
+
+    Raises `InputError` when it holds no good or no defective image, since nothing can be measured then.
+    """
+    chosen = [image for image in images if subset == "all" or content_parity(image.path) == subset]
+    defective = sum(image.label for image in chosen)
+    if not 0 < defective < len(chosen):
+        raise InputError(
+            f"the subset {subset!r} holds {len(chosen) - defective} good and {defective} defective images;"
+            " expected both kinds, so use another subset or more images"
+        )
+    return chosen
 
 
 def content_parity(path: Path) -> Literal["even", "odd"]:

@@ -126,3 +126,11 @@ def test_a_damaged_file_is_named(folder: Path, name: str) -> None:
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ImageError, match=path.name):
         datasets.read_pixels(datasets.read_test_set(folder)[-1])
+
+
+def test_a_subset_without_good_images_is_refused(folder: Path) -> None:
+    images = datasets.read_test_set(folder)
+    with pytest.raises(InputError, match="'all' holds 0 good and 3 defective images"):
+        datasets.select(images[2:], "all")
+    with pytest.raises(InputError, match="'all' holds 2 good and 0 defective images"):
+        datasets.select(images[:2], "all")

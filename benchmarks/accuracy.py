@@ -1,0 +1,119 @@
+"""The accuracy of a detector on a test set in the layout of MVTec AD.
+
+::
+
+    python -m benchmarks.accuracy detector.onnx DATA [--subset all|even|odd] [--json FILE] [--overlays DIR --count N]
+
+Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
+where the masks are, so that the pixel figures of detectors of any size compare. Tune on ``--subset even``, report on
+``odd``.
+"""
+
+import argparse
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime import cli
+
+if TYPE_CHECKING:
+    from benchmarks.evaluation import Accuracy, Inspection, Rate
+    from runtime.recipe import Threshold
+
+
+def report(accuracy: "Accuracy", threshold: "Threshold") -> str:
+    """The figures as text, a line each."""
+    from calibration.threshold import explain
+
+    by_defect = accuracy.image_auroc_by_defect
+    lines = [
+        ("images", f"{accuracy.false_rejects.total} good, {accuracy.detected.total} defective"),
+        ("image AUROC", f"{accuracy.image_auroc:.4f}"),
+        *((f"  {kind} ({accuracy.images[kind]})", f"{value:.4f}") for kind, value in by_defect.items()),
+        ("pixel AUROC", f"{accuracy.pixel_auroc:.4f}"),
+        ("AU-PRO to 30 % FPR", f"{accuracy.au_pro_30:.4f}"),
+        ("AU-PRO to 5 % FPR", f"{accuracy.au_pro_5:.4f}"),
+        ("false rejects", f"{_in_words(accuracy.false_rejects)}, budget {threshold.budget:.3%}"),
+        ("detected", _in_words(accuracy.detected)),
+        ("no decision", f"{accuracy.undecided}, rejected in the two lines above"),
+        ("threshold", f"{threshold.value:.4f}. {explain(threshold)}"),
+    ]
+    return "\n".join(f"{name:<20} {text}" for name, text in lines)
+
+
+def _in_words(rate: "Rate") -> str:
+    return f"{rate.count} of {rate.total}: {rate.share:.1%} (95 % interval {rate.low:.1%} to {rate.high:.1%})"
+
+
+def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]") -> dict[str, object]:
+    return {
+        "accuracy": asdict(accuracy),
+        "inspections": [
+            {
+                "path": str(each.image.path),
+                "defect": each.image.defect,
+                "score": each.score,
+                "decision": each.verdict.decision.value,
+                "reason": each.verdict.reason,
+            }
+            for each in inspections
+        ],
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy", description="Measure a detector's accuracy on a test set."
+    )
+    parser.add_argument("detector", type=Path, help="detector.onnx")
+    parser.add_argument("data", type=Path, help="folder in the layout of MVTec AD, with test/ and ground_truth/")
+    parser.add_argument(
+        "--subset", choices=("all", "even", "odd"), default="all", help="half of the images, by content"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, scores and machine there")
+    parser.add_argument("--provider", default="cpu", help="cpu (default) or cuda")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    options = _parser().parse_args(arguments)
+
+    from tqdm import tqdm
+
+    from benchmarks.datasets import read_test_set, select
+    from benchmarks.environment import describe_environment, one_line
+    from benchmarks.evaluation import inspect_all, summarize
+    from runtime.atomic import write_atomically
+    from runtime.detector import Detector
+
+    images = select(read_test_set(options.data), options.subset)
+    with Detector.open(options.detector, options.provider, options.threads) as detector:
+        inspections = list(tqdm(inspect_all(detector, images), total=len(images), unit="image", disable=None))
+        threshold, engine = detector.recipe.threshold, detector.engine.description
+    accuracy, environment = summarize(inspections), describe_environment()
+    print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
+    print(report(accuracy, threshold))
+    print(one_line(environment))
+    if options.json:
+        document = _document(accuracy, inspections) | {
+            "detector": str(options.detector),
+            "detector_sha256": hashlib.sha256(options.detector.read_bytes()).hexdigest(),
+            "engine": engine,
+            "threshold": asdict(threshold),
+            "data": str(options.data),
+            "subset": options.subset,
+            "command": shlex.join(["python", "-m", "benchmarks.accuracy", *(arguments or sys.argv[1:])]),
+            "environment": environment,
+        }
+        write_atomically(options.json, json.dumps(document, indent=2).encode())
+
+
+if __name__ == "__main__":
+    cli.run(main)

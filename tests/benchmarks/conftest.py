@@ -1,0 +1,61 @@
+"""A test set of four images and a detector for it whose every figure can be worked out by hand."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime.recipe import HealthLimits, Provenance, Recipe, Threshold
+
+IMAGES = {"good/000": 10, "good/001": 40, "dent/000": 60, "scratch/000": 20}
+
+
+def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), pixels)
+
+
+@pytest.fixture
+def test_set(tmp_path: Path) -> Path:
+    """Middle grey, 8×6 pixels, but for a spot so much brighter: one pixel on good images, two on defective ones.
+
+    The fake engine's map is 0 on grey and a spot's excess / 128, so the spots' values in IMAGES order the scores. The
+    masks are the spots.
+    """
+    folder = tmp_path / "data"
+    for name, excess in IMAGES.items():
+        good = name.startswith("good")
+        pixels, mask = np.full((6, 8), 128, np.uint8), np.zeros((6, 8), np.uint8)
+        spot = (slice(1, 2), slice(2, 3 if good else 4))
+        pixels[spot], mask[spot] = 128 + excess, 255
+        write_image(folder / "test" / f"{name}.png", pixels)
+        if not good:
+            write_image(folder / "ground_truth" / f"{name}_mask.png", mask)
+    return folder
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """A detector of frames of 6×8 pixels that rejects spots brighter than 30 above grey."""
+    return Recipe(
+        size_hw=(6, 8),
+        interpolation="area",
+        aspect="stretch",
+        region_of_interest=None,
+        students=1,
+        scales=(),
+        output_stride=1,
+        score_pixels=1,
+        score_quantiles={},
+        threshold=Threshold(30 / 128, 0.01, 0.95, 40, "gumbel", False, 0.0722),
+        health=HealthLimits(0, 255, 1, 0.1, 10),
+        precision="fp32",
+        form="bailer",
+        explain=False,
+        largest_activation=1.0,
+        parity_sha256="",
+        graph_sha256="",
+        provenance=Provenance({}, "", {}, "unknown", ""),
+    )

@@ -1,0 +1,75 @@
+"""The accuracy command: what it prints, what it writes, and how it refuses."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import accuracy
+from runtime.detector import Detector
+from runtime.engines.fake import FakeEngine
+from runtime.recipe import Recipe
+
+
+@pytest.fixture
+def detector_file(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that opens as the fake detector."""
+
+    def fake(path: Path, provider: str, threads: int | None) -> Detector:
+        return Detector(recipe, FakeEngine(recipe.size_hw))
+
+    monkeypatch.setattr(Detector, "open", fake)
+    path = tmp_path / "detector.onnx"
+    path.write_bytes(b"a detector")
+    return path
+
+
+def test_the_figures_are_printed(detector_file: Path, test_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    accuracy.main([str(detector_file), str(test_set)])
+    printed = {line[:20].strip(): line[20:].strip() for line in capsys.readouterr().out.splitlines()}
+    assert printed["images"] == "2 good, 2 defective"
+    assert printed["image AUROC"] == "0.7500"
+    assert printed["scratch (1)"] == "0.5000"
+    assert printed["pixel AUROC"] == "0.9973"
+    assert printed["AU-PRO to 30 % FPR"] == "0.9911"
+    assert printed["AU-PRO to 5 % FPR"] == "0.9468"
+    assert printed["false rejects"] == "1 of 2: 50.0% (95 % interval 1.3% to 98.7%), budget 1.000%"
+    assert printed["detected"] == "1 of 2: 50.0% (95 % interval 1.3% to 98.7%)"
+    assert printed["no decision"].startswith("0,")
+    assert printed["threshold"].startswith("0.2344. 40 good images support at most 7.22 %")
+
+
+def test_the_json_holds_figures_scores_and_provenance(detector_file: Path, test_set: Path, tmp_path: Path) -> None:
+    file = tmp_path / "accuracy.json"
+    accuracy.main([str(detector_file), str(test_set), "--json", str(file)])
+    document = json.loads(file.read_text())
+    assert document["accuracy"]["image_auroc"] == 0.75
+    assert document["accuracy"]["false_rejects"]["count"] == 1
+    assert [(each["defect"], each["decision"], each["score"] * 128) for each in document["inspections"]] == [
+        ("good", "OK", 10),
+        ("good", "NG", 40),
+        ("dent", "NG", 60),
+        ("scratch", "OK", 20),
+    ]
+    assert document["detector_sha256"] == hashlib.sha256(b"a detector").hexdigest()
+    assert document["engine"] == "fake engine"
+    assert document["threshold"]["budget"] == 0.01
+    assert document["command"].startswith(f"python -m benchmarks.accuracy {detector_file}")
+    assert document["environment"]["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("detector", "data", "message"),
+    [("nothing.onnx", "data", "nothing.onnx cannot be read"), ("detector.onnx", "nowhere", "nowhere has no test/good")],
+)
+def test_a_bad_input_ends_in_one_sentence(
+    detector: str, data: str, message: str, test_set: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "benchmarks.accuracy", str(tmp_path / detector), str(tmp_path / data)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,74 @@
+"""Accuracy over the test set of four images, against figures worked out by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.datasets import read_test_set
+from benchmarks.evaluation import Rate, inspect_all, summarize
+from calibration.threshold import rate_interval
+from runtime.detector import Detector
+from runtime.engines.fake import FakeEngine
+from runtime.errors import EngineError
+from runtime.recipe import Recipe
+from runtime.verdict import Decision
+
+
+def detector(recipe: Recipe) -> Detector:
+    return Detector(recipe, FakeEngine(recipe.size_hw))
+
+
+def test_every_figure_is_the_one_worked_out_by_hand(test_set: Path, recipe: Recipe) -> None:
+    with detector(recipe) as opened:
+        accuracy = summarize(list(inspect_all(opened, read_test_set(test_set))))
+    # the dent (60) is above both good images (10, 40), the scratch (20) above one of them
+    assert accuracy.image_auroc == 3 / 4
+    assert accuracy.image_auroc_by_defect == {"dent": 1.0, "scratch": 0.5}
+    # of 188 good pixels one (40) is above the two of the scratch, none above the two of the dent
+    assert accuracy.pixel_auroc == pytest.approx((1 + 187 / 188) / 2)
+    assert accuracy.au_pro_30 == pytest.approx(1 - 0.5 / 188 / 0.3)
+    assert accuracy.au_pro_5 == pytest.approx(1 - 0.5 / 188 / 0.05)
+    # at the threshold (30) one good image and one defective one are rejected
+    assert accuracy.false_rejects == accuracy.detected == Rate(1, 2, 0.5, *rate_interval(1, 2))
+    assert accuracy.undecided == 0
+    assert accuracy.images == {"good": 2, "dent": 1, "scratch": 1}
+
+
+def test_a_map_is_resized_to_its_mask(test_set: Path, recipe: Recipe) -> None:
+    def corner(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        maps = np.zeros(frames.shape[:3], np.float32)
+        maps[:, 0, 0] = 1
+        return maps
+
+    small = replace(recipe, size_hw=(3, 4))
+    with Detector(small, FakeEngine((3, 4), corner)) as opened:
+        inspection = next(inspect_all(opened, read_test_set(test_set)))
+    assert inspection.anomaly_map.shape == inspection.mask.shape == (6, 8)
+    # twice the size, linear between centres: weights 3/4 and 1/4
+    assert inspection.anomaly_map[:3, :3].tolist() == [[1, 0.75, 0.25], [0.75, 0.5625, 0.1875], [0.25, 0.1875, 0.0625]]
+
+
+def test_an_image_without_a_verdict_is_rejected_and_ranked_all_the_same(test_set: Path, recipe: Recipe) -> None:
+    assert cv2.imwrite(str(test_set / "test" / "good" / "002.png"), np.full((6, 8), 255, np.uint8))
+    strict = replace(recipe, health=replace(recipe.health, brightness_high=200))
+    with detector(strict) as opened:
+        inspections = list(inspect_all(opened, read_test_set(test_set)))
+    bright = inspections[2]
+    assert bright.verdict.decision is Decision.NO_DECISION
+    assert bright.score == bright.anomaly_map.max() == pytest.approx(127 / 128)
+    accuracy = summarize(inspections)
+    assert accuracy.undecided == 1
+    assert (accuracy.false_rejects.count, accuracy.false_rejects.total) == (2, 3)
+    assert accuracy.image_auroc == 3 / 6  # the bright image scores above both defective ones
+
+
+def test_an_engine_that_fails_ends_the_run(test_set: Path, recipe: Recipe) -> None:
+    def broken(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise EngineError("out of memory")
+
+    with Detector(recipe, FakeEngine(recipe.size_hw, broken)) as opened, pytest.raises(EngineError, match="memory"):
+        list(inspect_all(opened, read_test_set(test_set)))
