@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.recipe import HealthLimits, Provenance, Recipe, Threshold
 
-IMAGES = {"good/000": 10, "good/001": 40, "dent/000": 60, "scratch/000": 20}
+IMAGES = {"good/000": (10, 1), "good/001": (40, 1), "dent/000": (60, 3), "scratch/000": (20, 2)}  # excess, pixels
 
 
 def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
@@ -19,19 +19,17 @@ def write_image(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 @pytest.fixture
 def test_set(tmp_path: Path) -> Path:
-    """Middle grey, 8×6 pixels, but for a spot so much brighter: one pixel on good images, two on defective ones.
+    """Middle grey, 8×6 pixels, but for a spot that is brighter by its excess in IMAGES; the spots are the masks.
 
-    The fake engine's map is 0 on grey and a spot's excess / 128, so the spots' values in IMAGES order the scores. The
-    masks are the spots.
+    The fake engine's map is 0 on grey and excess / 128 on a spot.
     """
     folder = tmp_path / "data"
-    for name, excess in IMAGES.items():
-        good = name.startswith("good")
+    for name, (excess, size) in IMAGES.items():
         pixels, mask = np.full((6, 8), 128, np.uint8), np.zeros((6, 8), np.uint8)
-        spot = (slice(1, 2), slice(2, 3 if good else 4))
+        spot = (slice(1, 2), slice(2, 2 + size))
         pixels[spot], mask[spot] = 128 + excess, 255
         write_image(folder / "test" / f"{name}.png", pixels)
-        if not good:
+        if not name.startswith("good"):
             write_image(folder / "ground_truth" / f"{name}_mask.png", mask)
     return folder
 
