@@ -11,18 +11,30 @@ of s thins the last convolution.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from runtime.errors import InputError
-from train.networks import LEAKY_SLOPE, Conv, Layer, PatchNetwork, Pool, receptive_field
+from train.networks import Conv, Layer, Pool, receptive_field
 
 Form = Literal["bailer", "atrous"]
 FORMS: tuple[Form, ...] = ("bailer", "atrous")
 OUTPUT_STRIDES = (1, 2, 4, 8)
+
+
+class Convolutions(Protocol):
+    """What dense extraction needs of a network: a `PatchNetwork`, or its folded copy on export."""
+
+    layers: tuple[Layer, ...]
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """Pixels as the first convolution expects them."""
+
+    def convolved(self, x: Tensor, index: int, stride: int = 1, dilation: int = 1) -> Tensor:
+        """Convolution `index` with its activation."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,16 @@ class Axis:
     positions: int
     before: int
     behind: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of positions of the stride-1 map."""
+
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 def axis(layers: tuple[Layer, ...], length: int, stride: int) -> Axis:
@@ -46,7 +68,7 @@ def axis(layers: tuple[Layer, ...], length: int, stride: int) -> Axis:
     return Axis(positions, before, (positions - 1) * stride + field - before - length)
 
 
-def dense_descriptors(network: PatchNetwork, pixels: Tensor, stride: int = 1, form: Form = "bailer") -> Tensor:
+def dense_descriptors(network: Convolutions, pixels: Tensor, stride: int = 1, form: Form = "bailer") -> Tensor:
     """Descriptors [N, 128, ceil(H/s), ceil(W/s)] of images [N, 3, H, W], RGB in [0, 1].
 
     Borders are reflected. Raises `InputError` for images smaller than about half a receptive field.
@@ -65,7 +87,7 @@ def reflect_padded(layers: tuple[Layer, ...], pixels: Tensor, stride: int) -> Te
 
 
 def descriptors_of_padded(
-    network: PatchNetwork, padded: Tensor, stride: int, form: Form, image_shape: tuple[int, ...] | torch.Size
+    network: Convolutions, padded: Tensor, stride: int, form: Form, image_shape: tuple[int, ...] | torch.Size
 ) -> Tensor:
     """Descriptors of images that carry their halo already; `image_shape` is that of the images without it."""
     rows, columns = (-(-length // stride) for length in image_shape[-2:])
@@ -77,17 +99,21 @@ def descriptors_of_padded(
     return x[:, :, :rows, :columns]
 
 
-def descriptors_at_shift(network: PatchNetwork, pixels: Tensor, stride: int, shift_yx: tuple[int, int]) -> Tensor:
-    """Every s-th descriptor of the stride-1 map, beginning at `shift_yx`: [N, 128, ceil((H−dy)/s), ceil((W−dx)/s)].
+def descriptors_in_window(
+    network: Convolutions, padded: Tensor, window: Window, stride: int, form: Form = "atrous"
+) -> Tensor:
+    """Every s-th descriptor of a window of the stride-1 map: [N, 128, ceil(height/s), ceil(width/s)].
 
-    A random shift in [0, s)² makes the cheap strided map an unbiased sample of all positions.
+    `padded` are images with the halo of stride 1 (`reflect_padded`). A random window samples all positions cheaply.
     """
-    (dy, dx), (height, width) = shift_yx, pixels.shape[2:]
-    padded = reflect_padded(network.layers, pixels, 1)[:, :, dy:, dx:]
-    return descriptors_of_padded(network, padded, stride, "atrous", (height - dy, width - dx))
+    field = receptive_field(network.layers)
+    rows = slice(window.top, window.top + window.height + field - 1)
+    columns = slice(window.left, window.left + window.width + field - 1)
+    shape = (window.height, window.width)
+    return descriptors_of_padded(network, padded[:, :, rows, columns], stride, form, shape)
 
 
-def _atrous(network: PatchNetwork, x: Tensor, stride: int) -> Tensor:
+def _atrous(network: Convolutions, x: Tensor, stride: int) -> Tensor:
     dilation, left, index = 1, stride, 0
     for layer in network.layers:
         if isinstance(layer, Pool):
@@ -96,19 +122,17 @@ def _atrous(network: PatchNetwork, x: Tensor, stride: int) -> Tensor:
             else:
                 x, dilation = _shifted_maximum(x, dilation), dilation * 2
         else:
-            x = _convolved(network, x, index, left, dilation)
-            index += 1
+            x, index = network.convolved(x, index, _stride(network, index, left), dilation), index + 1
     return x
 
 
-def _bailer(network: PatchNetwork, x: Tensor, stride: int, rows: int, columns: int) -> Tensor:
+def _bailer(network: Convolutions, x: Tensor, stride: int, rows: int, columns: int) -> Tensor:
     left, index, warps = stride, 0, 0
     shifts = _multi_pools(network.layers, stride)
     x = _extended(x, *(_bailer_length(network.layers, -(-n // 2**shifts), stride) for n in (rows, columns)))
     for layer in network.layers:
         if isinstance(layer, Conv):
-            x = _convolved(network, x, index, left, 1)
-            index += 1
+            x, index = network.convolved(x, index, _stride(network, index, left)), index + 1
         elif left > 1:
             x, left = functional.max_pool2d(x, 2), left // 2
         else:
@@ -118,12 +142,10 @@ def _bailer(network: PatchNetwork, x: Tensor, stride: int, rows: int, columns: i
     return x
 
 
-def _convolved(network: PatchNetwork, x: Tensor, index: int, stride_left: int, dilation: int) -> Tensor:
-    """One convolution with its activation; the last is linear, and takes whatever stride the pools have left over."""
-    conv = network.convs[index]
-    last = index == len(network.convs) - 1
-    x = functional.conv2d(x, conv.weight, conv.bias, stride=stride_left if last else 1, dilation=dilation)
-    return x if last else functional.leaky_relu(x, LEAKY_SLOPE)
+def _stride(network: Convolutions, index: int, left: int) -> int:
+    """The last convolution takes whatever stride the pools have left over."""
+    last = sum(isinstance(layer, Conv) for layer in network.layers) - 1
+    return left if index == last else 1
 
 
 def _shifted_maximum(x: Tensor, dilation: int) -> Tensor:
@@ -135,14 +157,15 @@ def _shifted_maximum(x: Tensor, dilation: int) -> Tensor:
 def _multi_pools(layers: tuple[Layer, ...], stride: int) -> int:
     """How many pools are taken at all four shifts: those that the output stride does not use up."""
     pools = sum(isinstance(layer, Pool) for layer in layers)
-    return max(0, pools - (stride.bit_length() - 1))
+    used = int(stride).bit_length() - 1
+    return max(0, pools - used)
 
 
 def _bailer_length(layers: tuple[Layer, ...], outputs: int, stride: int) -> int:
     """Pixels along an axis from which every shift yields exactly `outputs` descriptors."""
     ordinary = sum(isinstance(layer, Pool) for layer in layers) - _multi_pools(layers, stride)
     left = stride // 2**ordinary
-    length = (outputs - 1) * left + 1
+    length: int = (outputs - 1) * left + 1
     pools_behind = 0
     for layer in reversed(layers):
         if isinstance(layer, Conv):

@@ -25,6 +25,9 @@ class DescriptorNetwork(nn.Module):
     (128-d) and layer3 (256-d) to 384-d: earlier features for small patches, and no need of layer4's weights.
     """
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(self, name: str, input_size: int, weights: Path | None) -> None:
         super().__init__()
         self.name = name

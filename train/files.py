@@ -16,25 +16,40 @@ from runtime.errors import InputError
 from train.networks import PATCH_SIZES, PatchNetwork
 
 
-def save_network(path: Path, network: PatchNetwork, card: Mapping[str, object], half: bool = False) -> None:
-    """Write a patch network with its card (patch size, how it was made); `half` stores FP16, which halves the file."""
+def save_network(
+    path: Path,
+    network: PatchNetwork,
+    card: Mapping[str, object],
+    half: bool = False,
+    beside: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a patch network with its card (patch size, how it was made) and the tensors `beside` it.
+
+    `half` stores the weights in FP16, which halves the file; the tensors beside keep their type.
+    """
     dtype = torch.float16 if half else torch.float32
     tensors = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in network.state_dict().items()}
-    _write(path, tensors, {"patch_size": network.patch_size, **card})
+    beside = {f"beside.{name}": tensor.detach().cpu().contiguous() for name, tensor in (beside or {}).items()}
+    _write(path, {**tensors, **beside}, {**card, "patch_size": network.patch_size})
 
 
-def load_network(path: Path) -> tuple[PatchNetwork, dict[str, Any]]:
-    """A patch network in float32 with its card. Raises `InputError` for a file that is no patch network."""
+def load_network(path: Path) -> tuple[PatchNetwork, dict[str, Any], dict[str, Tensor]]:
+    """A patch network in float32, its card, and the tensors beside it.
+
+    Raises `InputError` for a file that is no patch network.
+    """
     tensors, card = _read(path)
     patch_size = card.get("patch_size")
     if patch_size not in PATCH_SIZES:
         raise InputError(f"{path} is not a patch network: its patch size is {patch_size!r}")
     network = PatchNetwork(int(patch_size))
+    weights = {name: tensor.float() for name, tensor in tensors.items() if not name.startswith("beside.")}
     try:
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(f"{path} does not hold the layers of a p = {patch_size} network") from error
-    return network, card
+    beside = {name.removeprefix("beside."): t for name, t in tensors.items() if name.startswith("beside.")}
+    return network, card, beside
 
 
 def save_checkpoint(

@@ -38,8 +38,10 @@ def compactness_loss(descriptors: Tensor, form: Compactness = "squared") -> Tens
     centred = descriptors - descriptors.mean(dim=0)
     unit = centred / centred.norm(dim=0).clamp(min=1e-6)
     correlation = unit.T @ unit  # [128, 128]
-    off_diagonal = correlation - torch.diag(torch.diagonal(correlation))
-    return off_diagonal.square().sum() / len(correlation) if form == "squared" else off_diagonal.sum()
+    off_diagonal: Tensor = correlation - torch.diag(torch.diagonal(correlation))
+    if form == "signed":
+        return off_diagonal.sum()
+    return off_diagonal.square().sum().div(len(correlation))
 
 
 def student_loss(student: Tensor, standardized_teacher: Tensor) -> Tensor:

@@ -88,10 +88,20 @@ class PatchNetwork(nn.Module):
 
     def _initialize(self) -> None:
         """He initialization, which keeps the activations' scale through the leaky ReLUs; the paper names none."""
-        for conv in cast("list[nn.Conv2d]", list(self.convs)):
+        for conv in map(self.conv, range(len(self.convs))):
             nn.init.kaiming_normal_(conv.weight, a=LEAKY_SLOPE, nonlinearity="leaky_relu")
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
+
+    def conv(self, index: int) -> nn.Conv2d:
+        """The convolution number `index`, from the input on."""
+        return cast(nn.Conv2d, self.convs[index])
+
+    def convolved(self, x: Tensor, index: int, stride: int = 1, dilation: int = 1) -> Tensor:
+        """Convolution `index` with its activation; the last is linear."""
+        conv = self.conv(index)
+        x = functional.conv2d(x, conv.weight, conv.bias, stride=stride, dilation=dilation)
+        return x if index == len(self.convs) - 1 else functional.leaky_relu(x, LEAKY_SLOPE)
 
     def normalized(self, pixels: Tensor) -> Tensor:
         """Pixels [N, 3, H, W], RGB in [0, 1], as the first convolution expects them."""
@@ -104,11 +114,8 @@ class PatchNetwork(nn.Module):
         for layer in self.layers:
             if isinstance(layer, Pool):
                 x = functional.max_pool2d(x, 2)
-                continue
-            x = self.convs[index](x)
-            index += 1
-            if index < len(self.convs):
-                x = functional.leaky_relu(x, LEAKY_SLOPE)
+            else:
+                x, index = self.convolved(x, index), index + 1
         if x.shape[2:] != (1, 1):
             raise InputError(
                 f"a patch network of p = {self.patch_size} got crops of {tuple(patches.shape[2:])} pixels; "

@@ -25,7 +25,7 @@ STANDARDIZATION_PATCHES = 4096
 
 @dataclass(frozen=True)
 class TeacherConfig:
-    """Options of a teacher's pretraining; the defaults are the paper's unless a docstring says otherwise."""
+    """Options of a teacher's pretraining; the defaults are the paper's where it names one."""
 
     data: str = option("", "folder of natural photographs")
     patch_size: int = option(33, "side p of the patches", (17, 33, 65))
@@ -145,7 +145,7 @@ class _Training:
         return path
 
     def step(self, iteration: int) -> tuple[Any, float]:
-        """One step; returns a function that reads the losses (reading waits for the GPU) and the seconds spent on data."""
+        """One step: a function that reads its losses (reading waits for the GPU), and the seconds spent on data."""
         import torch
 
         from train.device import autocast
@@ -168,7 +168,7 @@ class _Training:
         losses = self._losses(patches, descriptors.float())
         total = sum(losses.values())
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[union-attr]
+        total.backward()
         self.optimizer.step()
         return lambda: {name: loss.item() for name, loss in losses.items()}, waited
 
@@ -182,7 +182,8 @@ class _Training:
             target = self._targets(patches[: config.batch_size])
             losses["distillation"] = config.distillation * distillation_loss(self.modules["decoder"](anchors), target)
         if config.triplet:
-            losses["triplet"] = config.triplet * triplet_loss(*descriptors.chunk(3), margin=config.margin)
+            anchor, positive, negative = descriptors.chunk(3)
+            losses["triplet"] = config.triplet * triplet_loss(anchor, positive, negative, config.margin)
         if config.compactness:
             form: Any = config.compactness_form
             losses["compactness"] = config.compactness * compactness_loss(anchors, form)
@@ -195,7 +196,9 @@ class _Training:
         if self.descriptor is None:
             return None
         with torch.no_grad():
-            decoded = torch.cat([self.modules["decoder"](self.teacher(c)) for c in self.held_out_patches.split(256)])
+            decoded = torch.cat(
+                [self.modules["decoder"](self.teacher(c)) for c in torch.split(self.held_out_patches, 256)]
+            )
         target = self.held_out_target
         return float((decoded - target).square().sum() / (target - target.mean(dim=0)).square().sum())
 
@@ -210,7 +213,7 @@ class _Training:
 
         assert self.descriptor is not None
         with torch.no_grad(), autocast(self.config.device, self.config.precision):
-            chunks = patches.contiguous(memory_format=torch.channels_last).split(256)
+            chunks = torch.split(patches.contiguous(memory_format=torch.channels_last), 256)
             return torch.cat([self.descriptor(chunk).float() for chunk in chunks])
 
     def _standardization(self) -> "Standardization | None":

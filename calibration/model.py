@@ -1,0 +1,81 @@
+"""A run folder's networks and settings, ready to score images by the plain formulas."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from calibration.scoring import Moments, anomaly_map, anomaly_score, normalized, terms
+from runtime.errors import InputError
+from train.data import PreparedImages, Split
+from train.ensemble import Scale, channels_last, load_scale, pixels_from_frames
+from train.files import load_network
+from train.run_folder import RunFolder
+from train.students import StudentsConfig
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run of ``python -m train.students``."""
+
+    folder: RunFolder
+    config: StudentsConfig
+    split: Split
+    scales: tuple[Scale, ...]
+    device: torch.device
+
+    def terms(self, frames: NDArray[np.uint8]) -> list[tuple[Tensor, Tensor | None]]:
+        """Regression error and predictive variance [N, H, W] of each scale, of prepared frames [N, H, W, 3]."""
+        pixels = pixels_from_frames(torch.from_numpy(frames).to(self.device))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return [terms(scale, pixels, self.config.output_stride) for scale in self.scales]
+
+    def maps_and_scores(self, frames: NDArray[np.uint8], moments: Sequence[Moments]) -> tuple[Tensor, Tensor]:
+        """Anomaly maps [N, H, W] and scores [N] of prepared frames [N, H, W, 3]."""
+        found = [normalized(*pair, m) for pair, m in zip(self.terms(frames), moments, strict=True)]
+        maps = anomaly_map(found)
+        return maps, anomaly_score(maps, self.config.score_pixels, self.config.region_of_interest)
+
+
+def load_run(path: Path, device: str | None = None) -> TrainedRun:
+    """Open a run folder for scoring, on the device it was trained on unless another is named.
+
+    Raises `InputError` when it is not a run folder, not finished, or its images were changed since.
+    """
+    folder = RunFolder(path)
+    config = folder.config(StudentsConfig)
+    split = Split.load(folder.split_path)
+    place = torch.device(device or config.device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"{path} was trained on a GPU and there is none here; name the CPU with --device cpu")
+    scales = []
+    for patch_size in _patch_sizes(path, len(config.teachers)):
+        scale = load_scale(path, patch_size, config.students)
+        for network in (scale.teacher.network, *scale.students):
+            channels_last(network.to(place))
+        mean, deviation = scale.teacher.mean.to(place), scale.teacher.deviation.to(place)
+        teacher = type(scale.teacher)(scale.teacher.network, mean, deviation)
+        scales.append(Scale(patch_size, teacher, scale.teacher_sha256, scale.students))
+    return TrainedRun(folder, config, split, tuple(scales), place)
+
+
+def _patch_sizes(run: Path, scales: int) -> list[int]:
+    """Patch sizes in the order in which the run's teachers were given."""
+    by_scale = {}
+    for path in run.glob("teacher-p*.safetensors"):
+        _, card, _ = load_network(path)
+        by_scale[card["scale"]] = int(card["patch_size"])
+    if sorted(by_scale) != list(range(scales)):
+        raise InputError(f"{run} is not trained to the end; go on with python -m train.students")
+    return [by_scale[index] for index in range(scales)]
+
+
+def progress(images: PreparedImages, name: str) -> Iterator[NDArray[np.uint8]]:
+    """Prepared images as batches of one, [1, H, W, 3], with a progress bar."""
+    for index in tqdm(range(len(images)), name, unit="image", disable=None, leave=False):
+        yield images[index][None]

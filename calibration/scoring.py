@@ -1,0 +1,95 @@
+"""Equations 8 to 12 of the paper, written plainly: the one definition of a score, for calibration and the parity gate.
+
+The exported graph computes the same in fewer operations; `export.parity` compares the two.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from train.ensemble import Scale
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Means and deviations of one scale's two terms over all pixels of good images (for equation 11)."""
+
+    error_mean: float
+    error_std: float
+    variance_mean: float | None  # None with a single student, which has no variance
+    variance_std: float | None
+
+
+def regression_error(students: Tensor, teacher: Tensor) -> Tensor:
+    """Equations 8 and 9: ‖mean_i S_i − T‖², [N, h, w].
+
+    Of students [M, N, 128, h, w] and the standardized teacher [N, 128, h, w].
+    """
+    return (students.mean(dim=0) - teacher).square().sum(dim=1)
+
+
+def predictive_variance(students: Tensor) -> Tensor:
+    """Equation 10: 1/M Σ_i ‖S_i − mean‖², [N, h, w], of students [M, N, 128, h, w].
+
+    In two passes, which equals the paper's mean of squares minus square of the mean and loses nothing in cancellation.
+    """
+    return (students - students.mean(dim=0)).square().sum(dim=2).mean(dim=0)
+
+
+def upsampled(term: Tensor, size_hw: tuple[int, int], stride: int) -> Tensor:
+    """A term [N, h, w] of every `stride`-th position as [N, H, W]: bilinear between the centres of the samples.
+
+    Sample k stands for the pixels stride·k … stride·(k + 1) − 1 (see `train.dense.axis`); borders are repeated.
+    """
+    if stride == 1:
+        return term
+    x = functional.interpolate(term[:, None], scale_factor=float(stride), mode="bilinear", align_corners=False)
+    return x[:, 0, : size_hw[0], : size_hw[1]]
+
+
+def terms(scale: Scale, pixels: Tensor, stride: int) -> tuple[Tensor, Tensor | None]:
+    """Regression error and predictive variance [N, H, W] of images [N, 3, H, W], RGB in [0, 1].
+
+    The variance is None for a single student.
+    """
+    teacher, students = scale.descriptors(pixels, stride)
+    size_hw = (int(pixels.shape[2]), int(pixels.shape[3]))
+    error = upsampled(regression_error(students, teacher), size_hw, stride)
+    variance = upsampled(predictive_variance(students), size_hw, stride) if len(students) > 1 else None
+    return error, variance
+
+
+def normalized(error: Tensor, variance: Tensor | None, moments: Moments) -> tuple[Tensor, Tensor | None]:
+    """The two terms of equation 11: each with zero mean and unit deviation over good images."""
+    error = (error - moments.error_mean) / moments.error_std
+    if variance is None or moments.variance_mean is None or moments.variance_std is None:
+        return error, None
+    return error, (variance - moments.variance_mean) / moments.variance_std
+
+
+def anomaly_map(normalized_terms: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
+    """Equation 12: the mean over the scales of the sum of their normalized terms, [N, H, W]."""
+    per_scale = [error if variance is None else error + variance for error, variance in normalized_terms]
+    return torch.stack(per_scale).mean(dim=0)
+
+
+def anomaly_score(
+    anomaly_map: Tensor, score_pixels: int = 1, region_of_interest: tuple[int, int, int, int] | None = None
+) -> Tensor:
+    """Score [N] of maps [N, H, W]: the mean of the `score_pixels` highest values in the region of interest.
+
+    The paper scores pixels only; the maximum, `score_pixels` = 1, is the usual step from there to an image.
+    """
+    inside = within(anomaly_map, region_of_interest).flatten(1)
+    return inside.topk(score_pixels, dim=1).values.mean(dim=1)
+
+
+def within(maps: Tensor, region_of_interest: tuple[int, int, int, int] | None) -> Tensor:
+    """The part of maps [N, H, W] inside the region (top, left, height, width), or all of them."""
+    if region_of_interest is None:
+        return maps
+    top, left, height, width = region_of_interest
+    return maps[:, top : top + height, left : left + width]

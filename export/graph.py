@@ -1,0 +1,73 @@
+"""From the fused module to the bytes of one self-contained ONNX file."""
+
+import logging
+import warnings
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from export.fused import FusedDetector
+
+OPSET = 18
+SMALLEST_HALVED = 1024  # elements; below that halving saves nothing
+
+
+def export_graph(detector: FusedDetector, size_hw: tuple[int, int]) -> bytes:
+    """The ONNX file of a fused detector for prepared frames of `size_hw`, number of frames dynamic, no metadata."""
+    frames = torch.zeros(2, *size_hw, 3, dtype=torch.uint8)  # two: the exporter would take a one for a constant
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's notes to its own authors
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            detector.eval(),
+            (frames,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["frames"],
+            output_names=detector.output_names,
+            dynamic_shapes={"frames": {0: torch.export.Dim("frames_count", min=1, max=64)}},
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    return cleaned(program.model_proto)
+
+
+def cleaned(model: Any) -> bytes:
+    """The model's bytes without what the exporter notes on each node: source lines with paths of this machine."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    model.doc_string = model.graph.doc_string = ""
+    model.producer_name, model.producer_version = "proctor", ""
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def with_halved_weights(model: bytes) -> bytes:
+    """The same graph with its large float32 weights stored in FP16 and cast back: half the file, the same arithmetic.
+
+    Engines fold the casts when they load it, so that inference is as fast as before.
+    """
+    proto = onnx.load_model_from_string(model)
+    casts, kept = [], []
+    for weight in proto.graph.initializer:
+        if weight.data_type != TensorProto.FLOAT or int(np.prod(weight.dims)) < SMALLEST_HALVED:
+            kept.append(weight)
+            continue
+        name = f"{weight.name}.half"
+        kept.append(numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), name))
+        casts.append(helper.make_node("Cast", [name], [weight.name], f"{weight.name}.cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.initializer[:], proto.graph.node[:]
+    proto.graph.initializer.extend(kept)
+    proto.graph.node.extend(nodes)
+    return cleaned(proto)

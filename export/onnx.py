@@ -1,0 +1,176 @@
+"""``python -m export.onnx``: a calibrated run folder becomes one self-contained ``detector.onnx``."""
+
+import argparse
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime import cli
+from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from calibration.model import TrainedRun
+    from calibration.statistics import Statistics
+    from export.parity import Parity
+    from runtime.engines import Engine
+    from runtime.recipe import Recipe
+
+PARITY_FRAMES = 16
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m export.onnx", description=__doc__)
+    parser.add_argument("run", type=Path, help="run folder, after python -m calibration.fit")
+    parser.add_argument("--out", type=Path, default=Path("detector.onnx"), help="file to write (detector.onnx)")
+    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="of the convolutions (fp32)")
+    parser.add_argument("--form", choices=("bailer", "atrous"), default="bailer", help="of dense extraction (bailer)")
+    parser.add_argument("--weights", choices=("fp32", "fp16"), default="fp32", help="as stored in the file (fp32)")
+    parser.add_argument("--explain", action="store_true", help="also output error and variance of each scale")
+    arguments = parser.parse_args()
+    parity = export(
+        arguments.run, arguments.out, arguments.precision, arguments.form, arguments.weights, arguments.explain
+    )
+    print(parity.describe())
+    print(f"{arguments.out} written, {arguments.out.stat().st_size / 1e6:.1f} MB")
+
+
+def export(
+    run: Path,
+    out: Path,
+    precision: str = "fp32",
+    form: str = "bailer",
+    weights: str = "fp32",
+    explain: bool = False,
+) -> "Parity":
+    """Export a run folder to `out`, and the frames it was checked on to ``<out stem>.parity.npz`` beside it.
+
+    The threshold is fitted again on the exported file's own scores of the held-out images. Raises `ParityError`, and
+    writes nothing, when the file disagrees with the formulas.
+    """
+    from calibration.model import load_run
+    from calibration.statistics import Statistics
+    from export.fused import FusedDetector
+    from export.graph import export_graph, with_halved_weights
+    from export.parity import TOLERANCE, compare
+    from runtime.atomic import write_atomically
+    from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+    from runtime.onnx_file import with_metadata
+
+    if out.suffix != ".onnx":
+        raise InputError(f"--out is {out}; expected a name ending in .onnx")
+    statistics = Statistics.load(run / "statistics.json")
+    trained = load_run(run, "cpu")
+    config = trained.config
+    fused = FusedDetector(
+        trained.scales,
+        statistics.moments,
+        output_stride=config.output_stride,
+        score_pixels=config.score_pixels,
+        region_of_interest=config.region_of_interest,
+        form="bailer" if form == "bailer" else "atrous",
+        half=precision == "fp16",
+        explain=explain,
+    )
+    graph = export_graph(fused, config.size_hw)
+    if weights == "fp16":
+        graph = with_halved_weights(graph)
+    frames = parity_frames(trained)
+    frames_file = _npz(frames)
+    recipe = _recipe(trained, statistics, graph, precision, form, explain, frames_file)
+    engine = OnnxRuntimeEngine(graph, recipe)
+    try:
+        recipe = _recalibrated(recipe, trained, engine)
+        tolerance = TOLERANCE["fp16" if "fp16" in (precision, weights) else "fp32"]
+        parity = compare(trained, statistics.moments, recipe.threshold.value, engine, fused, frames, tolerance)
+    finally:
+        engine.close()
+    parity.check()
+    recipe = replace(recipe, largest_activation=parity.largest_activation)
+    # the frames first: whoever finds a new detector finds its frames beside it
+    write_atomically(out.with_suffix(".parity.npz"), frames_file)
+    write_atomically(out, with_metadata(graph, {"recipe": recipe.to_json()}))
+    return parity
+
+
+def parity_frames(trained: "TrainedRun") -> "NDArray[np.uint8]":
+    """Up to 16 prepared good frames that no student was trained on, [n, H, W, 3]."""
+    import numpy as np
+
+    from train.data import PreparedImages
+
+    paths = [*trained.split.threshold, *trained.split.statistics][:PARITY_FRAMES]
+    images = PreparedImages(paths, trained.config.size_hw)
+    return np.stack([images[index] for index in range(len(images))])
+
+
+def _npz(frames: "NDArray[np.uint8]") -> bytes:
+    import numpy as np
+
+    file = io.BytesIO()
+    np.savez_compressed(file, frames=frames)
+    return file.getvalue()
+
+
+def _recipe(
+    trained: "TrainedRun",
+    statistics: "Statistics",
+    graph: bytes,
+    precision: str,
+    form: str,
+    explain: bool,
+    frames_file: bytes,
+) -> "Recipe":
+    from export.provenance import provenance
+    from runtime.onnx_file import graph_sha256
+    from runtime.recipe import Recipe, Scale
+
+    config = trained.config
+    scales = tuple(
+        Scale(scale.patch_size, scale.teacher_sha256, m.error_mean, m.error_std, m.variance_mean, m.variance_std)
+        for scale, m in zip(trained.scales, statistics.moments, strict=True)
+    )
+    return Recipe(
+        size_hw=config.size_hw,
+        interpolation="area",
+        aspect="stretch",
+        region_of_interest=config.region_of_interest,
+        students=config.students,
+        scales=scales,
+        output_stride=config.output_stride,
+        score_pixels=config.score_pixels,
+        score_quantiles=statistics.score_quantiles,
+        threshold=statistics.threshold,
+        health=statistics.health,
+        precision=precision,
+        form=form,
+        explain=explain,
+        largest_activation=0.0,  # measured by the parity gate
+        parity_sha256=hashlib.sha256(frames_file).hexdigest(),
+        graph_sha256=graph_sha256(graph),
+        provenance=provenance(trained.split),
+    )
+
+
+def _recalibrated(recipe: "Recipe", trained: "TrainedRun", engine: "Engine") -> "Recipe":
+    """The recipe with threshold and quantiles of the exported file's own scores."""
+    import numpy as np
+
+    from calibration.fit import quantiles
+    from calibration.model import progress
+    from calibration.threshold import fit_threshold
+    from train.data import PreparedImages
+
+    images = PreparedImages(trained.split.threshold, recipe.size_hw)
+    outputs = [engine.result(engine.submit(frame), timeout_s=600) for frame in progress(images, "exported scores")]
+    scores = np.array([float(output.anomaly_score[0]) for output in outputs])
+    threshold = fit_threshold(scores, recipe.threshold.budget, recipe.threshold.confidence)
+    return replace(recipe, threshold=threshold, score_quantiles=quantiles(scores))
+
+
+if __name__ == "__main__":
+    cli.run(main)

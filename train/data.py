@@ -1,0 +1,138 @@
+"""Good images: finding them, splitting them once by content, and holding them prepared."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from runtime.atomic import write_atomically
+from runtime.errors import ImageError, InputError
+from runtime.images import list_images, read_image
+from runtime.preparation import prepare
+
+FEWEST_IMAGES = 5  # at least one for statistics, one for the threshold, three to train on
+CACHE_BYTES = 2 << 30  # prepared images beyond this are read again each time
+
+
+def good_images(data: Path) -> list[Path]:
+    """Files of good images: ``DATA/train/good`` of the MVTec AD layout where it is there, else `data` itself.
+
+    Raises `InputError` when there are none, or when a layout's folder is given that holds its images elsewhere.
+    """
+    if (data / "train" / "good").is_dir():
+        return list_images(data / "train" / "good")
+    if (data / "train").is_dir():
+        raise InputError(f"{data}/train has no folder 'good'; expected the MVTec AD layout or a flat folder of images")
+    return list_images(data)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Good images by use, disjoint in content."""
+
+    training: tuple[Path, ...]
+    statistics: tuple[Path, ...]  # of equation 11
+    threshold: tuple[Path, ...]
+    sha256: dict[str, str]  # of each file, by its path
+
+    @property
+    def images_sha256(self) -> str:
+        """One hash over all images: that of their hashes, sorted."""
+        return hashlib.sha256("".join(sorted(self.sha256.values())).encode()).hexdigest()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images by use."""
+        return {name: len(getattr(self, name)) for name in ("training", "statistics", "threshold")}
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON."""
+        document = {name: [str(p) for p in getattr(self, name)] for name in ("training", "statistics", "threshold")}
+        write_atomically(path, json.dumps({**document, "sha256": self.sha256}, indent=1).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> "Split":
+        """Read a split. Raises `InputError` when it is missing, or when an image was moved or changed since."""
+        try:
+            document: Any = json.loads(path.read_text())
+            uses = {n: tuple(Path(p) for p in document[n]) for n in ("training", "statistics", "threshold")}
+            split = cls(**uses, sha256=document["sha256"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is missing or damaged; train the students again") from error
+        for image, sha256 in split.sha256.items():
+            if file_sha256(Path(image)) != sha256:
+                raise InputError(f"{image} was changed since training; restore it, or train again in a new run folder")
+        return split
+
+
+def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
+    """Split images into training, statistics and threshold by their content's hash.
+
+    `holdout` is the share held out, halved between the last two; small sets hold out five for each as far as a third of
+    the images goes. Equal files share a fate, so that no image is both trained and judged on. Raises `InputError` for
+    fewer than five different images.
+    """
+    if not 0 < holdout < 1:
+        raise InputError(f"holdout is {holdout:g}; expected a share between 0 and 1, such as 0.2")
+    hashes = {str(path): file_sha256(path) for path in paths}
+    by_hash: dict[str, list[Path]] = {}
+    for path in paths:
+        by_hash.setdefault(hashes[str(path)], []).append(path)
+    if len(by_hash) < FEWEST_IMAGES:
+        raise InputError(
+            f"found {len(by_hash)} different good images; give {FEWEST_IMAGES} or more (a few hundred, to be good)"
+        )
+    half = max(round(len(by_hash) * holdout / 2), min(5, len(by_hash) // 6), 1)
+    ordered = [by_hash[key] for key in sorted(by_hash)]
+    if len(ordered) - 2 * half < 1:
+        raise InputError(f"holdout {holdout:g} of {len(ordered)} images leaves none to train on; use a smaller share")
+
+    def flattened(groups: list[list[Path]]) -> tuple[Path, ...]:
+        return tuple(path for group in groups for path in group)
+
+    return Split(
+        training=flattened(ordered[2 * half :]),
+        statistics=flattened(ordered[:half]),
+        threshold=flattened(ordered[half : 2 * half]),
+        sha256=hashes,
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content. Raises `ImageError` when it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({error.strerror}); restore it or check the path") from error
+
+
+class PreparedImages:
+    """Images prepared as the runtime prepares frames, uint8 [H, W, 3], BGR; kept in memory up to a bound."""
+
+    def __init__(self, paths: Sequence[Path], size_hw: tuple[int, int]) -> None:
+        self.paths = tuple(paths)
+        self.size_hw = size_hw
+        self._keep = max(1, CACHE_BYTES // (size_hw[0] * size_hw[1] * 3))
+        self._kept: dict[int, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        if index in self._kept:
+            return self._kept[index]
+        image = prepare(read_image(self.paths[index]), self.size_hw)
+        if len(self._kept) < self._keep:
+            self._kept[index] = image
+        return image
+
+    def check(self) -> None:
+        """Read every image once, so that a bad one is named before hours of training and not after."""
+        for index in tqdm(range(len(self)), "images", unit="image", leave=False, disable=None):
+            self[index]

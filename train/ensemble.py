@@ -1,0 +1,88 @@
+"""A trained detector as training leaves it in a run folder: for each scale a teacher and its students."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from runtime.errors import InputError
+from train.dense import Form, dense_descriptors
+from train.files import load_network
+from train.networks import PatchNetwork
+
+SHIPPED_TEACHERS = Path(__file__).parent / "teachers"
+
+
+@dataclass(frozen=True)
+class Standardized:
+    """A teacher with the mean and deviation [128] of its descriptors over the training images (equation 7)."""
+
+    network: PatchNetwork
+    mean: Tensor
+    deviation: Tensor
+
+    def standardize(self, descriptors: Tensor) -> Tensor:
+        """Descriptors [N, 128, h, w], each dimension with zero mean and unit deviation over the training images."""
+        return (descriptors - self.mean[:, None, None]) / self.deviation[:, None, None]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One receptive field's networks."""
+
+    patch_size: int
+    teacher: Standardized
+    teacher_sha256: str
+    students: tuple[PatchNetwork, ...]
+
+    @torch.no_grad()
+    def descriptors(self, pixels: Tensor, stride: int, form: Form = "atrous") -> tuple[Tensor, Tensor]:
+        """Standardized teacher's [N, 128, h, w] and students' [M, N, 128, h, w] descriptors of images [N, 3, H, W]."""
+        target = self.teacher.standardize(dense_descriptors(self.teacher.network, pixels, stride, form))
+        return target, torch.stack([dense_descriptors(student, pixels, stride, form) for student in self.students])
+
+
+def teacher_path(name: str) -> Path:
+    """The file of a teacher: a shipped one by name (``p33``), or any file. Raises `InputError` for neither."""
+    shipped = SHIPPED_TEACHERS / f"teacher-{name}.safetensors"
+    if shipped.is_file():
+        return shipped
+    if Path(name).is_file():
+        return Path(name)
+    names = ", ".join(shipped_teachers())
+    raise InputError(f"teacher {name!r} is neither a shipped one ({names}) nor a file; see python -m train.teacher")
+
+
+def shipped_teachers() -> list[str]:
+    """Names of the teachers that come with the install."""
+    files = SHIPPED_TEACHERS.glob("teacher-*.safetensors")
+    return sorted(path.stem.removeprefix("teacher-") for path in files)
+
+
+def load_scale(run: Path, patch_size: int, students: int) -> Scale:
+    """A scale from a run folder. Raises `InputError` when its students are not trained to the end."""
+    teacher, card, beside = load_network(run / f"teacher-p{patch_size}.safetensors")
+    paths = [student_path(run, patch_size, index) for index in range(students)]
+    if not all(path.is_file() for path in paths):
+        raise InputError(f"{run} has no finished students of p = {patch_size}; go on with python -m train.students")
+    networks = tuple(load_network(path)[0] for path in paths)
+    for network in (teacher, *networks):
+        network.eval().requires_grad_(False)
+    standardized = Standardized(teacher, beside["mean"], beside["deviation"])
+    return Scale(patch_size, standardized, str(card["teacher_sha256"]), networks)
+
+
+def student_path(run: Path, patch_size: int, index: int) -> Path:
+    """The file of one student in a run folder."""
+    return run / f"student-p{patch_size}-{index}.safetensors"
+
+
+def pixels_from_frames(frames: Tensor) -> Tensor:
+    """Prepared frames, uint8 [N, H, W, 3], BGR, as the patch networks' pixels: float32 [N, 3, H, W], RGB in [0, 1]."""
+    return frames.permute(0, 3, 1, 2).flip(1).float() / 255
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network with its weights laid out as convolutions read them fastest."""
+    return network.to(memory_format=torch.channels_last)

@@ -1,0 +1,296 @@
+"""``python -m train.students``: train students to imitate teachers on good images (paper, section 3.2, eq. 7)."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime import cli
+from runtime.errors import InputError
+from train.config import add_options, option, resolve
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from train.data import PreparedImages
+    from train.dense import Window
+    from train.ensemble import Standardized
+    from train.networks import PatchNetwork
+    from train.run_folder import RunFolder
+
+# a dimension that hardly varies over the good images would turn rounding into anomalies when it is divided by
+DEVIATION_FLOOR = 1e-2  # of the mean deviation of all dimensions
+
+
+@dataclass(frozen=True)
+class StudentsConfig:
+    """Options of the students' training, the paper's by default, and all else that changes a score."""
+
+    data: str = option("", "good images: a flat folder, or one in the MVTec AD layout")
+    teachers: tuple[str, ...] = option(("p33",), "names of shipped teachers or files, one for each scale")
+    students: int = option(3, "M, students of each scale")
+    size_hw: tuple[int, int] = option((256, 256), "height,width of the prepared frame in pixels")
+    region_of_interest: tuple[int, int, int, int] | None = option(
+        None, "top,left,height,width in the prepared frame that the score is taken from; none for all of it"
+    )
+    output_stride: int = option(1, "evaluate every s-th position when inspecting", (1, 2, 4, 8))
+    score_pixels: int = option(1, "the score is the mean of so many highest values of the map")
+    train_stride: int = option(1, "evaluate every s-th position when training, shifted at random", (1, 2, 4, 8))
+    window: int | None = option(None, "side of a random window of positions for each step; none for all of them")
+    epochs: int = option(100, "passes over the training images")
+    steps: int | None = option(None, "training steps of each scale, in place of epochs")
+    batch_size: int = option(1, "images a step")
+    learning_rate: float = option(1e-4, "Adam's")
+    schedule: str = option("constant", "of the learning rate; cosine ends at zero", ("constant", "cosine"))
+    weight_decay: float = option(1e-5, "Adam's")
+    holdout: float = option(0.2, "share of the images held out, half for statistics, half for the threshold")
+    seed: int = option(0, "of weights, order and shifts")
+    checkpoint_every: int = option(200, "steps between two checkpoints")
+    device: str = option("auto", "where to train", ("auto", "cpu", "cuda"))
+    precision: str = option("auto", "of the convolutions; auto: bf16 if the hardware has it", ("auto", "fp32", "bf16"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m train.students", description=__doc__)
+    add_options(parser, StudentsConfig)
+    parser.add_argument("--out", type=Path, required=True, help="run folder; an interrupted run in it goes on")
+    parser.add_argument("--stop-after", type=int, metavar="STEPS", help="do so many steps now, the rest another time")
+    arguments = parser.parse_args()
+    done = train_students(resolve(StudentsConfig, arguments), arguments.out, arguments.stop_after)
+    print(f"students written to {arguments.out}" if done else "stopped early; the same command goes on")
+
+
+def train_students(config: StudentsConfig, out: Path, stop_after: int | None = None) -> bool:
+    """Train all scales in the run folder `out`; False when `stop_after` steps end before they are done.
+
+    Raises `InputError` for unusable images, teachers or options.
+    """
+    from train.data import PreparedImages, Split, good_images, split_by_content
+    from train.device import resolve_device, resolve_precision
+    from train.run_folder import RunFolder
+
+    device = resolve_device(config.device)
+    config = replace(config, device=device, precision=resolve_precision(config.precision, device))
+    _check(config)
+    images = [] if (out / "split.json").exists() else good_images(Path(config.data))
+    folder = RunFolder(out)
+    folder.claim(config)
+    if images:
+        split_by_content(images, config.holdout).save(folder.split_path)
+    split = Split.load(folder.split_path)
+    training = PreparedImages(split.training, config.size_hw)
+    training.check()
+    print(f"training on {device} in {config.precision}: {split.counts['training']} images, {split.counts} in all")
+    left = stop_after
+    for scale, teacher in enumerate(config.teachers):
+        done, left = _ScaleTraining(config, folder, training, scale, teacher).run(left)
+        if not done:
+            return False
+    return True
+
+
+def _check(config: StudentsConfig) -> None:
+    height, width = config.size_hw
+    if min(height, width) < 32:
+        raise InputError(f"size_hw is {height},{width}; expected 32 pixels or more each way")
+    for name in ("students", "epochs", "batch_size", "score_pixels", "checkpoint_every"):
+        if getattr(config, name) < 1:
+            raise InputError(f"{name} is {getattr(config, name)}; expected 1 or more")
+    if config.window is not None and not config.train_stride <= config.window <= min(height, width):
+        raise InputError(f"window is {config.window}; expected {config.train_stride} to {min(height, width)} pixels")
+    if config.region_of_interest:
+        top, left, rows, columns = config.region_of_interest
+        if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
+            raise InputError(f"region_of_interest {config.region_of_interest} lies outside {height}×{width} pixels")
+        height, width = rows, columns
+    if config.score_pixels > min(height * width, 3840):
+        raise InputError(f"score_pixels is {config.score_pixels}; expected 3840 or less (TensorRT's limit for TopK)")
+
+
+class _ScaleTraining:
+    """One scale: a teacher, its M students, and their optimizer."""
+
+    def __init__(
+        self, config: StudentsConfig, folder: "RunFolder", images: "PreparedImages", scale: int, teacher: str
+    ) -> None:
+        import torch
+
+        from train.ensemble import channels_last
+        from train.networks import PatchNetwork
+        from train.seeds import STUDENT_WEIGHTS, generator
+
+        self.config, self.folder, self.images, self.scale = config, folder, images, scale
+        self.device = torch.device(config.device)
+        self.teacher = self._standardized_teacher(teacher)
+        self.patch_size = self.teacher.network.patch_size
+        self.students: list[PatchNetwork] = []
+        for index in range(config.students):
+            torch.manual_seed(generator(config.seed, STUDENT_WEIGHTS, self.patch_size, index).initial_seed())
+            self.students.append(PatchNetwork(self.patch_size).to(self.device))
+        for network in (self.teacher.network, *self.students):
+            channels_last(network)
+        # Adam keeps to each weight by itself, so one optimizer trains the students as M would
+        parameters = [p for student in self.students for p in student.parameters()]
+        self.optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.checkpoint = folder.path / f"checkpoint-p{self.patch_size}.safetensors"
+        self.steps = config.steps or config.epochs * -(-len(images) // config.batch_size)
+
+    def run(self, stop_after: int | None) -> tuple[bool, int | None]:
+        """Train from the checkpoint if there is one; whether the scale is done, and the steps left of `stop_after`."""
+        from tqdm import tqdm
+
+        from train.ensemble import student_path
+        from train.files import load_checkpoint, save_checkpoint, save_network
+
+        paths = [student_path(self.folder.path, self.patch_size, i) for i in range(len(self.students))]
+        if all(path.exists() for path in paths):
+            return True, stop_after
+        modules = {f"student{i}": student for i, student in enumerate(self.students)}
+        start = 0
+        if self.checkpoint.exists():
+            start = load_checkpoint(self.checkpoint, modules, {"adam": self.optimizer})["step"]
+        end = self.steps if stop_after is None else min(self.steps, start + stop_after)
+        bar = tqdm(range(start, end), f"p{self.patch_size}", self.steps, initial=start, unit="step", disable=None)
+        for step in bar:
+            loss = self.step(step)
+            done = step + 1
+            if done % 50 == 0 or done == end:
+                value = loss.item()
+                self.folder.log(scale=self.patch_size, step=done, loss=value)
+                bar.set_postfix(loss=f"{value:.3g}")
+            if done % self.config.checkpoint_every == 0 or done == end:
+                save_checkpoint(self.checkpoint, modules, {"adam": self.optimizer}, {"step": done})
+        if end < self.steps:
+            return False, 0
+        for path, student in zip(paths, self.students, strict=True):
+            save_network(path, student, {"steps": self.steps, "loss": loss.item() if start < end else None})
+        self.checkpoint.unlink()
+        return True, None if stop_after is None else stop_after - (end - start)
+
+    def step(self, step: int) -> "Tensor":
+        """One step of all students; returns their mean loss (equation 7, a sum over 128 dimensions)."""
+        import torch
+
+        from train.dense import descriptors_in_window, reflect_padded
+        from train.device import autocast
+        from train.ensemble import pixels_from_frames
+        from train.losses import student_loss
+        from train.schedule import learning_rate
+
+        config = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config.learning_rate, config.schedule, step, self.steps)
+        frames = torch.stack([torch.from_numpy(self.images[i]) for i in self._batch(step)]).to(self.device)
+        padded = reflect_padded(self.teacher.network.layers, pixels_from_frames(frames), 1)
+        padded = padded.contiguous(memory_format=torch.channels_last)
+        window = self._window(step)
+        with autocast(config.device, config.precision):
+            with torch.no_grad():
+                target = descriptors_in_window(self.teacher.network, padded, window, config.train_stride)
+            found = [descriptors_in_window(s, padded, window, config.train_stride) for s in self.students]
+        target = self.teacher.standardize(target.float())
+        loss = torch.stack([student_loss(descriptors.float(), target) for descriptors in found]).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.detach() / len(self.students)
+
+    def _batch(self, step: int) -> Iterator[int]:
+        """Images of a step: every epoch is a permutation of its own."""
+        import torch
+
+        from train.seeds import STUDENT_ORDER, generator
+
+        count = len(self.images)
+        for position in range(step * self.config.batch_size, (step + 1) * self.config.batch_size):
+            draw = generator(self.config.seed, STUDENT_ORDER, position // count)
+            yield int(torch.randperm(count, generator=draw)[position % count])
+
+    def _window(self, step: int) -> "Window":
+        """The positions of a step: from a random shift in [0, s)² on, or a random window.
+
+        A window may reach half its size over the border and is pushed back in, so that borders are not seen less often
+        than the middle: they are where reflection makes the hardest pixels.
+        """
+        import torch
+
+        from train.dense import Window
+        from train.seeds import STUDENT_STEP, generator
+
+        draw = generator(self.config.seed, STUDENT_STEP, self.patch_size, step)
+        (height, width), side = self.config.size_hw, self.config.window
+        if side is None:
+            top, left = (int(v) for v in torch.randint(self.config.train_stride, (2,), generator=draw))
+            return Window(top, left, height - top, width - left)
+        starts = []
+        for length in (height, width):
+            start = int(torch.randint(-(side // 2), length - side // 2 + 1, (1,), generator=draw))
+            starts.append(min(max(start, 0), length - side))
+        return Window(starts[0], starts[1], side, side)
+
+    def _standardized_teacher(self, name: str) -> "Standardized":
+        """The teacher with its descriptors' statistics, from the run folder or computed now and kept there."""
+        from train.data import file_sha256
+        from train.ensemble import Standardized, teacher_path
+        from train.files import load_network, save_network
+
+        kept = next((p for p in self.folder.path.glob("teacher-p*.safetensors") if self._is_from(p)), None)
+        if kept is not None:
+            network, _, beside = load_network(kept)
+            mean, deviation = beside["mean"], beside["deviation"]
+        else:
+            source = teacher_path(name)
+            network, card, _ = load_network(source)
+            mean, deviation = self._descriptor_statistics(network)
+            card = {**card, "teacher_sha256": file_sha256(source), "scale": self.scale}
+            path = self.folder.path / f"teacher-p{network.patch_size}.safetensors"
+            if path.exists():
+                raise InputError(f"two teachers of p = {network.patch_size} were given; give one for each scale")
+            save_network(path, network, card, beside={"mean": mean, "deviation": deviation})
+        network.eval().requires_grad_(False).to(self.device)
+        return Standardized(network, mean.to(self.device), deviation.to(self.device))
+
+    def _is_from(self, path: Path) -> bool:
+        from train.files import load_network
+
+        return bool(load_network(path)[1].get("scale") == self.scale)
+
+    def _descriptor_statistics(self, network: "PatchNetwork") -> "tuple[torch.Tensor, torch.Tensor]":
+        """Mean and deviation [128] of the teacher's descriptors over the training images, summed in float64.
+
+        Every train_stride-th position is taken, the whole map at stride 1.
+        """
+        import torch
+        from tqdm import tqdm
+
+        from train.dense import dense_descriptors
+        from train.ensemble import channels_last, pixels_from_frames
+
+        network.eval().requires_grad_(False).to(self.device)
+        channels_last(network)
+        total = torch.zeros(2, 128, dtype=torch.float64)
+        count = 0
+        bar = tqdm(
+            range(len(self.images)), f"p{network.patch_size} statistics", unit="image", disable=None, leave=False
+        )
+        for index in bar:
+            pixels = pixels_from_frames(torch.from_numpy(self.images[index])[None].to(self.device))
+            descriptors = dense_descriptors(network, pixels, self.config.train_stride, "atrous").double().flatten(2)
+            total += torch.stack([descriptors.sum(dim=(0, 2)), descriptors.square().sum(dim=(0, 2))]).cpu()
+            count += descriptors.shape[0] * descriptors.shape[2]
+        mean, square = total / count
+        deviation = (square - mean.square()).clamp(min=0).sqrt()
+        floor = DEVIATION_FLOOR * float(deviation.mean())
+        floored = int((deviation < floor).sum())
+        self.folder.log(scale=network.patch_size, descriptors=count, floored_dimensions=floored)
+        if floored:
+            print(
+                f"p{network.patch_size}: {floored} of 128 descriptor dimensions hardly vary; their deviation is floored"
+            )
+        return mean.float(), deviation.clamp(min=max(floor, 1e-12)).float()
+
+
+if __name__ == "__main__":
+    cli.run(main)
