@@ -19,7 +19,7 @@ def option(default: Any, help: str, choices: tuple[Any, ...] | None = None) -> A
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
-def add_options(parser: argparse.ArgumentParser, config: type[Any]) -> None:
+def add_options(parser: argparse._ActionsContainer, config: type[Any], show_defaults: bool = True) -> None:
     """One ``--option`` for each field of `config`, and ``--config`` for a YAML file of the same names.
 
     A default is shown in the help but not set: what the command line leaves out must not hide the file's value.
@@ -28,7 +28,8 @@ def add_options(parser: argparse.ArgumentParser, config: type[Any]) -> None:
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         choices = field.metadata["choices"]
-        default = "" if field.default in (None, "") else f" (default: {as_text(field.default)})"
+        shown = show_defaults and field.default not in (None, "")
+        default = f" (default: {as_text(field.default)})" if shown else ""
         parser.add_argument(
             "--" + field.name.replace("_", "-"),
             dest=field.name,
@@ -40,10 +41,15 @@ def add_options(parser: argparse.ArgumentParser, config: type[Any]) -> None:
 
 def resolve(config: type[T], arguments: argparse.Namespace) -> T:
     """The configuration of a parsed command line: defaults, then ``--config``, then the options given."""
+    return build(config, given_options(config, arguments))
+
+
+def given_options(config: type[Any], arguments: argparse.Namespace) -> dict[str, object]:
+    """What ``--config`` and the command line say, the latter first; defaults are left out."""
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(typing.cast(Any, config))}
     overrides = {name: value for name, value in given.items() if value is not None}
     from_file = read_yaml(arguments.config) if arguments.config else {}
-    return build(config, {**from_file, **overrides})
+    return {**from_file, **overrides}
 
 
 def read_yaml(path: Path) -> dict[str, object]:
