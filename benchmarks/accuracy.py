@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime import cli
+from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from benchmarks.evaluation import Accuracy, Inspection, Rate
@@ -38,16 +39,21 @@ def report(accuracy: "Accuracy", threshold: "Threshold") -> str:
         ("pixel AUROC", f"{accuracy.pixel_auroc:.4f}"),
         ("AU-PRO to 30 % FPR", f"{accuracy.au_pro_30:.4f}"),
         ("AU-PRO to 5 % FPR", f"{accuracy.au_pro_5:.4f}"),
-        ("false rejects", f"{_in_words(accuracy.false_rejects)}, budget {threshold.budget:.3%}"),
+        ("false rejects", f"{_in_words(accuracy.false_rejects)}, budget {_percent(threshold.budget)}"),
         ("detected", _in_words(accuracy.detected)),
-        ("no decision", f"{accuracy.undecided}, rejected in the two lines above"),
+        ("no decision", f"{accuracy.undecided}, counted above as rejected" if accuracy.undecided else "none"),
         ("threshold", f"{threshold.value:.4f}. {explain(threshold)}"),
     ]
     return "\n".join(f"{name:<20} {text}" for name, text in lines)
 
 
 def _in_words(rate: "Rate") -> str:
-    return f"{rate.count} of {rate.total}: {rate.share:.1%} (95 % interval {rate.low:.1%} to {rate.high:.1%})"
+    interval = f"95 % interval {_percent(rate.low)} to {_percent(rate.high)}"
+    return f"{rate.count} of {rate.total}, {_percent(rate.share)} ({interval})"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.3g} %"
 
 
 def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]") -> dict[str, object]:
@@ -76,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         "--subset", choices=("all", "even", "odd"), default="all", help="half of the images, by content"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, scores and machine there")
+    parser.add_argument("--overlays", type=Path, metavar="DIR", help="write pictures of inspected images there")
+    parser.add_argument("--count", type=int, default=12, metavar="N", help="number of pictures (default 12)")
     parser.add_argument("--provider", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
     return parser
@@ -84,12 +92,15 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = _parser().parse_args(arguments)
+    if options.count < 1:
+        raise InputError(f"--count is {options.count}; expected the number of pictures, 1 or more")
 
     from tqdm import tqdm
 
     from benchmarks.datasets import read_test_set, select
     from benchmarks.environment import describe_environment, one_line
     from benchmarks.evaluation import inspect_all, summarize
+    from benchmarks.overlays import write_overlays
     from runtime.atomic import write_atomically
     from runtime.detector import Detector
 
@@ -113,6 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "environment": environment,
         }
         write_atomically(options.json, json.dumps(document, indent=2).encode())
+    if options.overlays:
+        write_overlays(options.overlays, inspections, options.count)
 
 
 if __name__ == "__main__":

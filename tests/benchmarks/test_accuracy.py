@@ -11,6 +11,7 @@ import pytest
 from benchmarks import accuracy
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
+from runtime.errors import InputError
 from runtime.recipe import Recipe
 
 
@@ -36,9 +37,9 @@ def test_the_figures_are_printed(detector_file: Path, test_set: Path, capsys: py
     assert printed["pixel AUROC"] == "0.9979"
     assert printed["AU-PRO to 30 % FPR"] == "0.9911"
     assert printed["AU-PRO to 5 % FPR"] == "0.9465"
-    assert printed["false rejects"] == "1 of 2: 50.0% (95 % interval 1.3% to 98.7%), budget 1.000%"
-    assert printed["detected"] == "1 of 2: 50.0% (95 % interval 1.3% to 98.7%)"
-    assert printed["no decision"].startswith("0,")
+    assert printed["false rejects"] == "1 of 2, 50 % (95 % interval 1.26 % to 98.7 %), budget 1 %"
+    assert printed["detected"] == "1 of 2, 50 % (95 % interval 1.26 % to 98.7 %)"
+    assert printed["no decision"] == "none"
     assert printed["threshold"].startswith("0.2344. 40 good images support at most 7.22 %")
 
 
@@ -73,3 +74,13 @@ def test_a_bad_input_ends_in_one_sentence(
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_overlays_are_written_on_request(detector_file: Path, test_set: Path, tmp_path: Path) -> None:
+    accuracy.main([str(detector_file), str(test_set), "--overlays", str(tmp_path / "pictures"), "--count", "2"])
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 2
+
+
+def test_a_senseless_number_of_overlays_is_refused_before_any_work(test_set: Path) -> None:
+    with pytest.raises(InputError, match="--count is 0; expected the number of pictures"):
+        accuracy.main(["nothing.onnx", str(test_set), "--count", "0"])
