@@ -26,18 +26,16 @@ def main() -> None:
     names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     parser.add_argument("--preset", choices=("auto", *names), default="auto", help="auto: paper on a GPU, else cpu")
     parser.add_argument("--budget", type=float, default=0.01, help="share of good parts that may be rejected (0.01)")
-    parser.add_argument(
-        "--precision-out", choices=("fp32", "fp16"), default="fp32", help="of the exported convolutions"
-    )
-    parser.add_argument("--weights", choices=("fp32", "fp16"), default="fp32", help="as stored in the file (fp32)")
+    exports = ("fp32", "fp16")
+    parser.add_argument("--export-precision", choices=exports, default="fp32", help="of exported convolutions (fp32)")
+    parser.add_argument("--export-weights", choices=exports, default="fp32", help="as stored in the file (fp32)")
     parser.add_argument("--explain", action="store_true", help="also output error and variance of each scale")
-    add_options(parser.add_argument_group("training, over the preset"), StudentsConfig)
+    add_options(parser.add_argument_group("training, over the preset"), StudentsConfig, show_defaults=False)
     arguments = parser.parse_args()
     config = preset(arguments.preset, given_options(StudentsConfig, arguments))
     run = arguments.run or arguments.out.with_name(f"{arguments.out.stem}-run")
-    make_detector(
-        config, run, arguments.out, arguments.budget, arguments.precision_out, arguments.weights, arguments.explain
-    )
+    precision, weights = arguments.export_precision, arguments.export_weights
+    make_detector(config, run, arguments.out, arguments.budget, precision, weights, arguments.explain)
 
 
 def preset(name: str, over: dict[str, object]) -> StudentsConfig:
