@@ -1,15 +1,14 @@
-"""Exact accuracy metrics: image AUROC, pixel AUROC and AU-PRO. NumPy and OpenCV only.
+"""Exact accuracy metrics: image AUROC, pixel AUROC and AU-PRO. NumPy and OpenCV alone.
 
-AU-PRO is the area under the per-region overlap (PRO) curve of Bergmann et al., "Uninformed Students" (CVPR 2020),
-section 5, and "The MVTec Anomaly Detection Dataset" (IJCV 2021), section 5.1. At a threshold t, every pixel whose score
-is at least t counts as detected. Then
+AU-PRO is the area under the per-region overlap (PRO) curve of Bergmann et al., "Uninformed Students" (CVPR 2020). At a
+threshold t, every pixel whose score is at least t counts as detected. Then
 
 - PRO(t) is the fraction of a defective region that is detected, averaged over all regions of all images, where a region
   is an 8-connected component of a mask;
 - FPR(t) is the fraction of defect-free pixels that is detected, over all images, good and defective.
 
-The area under PRO over FPR is taken from 0 to a limit (0.3 in the papers) and divided by that limit. Both publications
-sample thresholds; here every distinct score is one, and the curve is linear in between.
+The area under PRO over FPR is taken from 0 to a limit (0.3 in the paper) and divided by that limit. The paper steps
+through many thresholds; here every distinct score is one, and the curve is linear in between.
 
 How it stays exact and small. Between two successive scores of defective pixels only FPR moves, so the curve's corners
 lie at the distinct scores of defective pixels, and those are few. `rank_pixels` therefore sorts the scores of the good
