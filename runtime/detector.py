@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engines.base import Engine
-from runtime.errors import DetectorError, EngineError, ImageError
+from runtime.errors import DetectorError, EngineError, ImageError, ResultTimeout
 from runtime.frames import Frame
 from runtime.health import HealthCheck
 from runtime.onnx_file import graph_sha256, read_metadata
@@ -45,6 +45,7 @@ class Detector:
         self._health = HealthCheck(recipe.health)
         self._lock = threading.Lock()
         self._frames = 0
+        self._late: list[int] = []  # tickets whose time ran out; each holds a slot until its batch is done
 
     @classmethod
     def open(cls, path: Path | str, provider: str = "cpu", threads: int | None = None) -> "Detector":
@@ -73,7 +74,10 @@ class Detector:
 
     def submit(self, frame: Frame) -> Pending:
         """Prepare and check a frame and hand it to the engine. At most `engine.slots` may be pending."""
+        if frame.problem is not None:
+            return Pending(frame, None, frame.problem)
         try:
+            self._late = [ticket for ticket in self._late if not self._is_done(ticket)]
             prepared = prepare(frame.image, self.recipe.size_hw)
             problem = self._health.problem(frame, prepared)
             if problem is None:
@@ -90,6 +94,9 @@ class Detector:
             return self.no_decision(pending.frame, pending.problem or "")
         try:
             output = self.engine.result(pending.ticket, timeout_s)
+        except ResultTimeout as error:
+            self._late.append(pending.ticket)
+            return self.no_decision(pending.frame, f"engine error: {error}")
         except EngineError as error:
             return self.no_decision(pending.frame, f"engine error: {error}")
         return self._judged(pending.frame, output.anomaly_map[0], float(output.anomaly_score[0]))
@@ -109,6 +116,16 @@ class Detector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _is_done(self, ticket: int) -> bool:
+        """Whether a late batch has ended at last, which frees its slot; its result came too late to be used."""
+        try:
+            self.engine.result(ticket, timeout_s=0.0)
+        except ResultTimeout:
+            return False
+        except EngineError:
+            return True
+        return True
 
     def _judged(self, frame: Frame, anomaly_map: NDArray[np.float32], score: float) -> Verdict:
         threshold = self.recipe.threshold.value
@@ -144,6 +161,8 @@ class Detector:
 
 def read_detector(path: Path) -> tuple[bytes, Recipe]:
     """A detector file's bytes and its recipe, checked against each other. Raises `DetectorError`."""
+    if path.suffix == ".plan":
+        raise DetectorError(f"{path} is a TensorRT plan, which this version cannot run; give the detector.onnx instead")
     try:
         model = path.read_bytes()
     except OSError as error:

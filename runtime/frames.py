@@ -1,4 +1,4 @@
-"""A frame: one picture from a camera, with its identity and its time."""
+"""A frame: one picture from a camera, with its identity and its time; or the place of one that did not arrive."""
 
 import time
 from dataclasses import dataclass, field
@@ -19,3 +19,9 @@ class Frame:
     captured_at: float = field(default_factory=time.time)  # wall clock, seconds since 1970 UTC
     defective: bool | None = None  # ground truth, where the source knows it
     name: str | None = None  # the file it came from, where there is one
+    problem: str | None = None  # why there is no picture; `image` is then empty, [0, 0, 3]
+
+
+def missing_frame(frame_id: int, problem: str, live: bool = False, name: str | None = None) -> Frame:
+    """A frame that should have come and did not. It is never scored: its verdict is NO_DECISION with `problem`."""
+    return Frame(np.zeros((0, 0, 3), np.uint8), frame_id, live=live, name=name, problem=problem)

@@ -32,7 +32,7 @@ def find_regions(anomaly_map: NDArray[np.float32], threshold: float, frame_hw: t
                 area=area * scale_x * scale_y,
                 center_xy=(_rescaled(centers[label][0], scale_x), _rescaled(centers[label][1], scale_y)),
                 box_xywh=(x0, y0, x1 - x0, y1 - y0),
-                peak_xy=(_rescaled(left + peak_x, scale_x), _rescaled(top + peak_y, scale_y)),
+                peak_xy=(_rescaled(left + int(peak_x), scale_x), _rescaled(top + int(peak_y), scale_y)),
                 peak_score=float(values[peak_y, peak_x]),
             )
         )
