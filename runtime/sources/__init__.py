@@ -1,0 +1,57 @@
+"""Frame sources: cameras, streams, files and the demo line, opened by URI."""
+
+import re
+from functools import partial
+from pathlib import Path
+
+from runtime.demo import DemoLine
+from runtime.errors import SourceError
+from runtime.images import SUFFIXES
+from runtime.sources.base import Source
+from runtime.sources.capture import open_ffmpeg, open_v4l2, without_password
+from runtime.sources.demo import DemoSource
+from runtime.sources.folder import FolderSource
+from runtime.sources.live import LiveSource
+from runtime.sources.video import VideoFileSource
+
+__all__ = ["Source", "open_source"]
+
+KNOWN = "0 or v4l2:0 (a camera), a video file, a folder of images, rtsp://…, http://… and demo"
+_NETWORK = ("rtsp", "rtsps", "http", "https")
+
+
+def open_source(
+    uri: str,
+    reconnect_limit: int | None = None,
+    seed: int = 0,
+    defect_rate: float = 0.3,
+    size_hw: tuple[int, int] = (256, 256),
+) -> Source:
+    """Open the source that `uri` names.
+
+    ``0``, ``v4l2:0``, ``v4l2:/dev/video0``: a V4L2 camera. ``rtsp://…``, ``http://…``: a network camera. ``demo``: the
+    rendered line, of frames of `size_hw`, with parts by `seed` and a share `defect_rate` of them defective. Anything
+    else: a folder of images, an image or a video file. Live sources give up after `reconnect_limit` failed attempts in
+    a row to reopen (None: never). Raises `SourceError` when the source cannot be opened or its scheme is not known,
+    `InputError` when the demo line refuses its options.
+    """
+    scheme, _, rest = uri.partition(":")
+    if uri == "demo":
+        return DemoSource(DemoLine(seed, size_hw, defect_rate))
+    if re.fullmatch(r"[0-9]+", uri) or scheme == "v4l2":
+        device = uri if uri.isdigit() else rest
+        return LiveSource(f"camera {device}", partial(open_v4l2, device), reconnect_limit)
+    if scheme in _NETWORK and rest.startswith("//"):
+        return LiveSource(without_password(uri), partial(open_ffmpeg, uri), reconnect_limit)
+    return _open_path(uri)
+
+
+def _open_path(uri: str) -> Source:
+    path = Path(uri)
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in SUFFIXES):
+        return FolderSource(path)
+    if path.is_file():
+        return VideoFileSource(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri):
+        raise SourceError(f"camera {without_password(uri)!r} has a scheme that is not known; expected {KNOWN}")
+    raise SourceError(f"camera {uri!r} is no file or folder; expected {KNOWN}")

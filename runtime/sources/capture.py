@@ -1,0 +1,100 @@
+"""OpenCV's captures behind one door: opened with finite timeouts, read without vendor errors or noise on stderr."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import ImageError, SourceError
+from runtime.preparation import as_bgr
+
+OPEN_TIMEOUT_MS = 3000
+# FFmpeg keeps to it over HTTP and takes up to three times as long over RTSP (OpenCV 5.0). V4L2 knows no such option and
+# fails after 10 s
+READ_TIMEOUT_MS = 2000
+
+
+class Capture(Protocol):
+    """An open camera or video. For one thread at a time."""
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """The next picture, uint8 [H, W, 3], BGR. None when the capture failed or ended: it will not recover."""
+
+    def release(self) -> None:
+        """Close it."""
+
+
+class OpenCVCapture:
+    """A `Capture` over `cv2.VideoCapture`."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+
+    def read(self) -> NDArray[np.uint8] | None:
+        """See `Capture.read`."""
+        try:
+            arrived, image = self._capture.read()
+            return as_bgr(np.asarray(image)) if arrived else None
+        except (cv2.error, ImageError):
+            return None
+
+    def release(self) -> None:
+        """See `Capture.release`."""
+        self._capture.release()
+
+
+def open_v4l2(device: str) -> OpenCVCapture:
+    """A V4L2 camera by number (``0``) or path (``/dev/video0``). Raises `SourceError` when it cannot be opened."""
+    with _quiet_opencv():
+        capture = cv2.VideoCapture(int(device) if device.isdigit() else device, cv2.CAP_V4L2)
+        # one buffer in the driver: a second would show each part one frame late
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    path = f"/dev/video{device}" if device.isdigit() else device
+    if not capture.isOpened():
+        raise SourceError(f"camera {device} cannot be opened; {_device_advice(Path(path))}")
+    return OpenCVCapture(capture)
+
+
+def open_ffmpeg(url: str) -> OpenCVCapture:
+    """A network stream or a video file. Raises `SourceError` when it cannot be opened or holds no video."""
+    with _quiet_opencv():
+        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
+        capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)
+    if not capture.isOpened():
+        raise SourceError(f"{without_password(url)} cannot be opened as video; check the address and that it plays")
+    return OpenCVCapture(capture)
+
+
+def without_password(url: str) -> str:
+    """A URL fit for messages and logs: ``rtsp://user:secret@host/`` without the secret."""
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    credentials, at, host = authority.rpartition("@")
+    user = credentials.partition(":")[0]
+    return f"{scheme}{separator}{user}{at}{host}{slash}{path}"
+
+
+def _device_advice(path: Path) -> str:
+    if not path.exists():
+        found = sorted(str(device) for device in Path("/dev").glob("video*"))
+        return f"there is no {path} (found {', '.join(found) or 'no cameras'}); plug it in or give another --camera"
+    if not os.access(path, os.R_OK | os.W_OK):
+        return f"you may not read {path}; add the user to the group 'video'"
+    return f"{path} is in use or delivers no pictures; close other programs that use it"
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV's and FFmpeg's own warnings off stderr: the failure is reported in our words."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; OpenCV reads it when FFmpeg starts
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)

@@ -1,0 +1,48 @@
+"""Image files as a source."""
+
+from pathlib import Path
+from types import TracebackType
+
+from runtime.errors import ImageError, InputError, SourceError
+from runtime.frames import Frame, missing_frame
+from runtime.images import list_images, read_image
+
+
+class FolderSource:
+    """The image files of a folder in the order of their names, or one image file.
+
+    A file that cannot be read is a frame with a `problem` that names it. `read` waits for the disk and never times out.
+    """
+
+    live, drops, reconnects = False, 0, 0
+
+    def __init__(self, path: Path) -> None:
+        """Raises `SourceError` when `path` is a folder without images."""
+        try:
+            self._paths = list_images(path) if path.is_dir() else [path]
+        except (InputError, OSError) as error:
+            raise SourceError(str(error)) from error
+        self._next = 0
+
+    def read(self, timeout_s: float = 5.0) -> Frame | None:
+        """See `Source.read`."""
+        if self._next >= len(self._paths):
+            return None
+        path, frame_id = self._paths[self._next], self._next
+        self._next += 1
+        try:
+            return Frame(read_image(path), frame_id, name=path.name)
+        except ImageError as error:
+            return missing_frame(frame_id, str(error), name=path.name)
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._next = len(self._paths)
+
+    def __enter__(self) -> "FolderSource":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,135 @@
+"""Live cameras: read in a thread of their own, so that the newest frame is at hand, and opened again when lost."""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Event, Thread
+from types import TracebackType
+
+from runtime.channel import Channel
+from runtime.errors import SourceError, SourceTimeout
+from runtime.frames import Frame, missing_frame
+from runtime.sources.capture import Capture
+
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 10.0  # between attempts to reopen; doubled after each
+SILENCE_S = 15.0  # longer than any capture's own timeout: V4L2 gives up after 10 s, FFmpeg after 6 s
+CLOSE_TIMEOUT_S = 15.0
+
+
+class LiveSource:
+    """A camera that never dies silently.
+
+    When a capture fails it is released and opened again, after pauses that grow from 0.5 s to 10 s. Each loss is one
+    frame with a `problem`, and so is every 15 s in which a capture neither delivers nor fails. Only the newest frame
+    waits to be read; older ones are dropped and counted.
+    """
+
+    live = True
+
+    def __init__(
+        self,
+        name: str,
+        open_capture: Callable[[], Capture],
+        reconnect_limit: int | None = None,
+        first_backoff_s: float = FIRST_BACKOFF_S,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        """`name` is for messages. `reconnect_limit` is the number of failed attempts in a row after which the source
+        breaks down (None: never). Raises what `open_capture` raises, `SourceError`, when the first opening fails."""
+        self.reconnects = 0
+        self._name, self._open, self._limit = name, open_capture, reconnect_limit
+        self._first_backoff_s, self._silence_s = first_backoff_s, silence_s
+        self._numbers = itertools.count()
+        self._arrived: Channel[Frame] = Channel(1, may_drop=lambda frame: frame.problem is None)
+        self._error: SourceError | None = None
+        self._lost = False
+        self._closing = Event()
+        self._heard_s = time.monotonic()
+        self._thread = Thread(target=self._grab, args=(open_capture(),), name=f"camera {name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def drops(self) -> int:
+        """See `Source.drops`."""
+        return self._arrived.drops
+
+    def read(self, timeout_s: float = 5.0) -> Frame | None:
+        """See `Source.read`. Frame ids count the frames that are read, not those that were dropped."""
+        frame = self._arrived.get(timeout_s)
+        if frame is not None:
+            self._heard_s = time.monotonic()
+            return replace(frame, frame_id=next(self._numbers))
+        if self._closing.is_set():
+            return None
+        if self._arrived.finished:
+            raise self._error or SourceError(f"the thread that reads {self._name} ended; start again")
+        silence_s = time.monotonic() - self._heard_s
+        if silence_s >= self._silence_s and not self._lost:
+            self._heard_s = time.monotonic()
+            reason = f"camera silent: {self._name} delivered no frame for {silence_s:.1f} s"
+            return missing_frame(next(self._numbers), reason, live=True)
+        raise SourceTimeout(
+            f"no frame from {self._name} within {timeout_s:g} s; check that it is on and not overloaded"
+        )
+
+    def close(self) -> None:
+        """See `Source.close`. Waits until the capture gives up, up to 15 s."""
+        self._closing.set()
+        self._arrived.abort()
+        self._thread.join(CLOSE_TIMEOUT_S)
+
+    def __enter__(self) -> "LiveSource":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _grab(self, first: Capture) -> None:
+        capture: Capture | None = first
+        try:
+            while capture is not None:
+                self._deliver(capture)
+                capture.release()
+                capture = self._reopened()
+        finally:
+            self._arrived.close()
+
+    def _deliver(self, capture: Capture) -> None:
+        """Hand over what the capture delivers, until it fails or the source is closed."""
+        while not self._closing.is_set():
+            image = capture.read()
+            if image is None:
+                self._lost = True
+                reason = f"camera lost: {self._name} stopped delivering; opening it again"
+                self._arrived.put(missing_frame(0, reason, live=True))
+                return
+            self._arrived.put(Frame(image, 0, live=True))
+
+    def _reopened(self) -> Capture | None:
+        """The camera opened again, with pauses that double. None when the source is closed or the limit is reached."""
+        backoff_s, failures = self._first_backoff_s, 0
+        while not self._closing.wait(backoff_s):
+            try:
+                return self._delivering_capture()
+            except SourceError as error:
+                failures += 1
+                if self._limit is not None and failures >= self._limit:
+                    self._error = SourceError(f"{self._name} lost: {failures} attempts to reopen it failed; {error}")
+                    return None
+                backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+        return None
+
+    def _delivering_capture(self) -> Capture:
+        """A newly opened capture that has delivered a frame: many lost cameras can still be opened."""
+        capture = self._open()
+        image = capture.read()
+        if image is None:
+            capture.release()
+            raise SourceError("it can be opened but delivers nothing; check the camera")
+        self.reconnects += 1
+        self._lost = False
+        self._arrived.put(Frame(image, 0, live=True))
+        return capture

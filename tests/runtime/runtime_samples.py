@@ -1,0 +1,126 @@
+"""What the runtime's tests share: a recipe, detectors over fake engines, frames, a list as a source, a tiny ONNX graph."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.detector import Detector
+from runtime.engines.fake import FakeEngine, MapFunction, deviation_from_grey
+from runtime.errors import ProctorError
+from runtime.frames import Frame
+from runtime.onnx_file import graph_sha256, with_metadata
+from runtime.recipe import HealthLimits, Provenance, Recipe, Scale, Threshold
+
+SIZE_HW = (16, 24)
+
+
+def make_recipe() -> Recipe:
+    """A detector of 24×16 pixels whose score is within 0 and 1 and whose threshold is 0.5."""
+    return Recipe(
+        size_hw=SIZE_HW,
+        interpolation="area",
+        aspect="stretch",
+        region_of_interest=None,
+        students=3,
+        scales=(Scale(17, "a" * 64, 1.0, 0.5, 0.1, 0.05), Scale(33, "b" * 64, 2.0, 0.5, None, None)),
+        output_stride=4,
+        score_pixels=1,
+        score_quantiles={"0.5": 0.2, "0.99": 0.4},
+        threshold=Threshold(0.5, 0.001, 0.95, 80, "gumbel", False, 0.0367),
+        health=HealthLimits(20.0, 235.0, 0.2, 1.0, 2.0),
+        precision="fp32",
+        form="bailer",
+        explain=False,
+        largest_activation=12.5,
+        parity_sha256="c" * 64,
+        graph_sha256="d" * 64,
+        provenance=Provenance({"training": 240, "threshold": 30}, "e" * 64, {"torch": "2.5"}, "unknown", "2026-01-01"),
+    )
+
+
+def fake_detector(maps: MapFunction = deviation_from_grey, slots: int = 2) -> Detector:
+    """A detector over a fake engine whose maps are a function of the frames."""
+    return Detector(make_recipe(), FakeEngine(SIZE_HW, maps, slots=slots))
+
+
+def grey_frame(frame_id: int = 0, grey: int = 128, spot: int | None = None, **fields: Any) -> Frame:
+    """A flat grey frame of the detector's size; `spot` is the grey of 2×2 pixels at x 10, y 4."""
+    image: NDArray[np.uint8] = np.full((*SIZE_HW, 3), grey, np.uint8)
+    if spot is not None:
+        image[4:6, 10:12] = spot
+    return Frame(image, frame_id, **fields)
+
+
+class ListSource:
+    """A source of given items: frames are returned, errors raised; then the stream ends."""
+
+    drops, reconnects = 0, 0
+
+    def __init__(self, items: Iterable[Frame | ProctorError], live: bool = False) -> None:
+        self.live = live
+        self._items = iter(items)
+
+    def read(self, timeout_s: float = 5.0) -> Frame | None:
+        item = next(self._items, None)
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def close(self) -> None:
+        self._items = iter(())
+
+    def __enter__(self) -> "ListSource":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def write_detector(path: Path) -> Path:
+    """Write a real detector.onnx, made by the onnx package: its map is how far blue is from 128, over 128."""
+    model = tiny_model()
+    document = replace(make_recipe(), graph_sha256=graph_sha256(model)).to_json()
+    path.write_bytes(with_metadata(model, {"recipe": document, "author": "somebody"}))
+    return path
+
+
+def tiny_model() -> bytes:
+    """An ONNX graph with a detector's inputs and outputs."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    def constant(name: str, value: Any) -> Any:
+        return numpy_helper.from_array(np.asarray(value), name)
+
+    height, width = SIZE_HW
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Gather", ["pixels", "blue"], ["channel"], axis=3),
+        helper.make_node("Sub", ["channel", "middle"], ["signed"]),
+        helper.make_node("Abs", ["signed"], ["distance"]),
+        helper.make_node("Div", ["distance", "middle"], ["anomaly_map"]),
+        helper.make_node("ReduceMax", ["anomaly_map", "axes"], ["anomaly_score"], keepdims=0),
+    ]
+    constants = [
+        constant("blue", np.int64(0)),
+        constant("middle", np.float32(128)),
+        constant("axes", np.array([1, 2], np.int64)),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("frames", TensorProto.UINT8, ["N", height, width, 3])],
+        [
+            helper.make_tensor_value_info("anomaly_map", TensorProto.FLOAT, ["N", height, width]),
+            helper.make_tensor_value_info("anomaly_score", TensorProto.FLOAT, ["N"]),
+        ],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(model.SerializeToString())

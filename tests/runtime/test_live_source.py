@@ -1,0 +1,238 @@
+"""Live sources: losses, reconnects, silence; over scripted captures and over a camera server that dies and hangs."""
+
+import http.server
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from runtime_samples import fake_detector
+
+from runtime.errors import SourceError, SourceTimeout
+from runtime.frames import Frame
+from runtime.pipeline import Pipeline
+from runtime.sources import open_source
+from runtime.sources.live import LiveSource
+from runtime.verdict import Decision, Verdict
+
+
+class ScriptedCapture:
+    """A capture that delivers `frames` pictures and then fails, or waits for `hang` first."""
+
+    def __init__(self, frames: int, hang: threading.Event | None = None, period_s: float = 0.0) -> None:
+        self._left, self._hang, self._period_s = frames, hang, period_s
+        self.released = False
+
+    def read(self) -> NDArray[np.uint8] | None:
+        time.sleep(self._period_s)
+        if self._left == 0:
+            if self._hang:
+                self._hang.wait(10)
+            return None
+        self._left -= 1
+        return np.full((4, 4, 3), self._left % 256, np.uint8)
+
+    def release(self) -> None:
+        self.released = True
+
+
+def opener(*script: ScriptedCapture | SourceError) -> Callable[[], ScriptedCapture]:
+    """Opens each capture of the script in turn, or fails; at its end it fails for ever."""
+    steps = itertools.chain(script, itertools.repeat(SourceError("unplugged")))
+
+    def open_next() -> ScriptedCapture:
+        step = next(steps)
+        if isinstance(step, SourceError):
+            raise step
+        return step
+
+    return open_next
+
+
+def read_until(source: LiveSource, wanted: Callable[[Frame], bool]) -> Frame:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            frame = source.read(0.5)
+        except SourceTimeout:
+            continue
+        assert frame is not None
+        if wanted(frame):
+            return frame
+    raise AssertionError("the frame that the test waits for never came")
+
+
+def test_a_camera_that_cannot_be_opened_at_the_start_is_an_error() -> None:
+    with pytest.raises(SourceError, match="unplugged"):
+        LiveSource("camera 0", opener())
+
+
+def test_a_loss_is_one_frame_with_a_problem_and_the_camera_comes_back() -> None:
+    first = ScriptedCapture(1)
+    script = opener(first, SourceError("not yet"), ScriptedCapture(0), ScriptedCapture(10**6, period_s=0.01))
+    with LiveSource("camera 0", script, first_backoff_s=0.01) as source:
+        lost = read_until(source, lambda frame: frame.problem is not None)
+        assert lost.problem == "camera lost: camera 0 stopped delivering; opening it again"
+        assert lost.image.size == 0
+        again = read_until(source, lambda frame: frame.problem is None)
+        assert again.frame_id == lost.frame_id + 1
+        assert source.reconnects == 1
+    assert first.released
+
+
+def test_frames_are_marked_live_and_numbered_as_they_are_read() -> None:
+    with LiveSource("camera 0", opener(ScriptedCapture(10**6, period_s=0.005))) as source:
+        frames = [source.read() for _ in range(5)]
+    assert [frame.frame_id for frame in frames if frame] == [0, 1, 2, 3, 4]
+    assert all(frame.live for frame in frames if frame)
+
+
+def test_frames_that_nobody_reads_are_dropped_and_counted() -> None:
+    with LiveSource("camera 0", opener(ScriptedCapture(10**6, period_s=0.002))) as source:
+        time.sleep(0.1)
+        assert source.drops > 5
+
+
+def test_a_reconnect_limit_ends_the_source_with_an_error() -> None:
+    with LiveSource("camera 0", opener(ScriptedCapture(1)), reconnect_limit=2, first_backoff_s=0.01) as source:
+        with pytest.raises(SourceError, match="camera 0 lost: 2 attempts to reopen it failed; unplugged"):
+            read_until(source, lambda frame: False)
+        with pytest.raises(SourceError, match="2 attempts"):
+            source.read()
+
+
+def test_no_frame_in_time_is_a_timeout_and_not_the_end() -> None:
+    hang = threading.Event()
+    with LiveSource("camera 0", opener(ScriptedCapture(1, hang))) as source:
+        source.read()
+        with pytest.raises(SourceTimeout, match=r"no frame from camera 0 within 0\.05 s"):
+            source.read(0.05)
+        hang.set()
+
+
+def test_a_driver_that_neither_delivers_nor_fails_is_reported_as_silent() -> None:
+    hang = threading.Event()
+    with LiveSource("camera 0", opener(ScriptedCapture(1, hang)), silence_s=0.2) as source:
+        source.read()
+        frame = read_until(source, lambda frame: frame.problem is not None)
+        assert str(frame.problem).startswith("camera silent: camera 0 delivered no frame for 0.")
+        hang.set()
+
+
+def test_a_closed_source_is_at_its_end() -> None:
+    source = LiveSource("camera 0", opener(ScriptedCapture(10**6, period_s=0.005)))
+    source.close()
+    source.close()
+    assert source.read() is None
+
+
+class CameraServer:
+    """An MJPEG camera on a port of this machine: plays, hangs, dies and comes back."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/stream"
+        self.hangs = threading.Event()
+        self._dead = threading.Event()
+
+    def start(self) -> None:
+        camera, self._dead = self, threading.Event()
+        dead = self._dead
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                for number in itertools.count():
+                    while camera.hangs.is_set() and not dead.is_set():
+                        time.sleep(0.01)
+                    if dead.is_set():
+                        return
+                    try:
+                        self.wfile.write(_mjpeg_part(number))
+                    except OSError:
+                        return
+                    time.sleep(0.02)
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        http.server.ThreadingHTTPServer.allow_reuse_address = True
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def kill(self) -> None:
+        self._dead.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _mjpeg_part(number: int) -> bytes:
+    grey = 110 + number * 7 % 40
+    image = np.full((16, 24, 3), grey, np.uint8)
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    return b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(data), data)
+
+
+@contextmanager
+def playing_camera() -> Iterator[CameraServer]:
+    camera = CameraServer()
+    camera.start()
+    try:
+        yield camera
+    finally:
+        camera.kill()
+
+
+def test_a_network_camera_that_dies_and_hangs_is_lost_twice_and_comes_back_twice() -> None:
+    verdicts: list[Verdict] = []
+    stages = iter(("kill", "hang", "end"))
+    good_since_loss = 0
+
+    with playing_camera() as camera, fake_detector() as detector, open_source(camera.url) as source:
+
+        def sink(frame: Frame, verdict: Verdict) -> None:
+            nonlocal good_since_loss
+            verdicts.append(verdict)
+            good_since_loss = good_since_loss + 1 if verdict.decision is Decision.OK else 0
+            if verdict.reason.startswith("camera lost"):
+                camera.hangs.clear()
+            if good_since_loss == 3:
+                act(next(stages))
+
+        def act(stage: str) -> None:
+            if stage == "kill":
+                camera.kill()
+                threading.Timer(0.3, camera.start).start()
+            elif stage == "hang":
+                camera.hangs.set()
+            else:
+                pipeline.stop()
+
+        pipeline = Pipeline(source, detector, sink)
+        summary = pipeline.run()
+
+    losses = [verdict for verdict in verdicts if verdict.reason.startswith("camera lost")]
+    assert [verdict.decision for verdict in losses] == [Decision.NO_DECISION] * 2
+    assert summary.reconnects == 2
+    assert summary.decisions[Decision.OK] >= 9
+
+
+def test_a_network_camera_that_is_not_there_is_one_error() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(SourceError, match=rf"http://user@127.0.0.1:{port}/ cannot be opened as video") as caught:
+        open_source(f"http://user:secret@127.0.0.1:{port}/")
+    assert "secret" not in str(caught.value)
