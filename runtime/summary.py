@@ -1,0 +1,169 @@
+"""The summary of a run, in bounded memory however long the run is."""
+
+import json
+import math
+import random
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from runtime.frames import Frame
+from runtime.verdict import Decision, Verdict
+
+BINS_PER_OCTAVE = 64  # quantiles are read at the middle of a bin: within ±0.6 % of the true value
+SHORTEST_MS, OCTAVES = 0.01, 30  # to about three hours; what lies outside counts in the first or last bin
+SAMPLE_SIZE = 4096  # scores kept of good and of defective parts; more are sampled evenly
+
+
+class LatencyHistogram:
+    """Counts of latencies in log-spaced bins: 1,920 numbers, whatever their number."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(BINS_PER_OCTAVE * OCTAVES, np.int64)
+        self.largest_ms = 0.0
+
+    @property
+    def count(self) -> int:
+        """Latencies so far."""
+        return int(self._counts.sum())
+
+    def add(self, latency_ms: float) -> None:
+        """Count one latency."""
+        octaves = math.log2(max(latency_ms, SHORTEST_MS) / SHORTEST_MS)
+        self._counts[min(int(octaves * BINS_PER_OCTAVE), len(self._counts) - 1)] += 1
+        self.largest_ms = max(self.largest_ms, latency_ms)
+
+    def quantile_ms(self, probability: float) -> float:
+        """The smallest latency that `probability` of all stay within, to ±0.6 %. There must be one."""
+        rank = max(1, math.ceil(probability * self.count))
+        bin_number = int(np.searchsorted(np.cumsum(self._counts), rank))
+        middle_ms = SHORTEST_MS * float(2 ** ((bin_number + 0.5) / BINS_PER_OCTAVE))
+        return min(middle_ms, self.largest_ms)
+
+
+class ScoreSample:
+    """At most 4,096 scores of a stream, each as likely to be among them (algorithm R of Vitter, ACM TOMS 1985)."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.seen = 0
+        self._random = random.Random(0)
+
+    def add(self, score: float) -> None:
+        """Offer the stream's next score."""
+        self.seen += 1
+        if len(self.values) < SAMPLE_SIZE:
+            self.values.append(score)
+        elif (place := self._random.randrange(self.seen)) < SAMPLE_SIZE:
+            self.values[place] = score
+
+
+class Summary:
+    """Adds up verdicts. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self.decisions: Counter[Decision] = Counter()
+        self.drops = 0  # frames that the camera delivered and nobody took in time
+        self.reconnects = 0  # how often a lost camera was opened again
+        self._latencies = LatencyHistogram()
+        self._first_captured_s = math.inf
+        self._last_decided_s = -math.inf
+        self._good, self._defective = ScoreSample(), ScoreSample()
+        self._parts: Counter[bool] = Counter()  # by ground truth: defective or not
+        self._rejected: Counter[bool] = Counter()
+
+    def add(self, frame: Frame, verdict: Verdict) -> None:
+        """Count the verdict on a frame, and compare it with the ground truth where the frame has one."""
+        self.decisions[verdict.decision] += 1
+        if frame.problem is None:  # a frame that never came has no latency
+            self._latencies.add(verdict.latency_ms)
+        self._first_captured_s = min(self._first_captured_s, verdict.captured_s)
+        self._last_decided_s = max(self._last_decided_s, verdict.decided_s)
+        if frame.defective is None:
+            return
+        self._parts[frame.defective] += 1
+        self._rejected[frame.defective] += verdict.decision is not Decision.OK
+        if verdict.score is not None:
+            (self._defective if frame.defective else self._good).add(verdict.score)
+
+    @property
+    def frames(self) -> int:
+        """Verdicts so far."""
+        return self.decisions.total()
+
+    @property
+    def fps(self) -> float:
+        """Verdicts a second, from the first capture to the last decision."""
+        duration_s = self._last_decided_s - self._first_captured_s
+        return self.frames / duration_s if self.frames and duration_s > 0 else 0.0
+
+    @property
+    def image_auroc(self) -> float | None:
+        """AUROC of the scores against the ground truth; None unless good and defective parts were scored."""
+        good, defective = self._good.values, self._defective.values
+        return auroc(good, defective) if good and defective else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, as plain numbers: latencies in milliseconds, None for what was not measured."""
+        return {
+            "frames": self.frames,
+            **{decision.value: self.decisions[decision] for decision in Decision},
+            "fps": round(self.fps, 3),
+            "latency_ms": self._latency_as_dict() if self._latencies.count else None,
+            "drops": self.drops,
+            "reconnects": self.reconnects,
+            "ground_truth": self._truth_as_dict() if self._parts else None,
+        }
+
+    def to_json(self) -> str:
+        """`as_dict` as one line."""
+        return json.dumps(self.as_dict())
+
+    def lines(self) -> list[str]:
+        """The summary in words."""
+        facts = self.as_dict()
+        counts = ", ".join(f"{facts[decision.value]} {decision.value}" for decision in Decision)
+        lines = [f"{self.frames} frames: {counts}"]
+        if facts["latency_ms"]:
+            quantiles = ", ".join(f"{name} {value:.1f}" for name, value in facts["latency_ms"].items())
+            lines.append(f"{self.fps:.1f} frames a second; capture to decision in ms: {quantiles}")
+        lines.append(f"{self.drops} frames dropped, {self.reconnects} reconnects")
+        if self._parts:
+            lines.append(self._truth_in_words())
+        return lines
+
+    def _latency_as_dict(self) -> dict[str, float]:
+        quantiles = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+        values = {name: self._latencies.quantile_ms(probability) for name, probability in quantiles.items()}
+        return {name: round(value, 3) for name, value in (values | {"max": self._latencies.largest_ms}).items()}
+
+    def _truth_as_dict(self) -> dict[str, Any]:
+        return {
+            "good": self._parts[False],
+            "good_rejected": self._rejected[False],
+            "defective": self._parts[True],
+            "defective_rejected": self._rejected[True],
+            "image_auroc": self.image_auroc,
+        }
+
+    def _truth_in_words(self) -> str:
+        measured = self.image_auroc
+        score = "not measured (it takes good and defective parts)" if measured is None else f"{measured:.4f}"
+        return (
+            f"image AUROC {score}; rejected {self._rejected[True]} of {self._parts[True]} defective "
+            f"and {self._rejected[False]} of {self._parts[False]} good parts"
+        )
+
+
+def auroc(good: ArrayLike, defective: ArrayLike) -> float:
+    """The chance that a defective part scores above a good one, ties counting half (Mann and Whitney's rank statistic).
+
+    Both are non-empty sequences of scores. The same number as the area under the ROC curve.
+    """
+    ranked: NDArray[np.float64] = np.sort(np.asarray(good, np.float64))
+    scores = np.asarray(defective, np.float64)
+    below = np.searchsorted(ranked, scores, side="left")
+    not_above = np.searchsorted(ranked, scores, side="right")
+    return float((below + not_above).mean() / (2 * len(ranked)))

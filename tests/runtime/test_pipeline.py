@@ -1,0 +1,205 @@
+"""The pipeline: order, drops, ends, errors and memory."""
+
+import threading
+import time
+import tracemalloc
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from runtime_samples import ListSource, fake_detector, grey_frame
+
+from runtime.engines.fake import deviation_from_grey
+from runtime.errors import EngineError, SourceError, SourceTimeout
+from runtime.frames import Frame, missing_frame
+from runtime.pipeline import Pipeline
+from runtime.verdict import Decision, Verdict
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def slowly(seconds: float, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    time.sleep(seconds)
+    return deviation_from_grey(frames)
+
+
+def paced(count: int, period_s: float) -> Iterator[Frame]:
+    for number in range(count):
+        time.sleep(period_s)
+        yield grey_frame(number, grey=100 + number % 50)
+
+
+class Collector:
+    """A sink that keeps verdicts."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[Verdict] = []
+
+    def __call__(self, frame: Frame, verdict: Verdict) -> None:
+        assert frame.frame_id == verdict.frame_id
+        self.verdicts.append(verdict)
+
+    @property
+    def ids(self) -> list[int]:
+        return [verdict.frame_id for verdict in self.verdicts]
+
+
+def test_verdicts_come_in_the_order_of_frames_and_none_is_lost() -> None:
+    frames = [grey_frame(number, spot=255 if number % 3 == 0 else None) for number in range(50)]
+    sink = Collector()
+    with fake_detector(partial(slowly, 0.001)) as detector:
+        summary = Pipeline(ListSource(frames), detector, sink).run()
+    assert sink.ids == list(range(50))
+    expected = [Decision.NG if number % 3 == 0 else Decision.OK for number in range(50)]
+    assert [verdict.decision for verdict in sink.verdicts] == expected
+    assert (summary.frames, summary.drops) == (50, 0)
+
+
+def test_the_slots_of_the_engine_are_kept_filled() -> None:
+    most = 0
+    with fake_detector(partial(slowly, 0.005), slots=3) as detector:
+        submit, result = detector.submit, detector.result
+        under_way = 0
+
+        def counting_submit(frame: Frame) -> object:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            return submit(frame)
+
+        def counting_result(*arguments: object) -> Verdict:
+            nonlocal under_way
+            under_way -= 1
+            return result(*arguments)  # type: ignore[arg-type]
+
+        detector.submit, detector.result = counting_submit, counting_result  # type: ignore[assignment, method-assign]
+        Pipeline(ListSource(map(grey_frame, range(30))), detector, Collector()).run()
+    assert most == 3
+
+
+def test_a_slow_engine_drops_live_frames_and_keeps_the_newest() -> None:
+    sink = Collector()
+    with fake_detector(partial(slowly, 0.03)) as detector:
+        summary = Pipeline(ListSource(paced(60, 0.002), live=True), detector, sink).run()
+    assert summary.drops > 20
+    assert summary.frames + summary.drops == 60
+    assert sink.ids == sorted(sink.ids)
+    assert sink.ids[-1] == 59
+
+
+def test_a_loss_is_never_dropped_in_favour_of_a_frame() -> None:
+    frames = list(paced(30, 0.0))
+    lost = [missing_frame(number, "camera lost", live=True) for number in (5, 6, 7, 20)]
+    for frame in lost:
+        frames[frame.frame_id] = frame
+    sink = Collector()
+    with fake_detector(partial(slowly, 0.01)) as detector:
+        Pipeline(ListSource(frames, live=True), detector, sink).run()
+    reported = [verdict.frame_id for verdict in sink.verdicts if verdict.reason == "camera lost"]
+    assert reported == [5, 6, 7, 20]
+    assert all(verdict.score is None for verdict in sink.verdicts if verdict.reason == "camera lost")
+
+
+def test_a_frame_limit_ends_an_endless_stream_after_just_that_many() -> None:
+    sink = Collector()
+    with fake_detector() as detector:
+        summary = Pipeline(ListSource(paced(10**9, 0.0)), detector, sink, max_frames=7).run()
+    assert sink.ids == list(range(7))
+    assert summary.frames == 7
+
+
+def test_stop_ends_an_endless_stream_with_its_summary() -> None:
+    with fake_detector() as detector:
+        pipeline = Pipeline(ListSource(paced(10**9, 0.001)), detector, Collector())
+        threading.Timer(0.1, pipeline.stop).start()
+        summary = pipeline.run()
+    assert summary.decisions[Decision.OK] == summary.frames > 0
+
+
+def test_stop_ends_a_camera_that_delivers_nothing() -> None:
+    def silence() -> Iterator[SourceTimeout]:
+        while True:
+            time.sleep(0.01)
+            yield SourceTimeout("no frame")
+
+    with fake_detector() as detector:
+        pipeline = Pipeline(ListSource(silence(), live=True), detector, Collector())
+        threading.Timer(0.1, pipeline.stop).start()
+        started_s = time.monotonic()
+        assert pipeline.run().frames == 0
+    assert time.monotonic() - started_s < 2
+
+
+def test_a_source_that_breaks_down_ends_all_with_its_error() -> None:
+    broken = [grey_frame(0), SourceError("the camera is on fire")]
+    with fake_detector() as detector, pytest.raises(SourceError, match="on fire"):
+        Pipeline(ListSource(broken), detector, Collector()).run()
+
+
+def test_a_sink_that_fails_ends_all_with_its_error() -> None:
+    def full(frame: Frame, verdict: Verdict) -> None:
+        raise OSError("disk full")
+
+    with fake_detector() as detector, pytest.raises(OSError, match="disk full"):
+        Pipeline(ListSource(paced(10**9, 0.0)), detector, full).run()
+
+
+def test_a_bug_in_the_engine_ends_all_with_its_error() -> None:
+    def bug(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise ZeroDivisionError("a bug")
+
+    with fake_detector(bug) as detector, pytest.raises(ZeroDivisionError, match="a bug"):
+        Pipeline(ListSource(paced(10**9, 0.0)), detector, Collector()).run()
+
+
+def test_an_engine_error_is_no_decision_and_the_stream_goes_on() -> None:
+    def flaky(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if frames[0, 0, 0, 0] == 103:
+            raise EngineError("out of memory")
+        return deviation_from_grey(frames)
+
+    sink = Collector()
+    with fake_detector(flaky) as detector:
+        Pipeline(ListSource(paced(6, 0.0)), detector, sink).run()
+    assert [verdict.decision for verdict in sink.verdicts] == [Decision.OK] * 3 + [Decision.NO_DECISION] + [
+        Decision.OK
+    ] * 2
+    assert sink.verdicts[3].reason == "engine error: out of memory"
+
+
+def test_an_engine_that_hangs_is_no_decision_after_the_timeout() -> None:
+    release = threading.Event()
+
+    def hang(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        release.wait(10)
+        return deviation_from_grey(frames)
+
+    sink = Collector()
+    with fake_detector(hang) as detector:
+        Pipeline(ListSource([grey_frame()]), detector, sink, result_timeout_s=0.05).run()
+        release.set()
+    assert sink.verdicts[0].decision is Decision.NO_DECISION
+    assert "no result within 0.05 s" in sink.verdicts[0].reason
+
+
+def test_ten_thousand_frames_leave_memory_flat() -> None:
+    marks: list[int] = []
+
+    def measure(frame: Frame, verdict: Verdict) -> None:
+        if frame.frame_id in (2_000, 9_999):
+            marks.append(tracemalloc.get_traced_memory()[0])
+
+    frames = (grey_frame(number, defective=number % 2 == 0) for number in range(10_000))
+    with fake_detector() as detector:
+        tracemalloc.start()
+        summary = Pipeline(ListSource(frames), detector, measure).run()
+        tracemalloc.stop()
+    assert (summary.frames, summary.drops) == (10_000, 0)
+    assert marks[1] - marks[0] < 200_000  # a frame, or a map, kept of each would be 10 MB
