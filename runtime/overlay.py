@@ -1,0 +1,144 @@
+"""Overlays: what the camera saw beside what the detector made of it, as one picture for a person."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.frames import Frame
+from runtime.verdict import Decision, Region, Verdict
+
+Image = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+PANEL_SIDE = 512  # the frame's longer side on the overlay, pixels
+NARROWEST = 720  # below, the banner's text does not fit
+BANNER, GAP, LEGEND = 64, 8, 96  # height, space, width; pixels
+HEAT_SHARE = 0.75  # of the heat map over the grey frame
+HEAT_COLOURS = cv2.COLORMAP_INFERNO  # brightness alone tells its values apart, so colour-blind eyes read it too
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+BACKGROUND, INK, DIM = (28, 28, 28), (240, 240, 240), (150, 150, 150)
+BOX_COLOUR = (233, 180, 86)  # sky blue
+# Okabe and Ito's colours, told apart by colour-blind eyes: bluish green, vermillion, orange; BGR
+DECISION_COLOURS = {Decision.OK: (115, 158, 0), Decision.NG: (0, 94, 213), Decision.NO_DECISION: (0, 159, 230)}
+
+
+def draw_overlay(frame: Frame, verdict: Verdict) -> Image:
+    """Frame and heat map side by side under a banner with the verdict: uint8 [h, w, 3], BGR.
+
+    The colour scale is anchored at the verdict's threshold, which lies in its middle, so that a colour means the same
+    on every picture of one detector. Where the map is above the threshold it has a white outline. Boxes are regions.
+    """
+    left = _fitted(frame.image) if frame.image.size else np.zeros((PANEL_SIDE // 2, PANEL_SIDE, 3), np.uint8)
+    right = _heat_panel(left, verdict)
+    if frame.image.size == 0:
+        _draw_centred(left, "no picture")
+    else:
+        scale = left.shape[0] / frame.image.shape[0], left.shape[1] / frame.image.shape[1]
+        for panel in (left, right):
+            _draw_boxes(panel, verdict.regions, scale)
+    height = left.shape[0]
+    gap = np.full((height, GAP, 3), BACKGROUND, np.uint8)
+    panels = np.hstack([left, gap, right, _legend(height, verdict.threshold)])
+    missing = max(0, NARROWEST - panels.shape[1])
+    panels = cv2.copyMakeBorder(panels, GAP, GAP, GAP, GAP + missing, cv2.BORDER_CONSTANT, value=BACKGROUND)
+    return np.asarray(np.vstack([_banner(panels.shape[1], frame, verdict), panels]), np.uint8)
+
+
+def scale_limits(threshold: float) -> tuple[float, float]:
+    """The map values at both ends of the colour scale: 0 and twice the threshold, for a threshold above zero."""
+    reach = abs(threshold) or 1.0
+    return threshold - reach, threshold + reach
+
+
+def _fitted(image: Image) -> Image:
+    height, width = image.shape[:2]
+    scale = PANEL_SIDE / max(height, width)
+    size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size_wh, interpolation=interpolation), np.uint8)
+
+
+def _heat_panel(left: Image, verdict: Verdict) -> Image:
+    grey = cv2.cvtColor(cv2.cvtColor(left, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    if verdict.anomaly_map is None:
+        panel = (grey * 0.35).astype(np.uint8)
+        _draw_centred(panel, "not scored")
+        return panel
+    resized = cv2.resize(verdict.anomaly_map, left.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    values = np.asarray(resized, np.float32)
+    heat = cv2.addWeighted(_coloured(values, verdict.threshold), HEAT_SHARE, grey, 1 - HEAT_SHARE, 0)
+    above = (values > verdict.threshold).astype(np.uint8)
+    outlines, _ = cv2.findContours(above, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    return np.asarray(cv2.drawContours(heat, outlines, -1, INK, 1, cv2.LINE_AA), np.uint8)
+
+
+def _coloured(values: NDArray[np.float32 | np.float64], threshold: float) -> Image:
+    low, high = scale_limits(threshold)
+    shares = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(cv2.applyColorMap(np.rint(shares * 255).astype(np.uint8), HEAT_COLOURS), np.uint8)
+
+
+def _draw_boxes(panel: Image, regions: tuple[Region, ...], scale_yx: tuple[float, float]) -> None:
+    scale_y, scale_x = scale_yx
+    for region in regions:
+        left, top, width, height = region.box_xywh
+        corner = round(left * scale_x) - 2, round(top * scale_y) - 2
+        opposite = round((left + width) * scale_x) + 2, round((top + height) * scale_y) + 2
+        cv2.rectangle(panel, corner, opposite, BOX_COLOUR, 2, cv2.LINE_AA)
+
+
+def _legend(height: int, threshold: float) -> Image:
+    """The colour scale, with its ends and the threshold marked."""
+    legend = np.full((height, LEGEND, 3), BACKGROUND, np.uint8)
+    low, high = scale_limits(threshold)
+    top, bottom = 10, height - 10
+    if bottom - top < 40:  # no room to read it beside a very flat frame
+        return legend
+    values = np.linspace(high, low, bottom - top)[:, None]
+    legend[top:bottom, 10:26] = _coloured(values, threshold)
+    for value, y in ((high, top + 6), (threshold, (top + bottom) // 2), (low, bottom)):
+        _draw_text(legend, f"{value:.3g}", (38, y + 4), 0.42, INK if value == threshold else DIM)
+    middle = (top + bottom) // 2
+    cv2.line(legend, (6, middle), (33, middle), INK, 2)
+    _draw_text(legend, "limit", (38, middle + 20), 0.38, DIM)
+    return legend
+
+
+def _banner(width: int, frame: Frame, verdict: Verdict) -> Image:
+    banner = np.full((BANNER, width, 3), BACKGROUND, np.uint8)
+    word = verdict.decision.value.replace("_", " ")
+    block = GAP + _text_width(word, 0.9, 2) + 24
+    banner[:, :block] = DECISION_COLOURS[verdict.decision]
+    _draw_text(banner, word, (GAP + 10, 42), 0.9, (255, 255, 255), 2)
+    count = len(verdict.regions)
+    found = f", {count} region{'s' if count > 1 else ''}" if count else ""
+    _draw_text(banner, _shortened(verdict.reason + found, width - block - 24, 0.55), (block + 14, 27), 0.55, INK)
+    identity = f"frame {frame.frame_id}" + (f"  {frame.name}" if frame.name else "")
+    _draw_text(banner, _shortened(identity, width - block - 24, 0.45), (block + 14, 50), 0.45, DIM)
+    return banner
+
+
+def _draw_centred(panel: Image, text: str) -> None:
+    x = (panel.shape[1] - _text_width(text, 0.8, 1)) // 2
+    _draw_text(panel, text, (max(0, x), panel.shape[0] // 2 + 8), 0.8, INK)
+
+
+def _draw_text(
+    image: Image, text: str, origin_xy: tuple[int, int], scale: float, colour: Colour, weight: int = 1
+) -> None:
+    cv2.putText(image, _plain(text), origin_xy, FONT, scale, colour, weight, cv2.LINE_AA)
+
+
+def _shortened(text: str, width: int, scale: float) -> str:
+    while len(text) > 3 and _text_width(text, scale, 1) > width:
+        text = text[:-4] + "..."
+    return text
+
+
+def _text_width(text: str, scale: float, weight: int) -> int:
+    return int(cv2.getTextSize(_plain(text), FONT, scale, weight)[0][0])
+
+
+def _plain(text: str) -> str:
+    """Hershey fonts have ASCII alone."""
+    return text.replace("×", "x").encode("ascii", "replace").decode()

@@ -1,0 +1,78 @@
+"""Overlays: colours that mean the same on every picture, and a picture for every verdict."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from runtime_samples import fake_detector, grey_frame
+
+from runtime.frames import Frame, missing_frame
+from runtime.overlay import DECISION_COLOURS, draw_overlay, scale_limits
+from runtime.verdict import Decision, Verdict
+
+
+def verdict_on(frame: Frame) -> Verdict:
+    with fake_detector() as detector:
+        return detector.inspect(frame)
+
+
+@pytest.mark.parametrize(
+    ("frame", "decision"),
+    [
+        (grey_frame(), Decision.OK),
+        (grey_frame(spot=255), Decision.NG),
+        (grey_frame(grey=0), Decision.NO_DECISION),
+        (missing_frame(3, "camera lost: camera 0 stopped delivering; opening it again"), Decision.NO_DECISION),
+        (Frame(np.full((64, 4096, 3), 128, np.uint8), 4), Decision.NO_DECISION),
+        (Frame(np.full((4096, 64, 3), 128, np.uint8), 5), Decision.NO_DECISION),
+    ],
+    ids=["ok", "ng", "black", "missing", "flat", "tall"],
+)
+def test_every_verdict_can_be_drawn_and_shows_its_colour(frame: Frame, decision: Decision) -> None:
+    verdict = verdict_on(frame)
+    assert verdict.decision is decision
+    overlay = draw_overlay(frame, verdict)
+    assert overlay.dtype == np.uint8
+    assert overlay.shape[2] == 3
+    assert tuple(overlay[2, 2]) == DECISION_COLOURS[decision]
+
+
+def heat_of(score: float, threshold: float) -> tuple[int, ...]:
+    """The colour of a map that is `score` everywhere, over a frame that is grey everywhere."""
+    frame = grey_frame()
+    flat = np.full((16, 24), score, np.float32)
+    overlay = draw_overlay(frame, replace(verdict_on(frame), anomaly_map=flat, threshold=threshold))
+    return tuple(int(channel) for channel in overlay[200, 700])
+
+
+def test_a_colour_stands_for_one_score_whatever_else_the_map_shows() -> None:
+    frame = grey_frame(spot=255)
+    shown = draw_overlay(frame, verdict_on(frame))
+    assert tuple(shown[350, 540]) == heat_of(0.0, 0.5)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 12.0])
+def test_the_scale_is_anchored_at_the_threshold(threshold: float) -> None:
+    assert heat_of(threshold, threshold) == heat_of(1.0, 1.0)
+    assert heat_of(2 * threshold, threshold) == heat_of(9 * threshold, threshold)
+    assert heat_of(0.9 * threshold, threshold) != heat_of(1.1 * threshold, threshold)
+
+
+@pytest.mark.parametrize("threshold", [2.0, 0.0, -3.0])
+def test_the_scale_has_the_threshold_in_its_middle(threshold: float) -> None:
+    low, high = scale_limits(threshold)
+    assert low < high
+    assert (low + high) / 2 == threshold
+
+
+def test_boxes_stand_where_the_regions_are() -> None:
+    frame = grey_frame(spot=255)
+    verdict = verdict_on(frame)
+    plain = draw_overlay(frame, replace(verdict, regions=()))
+    boxed = draw_overlay(frame, verdict)
+    banner, gap, scale = 64, 8, 512 / 24
+    changed = np.argwhere((plain != boxed).any(axis=2)[banner:, : gap + 512])
+    top, left = changed.min(axis=0)
+    bottom, right = changed.max(axis=0)
+    expected = np.array([4, 10, 6, 12]) * scale + gap
+    assert np.abs([top, left, bottom, right] - expected).max() < 8
