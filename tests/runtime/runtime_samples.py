@@ -1,4 +1,4 @@
-"""What the runtime's tests share: a recipe, detectors over fake engines, frames, a list as a source, a tiny ONNX graph."""
+"""What the runtime's tests share: a recipe, detectors over fake engines, frames, a list as a source, a tiny graph."""
 
 from collections.abc import Iterable
 from dataclasses import replace

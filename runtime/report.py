@@ -1,0 +1,103 @@
+"""What a stream leaves behind while it runs: lines for a person or a program, and overlays on disk."""
+
+import shutil
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TextIO
+
+import cv2
+
+from runtime.errors import InputError
+from runtime.frames import Frame
+from runtime.overlay import draw_overlay
+from runtime.verdict import Decision, Verdict
+
+JPEG_QUALITY = 92
+LEAST_FREE_BYTES = 64 * 2**20  # some hundred overlays
+COUNTER_PERIOD_S = 0.2
+
+
+class JsonLines:
+    """Every verdict as one line of JSON."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def __call__(self, frame: Frame, verdict: Verdict) -> None:
+        print(verdict.to_json(), file=self._out, flush=True)
+
+    def close(self) -> None:
+        """Nothing is left to write."""
+
+
+class Headlines:
+    """A line for each part that is rejected, and on a terminal a running count below."""
+
+    def __init__(self, out: TextIO = sys.stdout, terminal: TextIO = sys.stderr) -> None:
+        self._out, self._terminal = out, terminal
+        self._counts: Counter[Decision] = Counter()
+        self._shows_count = terminal.isatty()
+        self._shown_s = 0.0
+
+    def __call__(self, frame: Frame, verdict: Verdict) -> None:
+        self._counts[verdict.decision] += 1
+        if verdict.decision is not Decision.OK:
+            self._wipe()
+            print(headline(verdict), file=self._out, flush=True)
+        if self._shows_count and time.monotonic() - self._shown_s >= COUNTER_PERIOD_S:
+            self._shown_s = time.monotonic()
+            counts = ", ".join(f"{self._counts[decision]} {decision.value}" for decision in Decision)
+            print(f"\r\033[K{self._counts.total()} frames: {counts}", end="", file=self._terminal, flush=True)
+
+    def close(self) -> None:
+        """Wipe the count, so that the summary starts on a clean line."""
+        self._wipe()
+
+    def _wipe(self) -> None:
+        if self._shows_count:
+            print("\r\033[K", end="", file=self._terminal, flush=True)
+            self._shown_s = 0.0
+
+
+class OverlayFolder:
+    """Writes an overlay of every frame into a folder, as ``000012-NG.jpg``."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `InputError` when the folder cannot be made or written, or its disk is full."""
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / ".proctor-probe"
+            probe.write_bytes(b"\0")
+            probe.unlink()
+            free_bytes = shutil.disk_usage(folder).free
+        except OSError as error:
+            reason = error.strerror
+            raise InputError(f"overlays cannot be saved in {folder} ({reason}); choose another folder") from error
+        if free_bytes < LEAST_FREE_BYTES:
+            raise InputError(
+                f"overlays cannot be saved in {folder}: {free_bytes / 2**20:.0f} MB are free, "
+                f"{LEAST_FREE_BYTES / 2**20:.0f} MB are needed; free space or choose another disk"
+            )
+
+    def __call__(self, frame: Frame, verdict: Verdict) -> None:
+        """Raises `InputError` when the disk fills up under way."""
+        path = self._folder / f"{frame.frame_id:06}-{verdict.decision.value}.jpg"
+        data = cv2.imencode(".jpg", draw_overlay(frame, verdict), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+        try:
+            path.write_bytes(data.tobytes())
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror}); free space or leave out --save") from error
+
+
+def headline(verdict: Verdict) -> str:
+    """A verdict in one line: decision, frame, reason, and where the worst region is."""
+    name = f" ({verdict.name})" if verdict.name else ""
+    text = f"{verdict.decision.value:11} frame {verdict.frame_id}{name}: {verdict.reason}"
+    if verdict.regions:
+        x, y = verdict.regions[0].peak_xy
+        count = len(verdict.regions)
+        text += f"; {count} region{'s' if count > 1 else ''}, peak at x {x:.0f}, y {y:.0f}"
+    return text

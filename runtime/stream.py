@@ -1,0 +1,135 @@
+"""``python -m runtime.stream``: a camera through a detector, verdicts out, until the stream or somebody ends it."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import FrameType
+
+from runtime.atomic import write_atomically
+from runtime.cli import run
+from runtime.detector import Detector
+from runtime.errors import DetectorError
+from runtime.frames import Frame
+from runtime.pipeline import Pipeline
+from runtime.report import Headlines, JsonLines, OverlayFolder
+from runtime.sources import KNOWN, open_source
+from runtime.sources.capture import without_password
+from runtime.summary import Summary
+from runtime.verdict import Verdict
+
+DEMO = "demo"
+DEMO_DETECTOR = Path(__file__).parent / "data" / "demo.onnx"
+DEFAULTS = (Path("detector.plan"), Path("detector.onnx"))  # in the working folder, the first that is there
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    detector_path = choose_detector(arguments.detector, arguments.camera)
+    overlays = OverlayFolder(arguments.save) if arguments.save else None
+    report = JsonLines(sys.stdout) if arguments.json else Headlines()
+
+    def sink(frame: Frame, verdict: Verdict) -> None:
+        report(frame, verdict)
+        if overlays:
+            overlays(frame, verdict)
+
+    with (
+        closing(report),
+        Detector.open(detector_path, arguments.provider, arguments.threads) as detector,
+        open_source(arguments.camera, arguments.reconnect_limit, arguments.seed, arguments.defect_rate) as source,
+    ):
+        print(
+            f"{detector_path} on {detector.engine.description}; camera {without_password(arguments.camera)}",
+            file=sys.stderr,
+        )
+        pipeline = Pipeline(source, detector, sink, arguments.frames)
+        with stopping_on_signals(pipeline.stop):
+            summary = pipeline.run()
+    _publish(summary, arguments)
+
+
+def choose_detector(given: Path | None, camera: str) -> Path:
+    """The detector file to run: the one given, the packaged one for the demo line, or the one in the working folder.
+
+    Raises `DetectorError` when there is none, and when the packaged one is given for another camera: it knows the demo
+    line's parts alone.
+    """
+    if camera == DEMO and given is None:
+        if not DEMO_DETECTOR.is_file():
+            raise DetectorError(f"this installation lacks the demo detector {DEMO_DETECTOR}; install Proctor again")
+        return DEMO_DETECTOR
+    if given is None:
+        given = next((path for path in DEFAULTS if path.is_file()), None)
+        if given is None:
+            raise DetectorError(
+                "no detector.plan or detector.onnx in this folder; train one with "
+                "python -m train --data GOOD_IMAGES --out detector.onnx, or give --detector FILE"
+            )
+    if camera != DEMO and given.resolve() == DEMO_DETECTOR.resolve():
+        raise DetectorError(f"{given} knows the demo line's parts alone; train a detector for this camera")
+    return given
+
+
+@contextmanager
+def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into a call of `stop`; the second acts as it did before. For the main thread."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(number: int, interrupted: FrameType | None) -> None:
+        restore()
+        stop()
+
+    for number in signals:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _publish(summary: Summary, arguments: argparse.Namespace) -> None:
+    if arguments.summary:
+        write_atomically(arguments.summary, summary.to_json().encode() + b"\n")
+    if arguments.json:
+        print("; ".join(summary.lines()), file=sys.stderr)
+    else:
+        print("\n".join(summary.lines()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m runtime.stream", description="Inspect what a camera sees. Ctrl-C ends it with a summary."
+    )
+    parser.add_argument("--camera", required=True, metavar="URI", help=KNOWN)
+    parser.add_argument("--detector", type=Path, metavar="FILE", help="default: detector.plan or detector.onnx here")
+    parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of one inference (default: all)")
+    parser.add_argument("--frames", type=_positive, metavar="N", help="end after N frames (default: with the stream)")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="write an overlay of every frame into this folder")
+    parser.add_argument("--json", action="store_true", help="one verdict a line on stdout, the summary on stderr")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
+    parser.add_argument(
+        "--reconnect-limit", type=_positive, metavar="N", help="end after N failed attempts to reopen (default: never)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the demo line (default: %(default)s)")
+    rate_help = "of the demo line, 0 to 1 (default: %(default)s)"
+    parser.add_argument("--defect-rate", type=float, default=0.3, metavar="SHARE", help=rate_help)
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    run(main)

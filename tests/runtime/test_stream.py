@@ -1,0 +1,186 @@
+"""The stream command as a person runs it: in a process of its own, with its exit status, stdout and stderr."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from runtime_samples import SIZE_HW
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def stream(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "runtime.stream", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """Three images: good, defective, and damaged."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    image = np.full((*SIZE_HW, 3), 128, np.uint8)
+    cv2.imwrite(str(folder / "a.png"), image)
+    image[4:6, 10:12] = 255
+    cv2.imwrite(str(folder / "b.png"), image)
+    (folder / "c.png").write_bytes(b"not an image")
+    return folder
+
+
+def test_a_folder_gives_json_verdicts_and_a_summary_in_words(detector_file: Path, parts: Path, tmp_path: Path) -> None:
+    """Without --detector: the file in the working folder is taken."""
+    done = stream("--camera", parts, "--json", "--threads", 1, cwd=tmp_path)
+    verdicts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert [(verdict["name"], verdict["decision"]) for verdict in verdicts] == [
+        ("a.png", "OK"),
+        ("b.png", "NG"),
+        ("c.png", "NO_DECISION"),
+    ]
+    assert verdicts[1]["regions"][0]["box_xywh"] == [10, 4, 2, 2]
+    assert "c.png is not an image that can be decoded" in verdicts[2]["reason"]
+    assert "detector.onnx on ONNX Runtime" in done.stderr.splitlines()[0]
+    assert done.stderr.splitlines()[-1].startswith("3 frames: 1 OK, 1 NG, 1 NO_DECISION; ")
+
+
+def test_without_json_the_rejects_and_the_summary_are_printed(detector_file: Path, parts: Path, tmp_path: Path) -> None:
+    options = ("--threads", 1, "--summary", tmp_path / "summary.json", "--save", tmp_path / "overlays")
+    done = stream("--camera", parts, "--detector", detector_file, *options, cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert lines[0] == "NG          frame 1 (b.png): score 0.992 above 0.500; 1 region, peak at x 10, y 4"
+    assert lines[1].startswith("NO_DECISION frame 2 (c.png): ")
+    assert lines[2] == "3 frames: 1 OK, 1 NG, 1 NO_DECISION"
+    assert json.loads((tmp_path / "summary.json").read_text())["NG"] == 1
+    names = sorted(path.name for path in (tmp_path / "overlays").iterdir())
+    assert names == ["000000-OK.jpg", "000001-NG.jpg", "000002-NO_DECISION.jpg"]
+    assert cv2.imread(str(tmp_path / "overlays" / names[1])) is not None
+
+
+def test_the_demo_line_ends_after_frames_with_its_ground_truth(detector_file: Path, tmp_path: Path) -> None:
+    done = stream("--camera", "demo", "--detector", detector_file, "--frames", 12, "--threads", 1, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "12 frames: " in done.stdout
+    assert "image AUROC 0." in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_stream_with_its_summary(number: int, detector_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "runtime.stream", "--camera", "demo", "--json", "--threads", "1"]
+    with subprocess.Popen(
+        [*command, "--detector", str(detector_file)],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for _ in range(5):
+            process.stdout.readline()
+        process.send_signal(number)
+        sent_s = time.monotonic()
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert time.monotonic() - sent_s < 5
+    count = 5 + len(out.splitlines())
+    assert err.splitlines()[-1].startswith(f"{count} frames: ")
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_leaves_ends_the_stream_quietly(detector_file: Path, tmp_path: Path) -> None:
+    command = (
+        f"{sys.executable} -m runtime.stream --camera demo --detector {detector_file} --json --threads 1 | head -n 1"
+    )
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+REFUSALS = {
+    "no detector": (
+        ("--camera", "parts"),
+        "no detector.plan or detector.onnx in this folder; train one with "
+        "python -m train --data GOOD_IMAGES --out detector.onnx, or give --detector FILE",
+    ),
+    "missing detector": (
+        ("--camera", "parts", "--detector", "gone.onnx"),
+        "gone.onnx cannot be read (No such file or directory); check the path",
+    ),
+    "plan": (
+        ("--camera", "parts", "--detector", "a.plan"),
+        "a.plan is a TensorRT plan, which this version cannot run; give the detector.onnx instead",
+    ),
+    "not a detector": (
+        ("--camera", "parts", "--detector", "parts/c.png"),
+        "parts/c.png: not an ONNX file, or a damaged one; export the detector again",
+    ),
+    "no camera": (
+        ("--camera", "no-folder", "--detector", "good.onnx"),
+        "camera 'no-folder' is no file or folder; expected 0 or v4l2:0",
+    ),
+    "unknown scheme": (
+        ("--camera", "gopher://x", "--detector", "good.onnx"),
+        "camera 'gopher://x' has a scheme that is not known; expected 0 or v4l2:0",
+    ),
+    "unwritable overlays": (
+        ("--camera", "parts", "--detector", "good.onnx", "--save", "good.onnx/overlays"),
+        "overlays cannot be saved in good.onnx/overlays (Not a directory); choose another folder",
+    ),
+    "no frames": (
+        ("--camera", "parts", "--detector", "good.onnx", "--frames", "0"),
+        "argument --frames: '0' is not a whole number of 1 or more",
+    ),
+    "unknown provider": (
+        ("--camera", "parts", "--detector", "good.onnx", "--provider", "npu"),
+        "argument --provider: invalid choice: 'npu'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_bad_input_is_one_sentence_and_a_status(case: str, detector_file: Path, parts: Path, tmp_path: Path) -> None:
+    detector_file.rename(tmp_path / "good.onnx")
+    arguments, message = REFUSALS[case]
+    done = stream(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_camera_that_is_not_there_is_one_sentence(detector_file: Path, tmp_path: Path) -> None:
+    if Path("/dev/video0").exists():
+        pytest.skip("this machine has a camera")
+    done = stream("--camera", 0, cwd=tmp_path)
+    assert done.returncode == 2
+    error, *more = done.stderr.splitlines()
+    assert error.startswith("error: camera 0 cannot be opened; there is no /dev/video0 (found ")
+    assert more == []
+
+
+def test_cuda_without_its_package_is_refused_and_nothing_runs_in_its_place(detector_file: Path, tmp_path: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    done = stream("--camera", "demo", "--detector", detector_file, "--provider", "cuda", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "this ONNX Runtime has no CUDAExecutionProvider; pip install onnxruntime-gpu" in done.stderr
+
+
+@pytest.mark.parametrize("modules", ["runtime", "runtime, runtime.stream, runtime.info, runtime.set_threshold"])
+def test_importing_the_runtime_loads_neither_torch_nor_onnx_nor_onnxruntime(modules: str) -> None:
+    code = f"import {modules}, sys; print([m for m in ('torch', 'onnx', 'scipy', 'onnxruntime') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n"
