@@ -1,0 +1,104 @@
+"""``python -m runtime.info``: a detector's recipe in plain words."""
+
+import argparse
+from pathlib import Path
+
+from runtime.cli import run
+from runtime.detector import read_detector
+from runtime.recipe import Recipe, Threshold
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    recipe = read_detector(arguments.file)[1]
+    print(recipe.to_json() if arguments.json else "\n".join(describe(recipe)))
+
+
+def describe(recipe: Recipe) -> list[str]:
+    """The recipe as lines of text for the person who runs the line."""
+    facts = {
+        "Frame": _frame(recipe),
+        "Looks at": _scales(recipe),
+        "Score": _score(recipe),
+        "Threshold": explain_threshold(recipe.threshold),
+        "Healthy frames": _health(recipe),
+        "Precision": f"{recipe.precision}, {recipe.form} form, largest activation {recipe.largest_activation:.4g}",
+        "Trained on": _images(recipe),
+        "Made": f"{recipe.provenance.created}, Proctor commit {recipe.provenance.commit}",
+        "With": ", ".join(f"{name} {version}" for name, version in sorted(recipe.provenance.versions.items())),
+        "Recipe": f"sha256 {recipe.sha256}, schema {recipe.schema}",
+        "Graph": f"sha256 {recipe.graph_sha256}",
+        "Images": f"sha256 {recipe.provenance.images_sha256}",
+        "Parity frames": f"sha256 {recipe.parity_sha256}",
+    }
+    width = max(map(len, facts)) + 2
+    return [f"{name + ':':{width}}{text}" for name, text in facts.items()]
+
+
+def explain_threshold(threshold: Threshold) -> str:
+    """What the threshold promises, in one or two sentences."""
+    value = f"parts that score above {threshold.value:.6g} are rejected"
+    if threshold.method == "manual":
+        return f"{value}. It was set by hand, so no false-reject rate is proven."
+    sample = f"{threshold.sample_size:,} good images"
+    confidence = f"{100 * threshold.confidence:.3g} % confidence"
+    if threshold.supported:
+        return f"{value}. Fitted on {sample}: at most {_rate(threshold.budget)} rejected, at {confidence}."
+    proven = f"{sample} are too few to prove that; they can prove {_rate(threshold.supported_budget)} at {confidence}."
+    model = "a Gumbel tail model" if threshold.method == "gumbel" else "their order statistic"
+    return f"{value}. Aimed at {_rate(threshold.budget)} rejected, by {model}, NOT PROVEN: {proven}"
+
+
+def _rate(rate: float) -> str:
+    return f"{100 * rate:.3g} % of good parts (1 in {1 / rate:,.0f})" if rate > 0 else "none of the good parts"
+
+
+def _frame(recipe: Recipe) -> str:
+    height, width = recipe.size_hw
+    text = f"scaled to {width}×{height} pixels (width × height; {recipe.aspect}, {recipe.interpolation})"
+    if recipe.region_of_interest is None:
+        return f"{text}, all of it inspected"
+    top, left, rows, columns = recipe.region_of_interest
+    return f"{text}, inspected from x {left} to {left + columns} and y {top} to {top + rows}"
+
+
+def _scales(recipe: Recipe) -> str:
+    sizes = ", ".join(f"{scale.patch_size}×{scale.patch_size}" for scale in recipe.scales)
+    students = f"{recipe.students} student{'s' if recipe.students > 1 else ''}"
+    spacing = "every pixel" if recipe.output_stride == 1 else f"every {recipe.output_stride} pixels"
+    return f"patches of {sizes} pixels, one {spacing}, with {students} for each size"
+
+
+def _score(recipe: Recipe) -> str:
+    if recipe.score_pixels == 1:
+        score = "the highest value of the anomaly map"
+    else:
+        score = f"the mean of the {recipe.score_pixels} highest values of the anomaly map"
+    quantiles = sorted((float(p), value) for p, value in recipe.score_quantiles.items())
+    reached = ", ".join(f"{100 * p:.4g} % at most {value:.4g}" for p, value in quantiles)
+    return f"{score}; of the good images {reached or 'no scores are recorded'}"
+
+
+def _health(recipe: Recipe) -> str:
+    limits = recipe.health
+    return (
+        f"mean brightness {limits.brightness_low:.0f} to {limits.brightness_high:.0f} of 255, "
+        f"at most {100 * limits.saturated_high:.3g} % saturated, "
+        f"width to height {limits.aspect_low:.2f} to {limits.aspect_high:.2f}; others get NO_DECISION"
+    )
+
+
+def _images(recipe: Recipe) -> str:
+    parts = ", ".join(f"{count:,} for {use}" for use, count in recipe.provenance.images.items())
+    return f"{sum(recipe.provenance.images.values()):,} good images ({parts})"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m runtime.info", description="Say in words what a detector is.")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a detector.onnx")
+    parser.add_argument("--json", action="store_true", help="print the recipe as one JSON document")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)

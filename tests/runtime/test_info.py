@@ -1,0 +1,136 @@
+"""What a person is told of a detector, and what changing its threshold leaves alone."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from runtime_samples import make_recipe
+
+from runtime import info, set_threshold
+from runtime.cli import run
+from runtime.detector import read_detector
+from runtime.errors import DetectorError, InputError
+from runtime.info import describe, explain_threshold
+from runtime.onnx_file import read_metadata
+from runtime.recipe import Threshold, recipe_from_json
+
+
+def call(command: object, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+    command.main()  # type: ignore[attr-defined]
+
+
+def test_a_recipe_is_told_in_words() -> None:
+    text = dict(line.split(":", 1) for line in describe(make_recipe()))
+    assert text["Frame"].strip().startswith("scaled to 24×16 pixels")
+    assert (
+        text["Looks at"].strip() == "patches of 17×17, 33×33 pixels, one every 4 pixels, with 3 students for each size"
+    )
+    assert "of the good images 50 % at most 0.2, 99 % at most 0.4" in text["Score"]
+    assert text["Trained on"].strip() == "270 good images (240 for training, 30 for threshold)"
+    assert make_recipe().sha256 in text["Recipe"]
+
+
+def test_a_region_of_interest_is_told_in_pixels() -> None:
+    frame = describe(replace(make_recipe(), region_of_interest=(2, 3, 10, 20)))[0]
+    assert frame.endswith("inspected from x 3 to 23 and y 2 to 12")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        (
+            Threshold(2.5, 0.001, 0.95, 80, "gumbel", False, 0.0367),
+            "parts that score above 2.5 are rejected. Aimed at 0.1 % of good parts (1 in 1,000) rejected, by a Gumbel "
+            "tail model, NOT PROVEN: 80 good images are too few to prove that; they can prove 3.67 % of good parts "
+            "(1 in 27) at 95 % confidence.",
+        ),
+        (
+            Threshold(2.5, 0.001, 0.95, 3000, "order-statistic", True, 0.000998),
+            "parts that score above 2.5 are rejected. Fitted on 3,000 good images: at most 0.1 % of good parts "
+            "(1 in 1,000) rejected, at 95 % confidence.",
+        ),
+        (
+            Threshold(2.5, 0.001, 0.95, 3000, "manual", False, 0.000998),
+            "parts that score above 2.5 are rejected. It was set by hand, so no false-reject rate is proven.",
+        ),
+    ],
+)
+def test_a_threshold_promises_what_its_sample_proves(threshold: Threshold, expected: str) -> None:
+    assert explain_threshold(threshold) == expected
+
+
+def test_info_prints_the_recipe_as_json(
+    detector_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(info, monkeypatch, detector_file, "--json")
+    assert recipe_from_json(capsys.readouterr().out) == read_detector(detector_file)[1]
+    call(info, monkeypatch, detector_file)
+    assert "Threshold:" in capsys.readouterr().out
+
+
+def test_a_new_threshold_changes_nothing_else(
+    detector_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="the file is checked with the onnx package")
+    before, recipe = read_detector(detector_file)
+    call(set_threshold, monkeypatch, detector_file, "0.75")
+    assert "threshold 0.5 -> 0.75, set by hand; no false-reject rate is proven for it" in capsys.readouterr().out
+    after, changed = read_detector(detector_file)
+    assert changed == recipe.with_threshold(0.75)
+    assert (changed.threshold.method, changed.threshold.supported) == ("manual", False)
+    assert read_metadata(after)["author"] == "somebody"
+    assert onnx.load_from_string(after).graph == onnx.load_from_string(before).graph
+    assert list(detector_file.parent.glob(".*")) == []
+
+
+def test_a_negative_threshold_is_a_number(detector_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(set_threshold, monkeypatch, detector_file, "-1.5")
+    assert read_detector(detector_file)[1].threshold.value == -1.5
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("high", "the threshold is 'high'; give a number, as in 2.5"),
+        ("nan", "the threshold is nan; give a finite number"),
+        ("1e999", "the threshold is inf; give a finite number"),
+    ],
+)
+def test_a_threshold_that_is_no_number_is_refused(
+    value: str, message: str, detector_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = detector_file.read_bytes()
+    with pytest.raises(InputError) as caught:
+        call(set_threshold, monkeypatch, detector_file, value)
+    assert str(caught.value) == message
+    assert detector_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [info, set_threshold])
+def test_a_plan_is_refused_with_what_to_do(command: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    arguments = [tmp_path / "a.plan"] + (["1"] if command is set_threshold else [])
+    with pytest.raises(DetectorError, match=r"a\.plan is a TensorRT plan, .*give the detector\.onnx instead"):
+        call(command, monkeypatch, *arguments)
+
+
+def test_a_command_ends_with_one_sentence_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        run(lambda: call(info, monkeypatch, "gone.onnx"))
+    assert exit_info.value.code == 2
+    assert capsys.readouterr().err == "error: gone.onnx cannot be read (No such file or directory); check the path\n"
+
+
+def test_the_modules_are_commands(detector_file: Path) -> None:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "runtime.info", str(detector_file), "--json"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout)["schema"] == 1
+    command = [sys.executable, "-m", "runtime.set_threshold", str(detector_file), "nan"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, "error: the threshold is nan; give a finite number\n")
