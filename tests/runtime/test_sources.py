@@ -1,0 +1,129 @@
+"""Sources by URI: files, folders, videos, the demo line, and what is refused."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from runtime.demo import DemoLine
+from runtime.errors import InputError, SourceError
+from runtime.frames import Frame
+from runtime.sources import Source, open_source
+from runtime.sources.capture import without_password
+
+
+def write_image(path: Path, grey: int) -> None:
+    cv2.imwrite(str(path), np.full((8, 12, 3), grey, np.uint8))
+
+
+def read_all(source: Source) -> list[Frame]:
+    frames = []
+    with source:
+        while (frame := source.read()) is not None:
+            frames.append(frame)
+        assert source.read() is None
+    return frames
+
+
+def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path) -> None:
+    for name, grey in (("b.png", 20), ("a.bmp", 10), ("c.PNG", 30)):
+        write_image(tmp_path / name, grey)
+    (tmp_path / "notes.txt").write_text("not an image")
+    frames = read_all(open_source(str(tmp_path)))
+    assert [(frame.frame_id, frame.name, frame.image[0, 0, 0]) for frame in frames] == [
+        (0, "a.bmp", 10),
+        (1, "b.png", 20),
+        (2, "c.PNG", 30),
+    ]
+    assert not any(frame.live for frame in frames)
+
+
+def test_an_unreadable_image_is_a_frame_with_a_problem_that_names_it(tmp_path: Path) -> None:
+    for name in ("a.png", "c.png"):
+        write_image(tmp_path / name, 99)
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    good, bad, last = read_all(open_source(str(tmp_path)))
+    assert bad.problem == f"{tmp_path / 'b.png'} is truncated; copy it again or remove it"
+    assert (bad.name, bad.frame_id, bad.image.size) == ("b.png", 1, 0)
+    assert good.problem is None
+    assert last.problem is None
+
+
+def test_one_image_file_is_a_stream_of_one(tmp_path: Path) -> None:
+    write_image(tmp_path / "part.png", 50)
+    assert [frame.name for frame in read_all(open_source(str(tmp_path / "part.png")))] == ["part.png"]
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="holds no images; expected files ending in"):
+        open_source(str(tmp_path))
+
+
+def test_a_video_file_gives_each_frame_once(tmp_path: Path) -> None:
+    path = tmp_path / "line.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for grey in (40, 80, 120, 160):
+        writer.write(np.full((48, 64, 3), grey, np.uint8))
+    writer.release()
+    frames = read_all(open_source(str(path)))
+    assert [round(float(frame.image.mean()), -1) for frame in frames] == [40, 80, 120, 160]
+    assert frames[0].image.shape == (48, 64, 3)
+
+
+def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "line.mp4"
+    path.write_bytes(b"not a video" * 100)
+    with pytest.raises(SourceError, match=r"line\.mp4 cannot be opened as video; check the address and that it plays"):
+        open_source(str(path))
+
+
+def test_the_demo_line_delivers_its_parts_with_their_truth() -> None:
+    line = DemoLine(5, (64, 64), 0.5)
+    with open_source("demo", seed=5, defect_rate=0.5, size_hw=(64, 64)) as source:
+        frames = [source.read() for _ in range(8)]
+    for number, frame in enumerate(frames):
+        assert frame is not None
+        assert frame.part_id == str(number)
+        assert frame.defective is (line.part(number).defect is not None)
+        np.testing.assert_array_equal(frame.image, line.part(number).image)
+    assert {frame.defective for frame in frames if frame} == {True, False}
+    assert source.read() is None
+
+
+def test_bad_options_of_the_demo_line_are_refused() -> None:
+    with pytest.raises(InputError, match="-1"):
+        open_source("demo", seed=-1)
+
+
+@pytest.mark.parametrize("uri", ["0", "v4l2:0", "v4l2:/dev/video0"])
+def test_a_missing_camera_is_one_sentence_and_no_noise(uri: str, capfd: pytest.CaptureFixture[str]) -> None:
+    if Path("/dev/video0").exists():
+        pytest.skip("this machine has a camera")
+    with pytest.raises(SourceError, match=r"cannot be opened; there is no /dev/video0 \(found .*\); plug it in or"):
+        open_source(uri)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_unknown_scheme_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(
+        SourceError, match=r"camera 'gopher://u@x/y' has a scheme that is not known; expected 0 or v4l2:0"
+    ):
+        open_source("gopher://u:secret@x/y")
+
+
+def test_a_path_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SourceError, match="camera 'no-such-folder' is no file or folder; expected 0 or v4l2:0"):
+        open_source("no-such-folder")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://user:secret@host:554/a@b", "rtsp://user@host:554/a@b"),
+        ("rtsp://host/path", "rtsp://host/path"),
+        ("0", "0"),
+    ],
+)
+def test_passwords_stay_out_of_messages(url: str, shown: str) -> None:
+    assert without_password(url) == shown

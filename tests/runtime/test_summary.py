@@ -1,0 +1,93 @@
+"""The summary: counts, quantiles and AUROC against independent computations."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from runtime_samples import fake_detector, grey_frame
+
+from runtime.frames import missing_frame
+from runtime.summary import SAMPLE_SIZE, LatencyHistogram, ScoreSample, Summary, auroc
+from runtime.verdict import Verdict
+
+
+def verdict_of(score: float, latency_s: float = 0.01) -> Verdict:
+    frame = grey_frame(spot=128 + round(score * 127))
+    with fake_detector() as detector:
+        verdict = detector.inspect(frame)
+    return replace(verdict, captured_s=100.0, decided_s=100.0 + latency_s, score=score)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_auroc_is_the_share_of_pairs_in_the_right_order_ties_counting_half(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    good, defective = rng.integers(0, 8, 40), rng.integers(3, 12, 25)
+    pairs = [(bad > fine) + (bad == fine) / 2 for bad in defective for fine in good]
+    assert auroc(good, defective) == pytest.approx(np.mean(pairs))
+
+
+def test_quantiles_are_within_one_percent_and_the_maximum_is_exact() -> None:
+    latencies = np.random.default_rng(0).lognormal(2, 1, 5000)
+    histogram = LatencyHistogram()
+    for latency_ms in latencies:
+        histogram.add(latency_ms)
+    for probability in (0.5, 0.95, 0.99):
+        assert histogram.quantile_ms(probability) == pytest.approx(np.quantile(latencies, probability), rel=0.01)
+    assert histogram.largest_ms == latencies.max()
+
+
+@pytest.mark.parametrize("latency_ms", [0.0, 1e-9, 1e12])
+def test_latencies_beyond_the_bins_are_counted(latency_ms: float) -> None:
+    histogram = LatencyHistogram()
+    histogram.add(latency_ms)
+    assert histogram.count == 1
+    assert histogram.quantile_ms(0.5) <= latency_ms
+
+
+def test_a_sample_is_whole_while_small_and_even_when_large() -> None:
+    sample = ScoreSample()
+    for score in range(4 * SAMPLE_SIZE):
+        sample.add(score)
+        if score == 99:
+            assert sample.values == list(range(100))
+    assert len(sample.values) == SAMPLE_SIZE
+    assert np.mean(sample.values) == pytest.approx(2 * SAMPLE_SIZE, rel=0.05)
+
+
+def test_a_summary_adds_up() -> None:
+    summary = Summary()
+    for score, defective, latency_s in ((0.1, False, 0.01), (0.9, False, 0.01), (0.8, True, 0.01), (0.2, True, 0.04)):
+        summary.add(grey_frame(defective=defective), verdict_of(score, latency_s))
+    lost = missing_frame(4, "camera lost")
+    with fake_detector() as detector:
+        verdict = replace(detector.inspect(lost), captured_s=100.5, decided_s=100.5)
+    summary.add(lost, verdict)
+    summary.drops, summary.reconnects = 7, 1
+    facts = json.loads(summary.to_json())
+    assert (facts["frames"], facts["OK"], facts["NG"], facts["NO_DECISION"]) == (5, 2, 2, 1)
+    assert facts["fps"] == 10.0
+    assert facts["latency_ms"]["p50"] == pytest.approx(10, rel=0.01)  # the frame that never came has no latency
+    assert facts["latency_ms"]["max"] == pytest.approx(40)
+    truth = {"good": 2, "good_rejected": 1, "defective": 2, "defective_rejected": 1, "image_auroc": 0.5}
+    assert facts["ground_truth"] == truth
+    assert summary.lines() == [
+        "5 frames: 2 OK, 2 NG, 1 NO_DECISION",
+        "10.0 frames a second; capture to decision in ms: "
+        + ", ".join(f"{name} {value:.1f}" for name, value in facts["latency_ms"].items()),
+        "7 frames dropped, 1 reconnects",
+        "image AUROC 0.5000; rejected 1 of 2 defective and 1 of 2 good parts",
+    ]
+
+
+def test_no_decision_counts_as_a_reject() -> None:
+    summary = Summary()
+    frame = grey_frame(grey=0, defective=True)
+    with fake_detector() as detector:
+        summary.add(frame, detector.inspect(frame))
+    truth = summary.as_dict()["ground_truth"]
+    assert (truth["defective_rejected"], truth["image_auroc"]) == (1, None)
+
+
+def test_a_run_without_frames_has_a_summary() -> None:
+    assert Summary().lines() == ["0 frames: 0 OK, 0 NG, 0 NO_DECISION", "0 frames dropped, 0 reconnects"]
