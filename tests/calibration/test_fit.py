@@ -1,0 +1,165 @@
+"""Calibration of a run folder: moments against NumPy in float64, health limits, and the file that keeps them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from calibration.fit import DEVIATION_FLOOR, fit, fit_moments, quantiles
+from calibration.health import fit_health
+from calibration.model import load_run
+from calibration.scoring import Moments
+from calibration.statistics import Statistics
+from calibration.threshold import fit_threshold
+from runtime.errors import InputError
+from runtime.images import read_image
+from runtime.preparation import prepare
+from train.data import PreparedImages
+
+if TYPE_CHECKING:
+    from train.students import StudentsConfig
+
+ROI = (1, 2, 5, 4)
+
+
+def stand_in(terms: Callable[[Any], list[tuple[Tensor, Tensor | None]]], scales: int, students: int) -> Any:
+    """A run whose terms are a function of the frames."""
+    config = SimpleNamespace(region_of_interest=ROI, students=students)
+    return SimpleNamespace(scales=range(scales), config=config, terms=terms)
+
+
+def random_terms(frames: Any) -> list[tuple[Tensor, Tensor | None]]:
+    """Two scales; far from zero, where float32 sums of squares lose the deviation."""
+    generator = torch.Generator().manual_seed(int(frames[0, 0, 0, 0]))
+    return [(a + 1e3, b) for a, b in torch.rand(2, 2, len(frames), 8, 9, generator=generator)]
+
+
+def test_moments_are_those_of_all_pixels_in_the_region() -> None:
+    batches = [np.full((size, 8, 9, 3), seed, np.uint8) for seed, size in ((1, 2), (2, 1), (3, 3))]
+    found = fit_moments(stand_in(random_terms, 2, 3), batches)
+    for scale in range(2):
+        for term, names in enumerate((("error_mean", "error_std"), ("variance_mean", "variance_std"))):
+            values = [random_terms(batch)[scale][term] for batch in batches]
+            pixels = np.concatenate(
+                [v[:, 1:6, 2:6].numpy().astype(np.float64).ravel() for v in values if v is not None]
+            )
+            mean, deviation = (getattr(found[scale], name) for name in names)
+            assert mean == pytest.approx(pixels.mean(), rel=1e-12)
+            assert deviation == pytest.approx(pixels.std(), rel=1e-6)
+
+
+def test_a_single_student_has_no_variance_to_fit() -> None:
+    trained = stand_in(lambda frames: [(torch.rand(len(frames), 8, 9), None)], 1, 1)
+    (moments,) = fit_moments(trained, [np.zeros((2, 8, 9, 3), np.uint8)])
+    assert moments.variance_mean is None
+    assert moments.variance_std is None
+
+
+def test_a_term_that_never_varies_gets_the_floor_to_be_divided_by() -> None:
+    constant = torch.full((1, 8, 9), 40.0)
+    (moments,) = fit_moments(stand_in(lambda _: [(constant, constant * 0)], 1, 2), [np.zeros((1, 8, 9, 3), np.uint8)])
+    assert moments == Moments(40.0, 40.0 * DEVIATION_FLOOR, 0.0, 1e-12)
+
+
+def test_over_the_images_they_come_from_normalized_terms_have_mean_0_and_deviation_1(calibrated_run: Path) -> None:
+    trained, statistics = load_run(calibrated_run), Statistics.load(calibrated_run / "statistics.json")
+    images = PreparedImages(trained.split.statistics, trained.config.size_hw)
+    frames = np.stack([images[i] for i in range(len(images))])
+    top, left, height, width = trained.config.region_of_interest or (0, 0, 32, 36)
+    for (error, variance), m in zip(trained.terms(frames), statistics.moments, strict=True):
+        assert variance is not None
+        assert m.variance_mean is not None
+        assert m.variance_std is not None
+        for values, mean, deviation in (
+            (error, m.error_mean, m.error_std),
+            (variance, m.variance_mean, m.variance_std),
+        ):
+            inside = ((values.double() - mean) / deviation)[:, top : top + height, left : left + width]
+            assert float(inside.mean()) == pytest.approx(0, abs=1e-4)
+            assert float(inside.std(correction=0)) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_threshold_is_fitted_to_the_scores_of_its_own_images(calibrated_run: Path) -> None:
+    trained, statistics = load_run(calibrated_run), Statistics.load(calibrated_run / "statistics.json")
+    images = [prepare(read_image(path), (32, 36))[None] for path in trained.split.threshold]
+    scores = np.array([float(trained.maps_and_scores(image, statistics.moments)[1]) for image in images])
+    kept = np.load(calibrated_run / "calibration_scores.npy")
+    np.testing.assert_allclose(kept, scores, rtol=1e-5)
+    assert statistics.threshold == fit_threshold(kept, 0.2)
+    assert statistics.score_quantiles == quantiles(kept)
+    assert statistics.patch_sizes == (33, 65)
+
+
+def test_quantiles_run_from_the_lowest_to_the_highest_score() -> None:
+    found = quantiles(np.arange(101.0))
+    assert found == {"0.0": 0, "0.05": 5, "0.25": 25, "0.5": 50, "0.75": 75, "0.95": 95, "1.0": 100}
+
+
+def test_health_limits_leave_the_range_of_the_good_images_by_half_of_what_is_left() -> None:
+    dark, bright = np.full((40, 60, 3), 50, np.uint8), np.full((40, 80, 3), 155, np.uint8)
+    bright[:20] = 255  # half of it saturated: mean 205
+    limits = fit_health([dark, bright], (20, 20))
+    assert limits.brightness_low == 25
+    assert limits.brightness_high == pytest.approx((205 + 255) / 2)
+    assert limits.saturated_high == pytest.approx(0.75)
+    assert limits.aspect_low == pytest.approx(1.5 * 0.95)
+    assert limits.aspect_high == pytest.approx(2 * 1.05)
+
+
+def test_statistics_come_back_from_their_file(calibrated_run: Path, tmp_path: Path) -> None:
+    statistics = Statistics.load(calibrated_run / "statistics.json")
+    single = replace(statistics, moments=(Moments(0.1, 1 / 3, None, None),), patch_sizes=(33,))
+    single.save(tmp_path / "statistics.json")
+    assert Statistics.load(tmp_path / "statistics.json") == single
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: text.replace("error_mean", "mean_error"),
+        lambda text: json.dumps({**json.loads(text), "moments": "none"}),
+        lambda text: json.dumps({**json.loads(text), "threshold": None}),
+    ],
+    ids=["cut", "list", "renamed", "no moments", "no threshold"],
+)
+def test_damaged_statistics_are_refused_with_the_way_out(
+    calibrated_run: Path, tmp_path: Path, damage: Callable[[str], str]
+) -> None:
+    path = tmp_path / "statistics.json"
+    path.write_text(damage((calibrated_run / "statistics.json").read_text()))
+    with pytest.raises(InputError, match=r"statistics.json is damaged \(.*\); run python -m calibration.fit "):
+        Statistics.load(path)
+
+
+def test_missing_statistics_name_the_command_that_makes_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"{tmp_path} is not calibrated; run python -m calibration.fit {tmp_path}"):
+        Statistics.load(tmp_path / "statistics.json")
+
+
+@pytest.mark.parametrize("budget", [0.0, 1.0, -0.1, float("nan")])
+def test_a_budget_out_of_range_is_refused_before_the_work(tmp_path: Path, budget: float) -> None:
+    with pytest.raises(InputError, match="false-reject budget is"):
+        fit(tmp_path / "nowhere", budget)
+
+
+def test_an_unfinished_run_is_not_calibrated(tmp_path: Path, tiny_config: "StudentsConfig") -> None:
+    from train.students import train_students
+
+    run = tmp_path / "run"
+    assert not train_students(tiny_config, run, stop_after=3)  # the first scale and one step
+    with pytest.raises(InputError, match=r"is not trained to the end|has no finished students"):
+        fit(run, 0.2)
+    assert not (run / "statistics.json").exists()
+    with pytest.raises(
+        InputError, match=r"is no run folder \(no config.yaml\); make one with python -m train.students"
+    ):
+        fit(tmp_path / "elsewhere", 0.2)

@@ -1,0 +1,114 @@
+"""Session fixtures that are dear to make: a tiny finished run folder, and networks that behave like trained ones."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import pytest
+
+if TYPE_CHECKING:
+    from train.ensemble import Scale
+    from train.students import StudentsConfig
+
+ScaleMaker = Callable[..., "Scale"]
+
+
+@pytest.fixture(scope="session")
+def make_scale() -> ScaleMaker:
+    """Makes a scale of random networks whose students almost imitate the teacher, as trained ones do."""
+    import torch
+
+    from train.dense import dense_descriptors
+    from train.ensemble import Scale, Standardized
+    from train.networks import PatchNetwork
+
+    def make(patch_size: int, students: int, seed: int = 0, unlike: float = 0.05) -> Scale:
+        torch.manual_seed(seed)
+        teacher = PatchNetwork(patch_size).eval().requires_grad_(False)
+        with torch.no_grad():
+            for index in range(len(teacher.convs)):  # biases that folding must not lose
+                bias = teacher.conv(index).bias
+                assert bias is not None
+                bias.normal_(std=0.1)
+            descriptors = dense_descriptors(teacher, torch.rand(2, 3, 40, 44), 8, "atrous").transpose(0, 1).flatten(1)
+        standardized = Standardized(teacher, descriptors.mean(dim=1), descriptors.std(dim=1))
+        return Scale(
+            patch_size, standardized, "0" * 64, tuple(imitation(standardized, unlike) for _ in range(students))
+        )
+
+    def imitation(teacher: Standardized, unlike: float) -> PatchNetwork:
+        student = PatchNetwork(teacher.network.patch_size).eval().requires_grad_(False)
+        student.load_state_dict(teacher.network.state_dict())
+        last = student.conv(len(student.convs) - 1)
+        assert last.bias is not None
+        last.weight /= teacher.deviation[:, None, None, None]
+        last.bias.copy_((last.bias - teacher.mean) / teacher.deviation)
+        for parameter in student.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=unlike * float(parameter.std()))
+        return student
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def part_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A flat folder of 18 rendered good parts, 64×64 pixels."""
+    from runtime.demo import DemoLine
+
+    folder, line = tmp_path_factory.mktemp("parts"), DemoLine(3, (64, 64), defect_rate=0)
+    for index in range(18):
+        assert cv2.imwrite(str(folder / f"{index:02}.png"), line.good(index).image)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def teacher_files(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Files of random teachers by patch size."""
+    import torch
+
+    from train.files import save_network
+    from train.networks import PATCH_SIZES, PatchNetwork
+
+    folder, files = tmp_path_factory.mktemp("teachers"), {}
+    for patch_size in PATCH_SIZES:
+        torch.manual_seed(patch_size)
+        files[patch_size] = folder / f"teacher-{patch_size}.safetensors"
+        save_network(files[patch_size], PatchNetwork(patch_size), {"made": "by a test"})
+    return files
+
+
+@pytest.fixture(scope="session")
+def tiny_config(part_images: Path, teacher_files: dict[int, Path]) -> "StudentsConfig":
+    """Two scales of two students each, on 32×36 pixels: seconds to train."""
+    from train.students import StudentsConfig
+
+    return StudentsConfig(
+        data=str(part_images),
+        teachers=(str(teacher_files[33]), str(teacher_files[65])),
+        students=2,
+        size_hw=(32, 36),
+        region_of_interest=(2, 3, 28, 30),
+        output_stride=8,
+        score_pixels=5,
+        train_stride=8,
+        steps=2,
+        holdout=0.4,
+        learning_rate=5e-4,
+        checkpoint_every=1,
+        device="cpu",
+        precision="fp32",
+    )
+
+
+@pytest.fixture(scope="session")
+def calibrated_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: "StudentsConfig") -> Path:
+    """A run folder, trained and calibrated. It belongs to all tests: copy it before changing anything in it."""
+    from calibration.fit import fit
+    from train.students import train_students
+
+    run = tmp_path_factory.mktemp("run") / "run"
+    assert train_students(replace(tiny_config), run)
+    fit(run, budget=0.2)
+    return run
