@@ -266,6 +266,7 @@ class _ScaleTraining:
         from tqdm import tqdm
 
         from train.dense import dense_descriptors
+        from train.device import autocast
         from train.ensemble import channels_last, pixels_from_frames
 
         network.eval().requires_grad_(False).to(self.device)
@@ -277,7 +278,10 @@ class _ScaleTraining:
         )
         for index in bar:
             pixels = pixels_from_frames(torch.from_numpy(self.images[index])[None].to(self.device))
-            descriptors = dense_descriptors(network, pixels, self.config.train_stride, "atrous").double().flatten(2)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+            with autocast(self.config.device, self.config.precision):
+                descriptors = dense_descriptors(network, pixels, self.config.train_stride, "atrous")
+            descriptors = descriptors.double().flatten(2)
             total += torch.stack([descriptors.sum(dim=(0, 2)), descriptors.square().sum(dim=(0, 2))]).cpu()
             count += descriptors.shape[0] * descriptors.shape[2]
         mean, square = total / count
