@@ -134,7 +134,8 @@ class Detector:
         if score <= threshold:
             verdict = self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", score)
         else:
-            regions = find_regions(anomaly_map, threshold, (frame.image.shape[0], frame.image.shape[1]))
+            frame_hw = frame.image.shape[0], frame.image.shape[1]
+            regions = find_regions(anomaly_map, threshold, frame_hw, self.recipe.region_of_interest)
             reason = f"score {score:.3f} above {threshold:.3f}"
             verdict = self._verdict(frame, Decision.NG, reason, score, regions)
         return replace(verdict, anomaly_map=anomaly_map)

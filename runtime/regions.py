@@ -9,12 +9,21 @@ from runtime.verdict import Region
 MOST_REGIONS = 32  # the highest peaks; a frame that is anomalous all over would fill a controller's message
 
 
-def find_regions(anomaly_map: NDArray[np.float32], threshold: float, frame_hw: tuple[int, int]) -> tuple[Region, ...]:
+def find_regions(
+    anomaly_map: NDArray[np.float32],
+    threshold: float,
+    frame_hw: tuple[int, int],
+    region_of_interest: tuple[int, int, int, int] | None = None,
+) -> tuple[Region, ...]:
     """8-connected regions of `anomaly_map` [H, W] above `threshold`, highest peak first, 32 at most.
 
-    Positions and areas are in pixels of the original frame of size `frame_hw`.
+    Positions and areas are in pixels of the original frame of size `frame_hw`. What lies outside `region_of_interest`
+    (top, left, height, width; pixels of the map) does not count, as it does not count in the score.
     """
-    above = (anomaly_map > threshold).astype(np.uint8)
+    top, left, height, width = region_of_interest or (0, 0, *anomaly_map.shape)
+    above = np.zeros(anomaly_map.shape, np.uint8)
+    inspected = slice(top, top + height), slice(left, left + width)
+    above[inspected] = anomaly_map[inspected] > threshold
     if not above.any():
         return ()
     count, labels, stats, centers = cv2.connectedComponentsWithStats(above, connectivity=8)

@@ -1,0 +1,208 @@
+"""The detector: verdicts, what is never scored, late engines, and files that are no detectors."""
+
+import json
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from runtime_samples import SIZE_HW, fake_detector, grey_frame, make_recipe, tiny_model, write_detector
+
+from runtime import Decision, Detector
+from runtime.detector import read_detector
+from runtime.engines.fake import FakeEngine, deviation_from_grey
+from runtime.errors import DetectorError, EngineError, ImageError
+from runtime.frames import Frame, missing_frame
+from runtime.onnx_file import with_metadata
+
+
+def test_a_good_part_is_ok() -> None:
+    with fake_detector() as detector:
+        verdict = detector.inspect(grey_frame(spot=150))
+    assert verdict.decision is Decision.OK
+    assert verdict.score == pytest.approx(22 / 128)
+    assert verdict.reason == "score 0.172 within 0.500"
+    assert verdict.regions == ()
+    assert verdict.anomaly_map is not None
+
+
+def test_a_defective_part_is_ng_with_its_regions_in_pixels_of_the_original_frame() -> None:
+    image = np.full((32, 48, 3), 128, np.uint8)
+    image[8:12, 20:24] = 255
+    with fake_detector() as detector:
+        verdict = detector.inspect(image)
+    assert verdict.decision is Decision.NG
+    assert verdict.reason == "score 0.992 above 0.500"
+    (region,) = verdict.regions
+    assert region.box_xywh == (20, 8, 4, 4)
+    assert region.area == 16
+    assert region.center_xy == (21.5, 9.5)
+
+
+def test_a_score_at_the_threshold_is_ok() -> None:
+    with fake_detector() as detector:
+        assert detector.inspect(grey_frame(grey=64)).score == 0.5
+        assert detector.inspect(grey_frame(grey=64)).decision is Decision.OK
+
+
+def test_a_verdict_carries_all_that_is_needed_to_trace_it() -> None:
+    frame = grey_frame(7, part_id="P-12", name="a.png")
+    with fake_detector() as detector:
+        verdict = detector.inspect(frame)
+    assert (verdict.frame_id, verdict.part_id, verdict.name) == (7, "P-12", "a.png")
+    assert (verdict.captured_s, verdict.captured_at) == (frame.captured_s, frame.captured_at)
+    assert frame.captured_s <= verdict.decided_s <= time.monotonic()
+    assert verdict.latency_ms == pytest.approx((verdict.decided_s - frame.captured_s) * 1e3)
+    assert verdict.recipe_sha256 == make_recipe().sha256
+
+
+def test_a_verdict_is_one_line_of_json() -> None:
+    with fake_detector() as detector:
+        line = detector.inspect(grey_frame(spot=255)).to_json()
+    assert "\n" not in line
+    document = json.loads(line)
+    assert (document["decision"], document["regions"][0]["box_xywh"]) == ("NG", [10, 4, 2, 2])
+    assert "anomaly_map" not in document
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (grey_frame(grey=3), "black: mean brightness 3 of 255, good images had 20 or more"),
+        (grey_frame(grey=255), "over-exposed: mean brightness 255 and 100% saturated, limits are 235 and 20%"),
+        (
+            Frame(np.full((40, 24, 3), 128, np.uint8), 0),
+            "wrong size: 24×40 has aspect 0.60, good images had 1.00 to 2.00",
+        ),
+        (missing_frame(0, "camera lost: x"), "camera lost: x"),
+        (
+            Frame(np.zeros((16, 24, 4), np.uint8), 0),
+            "a frame has shape [16, 24, 4]; expected [H, W, 3] in BGR order or",
+        ),
+    ],
+    ids=["black", "over-exposed", "wrong size", "missing", "four channels"],
+)
+def test_a_frame_that_shows_no_part_is_never_scored(frame: Frame, reason: str) -> None:
+    scored = []
+
+    def maps(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        scored.append(frames)
+        return deviation_from_grey(frames)
+
+    with fake_detector(maps) as detector:
+        verdict = detector.inspect(frame)
+    assert verdict.decision is Decision.NO_DECISION
+    assert verdict.reason.startswith(reason)
+    assert verdict.score is None
+    assert scored == []
+
+
+def test_a_frozen_camera_is_no_decision_until_the_picture_changes() -> None:
+    with fake_detector() as detector:
+        decisions = [detector.inspect(grey_frame(grey=grey, live=True)).decision for grey in (120, 120, 120, 121)]
+        files = [detector.inspect(grey_frame(grey=120)).decision for _ in range(2)]
+    assert decisions == [Decision.OK, Decision.NO_DECISION, Decision.NO_DECISION, Decision.OK]
+    assert files == [Decision.OK] * 2
+
+
+def test_an_engine_error_is_no_decision() -> None:
+    def fail(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise EngineError("out of memory")
+
+    with fake_detector(fail) as detector:
+        verdict = detector.inspect(grey_frame())
+    assert (verdict.decision, verdict.reason) == (Decision.NO_DECISION, "engine error: out of memory")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_score_that_is_no_number_is_no_decision(value: float) -> None:
+    with fake_detector(lambda frames: np.full(frames.shape[:3], value, np.float32)) as detector:
+        verdict = detector.inspect(grey_frame())
+    assert (verdict.decision, verdict.reason) == (Decision.NO_DECISION, f"engine error: the score is {value}")
+
+
+def test_an_engine_that_stalled_is_used_again_once_it_recovers() -> None:
+    """Late results must not hold their slots for ever."""
+    release = threading.Event()
+
+    def stall(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        release.wait(10)
+        return deviation_from_grey(frames)
+
+    with fake_detector(stall, slots=2) as detector:
+        stalled = [detector.inspect(grey_frame(number), timeout_s=0.02) for number in range(4)]
+        release.set()
+        time.sleep(0.05)
+        recovered = [detector.inspect(grey_frame(number)) for number in range(4)]
+    assert all("no result within 0.02 s" in verdict.reason for verdict in stalled[:2])
+    assert all("all 2 slots are under way" in verdict.reason for verdict in stalled[2:])
+    assert [verdict.decision for verdict in recovered] == [Decision.OK] * 4
+
+
+def test_regions_lie_inside_the_region_of_interest() -> None:
+    def maps(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        values = np.zeros((len(frames), *SIZE_HW), np.float32)
+        values[:, 1, 1] = values[:, 8, 12] = 0.9
+        return values
+
+    recipe = replace(make_recipe(), region_of_interest=(4, 6, 10, 12))
+    with Detector(recipe, FakeEngine(SIZE_HW, maps)) as detector:
+        verdict = detector.inspect(grey_frame())
+    assert [region.box_xywh for region in verdict.regions] == [(12, 8, 1, 1)]
+
+
+def test_inspect_may_be_called_from_many_threads() -> None:
+    found: dict[int, float | None] = {}
+
+    def inspect(grey: int) -> None:
+        found[grey] = detector.inspect(np.full((*SIZE_HW, 3), grey, np.uint8)).score
+
+    with fake_detector() as detector:
+        threads = [threading.Thread(target=inspect, args=(grey,)) for grey in range(100, 140)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == {grey: abs(grey - 128) / 128 for grey in range(100, 140)}
+
+
+def test_an_array_that_is_no_picture_is_an_error() -> None:
+    with fake_detector() as detector, pytest.raises(ImageError, match="a frame holds float32 pixels; expected uint8"):
+        detector.inspect(np.zeros((16, 24, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_a_detector_file_is_opened_and_run(detector_file: Path) -> None:
+    with Detector.open(detector_file, threads=1) as detector:
+        assert "ONNX Runtime" in detector.engine.description
+        assert "1 CPU threads" in detector.engine.description
+        assert detector.inspect(grey_frame(spot=255)).decision is Decision.NG
+        assert detector.inspect(grey_frame()).decision is Decision.OK
+
+
+def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="the files of this test are built with the onnx package")
+    good = write_detector(tmp_path / "good.onnx").read_bytes()
+    model = tiny_model()
+    cases = {
+        "text.onnx": (b"hello", "not an ONNX file, or a damaged one; export the detector again"),
+        "plain.onnx": (model, "an ONNX file without a recipe; make a detector with python -m export.onnx"),
+        "future.onnx": (
+            with_metadata(model, {"recipe": '{"schema": 2}'}),
+            "the recipe has schema 2, this version reads",
+        ),
+        "mixed.onnx": (
+            with_metadata(model, {"recipe": make_recipe().to_json()}),
+            "its graph is not the one its recipe describes; export the detector again",
+        ),
+        "cut.onnx": (good[:-1], "not an ONNX file, or a damaged one; export the detector again"),
+    }
+    for name, (content, message) in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DetectorError) as caught:
+            read_detector(tmp_path / name)
+        assert str(caught.value).startswith(f"{tmp_path / name}: {message}")
+    with pytest.raises(DetectorError, match=r"gone\.onnx cannot be read \(No such file or directory\); check the path"):
+        read_detector(tmp_path / "gone.onnx")
