@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import ImageError, InputError
 
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # the last chunk, which is empty, with its checksum
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -90,7 +91,7 @@ def _is_truncated(data: bytes) -> bool:
     if data.startswith(b"\xff\xd8"):
         return b"\xff\xd9" not in data[_jpeg_scan_start(data) :]
     if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-64:]
+        return _PNG_END not in data
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return len(data) < 8 + int(struct.unpack_from("<I", data, 4)[0])
     if data[:2] == b"BM" and len(data) >= 6:
