@@ -1,6 +1,7 @@
 """Frozen dataclasses from plain mappings (JSON, YAML, command lines), with every name and type checked."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ def build(cls: type[T], values: Mapping[str, object]) -> T:
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise InputError(f"unknown option {', '.join(unknown)}; known are {', '.join(fields)}")
-    missing = [n for n, f in fields.items() if n not in values and f.default is dataclasses.MISSING]
+    missing = [name for name, field in fields.items() if name not in values and _is_required(field)]
     if missing:
         raise InputError(f"{', '.join(missing)} is missing")
     converted = {name: _converted(name, value, hints[name]) for name, value in values.items()}
@@ -44,6 +45,10 @@ def type_name(hint: Any) -> str:
 def as_text(value: object) -> str:
     """A value as the command line takes it."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _converted(name: str, value: object, hint: Any) -> object:
@@ -73,6 +78,8 @@ def _coerced(value: object, hint: Any) -> object:
         raise ValueError
     if hint is str and not isinstance(value, str):
         raise TypeError
+    if hint is float and not math.isfinite(float(typing.cast(Any, value))):
+        raise ValueError
     return hint(value)
 
 
