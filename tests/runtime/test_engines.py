@@ -1,0 +1,166 @@
+"""One contract for every engine. A new engine joins by one line in ENGINES."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from runtime_samples import SIZE_HW, make_recipe, tiny_model
+
+from runtime.engines import Engine
+from runtime.engines.fake import FakeEngine, deviation_from_grey
+from runtime.errors import EngineError, ResultTimeout
+
+
+def fake_engine() -> Engine:
+    return FakeEngine(SIZE_HW, lambda frames: np.abs(frames[:, :, :, 0].astype(np.float32) - 128) / 128)
+
+
+def onnxruntime_engine() -> Engine:
+    pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
+    from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine(tiny_model(), make_recipe(), threads=1)
+
+
+ENGINES = {"fake": fake_engine, "onnxruntime": onnxruntime_engine}
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    opened: Callable[[], Engine] = ENGINES[request.param]
+    engine = opened()
+    yield engine
+    engine.close()
+
+
+def batch(n: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 255, (n, *SIZE_HW, 3), np.uint8)
+
+
+def expected_maps(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return (np.abs(frames[..., 0].astype(np.float64) - 128) / 128).astype(np.float32)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_batch_gives_its_maps_and_scores(engine: Engine, n: int) -> None:
+    frames = batch(n)
+    output = engine.result(engine.submit(frames))
+    assert output.anomaly_map.dtype == output.anomaly_score.dtype == np.float32
+    np.testing.assert_allclose(output.anomaly_map, expected_maps(frames), atol=1e-6)
+    np.testing.assert_allclose(output.anomaly_score, expected_maps(frames).max(axis=(1, 2)), atol=1e-6)
+    assert output.regression_error is None
+    assert output.predictive_variance is None
+
+
+def test_results_may_be_taken_in_any_order(engine: Engine) -> None:
+    batches = [batch(1, seed) for seed in range(engine.slots)]
+    tickets = [engine.submit(frames) for frames in batches]
+    for frames, ticket in reversed(list(zip(batches, tickets, strict=True))):
+        np.testing.assert_allclose(engine.result(ticket).anomaly_map, expected_maps(frames), atol=1e-6)
+
+
+def test_frames_are_copied_before_submit_returns(engine: Engine) -> None:
+    frames = batch(engine.max_batch)
+    original = frames.copy()
+    ticket = engine.submit(frames)
+    frames[:] = 0
+    np.testing.assert_allclose(engine.result(ticket).anomaly_map, expected_maps(original), atol=1e-6)
+
+
+def test_outputs_belong_to_the_caller(engine: Engine) -> None:
+    output = engine.result(engine.submit(batch(1)))
+    kept = output.anomaly_map.copy()
+    assert output.anomaly_map.flags.writeable
+    engine.result(engine.submit(batch(1, seed=1)))
+    np.testing.assert_array_equal(output.anomaly_map, kept)
+
+
+def test_each_result_can_be_taken_once(engine: Engine) -> None:
+    ticket = engine.submit(batch(1))
+    engine.result(ticket)
+    with pytest.raises(EngineError, match=f"ticket {ticket} is unknown; each result can be taken once"):
+        engine.result(ticket)
+
+
+def test_more_than_all_slots_are_refused_until_a_result_is_taken(engine: Engine) -> None:
+    tickets = [engine.submit(batch(1)) for _ in range(engine.slots)]
+    with pytest.raises(EngineError, match=f"all {engine.slots} slots are under way; take a result first"):
+        engine.submit(batch(1))
+    engine.result(tickets[0])
+    engine.submit(batch(1))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        np.zeros((1, 16, 24, 3), np.float32),
+        np.zeros((16, 24, 3), np.uint8),
+        np.zeros((1, 24, 16, 3), np.uint8),
+        np.zeros((1, 16, 24, 4), np.uint8),
+        np.zeros((0, 16, 24, 3), np.uint8),
+        np.zeros((1000, 16, 24, 3), np.uint8),
+    ],
+    ids=lambda frames: f"{frames.dtype} {frames.shape}",
+)
+def test_frames_of_a_wrong_shape_or_type_are_refused(engine: Engine, frames: NDArray[np.uint8]) -> None:
+    with pytest.raises(EngineError, match=r"got frames \[.*\] of .*; expected uint8 \[n, 16, 24, 3\] with n from 1 to"):
+        engine.submit(frames)
+
+
+def test_a_closed_engine_refuses_work_and_may_be_closed_again(engine: Engine) -> None:
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="the engine is closed; open the detector again"):
+        engine.submit(batch(1))
+
+
+def test_an_engine_says_what_it_is(engine: Engine) -> None:
+    assert engine.description
+
+
+def test_a_late_result_is_a_timeout_and_its_ticket_stays_valid() -> None:
+    def slow(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        time.sleep(0.2)
+        return deviation_from_grey(frames)
+
+    engine = FakeEngine(SIZE_HW, slow)
+    ticket = engine.submit(batch(1))
+    with pytest.raises(ResultTimeout, match=r"no result within 0\.01 s; the machine is too slow or overloaded"):
+        engine.result(ticket, timeout_s=0.01)
+    assert engine.result(ticket, timeout_s=5).anomaly_score.shape == (1,)
+    engine.close()
+
+
+def test_a_failed_batch_frees_its_slot() -> None:
+    def fail(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise EngineError("out of memory")
+
+    engine = FakeEngine(SIZE_HW, fail, slots=1)
+    for _ in range(3):
+        ticket = engine.submit(batch(1))
+        with pytest.raises(EngineError, match="out of memory"):
+            engine.result(ticket)
+    engine.close()
+
+
+def test_onnxruntime_refuses_what_it_cannot_run() -> None:
+    from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+    with pytest.raises(EngineError, match="provider is 'npu'; expected one of cpu, cuda"):
+        OnnxRuntimeEngine(b"", make_recipe(), provider="npu")
+    with pytest.raises(EngineError, match="ONNX Runtime cannot load the detector: "):
+        OnnxRuntimeEngine(b"not a model", make_recipe())
+
+
+def test_a_failure_inside_onnxruntime_becomes_an_engine_error() -> None:
+    pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
+    from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+    engine = OnnxRuntimeEngine(tiny_model(), replace(make_recipe(), size_hw=(20, 20)), threads=1)
+    ticket = engine.submit(np.zeros((2, 20, 20, 3), np.uint8))
+    with pytest.raises(EngineError, match="ONNX Runtime failed on a batch of 2: "):
+        engine.result(ticket)
+    engine.close()
