@@ -13,6 +13,7 @@ from export.fused import FusedDetector
 
 OPSET = 18
 SMALLEST_HALVED = 1024  # elements; below that halving saves nothing
+COLOURS = 3  # input channels, of the first convolutions alone
 
 
 def export_graph(detector: FusedDetector, size_hw: tuple[int, int]) -> bytes:
@@ -55,12 +56,15 @@ def cleaned(model: Any) -> bytes:
 def with_halved_weights(model: bytes) -> bytes:
     """The same graph with its large float32 weights stored in FP16 and cast back: half the file, the same arithmetic.
 
-    Engines fold the casts when they load it, so that inference is as fast as before.
+    Engines fold the casts when they load it, so that inference is as fast as before. The first convolutions keep their
+    float32: folded, their weights are 60 times smaller than the others and meet raw pixels, and halving them doubles
+    the deviation of the maps (p = 33: 0.7 to 1.2 % of the map's, p = 65: 1.4 to 3.0 %) for 20 KB a network.
     """
     proto = onnx.load_model_from_string(model)
     casts, kept = [], []
     for weight in proto.graph.initializer:
-        if weight.data_type != TensorProto.FLOAT or int(np.prod(weight.dims)) < SMALLEST_HALVED:
+        small, first = int(np.prod(weight.dims)) < SMALLEST_HALVED, list(weight.dims[1:2]) == [COLOURS]
+        if weight.data_type != TensorProto.FLOAT or small or first:
             kept.append(weight)
             continue
         name = f"{weight.name}.half"
