@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime import cli
-from runtime.errors import InputError
+from runtime.errors import InputError, ParityError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,7 +157,7 @@ def _recipe(
 
 
 def _recalibrated(recipe: "Recipe", trained: "TrainedRun", engine: "Engine") -> "Recipe":
-    """The recipe with threshold and quantiles of the exported file's own scores."""
+    """The recipe with threshold and quantiles of the exported file's own scores. Raises `ParityError` for a NaN."""
     import numpy as np
 
     from calibration.fit import quantiles
@@ -168,6 +168,12 @@ def _recalibrated(recipe: "Recipe", trained: "TrainedRun", engine: "Engine") -> 
     images = PreparedImages(trained.split.threshold, recipe.size_hw)
     outputs = [engine.result(engine.submit(frame), timeout_s=600) for frame in progress(images, "exported scores")]
     scores = np.array([float(output.anomaly_score[0]) for output in outputs])
+    bad = int(np.count_nonzero(~np.isfinite(scores)))
+    if bad:
+        raise ParityError(
+            f"the exported file scores {bad} of {len(scores)} good images NaN or infinite; nothing was written. "
+            "Use --precision fp32, or report it with the run folder"
+        )
     threshold = fit_threshold(scores, recipe.threshold.budget, recipe.threshold.confidence)
     return replace(recipe, threshold=threshold, score_quantiles=quantiles(scores))
 

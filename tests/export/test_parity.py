@@ -1,0 +1,120 @@
+"""The parity gate by itself: what it counts, and the sentence for each thing that is wrong."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from export.folding import FoldedNetwork
+from export.parity import LARGEST_ACTIVATION, Parity, compare, largest_activation
+from runtime.engines.fake import FakeEngine
+from runtime.errors import ParityError
+from train.networks import PatchNetwork
+
+GOOD = Parity(
+    frames=16,
+    map_deviation=1e-5,
+    score_deviation=1e-5,
+    tolerance=1e-3,
+    decisions_compared=15,
+    decisions_differing=0,
+    scores_in_band=1,
+    largest_activation=40.0,
+    half=False,
+)
+
+
+def test_a_file_that_agrees_passes() -> None:
+    GOOD.check()
+    text = GOOD.describe()
+    for part in ("16 frames", "15 decisions equal", "1 scores too near", "largest activation 40.0", "0.001 allowed"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"map_deviation": 2e-3}, r"deviates from the formulas by 0\.002 \(maps\) and 1e-05 \(scores\)"),
+        (
+            {"score_deviation": 2e-3},
+            r"by 1e-05 \(maps\) and 0\.002 \(scores\) .* 0\.001 is allowed; nothing was written",
+        ),
+        ({"map_deviation": float("nan")}, r"by nan \(maps\)"),
+        ({"decisions_differing": 2}, r"2 of 15 decisions differ .* nothing was written"),
+        ({"half": True, "largest_activation": 20_000.0}, r"an activation reached 20000 .* --precision fp32"),
+        ({"half": True, "largest_activation": float("inf")}, r"an activation reached inf"),
+        ({"half": True, "largest_activation": float("nan")}, r"an activation reached nan"),
+    ],
+)
+def test_each_failure_has_its_sentence(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParityError, match=message):
+        replace(GOOD, **changes).check()
+
+
+def test_large_activations_are_allowed_in_single_precision() -> None:
+    replace(GOOD, largest_activation=10 * LARGEST_ACTIVATION).check()
+
+
+class Loud(FoldedNetwork):
+    """Reports the activations of one convolution without computing any."""
+
+    def __init__(self, *activations: float) -> None:
+        super().__init__(PatchNetwork(33))
+        self.activations = activations or (1.0,)
+
+    def forward(self, frames: torch.Tensor) -> None:
+        for value in self.activations:
+            assert self.watcher is not None
+            self.watcher(value)
+
+
+def compared(error: list[float], threshold: float) -> Parity:
+    """Five frames with plain scores 0…4 and maps of deviation 1, and an engine whose scores are off by `error`."""
+    frames = np.stack([np.full((2, 2, 3), i, np.uint8) for i in range(5)])
+    wave = torch.tensor([[1.0, -1.0], [1.0, -1.0]])
+
+    def plain(batch: NDArray[np.uint8], _: object) -> tuple[torch.Tensor, torch.Tensor]:
+        return wave[None], torch.tensor([float(batch.flat[0])])
+
+    scores = {i: i + error[i] for i in range(5)}
+
+    class Engine(FakeEngine):
+        def result(self, ticket: int, timeout_s: float = 30.0) -> Any:
+            output = super().result(ticket, timeout_s)
+            score = np.array([scores[round(float(output.anomaly_score[0]))]], np.float32)
+            return SimpleNamespace(anomaly_map=wave[None].numpy(), anomaly_score=score)
+
+    engine = Engine((2, 2), lambda batch: batch[..., 0].astype(np.float32))
+    try:
+        run: Any = SimpleNamespace(maps_and_scores=plain)
+        fused: Any = Loud()
+        return compare(run, [], threshold, engine, fused, frames, tolerance=0.1)
+    finally:
+        engine.close()
+
+
+def test_decisions_are_compared_outside_the_band_alone() -> None:
+    parity = compared([0, 0, -0.2, 0, 0], threshold=1.95)
+    assert (parity.scores_in_band, parity.decisions_compared, parity.decisions_differing) == (1, 4, 0)
+    assert parity.score_deviation == pytest.approx(0.2)
+
+
+def test_a_decision_that_turns_outside_the_band_is_counted() -> None:
+    parity = compared([0, 0, 0, -0.9, 0], threshold=2.5)
+    assert (parity.scores_in_band, parity.decisions_compared, parity.decisions_differing) == (0, 5, 1)
+    with pytest.raises(ParityError):
+        parity.check()
+
+
+@pytest.mark.parametrize(("activations", "largest"), [((3.0, 7.0, 5.0), 7.0), ((3.0, float("nan"), 5.0), float("nan"))])
+def test_the_largest_activation_is_found_and_a_nan_is_not_dropped(
+    activations: tuple[float, ...], largest: float
+) -> None:
+    network: Any = Loud(*activations)
+    found = largest_activation(network, np.zeros((2, 4, 4, 3), np.uint8))
+    assert found == pytest.approx(largest, nan_ok=True)
+    assert network.watcher is None
