@@ -16,7 +16,8 @@ from runtime.errors import ImageError, InputError
 from runtime.images import list_images, read_image
 from runtime.preparation import prepare
 
-FEWEST_IMAGES = 5  # at least one for statistics, one for the threshold, three to train on
+FEWEST_IMAGES = 7  # two for statistics, two for the threshold (which needs two scores), three to train on
+PROBLEMS_SHOWN = 5  # in one message
 CACHE_BYTES = 2 << 30  # prepared images beyond this are read again each time
 
 
@@ -76,7 +77,7 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
 
     `holdout` is the share held out, halved between the last two; small sets hold out five for each as far as a third of
     the images goes. Equal files share a fate, so that no image is both trained and judged on. Raises `InputError` for
-    fewer than five different images.
+    fewer than seven different images.
     """
     if not 0 < holdout < 1:
         raise InputError(f"holdout is {holdout:g}; expected a share between 0 and 1, such as 0.2")
@@ -88,7 +89,7 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
         raise InputError(
             f"found {len(by_hash)} different good images; give {FEWEST_IMAGES} or more (a few hundred, to be good)"
         )
-    half = max(round(len(by_hash) * holdout / 2), min(5, len(by_hash) // 6), 1)
+    half = max(round(len(by_hash) * holdout / 2), min(5, len(by_hash) // 6), 2)
     ordered = [by_hash[key] for key in sorted(by_hash)]
     if len(ordered) - 2 * half < 1:
         raise InputError(f"holdout {holdout:g} of {len(ordered)} images leaves none to train on; use a smaller share")
@@ -133,6 +134,13 @@ class PreparedImages:
         return image
 
     def check(self) -> None:
-        """Read every image once, so that a bad one is named before hours of training and not after."""
+        """Read every image once, so that bad ones are named before hours of training. Raises `ImageError`."""
+        problems = []
         for index in tqdm(range(len(self)), "images", unit="image", leave=False, disable=None):
-            self[index]
+            try:
+                self[index]
+            except ImageError as error:
+                problems.append(str(error))
+        if problems:
+            more = f" (and {len(problems) - PROBLEMS_SHOWN} more)" if len(problems) > PROBLEMS_SHOWN else ""
+            raise ImageError("; ".join(problems[:PROBLEMS_SHOWN]) + more)

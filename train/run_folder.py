@@ -21,12 +21,11 @@ class RunFolder:
         self.log_path = path / "log.jsonl"
         self.split_path = path / "split.json"
 
-    def claim(self, config: Any) -> None:
-        """Store `config`, or check that it is the one stored. Raises `InputError` when the folder holds another run."""
+    def check(self, config: Any) -> None:
+        """Raise `InputError` when the folder holds anything but a run of this very `config`."""
         if not self.config_path.exists():
             if self.path.is_dir() and any(self.path.iterdir()):
                 raise InputError(f"{self.path} holds other files; give --out a folder that is new, empty or a run")
-            write_atomically(self.config_path, as_yaml(config).encode())
             return
         stored, given = read_yaml(self.config_path), as_mapping(config)
         changed = [name for name in given if stored.get(name) != given[name]]
@@ -36,6 +35,11 @@ class RunFolder:
                 f"{self.path} holds a run with {name} = {stored.get(name)}, this one has {given[name]}; "
                 "use the same options to go on, or another --out to begin anew"
             )
+
+    def claim(self, config: Any) -> None:
+        """Store `config` if none is stored; `check` it first."""
+        if not self.config_path.exists():
+            write_atomically(self.config_path, as_yaml(config).encode())
 
     def config(self, of: type[T]) -> T:
         """The stored configuration. Raises `InputError` when this is not a run folder."""

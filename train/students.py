@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime import cli
-from runtime.errors import InputError
 from train.config import add_options, option, resolve
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from train.data import PreparedImages
+    from train.data import PreparedImages, Split
     from train.dense import Window
     from train.ensemble import Standardized
     from train.networks import PatchNetwork
@@ -67,21 +66,24 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
 
     Raises `InputError` for unusable images, teachers or options.
     """
-    from train.data import PreparedImages, Split, good_images, split_by_content
+    from train.checks import check_stop_after, check_students
+    from train.data import PreparedImages, Split
     from train.device import resolve_device, resolve_precision
     from train.run_folder import RunFolder
 
+    check_students(config)
+    check_stop_after(stop_after)
     device = resolve_device(config.device)
     config = replace(config, device=device, precision=resolve_precision(config.precision, device))
-    _check(config)
-    images = [] if (out / "split.json").exists() else good_images(Path(config.data))
     folder = RunFolder(out)
-    folder.claim(config)
-    if images:
-        split_by_content(images, config.holdout).save(folder.split_path)
-    split = Split.load(folder.split_path)
+    folder.check(config)
+    if folder.split_path.exists():
+        split = Split.load(folder.split_path)
+    else:
+        split = _checked_split(config)
+        folder.claim(config)
+        split.save(folder.split_path)
     training = PreparedImages(split.training, config.size_hw)
-    training.check()
     print(f"training on {device} in {config.precision}: {split.counts['training']} images, {split.counts} in all")
     left = stop_after
     for scale, teacher in enumerate(config.teachers):
@@ -91,22 +93,16 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
     return True
 
 
-def _check(config: StudentsConfig) -> None:
-    height, width = config.size_hw
-    if min(height, width) < 32:
-        raise InputError(f"size_hw is {height},{width}; expected 32 pixels or more each way")
-    for name in ("students", "epochs", "batch_size", "score_pixels", "checkpoint_every"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name} is {getattr(config, name)}; expected 1 or more")
-    if config.window is not None and not config.train_stride <= config.window <= min(height, width):
-        raise InputError(f"window is {config.window}; expected {config.train_stride} to {min(height, width)} pixels")
-    if config.region_of_interest:
-        top, left, rows, columns = config.region_of_interest
-        if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
-            raise InputError(f"region_of_interest {config.region_of_interest} lies outside {height}×{width} pixels")
-        height, width = rows, columns
-    if config.score_pixels > min(height * width, 3840):
-        raise InputError(f"score_pixels is {config.score_pixels}; expected 3840 or less (TensorRT's limit for TopK)")
+def _checked_split(config: StudentsConfig) -> "Split":
+    """The images by use; teachers and images are all read once, so that nothing bad is found after hours of training,
+    or leaves a run folder behind."""
+    from train.checks import check_teacher_files
+    from train.data import PreparedImages, good_images, split_by_content
+
+    check_teacher_files(config)
+    paths = good_images(Path(config.data))
+    PreparedImages(paths, config.size_hw).check()
+    return split_by_content(paths, config.holdout)
 
 
 class _ScaleTraining:
@@ -246,8 +242,6 @@ class _ScaleTraining:
             mean, deviation = self._descriptor_statistics(network)
             card = {**card, "teacher_sha256": file_sha256(source), "scale": self.scale}
             path = self.folder.path / f"teacher-p{network.patch_size}.safetensors"
-            if path.exists():
-                raise InputError(f"two teachers of p = {network.patch_size} were given; give one for each scale")
             save_network(path, network, card, beside={"mean": mean, "deviation": deviation})
         network.eval().requires_grad_(False).to(self.device)
         return Standardized(network, mean.to(self.device), deviation.to(self.device))

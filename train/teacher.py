@@ -68,9 +68,12 @@ def train_teacher(config: TeacherConfig, out: Path, stop_after: int | None = Non
 
     Raises `InputError` for unusable data, weights or options.
     """
+    from train.checks import check_stop_after, check_teacher
     from train.device import resolve_device, resolve_precision
     from train.run_folder import RunFolder
 
+    check_teacher(config)
+    check_stop_after(stop_after)
     if config.descriptor == "none" and config.distillation:
         config = replace(config, distillation=0.0)
     if not config.distillation and not config.triplet:
@@ -78,8 +81,9 @@ def train_teacher(config: TeacherConfig, out: Path, stop_after: int | None = Non
     device = resolve_device(config.device)
     config = replace(config, device=device, precision=resolve_precision(config.precision, device))
     folder = RunFolder(out)
+    folder.check(config)
+    training = _Training(config, folder)  # finds what is wrong with the data before anything is written
     folder.claim(config)
-    training = _Training(config, folder)
     return training.run(stop_after)
 
 

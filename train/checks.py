@@ -1,0 +1,81 @@
+"""Options checked before anything is read or written: one sentence for each that cannot be used."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from train.students import StudentsConfig
+    from train.teacher import TeacherConfig
+
+MOST_SCORE_PIXELS = 3840  # TensorRT's limit for TopK
+
+
+def check_teacher(config: "TeacherConfig") -> None:
+    """Raise `InputError` for the first option of a teacher's pretraining that cannot be used."""
+    _at_least(config, 1, "iterations", "evaluate_every", "checkpoint_every", "descriptor_input")
+    _at_least(config, 2, "batch_size")  # one patch has no correlation
+    _at_least(config, 0, "distillation", "triplet", "compactness", "margin", "luminance", "weight_decay", "seed")
+    _above_zero(config, "learning_rate", "zoom_cap")
+
+
+def check_students(config: "StudentsConfig") -> None:
+    """Raise `InputError` for the first option of the students' training that cannot be used."""
+    height, width = config.size_hw
+    if min(height, width) < 32:
+        raise InputError(f"size_hw is {height},{width}; expected 32 pixels or more each way")
+    if not config.teachers:
+        raise InputError("teachers is empty; name one or more, such as p33")
+    _at_least(config, 1, "students", "epochs", "steps", "batch_size", "score_pixels", "checkpoint_every")
+    _at_least(config, 0, "weight_decay", "seed")
+    _above_zero(config, "learning_rate")
+    if config.window is not None and not config.train_stride <= config.window <= min(height, width):
+        raise InputError(f"window is {config.window}; expected {config.train_stride} to {min(height, width)} pixels")
+    if config.region_of_interest:
+        top, left, rows, columns = config.region_of_interest
+        if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
+            raise InputError(f"region_of_interest {config.region_of_interest} lies outside {height}×{width} pixels")
+        height, width = rows, columns
+    most = min(height * width, MOST_SCORE_PIXELS)
+    if config.score_pixels > most:
+        raise InputError(
+            f"score_pixels is {config.score_pixels}; expected {most} or less (the region, TensorRT's TopK)"
+        )
+
+
+def check_teacher_files(config: "StudentsConfig") -> None:
+    """Raise `InputError` unless each scale has a teacher of its own and the images are large enough for its field."""
+    import torch
+
+    from train.dense import reflect_padded
+    from train.ensemble import teacher_path
+    from train.files import load_network
+
+    networks = [load_network(teacher_path(name))[0] for name in config.teachers]
+    sizes = [network.patch_size for network in networks]
+    for network in networks:
+        if sizes.count(network.patch_size) > 1:
+            raise InputError(f"two teachers of p = {network.patch_size} were given; give one for each scale")
+        for stride in {1, config.train_stride, config.output_stride}:
+            reflect_padded(network.layers, torch.zeros(1, 1, *config.size_hw), stride)
+
+
+def check_stop_after(steps: int | None) -> None:
+    """Raise `InputError` for a number of steps that is none."""
+    if steps is not None and steps < 1:
+        raise InputError(f"stop_after is {steps}; expected 1 or more")
+
+
+def _at_least(config: Any, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not least <= value < math.inf:
+            raise InputError(f"{name} is {value}; expected {least} or more")
+
+
+def _above_zero(config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{name} is {value}; expected a number above 0")
