@@ -16,7 +16,7 @@ from runtime.frames import Frame
 from runtime.pipeline import Pipeline
 from runtime.report import Headlines, JsonLines, OverlayFolder
 from runtime.sources import KNOWN, open_source
-from runtime.sources.capture import without_password
+from runtime.sources.capture import quiet_opencv, without_password
 from runtime.summary import Summary
 from runtime.verdict import Verdict
 
@@ -38,6 +38,7 @@ def main() -> None:
 
     with (
         closing(report),
+        quiet_opencv(),
         Detector.open(detector_path, arguments.provider, arguments.threads) as detector,
         open_source(arguments.camera, arguments.reconnect_limit, arguments.seed, arguments.defect_rate) as source,
     ):

@@ -14,8 +14,7 @@ from runtime.errors import ImageError, SourceError
 from runtime.preparation import as_bgr
 
 OPEN_TIMEOUT_MS = 3000
-# FFmpeg keeps to it over HTTP and takes up to three times as long over RTSP (OpenCV 5.0). V4L2 knows no such option and
-# fails after 10 s
+# FFmpeg keeps to it over HTTP and may take three times as long over RTSP. V4L2 has no such option and fails after 10 s
 READ_TIMEOUT_MS = 2000
 
 
@@ -50,7 +49,7 @@ class OpenCVCapture:
 
 def open_v4l2(device: str) -> OpenCVCapture:
     """A V4L2 camera by number (``0``) or path (``/dev/video0``). Raises `SourceError` when it cannot be opened."""
-    with _quiet_opencv():
+    with quiet_opencv():
         capture = cv2.VideoCapture(int(device) if device.isdigit() else device, cv2.CAP_V4L2)
         # one buffer in the driver: a second would show each part one frame late
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
@@ -62,7 +61,7 @@ def open_v4l2(device: str) -> OpenCVCapture:
 
 def open_ffmpeg(url: str) -> OpenCVCapture:
     """A network stream or a video file. Raises `SourceError` when it cannot be opened or holds no video."""
-    with _quiet_opencv():
+    with quiet_opencv():
         timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)
     if not capture.isOpened():
@@ -89,8 +88,8 @@ def _device_advice(path: Path) -> str:
 
 
 @contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV's and FFmpeg's own warnings off stderr: the failure is reported in our words."""
+def quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV's and FFmpeg's own warnings off stderr, where ours say the same in words that help."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; OpenCV reads it when FFmpeg starts
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

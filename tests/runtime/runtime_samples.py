@@ -1,6 +1,6 @@
 """What the runtime's tests share: a recipe, detectors over fake engines, frames, a list as a source, a tiny graph."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,11 @@ from runtime.engines.fake import FakeEngine, MapFunction, deviation_from_grey
 from runtime.errors import ProctorError
 from runtime.frames import Frame
 from runtime.onnx_file import graph_sha256, with_metadata
+from runtime.pipeline import Pipeline
 from runtime.recipe import HealthLimits, Provenance, Recipe, Scale, Threshold
+from runtime.sources import open_source
+from runtime.summary import Summary
+from runtime.verdict import Decision, Verdict
 
 SIZE_HW = (16, 24)
 
@@ -81,6 +85,27 @@ class ListSource:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def lose_twice(url: str, kill: Callable[[], None], hang: Callable[[], None], resume: Callable[[], None]) -> Summary:
+    """Run a camera that is killed, comes back, hangs, is resumed after its loss was noticed, and comes back again."""
+    steps = iter((kill, hang))
+    ok_in_a_row = losses = 0
+
+    def sink(frame: Frame, verdict: Verdict) -> None:
+        nonlocal ok_in_a_row, losses
+        ok_in_a_row = ok_in_a_row + 1 if verdict.decision is Decision.OK else 0
+        if verdict.reason.startswith("camera lost"):
+            losses += 1
+            resume()
+        if ok_in_a_row == 3:
+            next(steps, pipeline.stop)()
+
+    with fake_detector() as detector, open_source(url) as source:
+        pipeline = Pipeline(source, detector, sink)
+        summary = pipeline.run()
+    assert losses == 2
+    return summary
 
 
 def write_detector(path: Path) -> Path:

@@ -12,14 +12,13 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from runtime_samples import fake_detector
+from runtime_samples import lose_twice
 
 from runtime.errors import SourceError, SourceTimeout
 from runtime.frames import Frame
-from runtime.pipeline import Pipeline
 from runtime.sources import open_source
 from runtime.sources.live import LiveSource
-from runtime.verdict import Decision, Verdict
+from runtime.verdict import Decision
 
 
 class ScriptedCapture:
@@ -125,6 +124,14 @@ def test_a_driver_that_neither_delivers_nor_fails_is_reported_as_silent() -> Non
         hang.set()
 
 
+def test_silence_is_noticed_after_a_reconnect_as_well() -> None:
+    hang = threading.Event()
+    script = opener(ScriptedCapture(1), ScriptedCapture(2, hang))
+    with LiveSource("camera 0", script, first_backoff_s=0.01, silence_s=0.2) as source:
+        read_until(source, lambda frame: str(frame.problem).startswith("camera silent"))
+        hang.set()
+
+
 def test_a_closed_source_is_at_its_end() -> None:
     source = LiveSource("camera 0", opener(ScriptedCapture(10**6, period_s=0.005)))
     source.close()
@@ -196,36 +203,15 @@ def playing_camera() -> Iterator[CameraServer]:
 
 
 def test_a_network_camera_that_dies_and_hangs_is_lost_twice_and_comes_back_twice() -> None:
-    verdicts: list[Verdict] = []
-    stages = iter(("kill", "hang", "end"))
-    good_since_loss = 0
+    with playing_camera() as camera:
 
-    with playing_camera() as camera, fake_detector() as detector, open_source(camera.url) as source:
+        def kill() -> None:
+            camera.kill()
+            threading.Timer(0.3, camera.start).start()
 
-        def sink(frame: Frame, verdict: Verdict) -> None:
-            nonlocal good_since_loss
-            verdicts.append(verdict)
-            good_since_loss = good_since_loss + 1 if verdict.decision is Decision.OK else 0
-            if verdict.reason.startswith("camera lost"):
-                camera.hangs.clear()
-            if good_since_loss == 3:
-                act(next(stages))
-
-        def act(stage: str) -> None:
-            if stage == "kill":
-                camera.kill()
-                threading.Timer(0.3, camera.start).start()
-            elif stage == "hang":
-                camera.hangs.set()
-            else:
-                pipeline.stop()
-
-        pipeline = Pipeline(source, detector, sink)
-        summary = pipeline.run()
-
-    losses = [verdict for verdict in verdicts if verdict.reason.startswith("camera lost")]
-    assert [verdict.decision for verdict in losses] == [Decision.NO_DECISION] * 2
+        summary = lose_twice(camera.url, kill, camera.hangs.set, camera.hangs.clear)
     assert summary.reconnects == 2
+    assert summary.decisions[Decision.NO_DECISION] == 2
     assert summary.decisions[Decision.OK] >= 9
 
 

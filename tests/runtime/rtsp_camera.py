@@ -1,0 +1,35 @@
+"""An RTSP camera for tests: ``python3 rtsp_camera.py PORT`` plays a bouncing ball on rtsp://127.0.0.1:PORT/line.
+
+Runs under the system's Python, which alone has GStreamer's bindings.
+"""
+
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+
+PLAY = (
+    "( videotestsrc is-live=true pattern=ball foreground-color=0xff808080 background-color=0xff707070"
+    " ! video/x-raw,format=I420,width=96,height=64,framerate=20/1 ! jpegenc ! rtpjpegpay name=pay0 pt=26 )"
+)
+
+
+def main() -> None:
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(sys.argv[1])
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(PLAY)
+    factory.set_shared(True)
+    server.get_mount_points().add_factory("/line", factory)
+    server.attach(None)
+    print("ready", flush=True)
+    GLib.MainLoop().run()
+
+
+if __name__ == "__main__":
+    main()
