@@ -17,8 +17,8 @@ def test_a_frame_of_the_right_size_is_left_as_it_is() -> None:
 
 
 def test_shrinking_averages_blocks() -> None:
-    image = noise(32, 48, 3)
-    means = image.reshape(16, 2, 24, 2, 3).mean(axis=(1, 3))
+    image = noise(64, 96, 3)
+    means = image.reshape(16, 4, 24, 4, 3).mean(axis=(1, 3))
     assert np.abs(prepare(image, (16, 24)) - means).max() <= 0.5
 
 
