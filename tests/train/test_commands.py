@@ -1,0 +1,182 @@
+"""The commands as a user runs them: end to end, their help without torch, and one sentence for a bad input."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.detector import Detector
+from runtime.images import read_image
+from runtime.verdict import Decision
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+COMMANDS = ["train", "train.teacher", "train.students", "calibration.fit", "export.onnx"]
+
+
+def command(module: str, *arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        cwd=cwd,
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def small(teacher: Path) -> list[object]:
+    """Options that make `python -m train` a matter of seconds."""
+    return ["--preset", "cpu", "--teachers", teacher, "--size-hw", "32,36", "--output-stride", 8, "--train-stride", 8,
+            "--steps", 2, "--device", "cpu", "--precision", "fp32"]  # fmt: skip
+
+
+def test_one_command_turns_a_folder_into_a_detector(
+    part_images: Path, teacher_files: dict[int, Path], tmp_path: Path
+) -> None:
+    arguments = ["--data", part_images, "--budget", 0.1, *small(teacher_files[33])]
+    done = command("train", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "parity on" in done.stdout
+    assert "good images support at most" in done.stdout  # two cannot show one in ten
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["detector-run", "detector.onnx", "detector.parity.npz"]
+    with Detector.open(tmp_path / "detector.onnx", threads=1) as detector:
+        assert (detector.recipe.students, detector.recipe.size_hw) == (1, (32, 36))
+        verdict = detector.inspect(read_image(sorted(part_images.iterdir())[0]))
+    assert verdict.decision is not Decision.NO_DECISION
+    assert np.isfinite(verdict.score or np.nan)
+
+    changed = command("train", *arguments, "--learning-rate", 0.1, cwd=tmp_path)
+    assert changed.returncode == 2
+    assert "holds a run with learning_rate = 0.0005, this one has 0.1; use the same options to go on" in changed.stderr
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_needs_no_torch(module: str, tmp_path: Path) -> None:
+    for package in ("torch", "onnx", "onnxruntime", "torchvision"):
+        (tmp_path / f"{package}.py").write_text(f"raise SystemExit('{package} was imported')")
+    done = command(module, "--help", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert done.returncode == 0, done.stderr
+    assert f"usage: python -m {module}" in done.stdout
+
+
+def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str, tuple[str, list[object], str]]:
+    """By name: module, arguments, and what the sentence says."""
+    few, broken, config = spoilt / "few", spoilt / "broken", spoilt / "bad.yaml"
+    students: list[object] = ["--data", images, "--teachers", teacher, "--out", "run", "--device", "cpu"]
+    pretrain: list[object] = ["--data", images, "--out", "run", "--device", "cpu"]
+    return {
+        "train: no data": ("train", [], "no images were given; name their folder with --data"),
+        "train: no folder": ("train", ["--data", "nowhere"], "nowhere is not a folder"),
+        "train: few images": ("train", ["--data", few, *small(teacher)], "found 2 different good images; give 7"),
+        "train: broken image": ("train", ["--data", broken, *small(teacher)], "03.png is truncated"),
+        "train: no image": ("train", ["--data", spoilt / "empty"], "holds no images"),
+        "train: budget": ("train", ["--data", images, "--budget", 0], "false-reject budget is 0.0"),
+        "train: out": ("train", ["--data", images, "--out", "x.plan"], "x.plan; expected a name ending in .onnx"),
+        "train: teacher": ("train", ["--data", images, "--teachers", "p99"], "'p99' is neither a shipped one"),
+        "train: type": ("train", ["--data", images, "--steps", "many"], "steps is 'many'; expected INTEGER"),
+        "students: unknown": ("train.students", [*students, "--config", config], "unknown option speed"),
+        "students: no yaml": ("train.students", [*students, "--config", "no.yaml"], "no.yaml cannot be read"),
+        "students: rate": ("train.students", [*students, "--learning-rate", -1], "learning_rate is -1.0; expected"),
+        "students: seed": ("train.students", [*students, "--seed", -1], "seed is -1; expected 0 or more"),
+        "students: occupied": ("train.students", [*students, "--out", images], "holds other files; give --out"),
+        "students: stop": ("train.students", [*students, "--stop-after", 0], "stop_after is 0; expected 1 or more"),
+        "students: no gpu": ("train.students", [*students, "--device", "cuda"], "PyTorch finds no NVIDIA GPU"),
+        "teacher: weights": (
+            "train.teacher", [*pretrain, "--descriptor-weights", "no.pth"], "no.pth is not a file; give the weights of",
+        ),
+        "teacher: no weights in it": (
+            "train.teacher", [*pretrain, "--descriptor-weights", teacher], "tensors of torchvision's ResNet-18",
+        ),
+        "teacher: nothing to learn": ("train.teacher", [*pretrain, "--descriptor", "none"], "set --triplet 1"),
+        "teacher: few": ("train.teacher", ["--data", few, "--out", "run"], "holds 2 images; a teacher needs 4 or more"),
+        "teacher: broken": ("train.teacher", ["--data", broken, "--out", "run"], "03.png is truncated"),
+        "teacher: batch": ("train.teacher", [*pretrain, "--batch-size", 0], "batch_size is 0; expected 2 or more"),
+        "teacher: every": ("train.teacher", [*pretrain, "--evaluate-every", 0], "evaluate_every is 0; expected 1"),
+        "fit: no run": ("calibration.fit", ["nowhere"], "nowhere is no run folder (no config.yaml)"),
+        "fit: budget": ("calibration.fit", [run, "--budget", 2], "false-reject budget is 2.0"),
+        "export: not calibrated": ("export.onnx", ["nowhere"], "is not calibrated; run python -m calibration.fit"),
+        "export: out": ("export.onnx", [run, "--out", "a.pt"], "a.pt; expected a name ending in .onnx"),
+    }  # fmt: skip
+
+
+NAMES = list(bad_inputs(Path(), Path(), Path(), Path()))
+
+
+@pytest.fixture(scope="session")
+def spoilt(part_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders and files that cannot be used."""
+    folder = tmp_path_factory.mktemp("spoilt")
+    images = sorted(part_images.iterdir())
+    (folder / "empty").mkdir()
+    (folder / "few").mkdir()
+    for image in images[:2]:
+        shutil.copy(image, folder / "few")
+    shutil.copytree(part_images, folder / "broken")
+    (folder / "broken" / "03.png").write_bytes(images[3].read_bytes()[:-100])
+    (folder / "bad.yaml").write_text("speed: 9\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_main(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int, str, str, Path]]:
+    """Runs a command's module as `__main__` in this process: a subprocess for each would import torch each time."""
+    import contextlib
+    import io
+    import runpy
+
+    def run(module: str, arguments: list[object]) -> tuple[int, str, str, Path]:
+        folder = tmp_path_factory.mktemp("cwd")
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        before, argv = Path.cwd(), sys.argv
+        kept = sys.modules.pop(f"{module}.__main__" if module == "train" else module, None)
+        os.chdir(folder)
+        sys.argv = [module, *map(str, arguments)]
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                runpy.run_module(module, run_name="__main__", alter_sys=False)
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        finally:
+            os.chdir(before)
+            sys.argv = argv
+            if kept is not None:
+                sys.modules[kept.__name__] = kept
+        return code, out.getvalue(), err.getvalue(), folder
+
+    return run
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bad_input_ends_with_one_sentence_and_nothing_half_written(
+    name: str,
+    part_images: Path,
+    teacher_files: dict[int, Path],
+    calibrated_run: Path,
+    spoilt: Path,
+    run_main: Callable[..., tuple[int, str, str, Path]],
+) -> None:
+    import torch
+
+    if name == "students: no gpu" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    module, arguments, sentence = bad_inputs(part_images, teacher_files[33], calibrated_run, spoilt)[name]
+    code, _, err, folder = run_main(module, arguments)
+    assert code == 2
+    (line,) = err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert sentence in line
+    assert list(folder.iterdir()) == []
+
+
+def test_the_sentence_is_all_that_a_real_process_says(tmp_path: Path) -> None:
+    done = command("train.students", "--data", "nowhere", "--out", "run", "--teachers", "p99", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: teacher 'p99' is neither a shipped one (")
+    assert list(tmp_path.iterdir()) == []
