@@ -98,6 +98,16 @@ def test_frames_that_nobody_reads_are_dropped_and_counted() -> None:
         assert source.drops > 5
 
 
+def test_a_loss_waits_for_a_slow_reader() -> None:
+    script = opener(ScriptedCapture(1), ScriptedCapture(10**6, period_s=0.002))
+    with LiveSource("camera 0", script, first_backoff_s=0.01) as source:
+        time.sleep(0.1)
+        assert source.reconnects == 1
+        first = source.read()
+    assert first is not None
+    assert first.problem == "camera lost: camera 0 stopped delivering; opening it again"
+
+
 def test_a_reconnect_limit_ends_the_source_with_an_error() -> None:
     with LiveSource("camera 0", opener(ScriptedCapture(1)), reconnect_limit=2, first_backoff_s=0.01) as source:
         with pytest.raises(SourceError, match="camera 0 lost: 2 attempts to reopen it failed; unplugged"):

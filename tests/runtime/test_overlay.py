@@ -65,6 +65,17 @@ def test_the_scale_has_the_threshold_in_its_middle(threshold: float) -> None:
     assert (low + high) / 2 == threshold
 
 
+def test_what_is_above_the_threshold_is_outlined_in_the_heat_map() -> None:
+    frame = grey_frame(spot=255)
+    verdict = replace(verdict_on(frame), regions=())
+    with_outline = draw_overlay(frame, verdict)[64:, 528:1040]
+    outline = np.argwhere((with_outline == 240).all(axis=2))
+    scale = 512 / 24
+    low, high = outline.min(axis=0) / scale, outline.max(axis=0) / scale
+    assert np.abs(low - [4, 10]).max() < 1
+    assert np.abs(high - [6, 12]).max() < 1
+
+
 def test_boxes_stand_where_the_regions_are() -> None:
     frame = grey_frame(spot=255)
     verdict = verdict_on(frame)
