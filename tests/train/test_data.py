@@ -1,0 +1,198 @@
+"""Good images: which files, split by what they hold, and every kind of file read right or named."""
+
+import json
+import shutil
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime.errors import ImageError, InputError
+from runtime.preparation import prepare
+from train.data import PreparedImages, Split, good_images, split_by_content
+
+
+def write_images(folder: Path, count: int, suffix: str = ".png") -> list[Path]:
+    """`count` different images of 8×10 pixels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{index:03}{suffix}" for index in range(count)]
+    for index, path in enumerate(paths):
+        assert cv2.imwrite(str(path), np.full((8, 10, 3), (index % 256, index // 256, 7), np.uint8))
+    return paths
+
+
+def uses(split: Split) -> list[set[str]]:
+    return [{split.sha256[str(p)] for p in part} for part in (split.training, split.statistics, split.threshold)]
+
+
+def test_a_flat_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    paths = write_images(tmp_path, 3)
+    (tmp_path / "notes.txt").write_text("no image")
+    assert good_images(tmp_path) == paths
+
+
+def test_of_the_mvtec_layout_only_the_good_training_images_are_taken(tmp_path: Path) -> None:
+    paths = write_images(tmp_path / "train" / "good", 3)
+    write_images(tmp_path / "test" / "good", 2)
+    write_images(tmp_path / "test" / "dent", 2)
+    write_images(tmp_path, 1)
+    assert good_images(tmp_path) == paths
+
+
+def test_a_layout_that_holds_its_images_elsewhere_is_refused(tmp_path: Path) -> None:
+    write_images(tmp_path / "train" / "ok", 3)
+    with pytest.raises(InputError, match="train has no folder 'good'; expected the MVTec AD layout or a flat folder"):
+        good_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("count", "holdout", "held_out"),
+    [(7, 0.2, 2), (12, 0.2, 2), (18, 0.2, 3), (30, 0.2, 5), (60, 0.2, 6), (100, 0.5, 25), (40, 0.01, 5)],
+)
+def test_the_held_out_share_is_halved_and_small_sets_hold_out_more(
+    tmp_path: Path, count: int, holdout: float, held_out: int
+) -> None:
+    split = split_by_content(write_images(tmp_path, count), holdout)
+    expected = {"training": count - 2 * held_out, "statistics": held_out, "threshold": held_out}
+    assert split.counts == expected
+    training, statistics, threshold = uses(split)
+    assert training.isdisjoint(statistics | threshold)
+    assert statistics.isdisjoint(threshold)
+    assert len(training | statistics | threshold) == count
+
+
+def test_equal_files_share_a_fate_and_count_once(tmp_path: Path) -> None:
+    paths = write_images(tmp_path, 14)
+    copies = [Path(shutil.copy(path, path.with_name(f"copy-{path.name}"))) for path in paths[:9]]
+    split = split_by_content(paths + copies, 0.3)
+    for one, other in combinations(uses(split), 2):
+        assert one.isdisjoint(other)
+    assert sum(split.counts.values()) == 23
+    assert [len(part) for part in uses(split)] == [10, 2, 2]
+
+
+def test_the_split_depends_on_content_and_not_on_names_or_order(tmp_path: Path) -> None:
+    paths = write_images(tmp_path / "a", 20)
+    (tmp_path / "b").mkdir()
+    renamed = [Path(shutil.copy(path, tmp_path / "b" / f"{99 - i}.png")) for i, path in enumerate(paths)]
+    split, other = split_by_content(paths, 0.3), split_by_content(renamed[::-1], 0.3)
+    assert uses(split) == uses(other)
+    assert split.images_sha256 == other.images_sha256
+    assert split.images_sha256 != split_by_content(paths[:19], 0.3).images_sha256
+
+
+@pytest.mark.parametrize(
+    ("count", "holdout", "message"),
+    [
+        (6, 0.2, "found 6 different good images; give 7 or more"),
+        (20, 0.0, "holdout is 0; expected a share between 0 and 1, such as 0.2"),
+        (20, 1.0, "holdout is 1; expected"),
+        (20, 0.99, r"holdout 0\.99 of 20 images leaves none to train on; use a smaller share"),
+    ],
+)
+def test_a_set_that_cannot_be_split_is_refused(tmp_path: Path, count: int, holdout: float, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        split_by_content(write_images(tmp_path, count), holdout)
+
+
+def test_a_split_comes_back_from_its_file_and_notices_a_changed_image(tmp_path: Path) -> None:
+    paths = write_images(tmp_path / "images", 10)
+    split = split_by_content(paths, 0.4)
+    split.save(tmp_path / "split.json")
+    assert Split.load(tmp_path / "split.json") == split
+    paths[4].write_bytes(paths[4].read_bytes() + b"\0")
+    with pytest.raises(InputError, match=r"004\.png was changed since training; restore it, or train again"):
+        Split.load(tmp_path / "split.json")
+    paths[4].unlink()
+    with pytest.raises(ImageError, match=r"004\.png cannot be read .*; restore it or check the path"):
+        Split.load(tmp_path / "split.json")
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", json.dumps({"training": 1, "statistics": [], "threshold": []})])
+def test_a_damaged_split_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "split.json").write_text(text)
+    with pytest.raises(InputError, match="is missing or damaged; train the students again"):
+        Split.load(tmp_path / "split.json")
+
+
+def picture() -> NDArray[np.uint8]:
+    """A smooth picture of 24×32 pixels that JPEG changes little."""
+    y, x = np.mgrid[:24, :32]
+    return np.stack([40 + 4 * x, 30 + 6 * y, 200 - 3 * x], axis=-1).astype(np.uint8)
+
+
+def with_orientation(jpeg: bytes, orientation: int) -> bytes:
+    """A JPEG with an EXIF block that says only how it is turned."""
+    tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation, 0, 0, 0]) + b"\0\0\0\0"
+    body = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+def encoded(suffix: str, image: NDArray[np.generic]) -> bytes:
+    return bytes(cv2.imencode(suffix, np.asarray(image))[1].tobytes())
+
+
+READ = {
+    "grey.png": lambda: encoded(".png", picture()[:, :, 1]),
+    "deep.png": lambda: encoded(".png", picture().astype(np.uint16) * 257),
+    "opaque.png": lambda: encoded(".png", np.dstack([picture(), np.full((24, 32), 255, np.uint8)])),
+    "turned.jpg": lambda: with_orientation(encoded(".jpg", np.rot90(picture())), 6),
+    "large.png": lambda: encoded(".png", picture().repeat(2, axis=0).repeat(2, axis=1)),
+}
+REFUSED = {
+    "text.png": (lambda: b"hello", r"text\.png is not an image that can be decoded; re-save"),
+    "empty.jpg": (lambda: b"", r"empty\.jpg is not an image that can be decoded"),
+    "cut.png": (lambda: encoded(".png", picture())[:-40], r"cut\.png is truncated; copy it again or remove it"),
+    "cut.jpg": (lambda: encoded(".jpg", picture())[:-60], r"cut\.jpg is truncated"),
+    "dim.png": (lambda: encoded(".png", picture().astype(np.uint16) * 4), r"dim\.png keeps 10-bit values in 16 bits"),
+    "glass.png": (
+        lambda: encoded(".png", np.dstack([picture(), np.full((24, 32), 99, np.uint8)])),
+        r"glass\.png has transparent pixels; flatten it",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_unusual_images_are_read_right(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(READ[name]())
+    expected = prepare(picture()[:, :, 1] if name == "grey.png" else picture(), (24, 32))
+    found = PreparedImages([tmp_path / name], (24, 32))[0]
+    assert found.shape == (24, 32, 3)
+    assert np.abs(found.astype(int) - expected).max() <= (10 if name == "turned.jpg" else 0)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_unusable_images_are_named(tmp_path: Path, name: str) -> None:
+    content: Callable[[], bytes] = REFUSED[name][0]
+    (tmp_path / name).write_bytes(content())
+    with pytest.raises(ImageError, match=REFUSED[name][1]):
+        PreparedImages([tmp_path / name], (24, 32)).check()
+
+
+def test_all_unusable_images_are_named_at_once(tmp_path: Path) -> None:
+    paths = write_images(tmp_path, 9)
+    for path in paths[2:4]:
+        path.write_bytes(b"broken")
+    with pytest.raises(ImageError, match=r"002\.png is not an image.*; \S*003\.png is not an image"):
+        PreparedImages(paths, (8, 10)).check()
+    for path in paths:
+        path.write_bytes(b"broken")
+    with pytest.raises(ImageError, match=r"004\.png .* \(and 4 more\)$"):
+        PreparedImages(paths, (8, 10)).check()
+
+
+def test_beyond_the_memory_allowed_images_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.data.CACHE_BYTES", 2 * 8 * 10 * 3)
+    paths = write_images(tmp_path, 3)
+    images = PreparedImages(paths, (8, 10))
+    before = [images[i].copy() for i in range(3)]
+    for path in paths:
+        path.unlink()
+    assert np.array_equal(images[0], before[0])
+    assert np.array_equal(images[1], before[1])
+    with pytest.raises(ImageError):
+        images[2]
