@@ -17,6 +17,7 @@ Sink = Callable[[Frame, Verdict], None]
 POLL_S = 0.2  # how soon a stop is seen while no frame comes
 RESULT_TIMEOUT_S = 30.0  # after which a frame at the engine is given up as NO_DECISION
 VERDICT_QUEUE = 4
+ABORT_S = 1.0  # for each thread to end once its work is given up
 
 
 class Pipeline:
@@ -46,7 +47,8 @@ class Pipeline:
     def run(self) -> Summary:
         """Work until the stream ends, `max_frames` are done or `stop` is called, and return the summary.
 
-        Raises what the source or the sink raised; all threads have ended when this returns.
+        Raises what the source or the sink raised; all threads have ended when this returns. In the main thread, a
+        KeyboardInterrupt gives up what is under way; a thread that hangs in a driver is then left behind.
         """
         works = {"capture": self._capture, "inference": self._infer, "output": self._deliver}
         threads = [Thread(target=self._guarded, args=(work,), name=name, daemon=True) for name, work in works.items()]
@@ -55,8 +57,10 @@ class Pipeline:
         try:
             for thread in threads:
                 thread.join()
-        except BaseException:  # an impatient second Ctrl-C: do not wait for what is under way
+        except BaseException:  # an impatient second Ctrl-C: what is under way is given up
             self._abort()
+            for thread in threads:
+                thread.join(ABORT_S)
             raise
         if self._errors:
             raise self._errors[0]

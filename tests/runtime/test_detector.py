@@ -135,7 +135,7 @@ def test_an_engine_that_stalled_is_used_again_once_it_recovers() -> None:
     with fake_detector(stall, slots=2) as detector:
         stalled = [detector.inspect(grey_frame(number), timeout_s=0.02) for number in range(4)]
         release.set()
-        time.sleep(0.05)
+        time.sleep(0.2)
         recovered = [detector.inspect(grey_frame(number)) for number in range(4)]
     assert all("no result within 0.02 s" in verdict.reason for verdict in stalled[:2])
     assert all("all 2 slots are under way" in verdict.reason for verdict in stalled[2:])

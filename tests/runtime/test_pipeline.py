@@ -1,5 +1,6 @@
 """The pipeline: order, drops, ends, errors and memory."""
 
+import signal
 import threading
 import time
 import tracemalloc
@@ -142,6 +143,15 @@ def test_stop_ends_an_endless_stream_with_its_summary() -> None:
         threading.Timer(0.1, pipeline.stop).start()
         summary = pipeline.run()
     assert summary.decisions[Decision.OK] == summary.frames > 0
+
+
+def test_an_interrupt_gives_up_what_is_under_way() -> None:
+    def interrupt() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Timer(0.1, interrupt).start()
+    with fake_detector(partial(slowly, 0.01)) as detector, pytest.raises(KeyboardInterrupt):
+        Pipeline(ListSource(paced(10**9, 0.0)), detector, Collector()).run()
 
 
 def test_stop_ends_a_camera_that_delivers_nothing() -> None:
