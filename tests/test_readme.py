@@ -1,0 +1,61 @@
+"""The README's commands and code, run as they stand (installs apart, which is what a clean machine is for)."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = "".join(code_blocks("")).splitlines()
+    return [line for line in lines if line.startswith("python -m ")]
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    arguments = [sys.executable, *shlex.split(command)[1:]]
+    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=280)
+
+
+def test_the_demo_command_ends_with_a_summary_and_a_good_auroc(tmp_path: Path) -> None:
+    command = next(line for line in commands() if "--camera demo" in line)
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"image AUROC (\d\.\d+)", done.stdout)
+    assert found is not None, done.stdout
+    assert float(found.group(1)) >= 0.95
+    assert len(list((tmp_path / "overlays").iterdir())) == 60
+
+
+def test_the_embedding_example_runs(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    from runtime.demo import DemoLine
+
+    cv2.imwrite(str(tmp_path / "part.png"), DemoLine(7).good(0).image)
+    (tmp_path / "detector.onnx").write_bytes((ROOT / "runtime" / "data" / "demo.onnx").read_bytes())
+    (example,) = code_blocks("python")
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m ([a-z_.]+)", README))))
+def test_every_command_named_exists_and_explains_itself(command: str, tmp_path: Path) -> None:
+    done = run(f"python -m {command} --help", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_every_file_linked_exists() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []

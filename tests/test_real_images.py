@@ -1,0 +1,54 @@
+"""Real images, where PROCTOR_DATA points at some: every file is read, and one command makes a detector of them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.images import list_images, read_image
+
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif("PROCTOR_DATA" not in os.environ, reason="PROCTOR_DATA points at no images"),
+]
+
+
+@pytest.fixture
+def data() -> Path:
+    return Path(os.environ["PROCTOR_DATA"])
+
+
+@pytest.mark.parametrize("folder", ["cookie/train/good", "cookie/test/broken", "magnetic_tile/train/good", "natural"])
+def test_every_real_image_is_read(data: Path, folder: str) -> None:
+    if not (data / folder).is_dir():
+        pytest.skip(f"PROCTOR_DATA holds no {folder}")
+    for path in list_images(data / folder)[:100]:
+        image = read_image(path)
+        assert image.dtype == np.uint8
+        assert image.ndim == 3
+        assert image.std() > 1, f"{path} came out flat"
+
+
+def test_two_commands_lead_from_real_images_to_their_accuracy(data: Path, tmp_path: Path) -> None:
+    cookie = data / "cookie"
+    if not cookie.is_dir():
+        pytest.skip("PROCTOR_DATA holds no cookie")
+    detector = tmp_path / "detector.onnx"
+    quick = ["--preset", "cpu", "--students", "1", "--size-hw", "96,96", "--window", "none", "--steps", "60"]
+    commands = [
+        ["train", "--data", str(cookie), "--out", str(detector), *quick],
+        ["benchmarks.accuracy", str(detector), str(cookie), "--subset", "even"],
+    ]
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, timeout=280
+        )
+        assert done.returncode == 0, done.stderr
+    found = re.search(r"pixel AUROC +(\d\.\d+)", done.stdout)
+    assert found is not None, done.stdout
+    # sixty steps on twenty images show that the parts fit together, not how good the method is
+    assert float(found.group(1)) > 0.6
