@@ -1,6 +1,7 @@
 """Session fixtures that are dear to make: a tiny finished run folder, and networks that behave like trained ones."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,23 @@ if TYPE_CHECKING:
     from train.students import StudentsConfig
 
 ScaleMaker = Callable[..., "Scale"]
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """Of a subprocess that runs a command of this checkout on one thread."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread, as in a subprocess of `environment`: results are equal bit for bit at equal counts."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -205,10 +205,11 @@ class _ScaleTraining:
             yield int(torch.randperm(count, generator=draw)[position % count])
 
     def _window(self, step: int) -> "Window":
-        """The positions of a step: from a random shift in [0, s)² on, or a random window.
+        """The positions of a step: of the whole map or a random window of it, from a random shift in [0, s)² on.
 
-        A window may reach half its size over the border and is pushed back in, so that borders are not seen less often
-        than the middle: they are where reflection makes the hardest pixels.
+        The shift makes every position as likely as the others. A window may reach half its size over the border and is
+        pushed back in: a border as wide as the window is seen as often as the middle on the whole, and where reflection
+        makes the hardest pixels, at its very edge, still half as often.
         """
         import torch
 
@@ -217,14 +218,14 @@ class _ScaleTraining:
 
         draw = generator(self.config.seed, STUDENT_STEP, self.patch_size, step)
         (height, width), side = self.config.size_hw, self.config.window
+        down, right = (int(v) for v in torch.randint(self.config.train_stride, (2,), generator=draw))
         if side is None:
-            top, left = (int(v) for v in torch.randint(self.config.train_stride, (2,), generator=draw))
-            return Window(top, left, height - top, width - left)
+            return Window(down, right, height - down, width - right)
         starts = []
         for length in (height, width):
             start = int(torch.randint(-(side // 2), length - side // 2 + 1, (1,), generator=draw))
             starts.append(min(max(start, 0), length - side))
-        return Window(starts[0], starts[1], side, side)
+        return Window(starts[0] + down, starts[1] + right, side - down, side - right)
 
     def _standardized_teacher(self, name: str) -> "Standardized":
         """The teacher with its descriptors' statistics, from the run folder or computed now and kept there."""

@@ -15,15 +15,16 @@ from runtime.images import read_image
 from runtime.verdict import Decision
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 COMMANDS = ["train", "train.teacher", "train.students", "calibration.fit", "export.onnx"]
 
 
-def command(module: str, *arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def command(
+    module: str, *arguments: object, cwd: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=cwd,
-        env={**ENVIRONMENT, **environment},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -37,10 +38,10 @@ def small(teacher: Path) -> list[object]:
 
 
 def test_one_command_turns_a_folder_into_a_detector(
-    part_images: Path, teacher_files: dict[int, Path], tmp_path: Path
+    part_images: Path, teacher_files: dict[int, Path], environment: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = ["--data", part_images, "--budget", 0.1, *small(teacher_files[33])]
-    done = command("train", *arguments, cwd=tmp_path)
+    done = command("train", *arguments, cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
     assert "parity on" in done.stdout
     assert "good images support at most" in done.stdout  # two cannot show one in ten
@@ -51,16 +52,16 @@ def test_one_command_turns_a_folder_into_a_detector(
     assert verdict.decision is not Decision.NO_DECISION
     assert np.isfinite(verdict.score or np.nan)
 
-    changed = command("train", *arguments, "--learning-rate", 0.1, cwd=tmp_path)
+    changed = command("train", *arguments, "--learning-rate", 0.1, cwd=tmp_path, environment=environment)
     assert changed.returncode == 2
     assert "holds a run with learning_rate = 0.0005, this one has 0.1; use the same options to go on" in changed.stderr
 
 
 @pytest.mark.parametrize("module", COMMANDS)
-def test_help_needs_no_torch(module: str, tmp_path: Path) -> None:
+def test_help_needs_no_torch(module: str, environment: dict[str, str], tmp_path: Path) -> None:
     for package in ("torch", "onnx", "onnxruntime", "torchvision"):
         (tmp_path / f"{package}.py").write_text(f"raise SystemExit('{package} was imported')")
-    done = command(module, "--help", cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    done = command(module, "--help", cwd=tmp_path, environment={**environment, "PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert done.returncode == 0, done.stderr
     assert f"usage: python -m {module}" in done.stdout
 
@@ -174,8 +175,18 @@ def test_a_bad_input_ends_with_one_sentence_and_nothing_half_written(
     assert list(folder.iterdir()) == []
 
 
-def test_the_sentence_is_all_that_a_real_process_says(tmp_path: Path) -> None:
-    done = command("train.students", "--data", "nowhere", "--out", "run", "--teachers", "p99", cwd=tmp_path)
+def test_the_sentence_is_all_that_a_real_process_says(environment: dict[str, str], tmp_path: Path) -> None:
+    done = command(
+        "train.students",
+        "--data",
+        "nowhere",
+        "--out",
+        "run",
+        "--teachers",
+        "p99",
+        cwd=tmp_path,
+        environment=environment,
+    )
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: teacher 'p99' is neither a shipped one (")

@@ -1,0 +1,264 @@
+"""Training students: the same result in one go, in pieces and after a kill; fair draws; equation 7's statistics."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from runtime.errors import InputError
+from runtime.images import read_image
+from runtime.preparation import prepare
+from runtime.typed import as_text, build
+from train.config import as_yaml, read_yaml
+from train.data import Split
+from train.dense import dense_descriptors
+from train.ensemble import load_scale, shipped_teachers, student_path, teacher_path
+from train.files import load_network, save_network
+from train.networks import PatchNetwork
+from train.students import DEVIATION_FLOOR, StudentsConfig, _ScaleTraining, train_students
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a run's networks, by file and name."""
+    return {
+        f"{path.name}: {name}": tensor
+        for path in sorted(run.glob("[st]*-p*.safetensors"))
+        for name, tensor in load_network(path)[0].state_dict().items()
+    }
+
+
+def assert_equal_runs(a: Path, b: Path) -> None:
+    first, second = weights(a), weights(b)
+    assert list(first) == list(second)
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_pieces_give_what_one_go_gives_bit_for_bit(
+    tiny_config: StudentsConfig, teacher_files: dict[int, Path], tmp_path: Path
+) -> None:
+    both = replace(tiny_config, teachers=(str(teacher_files[65]), str(teacher_files[33])), checkpoint_every=2)
+    assert train_students(both, tmp_path / "whole")
+    calls = [train_students(both, tmp_path / "pieces", stop_after=steps) for steps in (1, 2, 1)]  # across the scales
+    assert calls == [False, False, True]
+    assert_equal_runs(tmp_path / "whole", tmp_path / "pieces")
+    assert not list((tmp_path / "whole").glob("checkpoint*"))
+    cards = {p: load_network(tmp_path / "whole" / f"teacher-p{p}.safetensors")[1]["scale"] for p in (33, 65)}
+    assert cards == {33: 1, 65: 0}  # in the order given
+    assert train_students(both, tmp_path / "whole")  # a finished run has nothing to do
+
+
+def test_students_change_and_differ_from_each_other(calibrated_run: Path) -> None:
+    first, second = load_scale(calibrated_run, 33, 2).students
+    assert not torch.equal(first.conv(0).weight, second.conv(0).weight)
+    torch.manual_seed(0)
+    assert not torch.equal(first.conv(0).weight, PatchNetwork(33).conv(0).weight)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_killed_on_the_way_goes_on_to_the_same_result(
+    tiny_config: StudentsConfig, environment: dict[str, str], tmp_path: Path
+) -> None:
+    config = replace(tiny_config, students=1, steps=12, checkpoint_every=3)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert train_students(config, whole)
+    (tmp_path / "config.yaml").write_text(as_yaml(config))
+    arguments = [sys.executable, "-m", "train.students", "--config", "config.yaml", "--out", "killed"]
+    process = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (killed / "checkpoint-p33.safetensors").exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        assert process.wait(timeout=10) == -signal.SIGKILL
+    assert not student_path(killed, 33, 0).exists()
+    assert train_students(config, killed)
+    assert_equal_runs(whole, killed)
+
+
+def test_a_run_goes_on_with_its_own_options_only(tiny_config: StudentsConfig, tmp_path: Path) -> None:
+    assert not train_students(tiny_config, tmp_path / "run", stop_after=1)
+    message = "holds a run with score_pixels = 5, this one has 6; use the same options to go on, or another --out"
+    with pytest.raises(InputError, match=message):
+        train_students(replace(tiny_config, score_pixels=6), tmp_path / "run")
+
+
+def draws_of(**options: Any) -> Any:
+    """A scale's training, as far as its draws go."""
+    training = object.__new__(_ScaleTraining)
+    training.config, training.patch_size = StudentsConfig(**options), 33
+    return training
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 8])
+def test_every_shift_is_as_likely(stride: int) -> None:
+    training = draws_of(size_hw=(41, 50), train_stride=stride)
+    windows = [training._window(step) for step in range(40 * stride**2)]
+    counts = Counter((window.top, window.left) for window in windows)
+    assert len(counts) == stride**2
+    assert max(counts.values()) < 2.2 * 40
+    assert all((w.top + w.height, w.left + w.width) == (41, 50) for w in windows)
+
+
+def test_windows_see_every_position_alike() -> None:
+    stride, side, length, steps = 2, 8, 32, 12_000
+    training = draws_of(size_hw=(length, length), train_stride=stride, window=side)
+    seen = np.zeros(length)
+    for step in range(steps):
+        window = training._window(step)
+        assert window.top >= 0
+        assert window.top + window.height <= length
+        seen[window.top : window.top + window.height : stride] += 1
+    assert seen[:side].mean() == pytest.approx(seen[side:-side].mean(), rel=0.1)
+    assert seen[-side:].mean() == pytest.approx(seen[side:-side].mean(), rel=0.1)
+    assert seen[::stride].sum() == pytest.approx(seen[1::stride].sum(), rel=0.05)  # both phases, at the border too
+    assert seen[0] == pytest.approx(seen[1], rel=0.25)
+    assert min(seen[0], seen[-1]) > 0.4 * seen[side:-side].mean()
+
+
+def test_a_window_of_the_whole_map_is_shifted_too() -> None:
+    training = draws_of(size_hw=(32, 32), train_stride=4, window=32)
+    assert {training._window(step).top for step in range(60)} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_every_epoch_is_a_permutation_of_its_own(batch_size: int) -> None:
+    training = draws_of(batch_size=batch_size)
+    training.images = range(10)
+    order = [index for step in range(30 // batch_size) for index in training._batch(step)]
+    epochs = [order[i : i + 10] for i in range(0, 30, 10)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 3
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_epochs_become_steps(tiny_config: StudentsConfig, tmp_path: Path) -> None:
+    config = replace(tiny_config, students=1, steps=None, epochs=1, batch_size=4)
+    assert train_students(config, tmp_path / "run")
+    assert load_network(student_path(tmp_path / "run", 33, 0))[1]["steps"] == 3  # ten images, four a step
+
+
+def test_the_descriptors_are_standardized_over_all_training_images(
+    calibrated_run: Path, teacher_files: dict[int, Path]
+) -> None:
+    split = Split.load(calibrated_run / "split.json")
+    frames = np.stack([prepare(read_image(path), (32, 36)) for path in split.training])
+    pixels = torch.from_numpy(frames[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    with torch.no_grad():
+        descriptors = dense_descriptors(load_network(teacher_files[33])[0], pixels, 8, "bailer").numpy()
+    values = descriptors.transpose(1, 0, 2, 3).reshape(128, -1).astype(np.float64)
+    kept = load_scale(calibrated_run, 33, 2).teacher
+    np.testing.assert_allclose(kept.mean.numpy(), values.mean(axis=1), rtol=1e-4, atol=1e-5)
+    deviation = np.maximum(values.std(axis=1), DEVIATION_FLOOR * values.std(axis=1).mean())
+    np.testing.assert_allclose(kept.deviation.numpy(), deviation, rtol=1e-4)
+
+
+def test_dimensions_that_hardly_vary_are_floored_and_counted(
+    tiny_config: StudentsConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = PatchNetwork(33).requires_grad_(False)
+    teacher.conv(3).weight[[4, 9]] = 0
+    save_network(tmp_path / "teacher.safetensors", teacher, {})
+    config = replace(tiny_config, students=1, teachers=(str(tmp_path / "teacher.safetensors"),))
+    assert train_students(config, tmp_path / "run")
+    deviation = load_scale(tmp_path / "run", 33, 1).teacher.deviation
+    others = deviation[[i for i in range(128) if i not in (4, 9)]]
+    floor = DEVIATION_FLOOR * others.sum() / 128
+    torch.testing.assert_close(deviation[[4, 9]], floor.expand(2))
+    assert "p33: 2 of 128 descriptor dimensions hardly vary; their deviation is floored" in capsys.readouterr().out
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert log[0] == {"scale": 33, "descriptors": 10 * 4 * 5, "floored_dimensions": 2}
+    assert [entry["step"] for entry in log[1:]] == [2]
+
+
+def test_a_teacher_is_a_shipped_name_or_a_file(teacher_files: dict[int, Path]) -> None:
+    for name in shipped_teachers():
+        assert load_network(teacher_path(name))[1]["patch_size"] == int(name.removeprefix("p"))
+    assert teacher_path(str(teacher_files[17])) == teacher_files[17]
+    with pytest.raises(InputError, match=r"teacher 'p34' is neither a shipped one \(.*\) nor a file; see python -m"):
+        teacher_path("p34")
+
+
+def test_a_file_that_is_no_teacher_is_refused(tiny_config: StudentsConfig, part_images: Path, tmp_path: Path) -> None:
+    image = sorted(part_images.iterdir())[0]
+    with pytest.raises(InputError, match="is not a safetensors file or is damaged; make it again"):
+        train_students(replace(tiny_config, teachers=(str(image),)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+BAD = [
+    ({"size_hw": (31, 64)}, "size_hw is 31,64; expected 32 pixels or more each way"),
+    ({"teachers": ()}, "teachers is empty; name one or more, such as p33"),
+    ({"students": 0}, "students is 0; expected 1 or more"),
+    ({"epochs": 0}, "epochs is 0; expected 1 or more"),
+    ({"steps": 0}, "steps is 0; expected 1 or more"),
+    ({"batch_size": 0}, "batch_size is 0; expected 1 or more"),
+    ({"score_pixels": 0}, "score_pixels is 0; expected 1 or more"),
+    ({"checkpoint_every": 0}, "checkpoint_every is 0; expected 1 or more"),
+    ({"learning_rate": 0.0}, "learning_rate is 0.0; expected a number above 0"),
+    ({"learning_rate": float("nan")}, "learning_rate is nan; expected a number above 0"),
+    ({"weight_decay": -1e-3}, "weight_decay is -0.001; expected 0 or more"),
+    ({"seed": -1}, "seed is -1; expected 0 or more"),
+    ({"window": 7}, "window is 7; expected 8 to 32 pixels"),
+    ({"window": 33}, "window is 33; expected 8 to 32 pixels"),
+    ({"region_of_interest": (0, 0, 33, 10)}, r"region_of_interest \(0, 0, 33, 10\) lies outside 32×36 pixels"),
+    ({"region_of_interest": (-1, 0, 3, 3)}, "lies outside"),
+    ({"region_of_interest": (2, 2, 0, 3)}, "lies outside"),
+    ({"region_of_interest": (0, 0, 2, 3), "score_pixels": 7}, "score_pixels is 7; expected 6 or less"),
+    ({"size_hw": (64, 64), "score_pixels": 3841, "region_of_interest": None}, "score_pixels is 3841; expected 3840"),
+    ({"holdout": 1.5}, "holdout is 1.5; expected a share between 0 and 1"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD, ids=[message[:40] for _, message in BAD])
+def test_each_option_that_cannot_be_used_has_its_sentence(
+    tiny_config: StudentsConfig, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train_students(replace(tiny_config, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_teachers_of_one_size_are_refused_before_anything(
+    tiny_config: StudentsConfig, teacher_files: dict[int, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="two teachers of p = 33 were given; give one for each scale"):
+        train_students(replace(tiny_config, teachers=(str(teacher_files[33]),) * 2), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_too_small_for_a_scale_are_refused_before_the_training(
+    tiny_config: StudentsConfig, teacher_files: dict[int, Path], tmp_path: Path
+) -> None:
+    config = replace(tiny_config, teachers=(str(teacher_files[65]),), size_hw=(33, 40), train_stride=1)
+    with pytest.raises(InputError, match="an image of 33×40 pixels is too small to reflect; use 34 or more"):
+        train_students(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_image_among_those_held_out_is_named_before_the_training(
+    tiny_config: StudentsConfig, part_images: Path, tmp_path: Path
+) -> None:
+    for index, path in enumerate(sorted(part_images.iterdir())):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / path.name).write_bytes(path.read_bytes() if index % 2 else path.read_bytes()[:-99])
+    with pytest.raises(InputError, match=r"00\.png is truncated.*; \S*02\.png is truncated"):
+        train_students(replace(tiny_config, data=str(tmp_path / "images")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_option_is_a_yaml_key_and_comes_back(tmp_path: Path) -> None:
+
+    config = StudentsConfig(region_of_interest=(1, 2, 3, 4), window=32, teachers=("p33", "p65"))
+    (tmp_path / "config.yaml").write_text(as_yaml(config))
+    assert build(StudentsConfig, read_yaml(tmp_path / "config.yaml")) == config
+    texts = {field.name: as_text(getattr(config, field.name)).replace("None", "none") for field in fields(config)}
+    assert build(StudentsConfig, texts) == config  # and from a command line's words
