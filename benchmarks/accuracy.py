@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def report(accuracy: "Accuracy", threshold: "Threshold") -> str:
     """The figures as text, a line each."""
-    from calibration.threshold import explain
+    from runtime.promise import explain
 
     by_defect = accuracy.image_auroc_by_defect
     lines = [

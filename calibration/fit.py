@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--confidence", type=float, default=0.95, help="of the budget's bound (0.95)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where to compute (default: as in training)")
     arguments = parser.parse_args()
-    from calibration.threshold import explain
+    from runtime.promise import explain
 
     statistics = fit(arguments.run, arguments.budget, arguments.confidence, arguments.device)
     print(f"threshold {statistics.threshold.value:.4f}. {explain(statistics.threshold)}")
@@ -43,10 +43,11 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
 
     from calibration.model import load_run, progress
     from calibration.statistics import Statistics
-    from calibration.threshold import fit_threshold, images_needed
+    from calibration.threshold import fit_threshold
+    from runtime.promise import check_rates
     from train.data import PreparedImages
 
-    images_needed(budget, confidence)  # a bad rate is refused before the work
+    check_rates(budget, confidence)  # a bad rate is refused before the work
     trained = load_run(run, device)
     size_hw = trained.config.size_hw
     moments = fit_moments(trained, progress(PreparedImages(trained.split.statistics, size_hw), "statistics"))

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import InputError
+from runtime.summary import auroc as rank_auroc
 
 ScoreMap = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -89,14 +90,12 @@ def auroc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
         raise InputError(f"scores of shape {scores.shape} and labels of shape {labels.shape}; expected two equal lists")
     if not np.isfinite(scores).all():
         raise InputError("a score is NaN or infinite; an AUROC needs finite scores")
-    good, defective = np.sort(scores[~labels]), scores[labels]
+    good, defective = scores[~labels], scores[labels]
     if not good.size or not defective.size:
         raise InputError(
             f"{good.size} good and {defective.size} defective samples; an AUROC needs at least one of each"
         )
-    below = np.searchsorted(good, defective, side="left")
-    not_above = np.searchsorted(good, defective, side="right")
-    return float((below + not_above).mean() / (2 * good.size))
+    return rank_auroc(good, defective)
 
 
 def pixel_auroc(maps: Sequence[ScoreMap], masks: Sequence[Mask]) -> float:

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 
 from runtime.errors import InputError
+from runtime.promise import bound_when_none_rejected, check_rates
 from runtime.recipe import Threshold
 
 BOOTSTRAP_SAMPLES = 4000  # the limit's own Monte-Carlo error is then about 0.03 standard errors of the quantile
@@ -39,7 +40,7 @@ def fit_threshold(scores: ArrayLike, budget: float, confidence: float = 0.95) ->
     no stage has learned from, float [n], n ≥ 2, in any order. Raises `InputError` for fewer than two scores, one that
     is not finite, and a budget or confidence outside (0, 1).
     """
-    _check_rates(budget, confidence)
+    check_rates(budget, confidence)
     ordered = _checked(scores)
     n = ordered.size
     supported_budget = rate_bound(0, n, confidence)
@@ -66,7 +67,7 @@ def rate_bound(above: int, sample_size: int, confidence: float) -> float:
     `above` is at least 0 and below `sample_size`; the limit rises with it.
     """
     if above == 0:
-        return -math.expm1(math.log1p(-confidence) / sample_size)
+        return bound_when_none_rejected(sample_size, confidence)
     return float(betaincinv(above + 1, sample_size - above, confidence))
 
 
@@ -76,34 +77,6 @@ def rate_interval(count: int, total: int, confidence: float = 0.95) -> tuple[flo
     low = 1 - rate_bound(total - count, total, one_sided) if count else 0.0
     high = rate_bound(count, total, one_sided) if count < total else 1.0
     return low, high
-
-
-def images_needed(budget: float, confidence: float = 0.95) -> int:
-    """Smallest number of good images that supports `budget`; raises `InputError` as `fit_threshold` does."""
-    _check_rates(budget, confidence)
-    n = math.ceil(math.log1p(-confidence) / math.log1p(-budget)) + 1
-    # the closed form may round to the wrong side of an integer: the bound itself decides
-    while n > 1 and rate_bound(0, n - 1, confidence) <= budget:
-        n -= 1
-    return n
-
-
-def explain(threshold: Threshold) -> str:
-    """What the threshold promises, and what would make it promise more, for whoever runs the line."""
-    if threshold.method == "manual":
-        return "The threshold was set by hand: no good images vouch for it."
-    n, confidence = f"{threshold.sample_size:,} good images", _percent(threshold.confidence)
-    if threshold.supported:
-        return (
-            f"{n} show that at most {_percent(threshold.budget)} of good parts like theirs will be rejected"
-            f" ({confidence} confidence)."
-        )
-    budget, needed = _percent(threshold.budget), images_needed(threshold.budget, threshold.confidence)
-    return (
-        f"{n} support at most {_percent(threshold.supported_budget)} false rejects ({confidence} confidence); the"
-        f" budget of {budget} rests on a Gumbel tail fitted to their scores and is not shown by them. For {budget} show"
-        f" {needed:,}."
-    )
 
 
 def gumbel_limit(ordered: NDArray[np.float64], budget: float, confidence: float) -> float:
@@ -136,12 +109,6 @@ def fit_gumbel(ordered: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     return lowest + above.mean(axis=-1) - np.euler_gamma * scale, scale
 
 
-def _check_rates(budget: float, confidence: float) -> None:
-    for name, rate in (("false-reject budget", budget), ("confidence", confidence)):
-        if not 0 < rate < 1:
-            raise InputError(f"the {name} is {rate}; it is a fraction between 0 and 1, 0.01 for 1 in 100")
-
-
 def _checked(scores: ArrayLike) -> NDArray[np.float64]:
     ordered = np.sort(np.asarray(scores, np.float64), axis=None)
     if ordered.size < 2:
@@ -150,7 +117,3 @@ def _checked(scores: ArrayLike) -> NDArray[np.float64]:
     if bad:
         raise InputError(f"{bad} of {ordered.size} image scores are NaN or infinite; a threshold needs finite scores")
     return ordered
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.3g} %"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from runtime.cli import run
 from runtime.detector import read_detector
+from runtime.promise import explain
 from runtime.recipe import Recipe, Threshold
 
 
@@ -20,7 +21,7 @@ def describe(recipe: Recipe) -> list[str]:
         "Frame": _frame(recipe),
         "Looks at": _scales(recipe),
         "Score": _score(recipe),
-        "Threshold": explain_threshold(recipe.threshold),
+        "Threshold": _threshold(recipe.threshold),
         "Healthy frames": _health(recipe),
         "Precision": f"{recipe.precision}, {recipe.form} form, largest activation {recipe.largest_activation:.4g}",
         "Trained on": _images(recipe),
@@ -35,22 +36,8 @@ def describe(recipe: Recipe) -> list[str]:
     return [f"{name + ':':{width}}{text}" for name, text in facts.items()]
 
 
-def explain_threshold(threshold: Threshold) -> str:
-    """What the threshold promises, in one or two sentences."""
-    value = f"parts that score above {threshold.value:.6g} are rejected"
-    if threshold.method == "manual":
-        return f"{value}. It was set by hand, so no false-reject rate is proven."
-    sample = f"{threshold.sample_size:,} good images"
-    confidence = f"{100 * threshold.confidence:.3g} % confidence"
-    if threshold.supported:
-        return f"{value}. Fitted on {sample}: at most {_rate(threshold.budget)} rejected, at {confidence}."
-    proven = f"{sample} are too few to prove that; they can prove {_rate(threshold.supported_budget)} at {confidence}."
-    model = "a Gumbel tail model" if threshold.method == "gumbel" else "their order statistic"
-    return f"{value}. Aimed at {_rate(threshold.budget)} rejected, by {model}, NOT PROVEN: {proven}"
-
-
-def _rate(rate: float) -> str:
-    return f"{100 * rate:.3g} % of good parts (1 in {1 / rate:,.0f})" if rate > 0 else "none of the good parts"
+def _threshold(threshold: Threshold) -> str:
+    return f"parts that score above {threshold.value:.6g} are rejected. {explain(threshold)}"
 
 
 def _frame(recipe: Recipe) -> str:

@@ -52,17 +52,17 @@ def make_detector(
 ) -> None:
     """Train, calibrate and export. Raises `InputError` or `ParityError` with nothing half written."""
     from calibration.fit import fit
-    from calibration.threshold import explain as explain_threshold
-    from calibration.threshold import images_needed
     from export.onnx import export
     from runtime.detector import read_detector
+    from runtime.promise import check_rates
+    from runtime.promise import explain as explain_threshold
     from train.students import train_students
 
     if not config.data:
         raise InputError("no images were given; name their folder with --data")
     if out.suffix != ".onnx":
         raise InputError(f"--out is {out}; expected a name ending in .onnx")
-    images_needed(budget)  # a budget out of range is refused before the training, not after
+    check_rates(budget, 0.95)  # a budget out of range is refused before the training, not after
     print(f"1/3 training the students (run folder {run})")
     train_students(config, run)
     print("2/3 calibrating on held-out images")

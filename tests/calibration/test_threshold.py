@@ -1,22 +1,19 @@
 """The promise of a threshold, checked against the binomial law, by simulation, and by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 from scipy.stats import binom, binomtest, gumbel_r
 
 from calibration.threshold import (
-    explain,
     fit_gumbel,
     fit_threshold,
     gumbel_limit,
-    images_needed,
     rate_bound,
     rate_interval,
 )
 from runtime.errors import InputError
+from runtime.promise import images_needed
 
 
 def test_eighty_images_support_three_point_seven_percent() -> None:
@@ -159,27 +156,3 @@ def test_more_confidence_or_a_tighter_budget_never_lowers_the_threshold() -> Non
 def test_what_cannot_be_used_is_refused(scores: ArrayLike, budget: float, confidence: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
         fit_threshold(scores, budget, confidence)
-
-
-def test_images_needed_refuses_an_impossible_budget() -> None:
-    with pytest.raises(InputError, match="budget is 0"):
-        images_needed(0)
-
-
-def test_an_unsupported_threshold_is_explained_with_what_is_missing() -> None:
-    text = explain(fit_threshold(np.arange(40), budget=0.01))
-    assert text.startswith("40 good images support at most 7.22 % false rejects (95 % confidence)")
-    assert "Gumbel" in text
-    assert text.endswith("For 1 % show 299.")
-
-
-def test_a_supported_threshold_is_explained_as_a_promise() -> None:
-    text = explain(fit_threshold(np.arange(3000), budget=0.001))
-    assert (
-        text
-        == "3,000 good images show that at most 0.1 % of good parts like theirs will be rejected (95 % confidence)."
-    )
-
-
-def test_a_threshold_set_by_hand_promises_nothing() -> None:
-    assert "by hand" in explain(replace(fit_threshold(np.arange(3000), budget=0.001), method="manual"))

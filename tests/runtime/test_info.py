@@ -13,9 +13,10 @@ from runtime import info, set_threshold
 from runtime.cli import run
 from runtime.detector import read_detector
 from runtime.errors import DetectorError, InputError
-from runtime.info import describe, explain_threshold
+from runtime.info import describe
 from runtime.onnx_file import read_metadata
-from runtime.recipe import Threshold, recipe_from_json
+from runtime.promise import explain
+from runtime.recipe import recipe_from_json
 
 
 def call(command: object, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -39,28 +40,10 @@ def test_a_region_of_interest_is_told_in_pixels() -> None:
     assert frame.endswith("inspected from x 3 to 23 and y 2 to 12")
 
 
-@pytest.mark.parametrize(
-    ("threshold", "expected"),
-    [
-        (
-            Threshold(2.5, 0.001, 0.95, 80, "gumbel", False, 0.0367),
-            "parts that score above 2.5 are rejected. Aimed at 0.1 % of good parts (1 in 1,000) rejected, by a Gumbel "
-            "tail model, NOT PROVEN: 80 good images are too few to prove that; they can prove 3.67 % of good parts "
-            "(1 in 27) at 95 % confidence.",
-        ),
-        (
-            Threshold(2.5, 0.001, 0.95, 3000, "order-statistic", True, 0.000998),
-            "parts that score above 2.5 are rejected. Fitted on 3,000 good images: at most 0.1 % of good parts "
-            "(1 in 1,000) rejected, at 95 % confidence.",
-        ),
-        (
-            Threshold(2.5, 0.001, 0.95, 3000, "manual", False, 0.000998),
-            "parts that score above 2.5 are rejected. It was set by hand, so no false-reject rate is proven.",
-        ),
-    ],
-)
-def test_a_threshold_promises_what_its_sample_proves(threshold: Threshold, expected: str) -> None:
-    assert explain_threshold(threshold) == expected
+def test_the_threshold_is_told_with_what_it_promises() -> None:
+    recipe = make_recipe()
+    text = dict(line.split(":", 1) for line in describe(recipe))["Threshold"]
+    assert f"above {recipe.threshold.value:.6g} are rejected. {explain(recipe.threshold)}" in text
 
 
 def test_info_prints_the_recipe_as_json(

@@ -1,0 +1,50 @@
+"""What a threshold promises: how many good images prove a false-reject rate, and the same in words."""
+
+import math
+
+from runtime.errors import InputError
+from runtime.recipe import Threshold
+
+
+def check_rates(budget: float, confidence: float) -> None:
+    """Raise `InputError` unless both are fractions between 0 and 1."""
+    for name, rate in (("false-reject budget", budget), ("confidence", confidence)):
+        if not 0 < rate < 1:
+            raise InputError(f"the {name} is {rate}; it is a fraction between 0 and 1, 0.01 for 1 in 100")
+
+
+def bound_when_none_rejected(sample_size: int, confidence: float) -> float:
+    """Upper confidence limit of the false-reject rate when none of `sample_size` good images is rejected.
+
+    1 − (1 − confidence)^(1/n), the Clopper–Pearson bound for no case in n: the least that n images can prove.
+    """
+    return -math.expm1(math.log1p(-confidence) / sample_size)
+
+
+def images_needed(budget: float, confidence: float = 0.95) -> int:
+    """Smallest number of good images that can prove `budget`; raises `InputError` for rates outside (0, 1)."""
+    check_rates(budget, confidence)
+    n = math.ceil(math.log1p(-confidence) / math.log1p(-budget)) + 1
+    # the closed form may round to the wrong side of an integer: the bound itself decides
+    while n > 1 and bound_when_none_rejected(n - 1, confidence) <= budget:
+        n -= 1
+    return n
+
+
+def explain(threshold: Threshold) -> str:
+    """What a threshold promises, and what would make it promise more, for whoever runs the line."""
+    if threshold.method == "manual":
+        return "It was set by hand: no good images vouch for it."
+    sample, confidence = f"{threshold.sample_size:,} good images", f"{100 * threshold.confidence:g} % confidence"
+    if threshold.supported:
+        budget = _rate(threshold.budget)
+        return f"{sample} show that at most {budget} of good parts like theirs are rejected ({confidence})."
+    return (
+        f"NOT PROVEN: {_rate(threshold.budget)} of good parts rejected is the aim, by a Gumbel tail model of {sample}; "
+        f"so many prove no less than {_rate(threshold.supported_budget)} ({confidence}). "
+        f"To prove the aim, hold out {images_needed(threshold.budget, threshold.confidence):,} for the threshold."
+    )
+
+
+def _rate(rate: float) -> str:
+    return f"{100 * rate:.3g} % (1 in {1 / rate:,.0f})"
