@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engines.base import Output
-from runtime.engines.tickets import TicketQueue
+from runtime.engines.threaded import ThreadedEngine
 
 MapFunction = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -17,27 +17,13 @@ def deviation_from_grey(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
     return distance
 
 
-class FakeEngine:
+class FakeEngine(ThreadedEngine):
     """An `Engine` that computes its maps with `maps`; the score is the map's maximum. What `maps` raises, it raises."""
 
     def __init__(
         self, size_hw: tuple[int, int], maps: MapFunction = deviation_from_grey, max_batch: int = 8, slots: int = 2
     ) -> None:
-        self._queue = TicketQueue(lambda frames: _output(maps(frames)), size_hw, max_batch, slots)
-        self.max_batch, self.slots = max_batch, slots
-        self.description = "fake engine"
-
-    def submit(self, frames: NDArray[np.uint8]) -> int:
-        """See `Engine.submit`."""
-        return self._queue.submit(frames)
-
-    def result(self, ticket: int, timeout_s: float = 30.0) -> Output:
-        """See `Engine.result`."""
-        return self._queue.result(ticket, timeout_s)
-
-    def close(self) -> None:
-        """See `Engine.close`."""
-        self._queue.close()
+        super().__init__(lambda frames: _output(maps(frames)), size_hw, max_batch, slots, "fake engine")
 
 
 def _output(maps: NDArray[np.float32]) -> Output:

@@ -7,7 +7,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from runtime.engines.base import Output
-from runtime.engines.tickets import TicketQueue
+from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import EngineError
 from runtime.recipe import Recipe
 
@@ -16,7 +16,7 @@ MAX_BATCH = 64  # the graph takes any number; this bounds the memory one call ma
 SLOTS = 2
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(ThreadedEngine):
     """An `Engine` over one ONNX Runtime session.
 
     The provider asked for is the one that runs, or this refuses to start: a fall-back to the CPU would be too slow for
@@ -25,26 +25,14 @@ class OnnxRuntimeEngine:
 
     def __init__(self, model: bytes, recipe: Recipe, provider: str = "cpu", threads: int | None = None) -> None:
         """`threads` are the CPU threads of one inference; None takes all cores that this process may use."""
-        self._session = _open_session(model, provider, threads or available_cores())
+        cores = threads or available_cores()
+        self._session = _open_session(model, provider, cores)
         self._names = [output.name for output in self._session.get_outputs()]
-        self._queue = TicketQueue(self._infer, recipe.size_hw, MAX_BATCH, SLOTS)
-        self.max_batch, self.slots = MAX_BATCH, SLOTS
-        device = f"{threads or available_cores()} CPU threads" if provider == "cpu" else "CUDA"
-        self.description = f"ONNX Runtime {onnxruntime.__version__}, {device}"
+        device = f"{cores} CPU threads" if provider == "cpu" else "CUDA"
+        description = f"ONNX Runtime {onnxruntime.__version__}, {device}"
+        super().__init__(self._run, recipe.size_hw, MAX_BATCH, SLOTS, description)
 
-    def submit(self, frames: NDArray[np.uint8]) -> int:
-        """See `Engine.submit`."""
-        return self._queue.submit(frames)
-
-    def result(self, ticket: int, timeout_s: float = 30.0) -> Output:
-        """See `Engine.result`."""
-        return self._queue.result(ticket, timeout_s)
-
-    def close(self) -> None:
-        """See `Engine.close`."""
-        self._queue.close()
-
-    def _infer(self, frames: NDArray[np.uint8]) -> Output:
+    def _run(self, frames: NDArray[np.uint8]) -> Output:
         try:
             values = self._session.run(self._names, {"frames": frames})
         except Exception as error:  # ONNX Runtime's own exceptions have no common base

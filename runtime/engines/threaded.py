@@ -1,4 +1,4 @@
-"""Tickets for engines that run batches in a worker thread."""
+"""An engine for libraries whose calls block: batches run one after the other in a worker thread."""
 
 import itertools
 from collections.abc import Callable
@@ -12,14 +12,19 @@ from runtime.engines.base import Output
 from runtime.errors import EngineError, ResultTimeout
 
 
-class TicketQueue:
-    """Runs `infer` on batches, one after the other, in its own thread; checks shapes and slots."""
+class ThreadedEngine:
+    """An `Engine` that runs the function `infer` in its own thread; it checks shapes and keeps the slots."""
 
     def __init__(
-        self, infer: Callable[[NDArray[np.uint8]], Output], size_hw: tuple[int, int], max_batch: int, slots: int
+        self,
+        infer: Callable[[NDArray[np.uint8]], Output],
+        size_hw: tuple[int, int],
+        max_batch: int,
+        slots: int,
+        description: str,
     ) -> None:
         self._infer, self._size_hw = infer, size_hw
-        self.max_batch, self.slots = max_batch, slots
+        self.max_batch, self.slots, self.description = max_batch, slots, description
         self._numbers = itertools.count()
         self._under_way: dict[int, Future[Output]] = {}
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -41,7 +46,7 @@ class TicketQueue:
         self._under_way[ticket] = self._worker.submit(self._infer, np.array(frames))
         return ticket
 
-    def result(self, ticket: int, timeout_s: float) -> Output:
+    def result(self, ticket: int, timeout_s: float = 30.0) -> Output:
         """See `Engine.result`."""
         if ticket not in self._under_way:
             raise EngineError(f"ticket {ticket} is unknown; each result can be taken once")
