@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 from runtime.errors import ProctorError
 
+# what the base install leaves out, by the extra that brings it
+EXTRAS = {"train": ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "scipy", "tqdm")}
+
 
 def run(main: Callable[[], None]) -> None:
-    """Run a command's `main` and exit: 0 when it returns, 2 on a `ProctorError`, 130 on Ctrl-C.
+    """Run a command's `main` and exit: 0 when it returns, 2 on a `ProctorError` or a missing extra, 130 on Ctrl-C.
 
     A reader that closes the pipe early (``| head``) ends the command quietly.
     """
@@ -16,11 +19,20 @@ def run(main: Callable[[], None]) -> None:
         main()
         sys.stdout.flush()
     except ProctorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error), 2)
+    except ModuleNotFoundError as error:
+        extra = next((extra for extra, names in EXTRAS.items() if error.name in names), None)
+        if extra is None:
+            raise  # a fault of ours
+        _fail(f"{error.name} is not installed; pip install 'proctor[{extra}]' (from a checkout: '.[{extra}]')", 2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         # Python would report the same again while it closes stdout at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)

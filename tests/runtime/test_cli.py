@@ -1,0 +1,75 @@
+"""How every command ends."""
+
+import subprocess
+import sys
+
+import pytest
+
+from runtime.cli import EXTRAS, run
+from runtime.errors import InputError
+
+
+def raising(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (InputError("a folder is missing; make it"), 2, "error: a folder is missing; make it\n"),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            2,
+            "error: torch is not installed; pip install 'proctor[train]' (from a checkout: '.[train]')\n",
+        ),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_a_command_ends_with_one_sentence(
+    error: BaseException, status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(lambda: raising(error))
+    assert ended.value.code == status
+    assert capsys.readouterr().err == message
+
+
+def test_a_fault_of_ours_keeps_its_traceback() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        run(lambda: raising(ModuleNotFoundError("No module named 'runtime.nothing'", name="runtime.nothing")))
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    program = "from runtime.cli import run; run(lambda: print('line\\n' * 100_000))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("command", ["train", "train.teacher", "calibration.fit", "export.onnx", "benchmarks.accuracy"])
+def test_a_command_without_its_extra_says_which_to_install(command: str) -> None:
+    """In a process in which everything that the extras bring is hidden."""
+    hidden = [name for names in EXTRAS.values() for name in names]
+    arguments = {"train": ["--data", "."], "train.teacher": ["--data", ".", "--out", "run"]}.get(command, ["."])
+    arguments += ["."] if command == "benchmarks.accuracy" else []
+    program = (
+        "import sys, runpy\n"
+        "class Hide:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] in {hidden!r}:\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Hide())\n"
+        f"sys.argv = ['command', *{arguments!r}]\n"
+        f"runpy.run_module({command!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "is not installed; pip install 'proctor[train]'" in done.stderr
+    assert done.stderr.count("\n") == 1
