@@ -1,6 +1,7 @@
 """The descriptor network P, from which a teacher learns (knowledge distillation, paper section 3.1)."""
 
 import pickle
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch wonders aloud about foreign pickles before it refuses them
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
         raise InputError(f"{path} is a pickle that could run code; refused. Convert it to safetensors") from error
     except (SafetensorError, RuntimeError, ValueError, TypeError, EOFError, OSError) as error:

@@ -1,0 +1,273 @@
+"""Pretraining a teacher: it learns, goes on where it stopped, and refuses what it cannot use."""
+
+import json
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch.nn import functional
+
+from runtime.errors import InputError
+from train.config import as_yaml
+from train.descriptor import DescriptorNetwork, Standardization, read_state
+from train.files import load_network
+from train.teacher import TeacherConfig, train_teacher
+
+
+@pytest.fixture(scope="module")
+def resnet() -> Any:
+    """torchvision's ResNet-18 with random weights and statistics."""
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18(weights=None).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            module.running_mean.normal_(std=0.1)
+    return network
+
+
+@pytest.fixture(scope="module")
+def weights(resnet: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its state dict as a local file."""
+    path = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
+    save_file(resnet.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight smooth, differently coloured pictures of unequal size."""
+    folder, random = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
+    for index in range(8):
+        noise = random.integers(0, 256, (14, 18 + index, 3), np.uint8)
+        image = cv2.resize(noise, (180 + 10 * index, 150), interpolation=cv2.INTER_CUBIC)
+        assert cv2.imwrite(str(folder / f"{index}.png"), image)
+    return folder
+
+
+@pytest.fixture
+def config(photographs: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> TeacherConfig:
+    """A few steps with the narrower descriptor; held-out and standardization patches are fewer than by default."""
+    monkeypatch.setattr("train.teacher.HELD_OUT_PATCHES", 24)
+    monkeypatch.setattr("train.teacher.STANDARDIZATION_PATCHES", 48)
+    return TeacherConfig(
+        data=str(photographs),
+        descriptor="resnet18-layer23",
+        descriptor_weights=str(weights),
+        descriptor_input=32,
+        iterations=4,
+        batch_size=4,
+        evaluate_every=2,
+        checkpoint_every=2,
+        device="cpu",
+        precision="fp32",
+        half=False,
+    )
+
+
+def log_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def assert_equal_networks(a: Path, b: Path) -> None:
+    first, second = (load_network(path)[0].state_dict() for path in (a, b))
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_the_error_on_photographs_never_trained_on_falls(config: TeacherConfig, tmp_path: Path) -> None:
+    config = replace(
+        config, iterations=30, batch_size=8, evaluate_every=3, checkpoint_every=30, learning_rate=1e-3, compactness=0.1
+    )
+    path = train_teacher(config, tmp_path / "run")
+    assert path is not None
+    errors = [entry["held_out_error"] for entry in log_of(tmp_path / "run")]
+    assert np.mean(errors[-3:]) < 0.9 * errors[0]
+    network, card, _ = load_network(path)
+    assert network.patch_size == card["patch_size"] == 33
+    assert card["held_out_error"] == pytest.approx(errors[-1], rel=1e-4)
+    assert card["photographs"] == 8
+    assert "data" not in card["options"]
+    assert str(config.data) not in json.dumps(card)
+
+
+@pytest.mark.parametrize("options", [{"triplet": 1.0}, {"descriptor": "none", "triplet": 1.0}])
+def test_pieces_give_what_one_go_gives_bit_for_bit(
+    config: TeacherConfig, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    config = replace(config, schedule="cosine", **options)
+    whole = train_teacher(config, tmp_path / "whole")
+    assert train_teacher(config, tmp_path / "pieces", stop_after=1) is None
+    assert train_teacher(config, tmp_path / "pieces", stop_after=2) is None
+    pieces = train_teacher(config, tmp_path / "pieces", stop_after=9)
+    assert whole is not None
+    assert pieces is not None
+    assert_equal_networks(whole, pieces)
+    losses = {"distillation", "triplet", "compactness"} & set(log_of(tmp_path / "whole")[-1])
+    assert losses == {"compactness", "triplet"} | (set() if "descriptor" in options else {"distillation"})
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_killed_pretraining_goes_on_to_the_same_result(
+    config: TeacherConfig, environment: dict[str, str], tmp_path: Path
+) -> None:
+    config = replace(config, descriptor="none", triplet=1.0, iterations=10, checkpoint_every=3, evaluate_every=10)
+    whole = train_teacher(config, tmp_path / "whole")
+    (tmp_path / "config.yaml").write_text(as_yaml(config))
+    arguments = [sys.executable, "-m", "train.teacher", "--config", "config.yaml", "--out", "killed"]
+    process = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "killed" / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        assert process.wait(timeout=10) == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "teacher-p33.safetensors").exists()
+    # the folder holds the configuration as it was resolved, distillation off
+    killed = train_teacher(config, tmp_path / "killed")
+    assert whole is not None
+    assert killed is not None
+    assert_equal_networks(whole, killed)
+
+
+def test_half_precision_halves_the_file(config: TeacherConfig, tmp_path: Path) -> None:
+    config = replace(config, descriptor="none", triplet=1.0, iterations=1)
+    full, half = (train_teacher(replace(config, half=h), tmp_path / str(h)) for h in (False, True))
+    assert full is not None
+    assert half is not None
+    assert half.stat().st_size < 0.51 * full.stat().st_size
+    for name, tensor in load_network(half)[0].state_dict().items():
+        torch.testing.assert_close(tensor, load_network(full)[0].state_dict()[name].half().float(), rtol=0, atol=0)
+
+
+def test_a_pretraining_goes_on_with_its_own_options_only(config: TeacherConfig, tmp_path: Path) -> None:
+    config = replace(config, descriptor="none", triplet=1.0)
+    assert train_teacher(config, tmp_path / "run", stop_after=1) is None
+    with pytest.raises(InputError, match=r"holds a run with margin = 128\.0, this one has 1\.0; use the same options"):
+        train_teacher(replace(config, margin=1.0), tmp_path / "run")
+
+
+BAD = [
+    (
+        {"distillation": 0.0},
+        "distillation and triplet are both off, so a teacher has nothing to learn; set --triplet 1",
+    ),
+    ({"descriptor": "none"}, "distillation and triplet are both off"),
+    ({"iterations": 0}, "iterations is 0; expected 1 or more"),
+    ({"batch_size": 1}, "batch_size is 1; expected 2 or more"),
+    ({"evaluate_every": 0}, "evaluate_every is 0; expected 1 or more"),
+    ({"checkpoint_every": -1}, "checkpoint_every is -1; expected 1 or more"),
+    ({"zoom_cap": 0.0}, "zoom_cap is 0.0; expected a number above 0"),
+    ({"learning_rate": -1.0}, "learning_rate is -1.0; expected a number above 0"),
+    ({"triplet": -1.0}, "triplet is -1.0; expected 0 or more"),
+    ({"seed": -5}, "seed is -5; expected 0 or more"),
+    ({"data": "nowhere"}, "nowhere is not a folder; give a folder of images"),
+    ({"descriptor_weights": "nowhere.safetensors"}, "nowhere.safetensors is not a file; give the weights of torch"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD, ids=[message[:40] for _, message in BAD])
+def test_each_option_that_cannot_be_used_has_its_sentence(
+    config: TeacherConfig, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train_teacher(replace(config, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_few_photographs_are_refused(config: TeacherConfig, photographs: Path, tmp_path: Path) -> None:
+    for path in sorted(photographs.iterdir())[:3]:
+        (tmp_path / "few").mkdir(exist_ok=True)
+        (tmp_path / "few" / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match="few holds 3 images; a teacher needs 4 or more"):
+        train_teacher(replace(config, data=str(tmp_path / "few")), tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet18-layer23"])
+def test_the_descriptor_is_torchvisions_network_pooled(name: str, resnet: Any, weights: Path) -> None:
+    patches = torch.rand(3, 3, 17, 17, generator=torch.Generator().manual_seed(0))
+    found = DescriptorNetwork(name, 64, weights)(patches)
+    x = functional.interpolate(patches, (64, 64), mode="bilinear")
+    x = (x - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    seen: dict[str, torch.Tensor] = {}
+    hooks = [
+        getattr(resnet, layer).register_forward_hook(lambda _, __, out, layer=layer: seen.update({layer: out}))
+        for layer in ("layer2", "layer3", "layer4")
+    ]
+    with torch.no_grad():
+        resnet(x)
+    for hook in hooks:
+        hook.remove()
+    layers = ["layer4"] if name == "resnet18" else ["layer2", "layer3"]
+    expected = torch.cat([seen[layer].mean(dim=(2, 3)) for layer in layers], dim=1)
+    assert found.shape == (3, 512 if name == "resnet18" else 384)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_without_the_last_layers_serve_the_earlier_descriptor_only(resnet: Any, tmp_path: Path) -> None:
+    state = {k: v for k, v in resnet.state_dict().items() if not k.startswith(("layer4", "fc"))}
+    path = tmp_path / "to_layer3.safetensors"
+    save_file(state, path)
+    assert DescriptorNetwork("resnet18-layer23", 32, path).size == 384
+    with pytest.raises(InputError, match=r"lacks layer4\.\S+ and \d+ more tensors of torchvision's ResNet-18"):
+        DescriptorNetwork("resnet18", 32, path)
+
+
+def test_a_plain_state_dict_is_read_too(resnet: Any, tmp_path: Path) -> None:
+    path = tmp_path / "resnet18.pth"
+    torch.save(resnet.state_dict(), path)
+    assert torch.equal(read_state(path)["conv1.weight"], resnet.conv1.weight)
+
+
+class Harmful:
+    """A pickle of it would write a file when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
+    path, trace = tmp_path / "weights.pth", tmp_path / "it ran"
+    torch.save({"conv1.weight": Harmful(trace)}, path)
+    with pytest.raises(InputError, match=r"is a pickle that could run code; refused\. Convert it to safetensors"):
+        read_state(path)
+    path.write_bytes(pickle.dumps(Harmful(trace)))
+    with pytest.raises(InputError, match="is a pickle that could run code; refused"):
+        read_state(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.safetensors", b"junk"), ("b.pth", b""), ("c.pth", b"PK\3\4")])
+def test_a_file_that_holds_no_tensors_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    message = "is neither safetensors nor a plain PyTorch state dict|is a pickle that could run code"
+    with pytest.raises(InputError, match=message):
+        read_state(tmp_path / name)
+
+
+def test_weights_of_another_shape_are_refused(resnet: Any, tmp_path: Path) -> None:
+    state = {**resnet.state_dict(), "conv1.weight": torch.zeros(64, 3, 5, 5)}
+    save_file(state, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match=r"does not fit torchvision's ResNet-18: size mismatch for conv1\.weight"):
+        DescriptorNetwork("resnet18", 32, tmp_path / "other.safetensors")
+
+
+def test_standardized_descriptors_have_mean_0_and_deviation_1_and_dead_channels_their_scale() -> None:
+    descriptors = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 50.0, 0.0]) + 7
+    found = Standardization.of(descriptors)(descriptors)
+    torch.testing.assert_close(found.mean(dim=0), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.std(dim=0), torch.tensor([1.0, 1.0, 0.0]), atol=1e-5, rtol=0)
