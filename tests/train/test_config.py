@@ -1,0 +1,156 @@
+"""Configuration and files: defaults, a YAML file, the command line, and what each refuses."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from runtime.errors import InputError
+from train.config import add_options, as_yaml, option, read_yaml, resolve
+from train.files import load_checkpoint, load_network, save_checkpoint, save_network
+from train.networks import PatchNetwork
+from train.run_folder import RunFolder
+from train.schedule import learning_rate
+from train.seeds import generator
+
+
+@dataclass(frozen=True)
+class Options:
+    """One option of each kind."""
+
+    name: str = option("a", "a name")
+    count: int = option(3, "100 % a number")
+    rate: float | None = option(None, "a rate or none")
+    sides: tuple[int, int] = option((2, 3), "two numbers")
+    names: tuple[str, ...] = option(("x",), "names")
+    kind: str = option("one", "a choice", ("one", "two"))
+    lit: bool = option(True, "a switch")
+
+
+def parsed(*words: object) -> Options:
+    parser = argparse.ArgumentParser()
+    add_options(parser, Options)
+    return resolve(Options, parser.parse_args([str(word) for word in words]))
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("count: 7\nsides: [5, 6]\nrate: 1e-4\n")
+    found = parsed("--config", tmp_path / "c.yaml", "--count", 9, "--names", "p,q", "--lit", "no")
+    assert found == Options(count=9, sides=(5, 6), rate=1e-4, names=("p", "q"), lit=False)
+    assert parsed() == Options()
+    assert parsed("--rate", "none", "--config", tmp_path / "c.yaml").rate is None
+
+
+def test_the_resolved_configuration_comes_back(tmp_path: Path) -> None:
+    config = parsed("--rate", 0.25, "--sides", "8,9")
+    (tmp_path / "again.yaml").write_text(as_yaml(config))
+    assert parsed("--config", tmp_path / "again.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("speed: 3", "unknown option speed; known are name, count"),
+        ("count: 2.5", "count is 2.5; expected INTEGER"),
+        ("count: true", "count is True; expected INTEGER"),
+        ("name: 5", "name is 5; expected TEXT"),
+        ("rate: fast", r"rate is 'fast'; expected NUMBER\|none"),
+        ("sides: [1, 2, 3]", r"sides is \[1, 2, 3\]; expected INTEGER,…"),
+        ("kind: three", "kind is three; expected one of one, two"),
+        ("lit: perhaps", r"lit is 'perhaps'; expected yes\|no"),
+        ("- 1", "holds list, expected options as 'name: value' lines"),
+        ("", "holds NoneType, expected options"),
+        ("a: [1", "is not YAML: "),
+    ],
+)
+def test_a_bad_file_is_refused_with_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        parsed("--config", tmp_path / "c.yaml")
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"c\.yaml cannot be read \(No such file or directory\); check the path"):
+        read_yaml(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="is not YAML"):
+        read_yaml(tmp_path / "c.yaml")
+
+
+def test_a_run_folder_is_new_empty_or_the_same_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.check(Options())
+    folder.claim(Options())
+    folder.check(Options())
+    assert folder.config(Options) == Options()
+    with pytest.raises(InputError, match="holds a run with count = 3, this one has 4"):
+        folder.check(Options(count=4))
+    (tmp_path / "photo.png").touch()
+    with pytest.raises(InputError, match="holds other files; give --out a folder that is new, empty or a run"):
+        RunFolder(tmp_path).check(Options())
+
+
+def test_a_network_comes_back_with_its_card_and_what_lies_beside_it(tmp_path: Path) -> None:
+    network, path = PatchNetwork(33), tmp_path / "network.safetensors"
+    save_network(path, network, {"made": "here"}, beside={"mean": torch.arange(3.0)})
+    found, card, beside = load_network(path)
+    assert card == {"made": "here", "patch_size": 33}
+    assert torch.equal(beside["mean"], torch.arange(3.0))
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(found.state_dict()[name], tensor)
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "network.safetensors"
+    with pytest.raises(InputError, match="is not a file; check the path"):
+        load_network(path)
+    save_file({"x": torch.zeros(2)}, path)
+    with pytest.raises(InputError, match="is not a patch network: its patch size is None"):
+        load_network(path)
+    save_file({"x": torch.zeros(2)}, path, metadata={"card": '{"patch_size": 33}'})
+    with pytest.raises(InputError, match="does not hold the layers of a p = 33 network"):
+        load_network(path)
+    save_file({"x": torch.zeros(2)}, path, metadata={"card": "[3]"})
+    with pytest.raises(InputError, match="is not a safetensors file or is damaged"):
+        load_network(path)
+    with pytest.raises(InputError, match="patch size 34 is not one of 17, 33, 65"):
+        PatchNetwork(34)
+
+
+def test_an_optimizer_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    def new() -> tuple[torch.nn.Linear, torch.optim.Adam]:
+        torch.manual_seed(0)
+        module = torch.nn.Linear(3, 2)
+        return module, torch.optim.Adam(module.parameters(), lr=0.1, weight_decay=0.01)
+
+    def steps(module: torch.nn.Linear, optimizer: torch.optim.Adam, seeds: range) -> None:
+        for seed in seeds:
+            optimizer.zero_grad()
+            module(torch.randn(4, 3, generator=generator(seed))).square().sum().backward()
+            optimizer.step()
+
+    module, optimizer = new()
+    steps(module, optimizer, range(6))
+    stopped = new()
+    steps(*stopped, range(3))
+    save_checkpoint(tmp_path / "c", {"m": stopped[0]}, {"adam": stopped[1]}, {"step": 3})
+    again = new()
+    assert load_checkpoint(tmp_path / "c", {"m": again[0]}, {"adam": again[1]}) == {"step": 3}
+    steps(*again, range(3, 6))
+    assert torch.equal(module.weight, again[0].weight)
+
+
+def test_draws_depend_on_the_seed_and_every_part_of_the_use() -> None:
+    draws = {
+        where: torch.rand(2, generator=generator(*where)).tolist() for where in ((0, 1), (1, 1), (0, 2), (0, 1, 1))
+    }
+    assert len({tuple(values) for values in draws.values()}) == 4
+    assert torch.rand(2, generator=generator(0, 1)).tolist() == draws[0, 1]
+
+
+def test_the_learning_rate_is_constant_or_half_a_cosine() -> None:
+    assert [learning_rate(2.0, "constant", step, 10) for step in (0, 9)] == [2.0, 2.0]
+    assert [learning_rate(2.0, "cosine", step, 10) for step in (0, 5, 10)] == pytest.approx([2.0, 1.0, 0.0])
