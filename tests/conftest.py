@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from train.ensemble import Scale
     from train.students import StudentsConfig
 
+# shapes are tiny: more threads than one only wait for each other (PyTorch reads this when it is first imported)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ScaleMaker = Callable[..., "Scale"]
 
 

@@ -87,7 +87,7 @@ def assert_equal_networks(a: Path, b: Path) -> None:
 
 def test_the_error_on_photographs_never_trained_on_falls(config: TeacherConfig, tmp_path: Path) -> None:
     config = replace(
-        config, iterations=30, batch_size=8, evaluate_every=3, checkpoint_every=30, learning_rate=1e-3, compactness=0.1
+        config, iterations=24, batch_size=8, evaluate_every=1, checkpoint_every=24, learning_rate=1e-3, compactness=0.1
     )
     path = train_teacher(config, tmp_path / "run")
     assert path is not None
