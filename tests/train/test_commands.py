@@ -34,7 +34,7 @@ def command(
 def small(teacher: Path) -> list[object]:
     """Options that make `python -m train` a matter of seconds."""
     return ["--preset", "cpu", "--teachers", teacher, "--size-hw", "32,36", "--output-stride", 8, "--train-stride", 8,
-            "--steps", 2, "--device", "cpu", "--precision", "fp32"]  # fmt: skip
+            "--window", "none", "--steps", 2, "--learning-rate", 5e-4, "--device", "cpu", "--precision", "fp32"]  # fmt: skip
 
 
 def test_one_command_turns_a_folder_into_a_detector(
