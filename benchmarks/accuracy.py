@@ -56,12 +56,12 @@ def _percent(rate: float) -> str:
     return f"{100 * rate:.3g} %"
 
 
-def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]") -> dict[str, object]:
+def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: Path) -> dict[str, object]:
     return {
         "accuracy": asdict(accuracy),
         "inspections": [
             {
-                "path": str(each.image.path),
+                "path": str(each.image.path.relative_to(data)),
                 "defect": each.image.defect,
                 "score": each.score,
                 "decision": each.verdict.decision.value,
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(report(accuracy, threshold))
     print(one_line(environment))
     if options.json:
-        document = _document(accuracy, inspections) | {
+        document = _document(accuracy, inspections, options.data) | {
             "detector": str(options.detector),
             "detector_sha256": hashlib.sha256(options.detector.read_bytes()).hexdigest(),
             "engine": engine,
