@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,6 +29,17 @@ class Triplets(NamedTuple):
     anchor: Tensor
     positive: Tensor
     negative: Tensor
+
+
+def without_excess(image: NDArray[np.uint8], patch_size: int) -> NDArray[np.uint8]:
+    """A photograph uint8 [H, W, 3] with a short side of 16p at most: no zoom shows more of it, and memory is spared."""
+    largest = int(ZOOM_RANGE[1] * patch_size)
+    height, width = image.shape[:2]
+    if min(height, width) <= largest:
+        return image
+    scale = largest / min(height, width)
+    size = (max(largest, round(width * scale)), max(largest, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -66,9 +78,9 @@ class PatchSampler:
         self.patch_size = patch_size
         self.zoom_cap = zoom_cap
         self.luminance = luminance
-        smallest = int(torch.minimum(photographs.heights, photographs.widths).min())
+        largest = int(torch.minimum(photographs.heights, photographs.widths).max())
         # a zoom that shrinks is sampled on a finer grid and averaged, or it would alias
-        self._oversampling = max(1, -(-smallest // int(ZOOM_RANGE[0] * patch_size)))
+        self._oversampling = max(1, -(-largest // int(ZOOM_RANGE[0] * patch_size)))
 
     def patches(self, count: int, generator: torch.Generator) -> Tensor:
         """Anchors alone, [N, 3, p, p], RGB in [0, 1]: all that knowledge distillation needs."""

@@ -241,13 +241,14 @@ def _samplers(config: TeacherConfig, device: "torch.device") -> "tuple[PatchSamp
     from tqdm import tqdm
 
     from runtime.images import list_images, read_image
-    from train.patches import PatchSampler, Photographs
+    from train.patches import PatchSampler, Photographs, without_excess
     from train.seeds import PHOTOGRAPH_SPLIT, generator
 
     paths = list_images(Path(config.data))
     if len(paths) < 4:
         raise InputError(f"{config.data} holds {len(paths)} images; a teacher needs 4 or more (thousands, to be good)")
-    images = [read_image(path) for path in tqdm(paths, "photographs", unit="image", leave=False, disable=None)]
+    bar = tqdm(paths, "photographs", unit="image", leave=False, disable=None)
+    images = [without_excess(read_image(path), config.patch_size) for path in bar]
     order = torch.randperm(len(paths), generator=generator(config.seed, PHOTOGRAPH_SPLIT)).tolist()
     count = max(2, round(len(paths) * HELD_OUT_FRACTION))
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from runtime.errors import InputError
-from train.patches import GREY_PROBABILITY, NOISE_STD, PatchSampler, Photographs
+from train.patches import GREY_PROBABILITY, NOISE_STD, PatchSampler, Photographs, without_excess
 
 CPU = torch.device("cpu")
 
@@ -79,9 +79,19 @@ def test_a_patch_is_the_photograph_enlarged_as_opencv_does_it(zoom: float) -> No
 def test_a_zoom_that_shrinks_averages_instead_of_aliasing() -> None:
     stripes = np.zeros((400, 400, 3), np.uint8)
     stripes[:, ::2] = 255  # finer than a shrunken photograph can show
-    sampler = sampler_of([stripes] * 2, 17)
+    sampler = sampler_of([stripes, position_photograph(70, 70)], 17)  # the largest decides how finely to sample
     patches = sampler._read(torch.tensor([0]), torch.tensor([[200.0, 200.3]]), torch.tensor([4 * 17 / 400]))
     assert patches.std() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [((1088, 2000), (272, 500)), ((900, 600), (408, 272)), ((272, 300),) * 2]
+)
+def test_a_photograph_keeps_what_the_largest_zoom_shows(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    image = np.full((*size, 3), 90, np.uint8)
+    shrunk = without_excess(image, 17)
+    assert shrunk.shape == (*expected, 3)
+    assert (shrunk == 90).all()
 
 
 def test_the_zoom_cap_bounds_the_enlargement() -> None:
