@@ -37,8 +37,8 @@ class Pool:
 Layer = Conv | Pool
 
 # Two readings of the paper's table are ours. Its caption puts an activation after every convolution; the last stays
-# linear here, so that it can be standardized (eq. 7) and folded. Its p = 65 column prints k3 for the last layer, which
-# works on a 1×1 map, and 128 then 256 channels for conv 3: k1 and 256 here.
+# linear here, so that it can be standardized (eq. 7) and folded. For p = 65 it prints k3 for the last layer, which
+# works on a 1×1 map, and both 128 and 256 channels for conv 3: k1 and 256 here.
 LAYERS: dict[int, tuple[Layer, ...]] = {
     17: (Conv(128, 6), Conv(256, 5), Conv(256, 5), Conv(DESCRIPTOR_SIZE, 4)),
     33: (Conv(128, 5), Pool(), Conv(256, 5), Pool(), Conv(256, 2), Conv(DESCRIPTOR_SIZE, 4)),
