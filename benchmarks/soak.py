@@ -59,9 +59,10 @@ def soak(detector_path: Path, frames: int, threads: int | None) -> tuple[dict[st
     ):
 
         def sink(frame: Frame, verdict: Verdict) -> None:
-            bar.update()
-            if bar.n % (frames // READINGS) == 0:
-                read_at.append(bar.n)
+            bar.update()  # a bar without a terminal does not count
+            done = frame.frame_id + 1
+            if done % (frames // READINGS) == 0:
+                read_at.append(done)
                 resident.append(resident_mib())
 
         summary = Pipeline(source, detector, sink, frames).run()
