@@ -1,7 +1,7 @@
 """A run folder's networks and settings, ready to score images by the plain formulas."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +58,7 @@ def load_run(path: Path, device: str | None = None) -> TrainedRun:
         scale = load_scale(path, patch_size, config.students)
         for network in (scale.teacher.network, *scale.students):
             channels_last(network.to(place))
-        mean, deviation = scale.teacher.mean.to(place), scale.teacher.deviation.to(place)
-        teacher = type(scale.teacher)(scale.teacher.network, mean, deviation)
-        scales.append(Scale(patch_size, teacher, scale.teacher_sha256, scale.students))
+        scales.append(replace(scale, teacher=scale.teacher.to(place)))
     return TrainedRun(folder, config, split, tuple(scales), place)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from calibration.scoring import Moments, upsampled, within
+from calibration.scoring import Moments, anomaly_score, upsampled, within
 from export.folding import FoldedNetwork
 from train.dense import Form, descriptors_of_padded, reflect_padded
 from train.ensemble import Scale
@@ -94,10 +94,9 @@ class FusedDetector(nn.Module):
         return tuple(outputs)
 
     def _score(self, anomaly_map: Tensor) -> Tensor:
-        inside = within(anomaly_map, self.region_of_interest).flatten(1)
-        if self.score_pixels == 1:
-            return inside.amax(dim=1)  # the same as the mean of one highest value, without a sort
-        return inside.topk(self.score_pixels, dim=1).values.mean(dim=1)
+        if self.score_pixels == 1:  # the same as the mean of one highest value, without a sort
+            return within(anomaly_map, self.region_of_interest).flatten(1).amax(dim=1)
+        return anomaly_score(anomaly_map, self.score_pixels, self.region_of_interest)
 
     def _upsampled_terms(self, terms: Sequence[Tensor], size_hw: tuple[int, int]) -> Tensor:
         return torch.stack([upsampled(term, size_hw, self.output_stride) for term in terms], dim=1)

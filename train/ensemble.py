@@ -22,6 +22,10 @@ class Standardized:
     mean: Tensor
     deviation: Tensor
 
+    def to(self, device: torch.device) -> "Standardized":
+        """The same teacher on `device`."""
+        return Standardized(self.network.to(device), self.mean.to(device), self.deviation.to(device))
+
     def standardize(self, descriptors: Tensor) -> Tensor:
         """Descriptors [N, 128, h, w], each dimension with zero mean and unit deviation over the training images."""
         return (descriptors - self.mean[:, None, None]) / self.deviation[:, None, None]

@@ -244,8 +244,8 @@ class _ScaleTraining:
             card = {**card, "teacher_sha256": file_sha256(source), "scale": self.scale}
             path = self.folder.path / f"teacher-p{network.patch_size}.safetensors"
             save_network(path, network, card, beside={"mean": mean, "deviation": deviation})
-        network.eval().requires_grad_(False).to(self.device)
-        return Standardized(network, mean.to(self.device), deviation.to(self.device))
+        network.eval().requires_grad_(False)
+        return Standardized(network, mean, deviation).to(self.device)
 
     def _is_from(self, path: Path) -> bool:
         from train.files import load_network
