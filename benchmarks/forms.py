@@ -62,7 +62,8 @@ def measure(run: Path, folder: Path, repeats: int, threads: int | None) -> list[
             path = folder / f"{precision}-{form}.onnx"
             parity = export(run, path, precision, form)
             size = path.stat().st_size / 1e6
-            deviations = (parity.map_deviation, parity.score_deviation, parity.largest_activation)
+            found = parity.agreement
+            deviations = (found.map_deviation, found.score_deviation, parity.largest_activation)
             variants.append(Variant(precision, form, *deviations, size))
             detectors.append(Detector.open(path, threads=threads))
     height, width = detectors[0].recipe.size_hw

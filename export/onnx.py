@@ -56,10 +56,11 @@ def export(
     from calibration.statistics import Statistics
     from export.fused import FusedDetector
     from export.graph import export_graph, with_halved_weights
-    from export.parity import TOLERANCE, compare
+    from export.parity import compare
     from runtime.atomic import write_atomically
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
     from runtime.onnx_file import with_metadata
+    from runtime.parity import TOLERANCE
 
     if out.suffix != ".onnx":
         raise InputError(f"--out is {out}; expected a name ending in .onnx")

@@ -13,9 +13,10 @@ from export.folding import FoldedNetwork
 from export.parity import LARGEST_ACTIVATION, Parity, compare, largest_activation
 from runtime.engines.fake import FakeEngine
 from runtime.errors import ParityError
+from runtime.parity import Agreement
 from train.networks import PatchNetwork
 
-GOOD = Parity(
+AGREES = Agreement(
     frames=16,
     map_deviation=1e-5,
     score_deviation=1e-5,
@@ -23,9 +24,8 @@ GOOD = Parity(
     decisions_compared=15,
     decisions_differing=0,
     scores_in_band=1,
-    largest_activation=40.0,
-    half=False,
 )
+GOOD = Parity(AGREES, largest_activation=40.0, half=False)
 
 
 def test_a_file_that_agrees_passes() -> None:
@@ -45,14 +45,18 @@ def test_a_file_that_agrees_passes() -> None:
         ),
         ({"map_deviation": float("nan")}, r"by nan \(maps\)"),
         ({"decisions_differing": 2}, r"2 of 15 decisions differ .* nothing was written"),
-        ({"half": True, "largest_activation": 20_000.0}, r"an activation reached 20000 .* --precision fp32"),
-        ({"half": True, "largest_activation": float("inf")}, r"an activation reached inf"),
-        ({"half": True, "largest_activation": float("nan")}, r"an activation reached nan"),
     ],
 )
-def test_each_failure_has_its_sentence(changes: dict[str, Any], message: str) -> None:
+def test_each_disagreement_has_its_sentence(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ParityError, match=message):
-        replace(GOOD, **changes).check()
+        replace(GOOD, agreement=replace(AGREES, **changes)).check()
+
+
+@pytest.mark.parametrize(("activation", "reached"), [(20_000.0, "20000"), (float("inf"), "inf"), (float("nan"), "nan")])
+def test_an_overflow_is_told_before_the_deviation_that_it_causes(activation: float, reached: str) -> None:
+    off = replace(AGREES, map_deviation=1.0)
+    with pytest.raises(ParityError, match=f"an activation reached {reached} .* --precision fp32"):
+        Parity(off, activation, half=True).check()
 
 
 def test_large_activations_are_allowed_in_single_precision() -> None:
@@ -98,14 +102,15 @@ def compared(error: list[float], threshold: float) -> Parity:
 
 
 def test_decisions_are_compared_outside_the_band_alone() -> None:
-    parity = compared([0, 0, -0.2, 0, 0], threshold=1.95)
+    parity = compared([0, 0, -0.2, 0, 0], threshold=1.95).agreement
     assert (parity.scores_in_band, parity.decisions_compared, parity.decisions_differing) == (1, 4, 0)
     assert parity.score_deviation == pytest.approx(0.2)
 
 
 def test_a_decision_that_turns_outside_the_band_is_counted() -> None:
     parity = compared([0, 0, 0, -0.9, 0], threshold=2.5)
-    assert (parity.scores_in_band, parity.decisions_compared, parity.decisions_differing) == (0, 5, 1)
+    found = parity.agreement
+    assert (found.scores_in_band, found.decisions_compared, found.decisions_differing) == (0, 5, 1)
     with pytest.raises(ParityError):
         parity.check()
 

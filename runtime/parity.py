@@ -1,0 +1,91 @@
+"""Whether two ways to compute a detector agree: maps, scores and decisions, on the same prepared frames.
+
+Maps are compared relative to the standard deviation of the expected map's values; scores relative to the same;
+decisions wherever an expected score lies outside a band around the threshold, in which rounding alone may decide. How
+many scores lie inside the band is reported, so that a gate that compares nothing cannot pass unseen.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.engines.base import Engine
+from runtime.recipe import Recipe
+
+# largest deviation allowed, of the map's standard deviation. FP32: reordered sums over up to 6,400 products, and the
+# cancellation in S − T; FP16: ten bits of mantissa through four or five layers.
+TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2}
+FRAME_TIMEOUT_S = 600.0  # a machine that takes longer for one frame is not the one to run this
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a comparison measured."""
+
+    frames: int
+    map_deviation: float  # largest, of the map's standard deviation
+    score_deviation: float  # largest, of the map's standard deviation
+    tolerance: float
+    decisions_compared: int
+    decisions_differing: int
+    scores_in_band: int
+
+    def problem(self, subject: str, reference: str) -> str | None:
+        """What `subject` does otherwise than `reference`, as half a sentence, or None."""
+        if not self.map_deviation <= self.tolerance or not self.score_deviation <= self.tolerance:
+            return (
+                f"{subject} deviates from {reference} by {self.map_deviation:.2g} (maps) and "
+                f"{self.score_deviation:.2g} (scores) of the map's deviation, {self.tolerance:g} is allowed"
+            )
+        if self.decisions_differing:
+            return (
+                f"{self.decisions_differing} of {self.decisions_compared} decisions differ between {subject} "
+                f"and {reference}"
+            )
+        return None
+
+    def describe(self) -> str:
+        """One line for people."""
+        return (
+            f"parity on {self.frames} frames: maps within {self.map_deviation:.2g} and scores within "
+            f"{self.score_deviation:.2g} of the map's deviation ({self.tolerance:g} allowed), "
+            f"{self.decisions_compared} decisions equal, {self.scores_in_band} scores too near the threshold to compare"
+        )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Maps [n, H, W] and scores [n] of the same frames."""
+
+    maps: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def by(cls, engine: Engine, frames: NDArray[np.uint8]) -> "Scored":
+        """Those that `engine` gives prepared frames [n, H, W, 3], one by one."""
+        found = [engine.result(engine.submit(frame[None]), FRAME_TIMEOUT_S) for frame in frames]
+        return cls(
+            np.concatenate([output.anomaly_map for output in found]),
+            np.concatenate([output.anomaly_score for output in found]),
+        )
+
+
+def agreement(expected: Scored, found: Scored, threshold: float, tolerance: float) -> Agreement:
+    """Compare `found` with `expected`; `tolerance` is a share of the expected map's deviation."""
+    deviation = float(expected.maps.std())
+    outside = np.abs(expected.scores - threshold) > tolerance * deviation
+    return Agreement(
+        frames=len(expected.maps),
+        map_deviation=float(np.abs(found.maps - expected.maps).max()) / deviation,
+        score_deviation=float(np.abs(found.scores - expected.scores).max()) / deviation,
+        tolerance=tolerance,
+        decisions_compared=int(outside.sum()),
+        decisions_differing=int(((found.scores > threshold) != (expected.scores > threshold))[outside].sum()),
+        scores_in_band=int((~outside).sum()),
+    )
+
+
+def tolerance_of(recipe: Recipe) -> float:
+    """The tolerance of a detector's precision."""
+    return TOLERANCE[recipe.precision]
