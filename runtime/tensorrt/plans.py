@@ -1,0 +1,270 @@
+"""Plan files: made and checked, vouched for, opened, and rebuilt when they have gone stale.
+
+Beside ``detector.plan`` lie ``detector.plan.json``, its sidecar, and ``detector.timing``, TensorRT's timing cache,
+which makes the next build faster. The detector.onnx it was built from and its ``detector.parity.npz`` are needed to
+build, not to run.
+"""
+
+import hashlib
+import io
+import logging
+import zipfile
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.atomic import write_atomically
+from runtime.detector import read_detector
+from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+from runtime.errors import DetectorError, InputError, ParityError
+from runtime.parity import Agreement, Scored, agreement, tolerance_of
+from runtime.recipe import Recipe
+from runtime.set_threshold import write_recipe
+from runtime.tensorrt import library
+from runtime.tensorrt.builder import BuildOptions, build_plan
+from runtime.tensorrt.cuda import open_cuda
+from runtime.tensorrt.engine import TensorRtEngine
+from runtime.tensorrt.permissions import check_only_ours
+from runtime.tensorrt.sidecar import AGAIN, Checked, Machine, Sidecar, is_signed, read_key, sidecar_from_json
+
+log = logging.getLogger("proctor.tensorrt")
+
+PLAN = ".plan"
+
+
+@dataclass(frozen=True)
+class Vouched:
+    """A plan's bytes with the sidecar that vouches for them."""
+
+    plan: bytes
+    sidecar: Sidecar
+
+
+def sidecar_path(plan: Path) -> Path:
+    """``detector.plan.json`` of ``detector.plan``."""
+    return plan.with_name(f"{plan.name}.json")
+
+
+def build_plan_file(
+    onnx: Path,
+    plan: Path,
+    options: BuildOptions | None = None,
+    binding: str = "auto",
+    key_file: Path | None = None,
+) -> tuple[Sidecar, Agreement]:
+    """Build a plan from a detector file on this machine's GPU, check it against ONNX Runtime, and write it.
+
+    `binding` is one of ``auto``, ``cuda-bindings``, ``pycuda``; with `key_file` the sidecar is signed. Nothing is
+    written unless the plan agrees. Raises `InputError`, `DetectorError`, `EngineError` and `ParityError`.
+    """
+    if plan.suffix != PLAN:
+        raise InputError(f"the plan is to be {plan}; expected a name ending in {PLAN}")
+    options = options or BuildOptions()
+    options.check()
+    key = read_key(key_file)
+    model, recipe = read_detector(onnx)
+    frames = read_parity_frames(onnx, recipe)  # before the minutes that a build takes
+    cuda = open_cuda(binding)
+    try:
+        trt = library.load()
+        machine = Machine.of(cuda.device, library.version(trt))
+        cache = plan.with_suffix(".timing")
+        with cuda.current():
+            built = build_plan(trt, model, recipe.size_hw, options, _timing_cache(cache))
+    except BaseException:
+        cuda.close()
+        raise
+    device = cuda.device
+    engine = TensorRtEngine(trt, cuda, built.plan, recipe)  # closes `cuda`, also when it fails
+    try:
+        found = checked_against_onnxruntime(engine, model, recipe, frames)
+    finally:
+        engine.close()
+    sidecar = Sidecar(
+        recipe=recipe,
+        plan_sha256=_sha256(built.plan),
+        onnx_sha256=_sha256(model),
+        machine=machine,
+        cuda=device.driver,
+        options=options,
+        tensors=engine.tensors,
+        checked=Checked(found.frames, found.map_deviation, found.score_deviation, found.tolerance),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    write_atomically(cache, built.timing_cache)
+    write_plan(plan, Vouched(built.plan, sidecar), key)
+    return sidecar, found
+
+
+def write_plan(path: Path, vouched: Vouched, key: bytes | None = None) -> None:
+    """Write a plan, then its sidecar: a plan without one, or with an older one, is refused."""
+    write_atomically(path, vouched.plan)
+    write_atomically(sidecar_path(path), vouched.sidecar.to_json(key).encode())
+
+
+def checked_against_onnxruntime(
+    engine: TensorRtEngine, model: bytes, recipe: Recipe, frames: NDArray[np.uint8]
+) -> Agreement:
+    """Compare a plan with ONNX Runtime on the CPU over prepared frames [n, H, W, 3]. Raises `ParityError`."""
+    reference = OnnxRuntimeEngine(model, recipe)
+    try:
+        expected = Scored.by(reference, frames)
+    finally:
+        reference.close()
+    found = agreement(expected, Scored.by(engine, frames), recipe.threshold.value, tolerance_of(recipe))
+    problem = found.problem("the plan", "ONNX Runtime")
+    if problem:
+        raise ParityError(
+            f"{problem}; no plan was written. Build with another --optimization-level, export with --precision fp32, "
+            "or run the detector.onnx with ONNX Runtime"
+        )
+    return found
+
+
+def read_parity_frames(onnx: Path, recipe: Recipe) -> NDArray[np.uint8]:
+    """The prepared frames uint8 [n, H, W, 3] that a detector was checked on, from beside it. Raises `DetectorError`."""
+    path = onnx.with_suffix(".parity.npz")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DetectorError(
+            f"{path} cannot be read ({error.strerror}); a plan is checked on its frames: copy it here with {onnx.name}"
+        ) from error
+    if _sha256(data) != recipe.parity_sha256:
+        raise DetectorError(f"{path} is not the file that {onnx.name} was exported with; copy both from one place")
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return np.asarray(arrays["frames"], np.uint8)
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DetectorError(f"{path} holds no frames; export the detector again") from error
+
+
+def read_plan(path: Path, key_file: Path | None = None) -> Vouched:
+    """A plan and its sidecar, checked against each other and for who may write them; nothing is deserialized.
+
+    Raises `DetectorError` for a file that is missing, writable by others, swapped, or (with `key_file`) not signed by
+    that key, `InputError` for a key file that cannot be used.
+    """
+    key = read_key(key_file)
+    sidecar = read_sidecar(path, key)
+    try:
+        check_only_ours(path)
+        plan = path.read_bytes()
+    except OSError as error:
+        raise DetectorError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    if _sha256(plan) != sidecar.plan_sha256:
+        raise DetectorError(
+            f"{path} is not the plan that {sidecar_path(path).name} vouches for: one of them was changed or exchanged. "
+            f"Nothing of it was run; {AGAIN}"
+        )
+    return Vouched(plan, sidecar)
+
+
+def read_sidecar(plan: Path, key: bytes | None = None) -> Sidecar:
+    """A plan's sidecar, checked for who may write it and, with `key`, for its HMAC. Raises `DetectorError`."""
+    path = sidecar_path(plan)
+    if not path.is_file():
+        raise DetectorError(f"{plan} has no {path.name} beside it to vouch for it; {AGAIN}")
+    check_only_ours(path)
+    try:
+        return sidecar_from_json(path.read_text(), key)
+    except DetectorError as error:
+        raise DetectorError(f"{path}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DetectorError(f"{path} cannot be read ({error}); {AGAIN}") from error
+
+
+def open_plan(
+    path: Path, binding: str = "auto", rebuild: bool = True, key_file: Path | None = None
+) -> tuple[Recipe, TensorRtEngine]:
+    """Open a plan: recipe and engine.
+
+    One that does not fit this machine, or the detector.onnx beside it, is rebuilt, which the log says; without that
+    file or `rebuild` it is refused with the reason. Raises `DetectorError`, `EngineError` and what building raises.
+    """
+    vouched = read_plan(path, key_file)
+    onnx = path.with_suffix(".onnx")
+    recipe = current_recipe(vouched.sidecar, onnx, signed=key_file is not None)
+    cuda = open_cuda(binding)
+    try:
+        trt = library.load()
+        reason = stale(vouched.sidecar, recipe, Machine.of(cuda.device, library.version(trt)))
+    except BaseException:
+        cuda.close()
+        raise
+    if reason is None:
+        return recipe, TensorRtEngine(trt, cuda, vouched.plan, recipe)
+    cuda.close()
+    if not onnx.is_file():
+        raise DetectorError(f"{path} is stale: {reason}. {onnx} is not there to rebuild it from; copy it here")
+    if not rebuild:
+        raise DetectorError(f"{path} is stale: {reason}. Rebuilding was forbidden; {AGAIN} {onnx}")
+    log.warning("%s is stale: %s. It is being rebuilt from %s, which takes minutes", path, reason, onnx)
+    build_plan_file(onnx, path, vouched.sidecar.options, binding, key_file)
+    return open_plan(path, binding, False, key_file)
+
+
+def stale(sidecar: Sidecar, recipe: Recipe, machine: Machine) -> str | None:
+    """Why a plan cannot be run on `machine` for the detector of `recipe`, or None."""
+    if recipe.graph_sha256 != sidecar.recipe.graph_sha256:
+        return "the detector.onnx beside it is another detector"
+    return sidecar.machine.difference(machine)
+
+
+def current_recipe(sidecar: Sidecar, onnx: Path, signed: bool) -> Recipe:
+    """The recipe in force: that of the detector.onnx where it is at hand, since that file is the product.
+
+    So a threshold changed there holds for the plan too. A signed sidecar's own recipe holds, and a detector.onnx of the
+    same graph that says otherwise is refused: nobody signed it. Raises `DetectorError`.
+    """
+    if not onnx.is_file():
+        return sidecar.recipe
+    recipe = read_detector(onnx)[1]
+    if recipe == sidecar.recipe or recipe.graph_sha256 != sidecar.recipe.graph_sha256:
+        return recipe
+    if signed:
+        raise DetectorError(
+            f"{onnx} has another recipe than the signed sidecar (threshold {recipe.threshold.value:g}, signed "
+            f"{sidecar.recipe.threshold.value:g}); set the threshold of the plan with --key-file, or {AGAIN}"
+        )
+    log.warning("the recipe of %s is in force (threshold %g)", onnx, recipe.threshold.value)
+    return recipe
+
+
+def set_plan_threshold(path: Path, value: float, key_file: Path | None = None) -> float:
+    """Write a threshold set by hand into a plan's sidecar, and return the one it had. The plan stays as it is.
+
+    A detector.onnx of the same graph beside it is changed too, since its recipe is the one in force. Raises
+    `DetectorError` for a plan that nothing vouches for, and for a signed one without its key.
+    """
+    key = read_key(key_file)
+    vouched = read_plan(path, key_file)
+    if key is None and is_signed(sidecar_path(path).read_text()):
+        raise DetectorError(f"{path} is signed; changing its threshold takes the key: --key-file FILE")
+    old = vouched.sidecar.recipe
+    onnx = path.with_suffix(".onnx")
+    if onnx.is_file():
+        model, recipe = read_detector(onnx)
+        if recipe.graph_sha256 == old.graph_sha256:
+            write_recipe(onnx, model, recipe.with_threshold(value))
+    sidecar = replace(vouched.sidecar, recipe=old.with_threshold(value))
+    write_atomically(sidecar_path(path), sidecar.to_json(key).encode())
+    return old.threshold.value
+
+
+def _timing_cache(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    try:
+        check_only_ours(path)
+        return path.read_bytes()
+    except (OSError, DetectorError) as error:
+        log.warning("the timing cache is not used: %s", error)
+        return b""
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

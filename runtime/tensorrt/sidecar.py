@@ -1,0 +1,146 @@
+"""The sidecar: what is kept beside a plan, ``detector.plan.json``, since the plan itself stays as TensorRT made it."""
+
+import hashlib
+import hmac
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import DetectorError, InputError
+from runtime.recipe import SCHEMA as RECIPE_SCHEMA
+from runtime.recipe import Recipe
+from runtime.tensorrt.builder import BuildOptions
+from runtime.tensorrt.cuda.base import Device
+from runtime.typed import build
+
+SCHEMA = 1
+SHORTEST_KEY = 16  # bytes
+SIGNATURE = "hmac_sha256"
+AGAIN = "build the plan anew with python -m export.engine"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a plan is bound to: it runs on this kind of GPU with this version of TensorRT, and nowhere else."""
+
+    tensorrt: str  # version
+    gpu: str  # name
+    compute_capability: tuple[int, int]
+
+    def difference(self, other: "Machine") -> str | None:
+        """Why a plan of this machine does not run on `other`, or None."""
+        if self.tensorrt != other.tensorrt:
+            return f"it was built by TensorRT {self.tensorrt}, this machine has {other.tensorrt}"
+        if (self.gpu, self.compute_capability) != (other.gpu, other.compute_capability):
+            return f"it was built for {self.gpu}, this machine has {other.gpu}"
+        return None
+
+    @classmethod
+    def of(cls, device: Device, tensorrt: str) -> "Machine":
+        """That of a GPU and a version."""
+        return cls(tensorrt, device.name, device.compute_capability)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a plan."""
+
+    name: str
+    dtype: str  # TensorRT's word, such as UINT8
+    shape: tuple[int, ...]  # −1 where it varies
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the parity gate measured after the build; see `runtime.parity.Agreement`."""
+
+    frames: int
+    map_deviation: float
+    score_deviation: float
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """All that is known of a plan. Its precision is in the recipe."""
+
+    recipe: Recipe
+    plan_sha256: str
+    onnx_sha256: str  # of the whole file; the hash of its graph alone, which binds the plan, is in the recipe
+    machine: Machine
+    cuda: str  # newest version that the driver supported
+    options: BuildOptions
+    tensors: tuple[Tensor, ...]
+    checked: Checked
+    created: str  # ISO 8601, UTC
+    schema: int = SCHEMA
+
+    def to_json(self, key: bytes | None = None) -> str:
+        """The document; with `key` it carries an HMAC-SHA256 over all the rest of it."""
+        document = asdict(self)
+        if key is not None:
+            document[SIGNATURE] = signature(document, key)
+        return json.dumps(document, indent=1, sort_keys=True)
+
+
+def sidecar_from_json(text: str, key: bytes | None = None) -> Sidecar:
+    """Parse a sidecar; with `key` its HMAC must be right.
+
+    Raises `DetectorError` for a damaged document, another schema, and a missing or wrong HMAC.
+    """
+    try:
+        document: dict[str, Any] = dict(json.loads(text))
+        schema, recipe_schema = document["schema"], document["recipe"]["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DetectorError(f"it is damaged; {AGAIN}") from error
+    found = document.pop(SIGNATURE, None)
+    if key is not None:
+        check_signature(document, found, key)
+    if (schema, recipe_schema) != (SCHEMA, RECIPE_SCHEMA):
+        raise DetectorError(
+            f"it has schema {schema} (recipe {recipe_schema}), this version reads {SCHEMA} (recipe {RECIPE_SCHEMA}); "
+            f"{AGAIN}"
+        )
+    try:
+        return build(Sidecar, document)
+    except InputError as error:
+        raise DetectorError(f"it is damaged ({error}); {AGAIN}") from error
+
+
+def is_signed(text: str) -> bool:
+    """Whether a sidecar's document carries an HMAC."""
+    return SIGNATURE in json.loads(text)
+
+
+def signature(document: dict[str, Any], key: bytes) -> str:
+    """HMAC-SHA256 of a document as JSON with sorted keys and no white space."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hmac.new(key, canonical.encode(), hashlib.sha256).hexdigest()
+
+
+def check_signature(document: dict[str, Any], found: object, key: bytes) -> None:
+    """Raise `DetectorError` unless `found` is the document's HMAC."""
+    if found is None:
+        raise DetectorError(f"it is not signed, and a key file was given; {AGAIN} --key-file FILE")
+    if not isinstance(found, str) or not hmac.compare_digest(found.encode(), signature(document, key).encode()):
+        raise DetectorError(
+            "its signature is wrong: it was signed with another key or changed since. Find out who changed it; "
+            f"then {AGAIN} --key-file FILE"
+        )
+
+
+def read_key(path: Path | None) -> bytes | None:
+    """The key in a file, without white space around it; None without a file. Raises `InputError`."""
+    if path is None:
+        return None
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise InputError(f"the key file {path} cannot be read ({error.strerror}); check the path") from error
+    if len(key) < SHORTEST_KEY:
+        raise InputError(
+            f"the key in {path} has {len(key)} bytes, {SHORTEST_KEY} or more are needed; "
+            "make one with: openssl rand -hex 32"
+        )
+    return key
