@@ -1,5 +1,6 @@
 """What every command line shares: one sentence for a bad input, a non-zero exit, never a traceback."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -31,6 +32,13 @@ def run(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         # Python would report the same again while it closes stdout at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def positive(text: str) -> int:
+    """An argument type: a whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
 
 
 def _fail(message: str, status: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engines.base import Engine
-from runtime.errors import DetectorError, EngineError, ImageError, ResultTimeout
+from runtime.errors import DetectorError, EngineError, ImageError, InputError, ResultTimeout
 from runtime.frames import Frame
 from runtime.health import HealthCheck
 from runtime.onnx_file import graph_sha256, read_metadata
@@ -48,17 +48,37 @@ class Detector:
         self._late: list[int] = []  # tickets whose time ran out; each holds a slot until its batch is done
 
     @classmethod
-    def open(cls, path: Path | str, provider: str = "cpu", threads: int | None = None) -> "Detector":
-        """Open a ``detector.onnx``.
+    def open(
+        cls,
+        path: Path | str,
+        provider: str | None = None,
+        threads: int | None = None,
+        *,
+        cuda: str | None = None,
+        rebuild: bool = True,
+        key_file: Path | None = None,
+    ) -> "Detector":
+        """Open a ``detector.onnx`` with ONNX Runtime, or a ``detector.plan`` with TensorRT.
 
-        `provider` is ``cpu`` or ``cuda``, `threads` the CPU threads of one inference (None: all cores). Raises
-        `DetectorError` for a file that is missing, damaged or of an unknown schema, `EngineError` when the provider
-        cannot run it. Nothing is tried in its place.
+        For ONNX Runtime, `provider` is ``cpu`` (None) or ``cuda``, `threads` the CPU threads of one inference (None:
+        all cores). For TensorRT, `cuda` is the binding: ``auto`` (None), ``cuda-bindings`` or ``pycuda``; a stale plan
+        is rebuilt unless `rebuild` is false; with `key_file` its sidecar must be signed by that key.
+
+        Raises `DetectorError` for a file that is missing, damaged, not vouched for or of an unknown schema,
+        `EngineError` when the engine cannot run it, `InputError` for options of the other engine. Nothing is tried in
+        its place.
         """
+        path = Path(path)
+        if path.suffix == ".plan":
+            _refuse(path, "ONNX Runtime", provider=provider, threads=threads)
+            from runtime.tensorrt.plans import open_plan
+
+            return cls(*open_plan(path, cuda or "auto", rebuild, key_file))
+        _refuse(path, "TensorRT plans", cuda=cuda, no_rebuild=not rebuild or None, key_file=key_file)
         from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-        model, recipe = read_detector(Path(path))
-        return cls(recipe, OnnxRuntimeEngine(model, recipe, provider, threads))
+        model, recipe = read_detector(path)
+        return cls(recipe, OnnxRuntimeEngine(model, recipe, provider or "cpu", threads))
 
     def inspect(self, frame: Frame | NDArray[np.uint8], timeout_s: float = 30.0) -> Verdict:
         """The verdict on one frame: a `Frame`, or pixels uint8 [H, W, 3], BGR, of any size.
@@ -160,10 +180,20 @@ class Detector:
         )
 
 
+def _refuse(path: Path, engine: str, **options: object) -> None:
+    """Raise `InputError` when an option was given that means nothing for this file: it would be ignored unseen."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if given:
+        verb = "is an option" if len(given) == 1 else "are options"
+        raise InputError(
+            f"{' and '.join(given)} {verb} of {engine}, which do not run {path}; leave out, or give another file"
+        )
+
+
 def read_detector(path: Path) -> tuple[bytes, Recipe]:
     """A detector file's bytes and its recipe, checked against each other. Raises `DetectorError`."""
     if path.suffix == ".plan":
-        raise DetectorError(f"{path} is a TensorRT plan, which this version cannot run; give the detector.onnx instead")
+        raise DetectorError(f"{path} is a TensorRT plan; give the detector.onnx that it was built from")
     try:
         model = path.read_bytes()
     except OSError as error:

@@ -2,22 +2,59 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime.cli import run
 from runtime.detector import read_detector
 from runtime.promise import explain
 from runtime.recipe import Recipe, Threshold
 
+if TYPE_CHECKING:
+    from runtime.tensorrt.sidecar import Sidecar
+
 
 def main() -> None:
     arguments = _parser().parse_args()
-    recipe = read_detector(arguments.file)[1]
-    print(recipe.to_json() if arguments.json else "\n".join(describe(recipe)))
+    if arguments.file.suffix == ".plan":
+        from runtime.tensorrt.plans import read_plan
+
+        sidecar = read_plan(arguments.file).sidecar
+        document, facts = sidecar.to_json(), {**facts_of_plan(sidecar), **facts_of(sidecar.recipe)}
+    else:
+        recipe = read_detector(arguments.file)[1]
+        document, facts = recipe.to_json(), facts_of(recipe)
+    print(document if arguments.json else "\n".join(lines(facts)))
+
+
+def lines(facts: dict[str, str]) -> list[str]:
+    """Facts as lines of text, one below the other."""
+    width = max(map(len, facts)) + 2
+    return [f"{name + ':':{width}}{text}" for name, text in facts.items()]
 
 
 def describe(recipe: Recipe) -> list[str]:
     """The recipe as lines of text for the person who runs the line."""
-    facts = {
+    return lines(facts_of(recipe))
+
+
+def facts_of_plan(sidecar: "Sidecar") -> dict[str, str]:
+    """What a plan is bound to and how well it was checked, by name."""
+    machine, checked, options = sidecar.machine, sidecar.checked, sidecar.options
+    major, minor = machine.compute_capability
+    return {
+        "Plan": f"TensorRT {machine.tensorrt} on {machine.gpu} (compute capability {major}.{minor}), built "
+        f"{sidecar.created}",
+        "Built for": f"1 to {options.max_batch} frames at once, optimization level {options.optimization_level}, "
+        f"{options.workspace_mib:,} MiB of workspace",
+        "Checked": f"against ONNX Runtime on {checked.frames} frames: maps within {checked.map_deviation:.2g} and "
+        f"scores within {checked.score_deviation:.2g} of the map's deviation ({checked.tolerance:g} allowed)",
+        "Plan file": f"sha256 {sidecar.plan_sha256}",
+    }
+
+
+def facts_of(recipe: Recipe) -> dict[str, str]:
+    """The recipe in words, by name."""
+    return {
         "Frame": _frame(recipe),
         "Looks at": _scales(recipe),
         "Score": _score(recipe),
@@ -32,8 +69,6 @@ def describe(recipe: Recipe) -> list[str]:
         "Images": f"sha256 {recipe.provenance.images_sha256}",
         "Parity frames": f"sha256 {recipe.parity_sha256}",
     }
-    width = max(map(len, facts)) + 2
-    return [f"{name + ':':{width}}{text}" for name, text in facts.items()]
 
 
 def _threshold(threshold: Threshold) -> str:
@@ -82,7 +117,7 @@ def _images(recipe: Recipe) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m runtime.info", description="Say in words what a detector is.")
-    parser.add_argument("file", type=Path, metavar="FILE", help="a detector.onnx")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a detector.onnx or detector.plan")
     parser.add_argument("--json", action="store_true", help="print the recipe as one JSON document")
     return parser
 

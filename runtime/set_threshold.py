@@ -7,29 +7,43 @@ from pathlib import Path
 from runtime.atomic import write_atomically
 from runtime.cli import run
 from runtime.detector import read_detector
+from runtime.engine_options import add_key_option
 from runtime.errors import InputError
 from runtime.onnx_file import read_metadata, with_metadata
+from runtime.recipe import Recipe
 
 
 def main() -> None:
     arguments = _parser().parse_args()
     value = _as_threshold(arguments.value)
-    old = set_threshold(arguments.file, value)
+    old = set_threshold(arguments.file, value, arguments.key_file)
     print(f"{arguments.file}: threshold {old:.6g} -> {value:.6g}, set by hand; no false-reject rate is proven for it")
 
 
-def set_threshold(path: Path, value: float) -> float:
+def set_threshold(path: Path, value: float, key_file: Path | None = None) -> float:
     """Write `value` into the detector file at `path`, whole or not at all, and return the threshold it had.
 
-    The graph keeps its hash, so that a plan built from it stays valid. Raises `DetectorError` when `path` is no
-    detector, `InputError` for a value that is not finite or a file that cannot be written.
+    The graph keeps its hash, so that a plan built from it stays valid, and takes the new threshold over where both lie
+    side by side. Of a plan the sidecar is changed, and the detector.onnx beside it. `key_file` is for a signed plan.
+    Raises `DetectorError` when `path` is no detector, `InputError` for a value that is not finite or a file that cannot
+    be written.
     """
     if not math.isfinite(value):
         raise InputError(f"the threshold is {value}; give a finite number")
+    if path.suffix == ".plan":
+        from runtime.tensorrt.plans import set_plan_threshold
+
+        return set_plan_threshold(path, value, key_file)
+    if key_file is not None:
+        raise InputError(f"--key-file is for a signed plan, and {path} is none; leave it out")
     model, recipe = read_detector(path)
-    changed = recipe.with_threshold(value).to_json()
-    write_atomically(path, with_metadata(model, read_metadata(model) | {"recipe": changed}))
+    write_recipe(path, model, recipe.with_threshold(value))
     return recipe.threshold.value
+
+
+def write_recipe(path: Path, model: bytes, recipe: Recipe) -> None:
+    """Write the detector file `model` to `path` with another recipe."""
+    write_atomically(path, with_metadata(model, read_metadata(model) | {"recipe": recipe.to_json()}))
 
 
 def _as_threshold(text: str) -> float:
@@ -43,8 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m runtime.set_threshold", description="Change the threshold in a detector file."
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="a detector.onnx; it is replaced by the changed one")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a detector.onnx or .plan; it is replaced by the changed one"
+    )
     parser.add_argument("value", metavar="VALUE", help="parts that score above it are rejected")
+    add_key_option(parser)
     return parser
 
 

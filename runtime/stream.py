@@ -9,8 +9,8 @@ from pathlib import Path
 from types import FrameType
 
 from runtime.atomic import write_atomically
-from runtime.cli import run
-from runtime.detector import Detector
+from runtime.cli import positive, run
+from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import DetectorError
 from runtime.frames import Frame
 from runtime.pipeline import Pipeline
@@ -39,7 +39,7 @@ def main() -> None:
     with (
         closing(report),
         quiet_opencv(),
-        Detector.open(detector_path, arguments.provider, arguments.threads) as detector,
+        open_detector(detector_path, arguments) as detector,
         open_source(arguments.camera, arguments.reconnect_limit, arguments.seed, arguments.defect_rate) as source,
     ):
         print(
@@ -111,25 +111,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--camera", required=True, metavar="URI", help=KNOWN)
     parser.add_argument("--detector", type=Path, metavar="FILE", help="default: detector.plan or detector.onnx here")
-    parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads of one inference (default: all)")
-    parser.add_argument("--frames", type=_positive, metavar="N", help="end after N frames (default: with the stream)")
+    add_engine_options(parser)
+    parser.add_argument("--frames", type=positive, metavar="N", help="end after N frames (default: with the stream)")
     parser.add_argument("--save", type=Path, metavar="DIR", help="write an overlay of every frame into this folder")
     parser.add_argument("--json", action="store_true", help="one verdict a line on stdout, the summary on stderr")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
     parser.add_argument(
-        "--reconnect-limit", type=_positive, metavar="N", help="end after N failed attempts to reopen (default: never)"
+        "--reconnect-limit", type=positive, metavar="N", help="end after N failed attempts to reopen (default: never)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the demo line (default: %(default)s)")
     rate_help = "of the demo line, 0 to 1 (default: %(default)s)"
     parser.add_argument("--defect-rate", type=float, default=0.3, metavar="SHARE", help=rate_help)
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

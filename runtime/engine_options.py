@@ -1,0 +1,41 @@
+"""Which engine runs a detector: the options that every command shares which opens one."""
+
+import argparse
+from pathlib import Path
+
+from runtime.cli import positive
+from runtime.detector import Detector
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Options of ONNX Runtime and of TensorRT, which `open_detector` reads."""
+    onnx = parser.add_argument_group("a detector.onnx, run by ONNX Runtime")
+    onnx.add_argument("--provider", choices=("cpu", "cuda"), help="where it runs (default: cpu)")
+    onnx.add_argument("--threads", type=positive, metavar="N", help="CPU threads of one inference (default: all)")
+    plan = parser.add_argument_group("a detector.plan, run by TensorRT")
+    add_cuda_option(plan)
+    plan.add_argument("--no-rebuild", action="store_true", help="refuse a stale plan instead of building it anew")
+    add_key_option(plan)
+
+
+def add_cuda_option(parser: argparse._ActionsContainer) -> None:
+    """The CUDA binding."""
+    choices = ("auto", "cuda-bindings", "pycuda")
+    parser.add_argument("--cuda", choices=choices, help="CUDA binding (default: auto, the first that is installed)")
+
+
+def add_key_option(parser: argparse._ActionsContainer) -> None:
+    """The key that signs a plan's sidecar."""
+    parser.add_argument("--key-file", type=Path, metavar="FILE", help="key that signs the plan's sidecar (HMAC-SHA256)")
+
+
+def open_detector(path: Path, arguments: argparse.Namespace) -> Detector:
+    """Open a detector as the command line says. Raises what `Detector.open` raises."""
+    return Detector.open(
+        path,
+        arguments.provider,
+        arguments.threads,
+        cuda=arguments.cuda,
+        rebuild=not arguments.no_rebuild,
+        key_file=arguments.key_file,
+    )
