@@ -25,7 +25,15 @@ def onnxruntime_engine() -> Engine:
     return OnnxRuntimeEngine(tiny_model(), make_recipe(), threads=1)
 
 
-ENGINES = {"fake": fake_engine, "onnxruntime": onnxruntime_engine}
+def tensorrt_engine() -> Engine:
+    pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
+    from recording_cuda import RecordingCuda
+    from tensorrt_samples import make_engine
+
+    return make_engine(RecordingCuda())
+
+
+ENGINES = {"fake": fake_engine, "onnxruntime": onnxruntime_engine, "tensorrt": tensorrt_engine}
 
 
 @pytest.fixture(params=ENGINES)

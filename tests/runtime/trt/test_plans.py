@@ -1,0 +1,399 @@
+"""Plan files: what a build leaves, what is refused before anything is deserialized, and when one is rebuilt."""
+
+import json
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from recording_cuda import GPU
+from runtime_samples import SIZE_HW
+from tensorrt_samples import Computer
+
+from runtime.detector import Detector, read_detector
+from runtime.errors import DetectorError, EngineError, InputError, ParityError, ProctorError
+from runtime.recipe import Recipe
+from runtime.set_threshold import set_threshold, write_recipe
+from runtime.tensorrt.builder import BuildOptions
+from runtime.tensorrt.plans import build_plan_file, open_plan, read_plan, sidecar_path
+from runtime.verdict import Decision
+
+
+def edit(plan: Path, **changes: Any) -> None:
+    """Change fields of a plan's sidecar."""
+    path = sidecar_path(plan)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def change_graph(onnx: Path) -> None:
+    """Another detector under the same name: the same graph with one more word in it."""
+    import hashlib
+
+    import onnx as onnx_package
+
+    from runtime.onnx_file import graph_sha256
+
+    _, recipe = read_detector(onnx)
+    proto = onnx_package.load(onnx)
+    proto.graph.doc_string = "trained again"
+    model = proto.SerializeToString()
+    frames = onnx.with_suffix(".parity.npz").read_bytes()
+    changed = replace(recipe, graph_sha256=graph_sha256(model), parity_sha256=hashlib.sha256(frames).hexdigest())
+    write_recipe(onnx, model, changed)
+
+
+def test_a_plan_lies_beside_its_sidecar_and_its_timings(plan_file: Path, detector_file: Path) -> None:
+    sidecar = read_plan(plan_file).sidecar
+    recipe = read_detector(detector_file)[1]
+    assert sidecar.recipe == recipe
+    assert sidecar.options == BuildOptions(max_batch=2)
+    assert (sidecar.machine.tensorrt, sidecar.machine.gpu) == ("10.3.0", GPU.name)
+    assert sidecar.machine.compute_capability == GPU.compute_capability
+    assert [tensor.name for tensor in sidecar.tensors] == ["frames", "anomaly_map", "anomaly_score"]
+    assert sidecar.checked.frames == 4
+    assert sidecar.checked.map_deviation < 1e-6
+    assert plan_file.with_suffix(".timing").read_bytes() == b"timings"
+    assert sidecar_path(plan_file).stat().st_mode & 0o777 == 0o644
+
+
+def test_a_plan_gives_the_verdicts_of_its_detector(plan_file: Path, detector_file: Path) -> None:
+    image = np.random.default_rng(3).integers(60, 190, (*SIZE_HW, 3), np.uint8)
+    with Detector.open(plan_file) as planned, Detector.open(detector_file, threads=1) as plain:
+        for frame in (image, cv2.add(image, 60)):
+            verdict, expected = planned.inspect(frame), plain.inspect(frame)
+            assert verdict.decision is expected.decision is not Decision.NO_DECISION
+            assert verdict.score == pytest.approx(expected.score)
+            assert verdict.recipe_sha256 == expected.recipe_sha256
+
+
+def test_the_timings_of_a_build_serve_the_next(plan_file: Path, detector_file: Path, computer: Computer) -> None:
+    build_plan_file(detector_file, plan_file)
+    assert "timing cache of 7 bytes" in computer.events
+
+
+def test_timings_that_do_not_fit_are_begun_anew(
+    plan_file: Path, detector_file: Path, computer: Computer, caplog: pytest.LogCaptureFixture
+) -> None:
+    computer.trt.problems.add("timing cache")
+    build_plan_file(detector_file, plan_file)
+    assert "the timing cache does not fit this machine and is begun anew" in caplog.text
+
+
+def test_timings_that_others_may_write_are_not_used(
+    plan_file: Path, detector_file: Path, computer: Computer, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan_file.with_suffix(".timing").chmod(0o666)
+    build_plan_file(detector_file, plan_file)
+    assert "timing cache of 0 bytes" in computer.events
+    assert "the timing cache is not used" in caplog.text
+
+
+def test_a_plan_that_disagrees_is_not_left_behind(detector_file: Path, computer: Computer) -> None:
+    computer.trt.problems.add("disagrees")
+    with pytest.raises(ParityError, match=r"the plan deviates from ONNX Runtime by .*; no plan was written"):
+        build_plan_file(detector_file, detector_file.with_suffix(".plan"))
+    assert sorted(path.name for path in detector_file.parent.iterdir()) == ["detector.onnx", "detector.parity.npz"]
+    assert computer.opened[-1].closed
+
+
+def test_a_failed_build_leaves_the_old_plan_alone(plan_file: Path, detector_file: Path, computer: Computer) -> None:
+    before = plan_file.read_bytes(), sidecar_path(plan_file).read_bytes()
+    computer.trt.problems.add("build")
+    with pytest.raises(EngineError, match=r"TensorRT 10\.3\.0 could not build the plan: no tactic found; give it more"):
+        build_plan_file(detector_file, plan_file)
+    assert (plan_file.read_bytes(), sidecar_path(plan_file).read_bytes()) == before
+    assert computer.opened[-1].closed
+
+
+def test_frames_to_check_on_are_asked_for_before_the_build(detector_file: Path, computer: Computer) -> None:
+    plan, frames = detector_file.with_suffix(".plan"), detector_file.with_suffix(".parity.npz")
+    good = frames.read_bytes()
+    frames.write_bytes(good + b" ")
+    with pytest.raises(DetectorError, match=r"is not the file that detector\.onnx was exported with"):
+        build_plan_file(detector_file, plan)
+    frames.unlink()
+    with pytest.raises(DetectorError, match=r"is checked on its frames: copy it here with detector\.onnx"):
+        build_plan_file(detector_file, plan)
+    assert not computer.opened
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (BuildOptions(max_batch=65), "max_batch is 65; expected 1 to 64"),
+        (BuildOptions(optimization_level=6), "optimization_level is 6; expected 0 to 5"),
+        (BuildOptions(workspace_mib=0), "workspace_mib is 0; expected 1 to"),
+    ],
+)
+def test_options_out_of_range_are_refused(
+    options: BuildOptions, message: str, detector_file: Path, computer: Computer
+) -> None:
+    with pytest.raises(InputError, match=message):
+        build_plan_file(detector_file, detector_file.with_suffix(".plan"), options)
+    with pytest.raises(InputError, match=r"expected a name ending in \.plan"):
+        build_plan_file(detector_file, detector_file.with_suffix(".engine"))
+    assert not computer.opened
+
+
+# What is refused before anything is deserialized
+
+
+def swapped_plan(plan: Path) -> None:
+    plan.write_bytes(plan.read_bytes() + b"\0")
+
+
+def no_sidecar(plan: Path) -> None:
+    sidecar_path(plan).unlink()
+
+
+def damaged_sidecar(plan: Path) -> None:
+    sidecar_path(plan).write_text("{")
+
+
+def sidecar_of_bytes(plan: Path) -> None:
+    sidecar_path(plan).write_bytes(b"\xff\xfe")
+
+
+def unknown_schema(plan: Path) -> None:
+    edit(plan, schema=2)
+
+
+def missing_field(plan: Path) -> None:
+    edit(plan, machine={"tensorrt": "10.3.0"})
+
+
+def writable_sidecar(plan: Path) -> None:
+    sidecar_path(plan).chmod(0o646)
+
+
+def writable_by_the_group(plan: Path) -> None:
+    sidecar_path(plan).chmod(0o664)
+
+
+def writable_plan(plan: Path) -> None:
+    plan.chmod(0o646)
+
+
+def writable_folder(plan: Path) -> None:
+    plan.parent.chmod(0o777)
+
+
+def foreign_sidecar(plan: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(sidecar_path(plan), 12345, -1)
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (swapped_plan, "is not the plan that detector.plan.json vouches for.* Nothing of it was run"),
+        (no_sidecar, "has no detector.plan.json beside it to vouch for it"),
+        (damaged_sidecar, "detector.plan.json: it is damaged"),
+        (sidecar_of_bytes, "detector.plan.json cannot be read"),
+        (unknown_schema, "it has schema 2 .*, this version reads 1"),
+        (missing_field, "it is damaged .*is missing"),
+        (writable_sidecar, "detector.plan.json can be written by other users.*chmod go-w"),
+        (writable_by_the_group, "detector.plan.json can be written by other users"),
+        (writable_plan, "detector.plan can be written by other users"),
+        (writable_folder, "can be written by other users"),
+        (foreign_sidecar, "belongs to another user .uid 12345."),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_cannot_be_vouched_for_is_refused(attack: Any, message: str, plan_file: Path, computer: Computer) -> None:
+    attack(plan_file)
+    with pytest.raises(DetectorError, match=message):
+        open_plan(plan_file)
+    assert computer.events == []
+
+
+def test_a_sticky_folder_as_tmp_is_allowed(plan_file: Path) -> None:
+    plan_file.parent.chmod(0o1777)
+    open_plan(plan_file)[1].close()
+
+
+def test_a_signed_plan_opens_with_its_key_alone(
+    detector_file: Path, key_file: Path, computer: Computer, tmp_path: Path
+) -> None:
+    plan, other = detector_file.with_suffix(".plan"), tmp_path / "other"
+    build_plan_file(detector_file, plan, key_file=key_file)
+    open_plan(plan, key_file=key_file)[1].close()
+    computer.events.clear()
+    other.write_text("f" * 32)
+    with pytest.raises(DetectorError, match=r"its signature is wrong: .* Find out who changed it"):
+        open_plan(plan, key_file=other)
+    edit(plan, created="2020-01-01")
+    with pytest.raises(DetectorError, match="its signature is wrong"):
+        open_plan(plan, key_file=key_file)
+    edit(plan, hmac_sha256=7)
+    with pytest.raises(DetectorError, match="its signature is wrong"):
+        open_plan(plan, key_file=key_file)
+    assert computer.events == []
+
+
+def test_an_unsigned_plan_is_refused_where_a_key_is_used(plan_file: Path, key_file: Path, computer: Computer) -> None:
+    with pytest.raises(DetectorError, match="it is not signed, and a key file was given"):
+        open_plan(plan_file, key_file=key_file)
+    assert computer.events == []
+
+
+@pytest.mark.parametrize(("key", "message"), [(b"short", "has 5 bytes, 16 or more"), (None, "cannot be read")])
+def test_a_key_file_that_cannot_be_used_is_refused(
+    key: bytes | None, message: str, plan_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad"
+    if key is not None:
+        path.write_bytes(key)
+    with pytest.raises(InputError, match=message):
+        open_plan(plan_file, key_file=path)
+
+
+# What has gone stale
+
+
+def other_version(computer: Computer, onnx: Path) -> None:
+    computer.trt.__version__ = "10.16.1"
+
+
+def other_gpu(computer: Computer, onnx: Path) -> None:
+    computer.gpu = replace(GPU, name="NVIDIA Other", compute_capability=(8, 9))
+
+
+def other_detector(computer: Computer, onnx: Path) -> None:
+    change_graph(onnx)
+
+
+STALE = [
+    (other_version, r"it was built by TensorRT 10\.3\.0, this machine has 10\.16\.1"),
+    (other_gpu, "it was built for NVIDIA Test, this machine has NVIDIA Other"),
+    (other_detector, r"the detector\.onnx beside it is another detector"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), STALE)
+def test_a_stale_plan_is_rebuilt_which_the_log_says(
+    change: Any,
+    reason: str,
+    plan_file: Path,
+    detector_file: Path,
+    computer: Computer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    change(computer, detector_file)
+    with caplog.at_level(logging.WARNING):
+        recipe, engine = open_plan(plan_file)
+    engine.close()
+    assert f"is stale: {reason}. It is being rebuilt".replace("\\", "") in caplog.text
+    assert computer.events.count("build") == 1
+    assert engine.max_batch == 2  # as it was built before
+    assert recipe == read_plan(plan_file).sidecar.recipe == read_detector(detector_file)[1]
+    computer.events.clear()
+    open_plan(plan_file)[1].close()
+    assert computer.events == ["deserialize"]
+
+
+@pytest.mark.parametrize(("change", "reason"), STALE)
+def test_a_stale_plan_is_refused_where_rebuilding_is_forbidden(
+    change: Any, reason: str, plan_file: Path, detector_file: Path, computer: Computer
+) -> None:
+    change(computer, detector_file)
+    with pytest.raises(DetectorError, match=f"is stale: {reason}. Rebuilding was forbidden"):
+        open_plan(plan_file, rebuild=False)
+    assert computer.events == []
+    assert computer.opened[-1].closed
+
+
+@pytest.mark.parametrize(("change", "reason"), STALE[:2])
+def test_a_stale_plan_without_its_detector_is_refused_with_the_reason(
+    change: Any, reason: str, plan_file: Path, detector_file: Path, computer: Computer
+) -> None:
+    detector_file.unlink()
+    open_plan(plan_file)[1].close()  # it needs no detector.onnx to run
+    computer.events.clear()
+    change(computer, detector_file)
+    with pytest.raises(DetectorError, match=rf"is stale: {reason}. .*detector\.onnx is not there to rebuild it from"):
+        open_plan(plan_file)
+    assert computer.events == []
+
+
+def test_a_rebuilt_plan_keeps_its_signature(
+    detector_file: Path, key_file: Path, computer: Computer, plan_file: Path
+) -> None:
+    build_plan_file(detector_file, plan_file, key_file=key_file)
+    other_version(computer, detector_file)
+    open_plan(plan_file, key_file=key_file)[1].close()
+    assert read_plan(plan_file, key_file).sidecar.machine.tensorrt == "10.16.1"
+
+
+# The threshold
+
+
+def recipe_in_force(plan: Path, key_file: Path | None = None) -> Recipe:
+    recipe, engine = open_plan(plan, key_file=key_file)
+    engine.close()
+    return recipe
+
+
+def test_a_threshold_changed_in_the_detector_holds_for_its_plan(
+    plan_file: Path, detector_file: Path, computer: Computer, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_threshold(detector_file, 0.75)
+    assert recipe_in_force(plan_file).threshold.value == 0.75
+    assert "detector.onnx is in force (threshold 0.75)" in caplog.text
+    assert "build" not in computer.events
+
+
+def test_a_threshold_changed_in_a_plan_stays_whether_its_detector_is_there_or_not(
+    plan_file: Path, detector_file: Path, computer: Computer
+) -> None:
+    before = plan_file.read_bytes()
+    assert set_threshold(plan_file, 0.25) == 0.5
+    assert recipe_in_force(plan_file).threshold.value == 0.25
+    detector_file.unlink()
+    assert recipe_in_force(plan_file).threshold.value == 0.25
+    assert plan_file.read_bytes() == before
+    assert "build" not in computer.events
+
+
+def test_a_signed_threshold_takes_the_key(detector_file: Path, plan_file: Path, key_file: Path) -> None:
+    build_plan_file(detector_file, plan_file, key_file=key_file)
+    with pytest.raises(DetectorError, match="is signed; changing its threshold takes the key"):
+        set_threshold(plan_file, 0.25)
+    set_threshold(plan_file, 0.25, key_file)
+    assert recipe_in_force(plan_file, key_file).threshold.value == 0.25
+    set_threshold(detector_file, 0.9)
+    with pytest.raises(DetectorError, match=r"than the signed sidecar \(threshold 0.9, signed 0.25\)"):
+        open_plan(plan_file, key_file=key_file)
+
+
+# Options that mean nothing for the file given
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "message"),
+    [
+        (".plan", {"provider": "cpu"}, "--provider is an option of ONNX Runtime"),
+        (".plan", {"provider": "cpu", "threads": 2}, "--provider and --threads are options of ONNX Runtime"),
+        (".onnx", {"cuda": "pycuda"}, "--cuda is an option of TensorRT plans"),
+        (".onnx", {"rebuild": False}, "--no-rebuild is an option of TensorRT plans"),
+        (".onnx", {"key_file": Path("key")}, "--key-file is an option of TensorRT plans"),
+    ],
+)
+def test_options_of_the_other_engine_are_refused(
+    suffix: str, options: dict[str, Any], message: str, plan_file: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Detector.open(plan_file.with_suffix(suffix), **options)
+
+
+def test_every_refusal_is_one_of_ours(plan_file: Path) -> None:
+    with pytest.raises(ProctorError, match="cannot be read"):
+        read_detector(plan_file.with_name("missing.onnx"))
+    plan_file.unlink()
+    with pytest.raises(DetectorError, match=r"detector\.plan cannot be read \(No such file"):
+        open_plan(plan_file)
