@@ -1,5 +1,6 @@
 """TensorRT's own messages: its warnings go to the log, its last errors into ours."""
 
+import functools
 import logging
 from typing import Any
 
@@ -9,7 +10,17 @@ ERRORS_KEPT = 3
 
 
 def open_logger(trt: Any) -> Any:
-    """A logger for TensorRT's objects, which must outlive them all. `errors(logger)` are the latest it was told."""
+    """The process's logger for TensorRT's objects, its errors forgotten.
+
+    TensorRT keeps the first that it is given for all of its objects, so there is one, and it is never freed.
+    """
+    logger = _logger(trt)
+    logger.errors = []
+    return logger
+
+
+@functools.cache
+def _logger(trt: Any) -> Any:
 
     class Messages(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

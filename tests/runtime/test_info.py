@@ -94,9 +94,11 @@ def test_a_threshold_that_is_no_number_is_refused(
 
 
 @pytest.mark.parametrize("command", [info, set_threshold])
-def test_a_plan_is_refused_with_what_to_do(command: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_plan_that_nothing_vouches_for_is_refused(
+    command: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     arguments = [tmp_path / "a.plan"] + (["1"] if command is set_threshold else [])
-    with pytest.raises(DetectorError, match=r"a\.plan is a TensorRT plan, .*give the detector\.onnx instead"):
+    with pytest.raises(DetectorError, match=r"a\.plan has no a\.plan\.json beside it to vouch for it"):
         call(command, monkeypatch, *arguments)
 
 

@@ -119,7 +119,7 @@ REFUSALS = {
     ),
     "plan": (
         ("--camera", "parts", "--detector", "a.plan"),
-        "a.plan is a TensorRT plan, which this version cannot run; give the detector.onnx instead",
+        "a.plan has no a.plan.json beside it to vouch for it; build the plan anew with python -m export.engine",
     ),
     "not a detector": (
         ("--camera", "parts", "--detector", "parts/c.png"),

@@ -101,7 +101,10 @@ class CudaBindings:
         try:
             work()
         except BaseException:
-            driver.cuStreamEndCapture(stream.handle)  # an invalid capture fails to end, and has ended all the same
+            # a capture that was made invalid fails to end, and has ended all the same
+            code, graph = driver.cuStreamEndCapture(stream.handle)
+            if code == driver.CUresult.CUDA_SUCCESS:
+                _call("cuGraphDestroy", graph)
             raise
         graph = _call("cuStreamEndCapture", stream.handle)
         try:

@@ -397,3 +397,20 @@ def test_every_refusal_is_one_of_ours(plan_file: Path) -> None:
     plan_file.unlink()
     with pytest.raises(DetectorError, match=r"detector\.plan cannot be read \(No such file"):
         open_plan(plan_file)
+
+
+def test_info_says_what_a_plan_is_bound_to_and_how_it_was_checked(
+    plan_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from runtime import info
+
+    monkeypatch.setattr("sys.argv", ["info", str(plan_file)])
+    info.main()
+    told = " ".join(capsys.readouterr().out.split())
+    assert "TensorRT 10.3.0 on NVIDIA Test (compute capability 8.7)" in told
+    assert "1 to 2 frames at once, optimization level 3, 1,024 MiB of workspace" in told
+    assert "against ONNX Runtime on 4 frames" in told
+    assert "parts that score above 0.5 are rejected" in told
+    monkeypatch.setattr("sys.argv", ["info", str(plan_file), "--json"])
+    info.main()
+    assert json.loads(capsys.readouterr().out)["machine"]["gpu"] == "NVIDIA Test"

@@ -1,0 +1,89 @@
+"""The build with a real parser and a real builder: TensorRT for RTX, on a CPU. It is not TensorRT; it shares its API.
+
+A plan that it builds cannot be run here. What it shows: the calls are the right ones in the right order, the parser
+takes the detector in both forms and precisions, and errors arrive in words.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.detector import read_detector
+from runtime.errors import EngineError
+from runtime.tensorrt.builder import BuildOptions, Built, build_plan
+
+# there is no timing cache in TensorRT for RTX: its calls are there, and warn that they do nothing
+pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
+
+DEMO = Path(__file__).parents[3] / "runtime" / "data" / "demo.onnx"
+
+
+@pytest.fixture(scope="module")
+def trt() -> Any:
+    return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: NO real builder was run")
+
+
+@pytest.fixture(scope="module")
+def built(trt: Any) -> Built:
+    model, recipe = read_detector(DEMO)
+    return build_plan(trt, model, recipe.size_hw, BuildOptions(max_batch=4))
+
+
+def test_the_demo_detector_becomes_a_plan(built: Built) -> None:
+    assert len(built.plan) > 1_000_000  # its weights are in it
+    assert built.timing_cache
+
+
+def test_a_timing_cache_is_taken_up_again_and_a_damaged_one_begun_anew(
+    trt: Any, built: Built, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, recipe = read_detector(DEMO)
+    build_plan(trt, model, recipe.size_hw, BuildOptions(), built.timing_cache)
+    assert "begun anew" not in caplog.text
+    assert build_plan(trt, model, recipe.size_hw, BuildOptions(), b"not a timing cache").plan
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("form", ["bailer", "atrous"])
+def test_every_exported_form_is_parsed_and_built(
+    trt: Any, precision: str, form: str, calibrated_run: Path, tmp_path: Path
+) -> None:
+    from export.onnx import export
+
+    path = tmp_path / "detector.onnx"
+    export(calibrated_run, path, precision, form, explain=True)
+    model, recipe = read_detector(path)
+    assert build_plan(trt, model, recipe.size_hw, BuildOptions(max_batch=3)).plan
+
+
+def test_what_is_no_model_is_refused_in_the_parsers_words(trt: Any) -> None:
+    with pytest.raises(EngineError, match=r"cannot read the detector: .*[Pp]arse"):
+        build_plan(trt, b"not a model", (192, 192), BuildOptions())
+
+
+def test_an_operator_that_tensorrt_lacks_is_named_with_its_node(trt: Any) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, types = onnx.helper, onnx.TensorProto
+    pool = {"kernel_shape": [2, 2], "strides": [1, 1], "dilations": [2, 2]}
+    nodes = [
+        helper.make_node("Cast", ["frames"], ["pixels"], to=types.FLOAT),
+        helper.make_node("Transpose", ["pixels"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("MaxPool", ["planes"], ["anomaly_map"], name="dilated_pool", **pool),
+    ]
+    shape = ["N", 16, 24, 3]
+    graph = helper.make_graph(
+        nodes,
+        "dilated",
+        [helper.make_tensor_value_info("frames", types.UINT8, shape)],
+        [helper.make_tensor_value_info("anomaly_map", types.FLOAT, ["N", 3, 14, 22])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
+    with pytest.raises(EngineError, match=r"node dilated_pool \(MaxPool\): .*dilation"):
+        build_plan(trt, model, (16, 24), BuildOptions())
+
+
+def test_a_profile_that_does_not_fit_is_refused_in_the_builders_words(trt: Any) -> None:
+    model, _ = read_detector(DEMO)
+    with pytest.raises(EngineError, match=r"could not build the plan: .*profile has min=190"):
+        build_plan(trt, model, (190, 192), BuildOptions())
