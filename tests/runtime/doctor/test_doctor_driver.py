@@ -1,5 +1,6 @@
 """The driver's library asked through ctypes: a compiled stand-in, whole and failing in each way."""
 
+import time
 from pathlib import Path
 
 import cuda_stub
@@ -50,7 +51,9 @@ def test_a_driver_that_fails_is_a_finding_with_a_remedy(define: str, text: str, 
 
 def test_a_driver_that_hangs_is_given_up(tmp_path: Path) -> None:
     library = cuda_stub.build(tmp_path, "INIT=return (int)sleep(600)")
+    started = time.monotonic()
     assert ask("runtime.doctor.cuda_driver", str(library), timeout_s=0.5).problem == "no answer within 0.5 s"
+    assert time.monotonic() - started < 10
 
 
 def test_no_driver_is_absent_and_not_broken(tmp_path: Path) -> None:
