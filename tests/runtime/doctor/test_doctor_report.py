@@ -107,6 +107,16 @@ def test_a_detector_that_cannot_be_read_stops_the_stream(environment: dict[str, 
     assert "reading detector.onnx failed: detector.onnx: not an ONNX file, or a damaged one" in done.stdout
 
 
+def test_the_runtime_gives_its_names_on_first_use(environment: dict[str, str]) -> None:
+    program = (
+        "import sys, runtime; print('numpy' in sys.modules, hasattr(runtime, 'nothing'))\n"
+        "print([name for name in runtime.__all__ if getattr(runtime, name).__name__ != name])\n"
+        "from runtime import *; print(Detector is sys.modules['runtime.detector'].Detector)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["False False", "[]", "True"], done.stderr
+
+
 def test_help_needs_nothing(environment: dict[str, str], tmp_path: Path) -> None:
     hidden = dict.fromkeys(("numpy", "cv2", "onnxruntime"), "raise SystemExit('imported')")
     done = doctor(environment, tmp_path, "--help", modules=hidden)
