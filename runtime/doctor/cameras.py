@@ -34,7 +34,7 @@ class Cameras:
 def examine_cameras(is_jetson: bool, root: Path = Path("/")) -> Cameras:
     """Look below `root` for devices. None is opened: another program may be using it."""
     devices = tuple(_camera(path, root) for path in _devices(root))
-    daemon, socket = (root / ARGUS_DAEMON).exists(), (root / ARGUS_SOCKET).exists()
+    daemon, socket = os.path.exists(root / ARGUS_DAEMON), os.path.exists(root / ARGUS_SOCKET)
     findings = [_finding(camera) for camera in devices] or [_none()]
     if is_jetson:
         findings.append(_argus(daemon, socket))

@@ -1,6 +1,7 @@
 """The detector in the working folder, which a stream would run by default."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +26,14 @@ class DetectorFile:
 
 def examine_detector(folder: Path, tensorrt_works: bool, gpu_works: bool) -> DetectorFile:
     """Read the recipe of the detector in `folder`; a plan comes before an ONNX file, as in `runtime.stream`."""
-    if (folder / PLAN).is_file():
+    if os.path.isfile(folder / PLAN):
         return _plan(folder / PLAN, tensorrt_works and gpu_works)
-    if (folder / ONNX).is_file():
+    if os.path.isfile(folder / ONNX):
         return _onnx(folder / ONNX)
     remedy = "train one: python -m train --data GOOD_IMAGES --out detector.onnx; --camera demo needs none"
-    finding = Finding(AREA, Status.ABSENT, f"no {PLAN} or {ONNX} in {folder.resolve()}", remedy)
+    finding = Finding(
+        AREA, Status.ABSENT, f"no {PLAN} or {ONNX} in {'this folder' if folder == Path() else folder}", remedy
+    )
     return DetectorFile(None, False, None, (finding,))
 
 

@@ -53,7 +53,7 @@ def last_line(text: str) -> str:
 
 def _environment() -> dict[str, str]:
     # as this process may have been started from a folder or with a path that the other would not look in
-    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    paths = os.pathsep.join(path or os.curdir for path in sys.path)
     return {**os.environ, "PYTHONPATH": paths, "PYTHONUTF8": "1", "PYTHONWARNINGS": "ignore"}
 
 

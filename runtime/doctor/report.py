@@ -47,7 +47,7 @@ class Report:
     def to_json(self) -> str:
         """The report as one document."""
         document = {"schema": SCHEMA, "runs": not self.stops, "conclusion": conclude(self), **asdict(self)}
-        return json.dumps(document, ensure_ascii=False)
+        return json.dumps(document)
 
 
 def examine(root: Path = Path("/"), folder: Path = Path(), library: str = LIBRARY) -> Report:
@@ -59,9 +59,9 @@ def examine(root: Path = Path("/"), folder: Path = Path(), library: str = LIBRAR
     machine = examine_machine(root)
     with ThreadPoolExecutor() as pool:  # each waits for a process
         packages_soon = pool.submit(examine_packages)
-        tensorrt_soon = pool.submit(examine_tensorrt, machine.is_jetson)
         opencv_soon = pool.submit(examine_opencv, machine.is_jetson)
         driver = examine_driver(root, library)
+        tensorrt_soon = pool.submit(examine_tensorrt, machine.is_jetson, driver.cuda)
         onnx_runtime = examine_onnx_runtime(driver)
     tensorrt, bindings = tensorrt_soon.result(), examine_bindings(driver.cuda)
     return Report(

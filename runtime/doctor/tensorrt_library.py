@@ -11,6 +11,7 @@ AREA = "TensorRT"
 MODULE = "tensorrt"
 OLDEST, NEXT_UNKNOWN = (10, 3), (12, 0)  # 10.3 is JetPack 6's; 11 is the newest that was looked at
 SUPPORTED = "10.3 to 11"
+CUDA_MAJORS = (13, 12)  # pip's packages are for one of these; JetPack's is for its own CUDA
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,16 @@ class TensorRT:
     @property
     def works(self) -> bool:
         """Whether it loads and is of a supported version; whether it runs, only a driver can tell."""
-        return self.findings[0].status is Status.OK
+        return all(finding.status is Status.OK for finding in self.findings)
 
 
-def examine_tensorrt(is_jetson: bool, timeout_s: float = TIMEOUT_S) -> TensorRT:
-    """Import TensorRT in a process of its own and read its version, and nothing else in it."""
+def examine_tensorrt(
+    is_jetson: bool, driver_cuda: tuple[int, int] | None = None, timeout_s: float = TIMEOUT_S
+) -> TensorRT:
+    """Import TensorRT in a process of its own and read its version, and nothing else in it.
+
+    Its package is compared with `driver_cuda`, the newest CUDA version that the driver supports.
+    """
     packaged = installed_version(MODULE)
     if not is_importable(MODULE):
         return TensorRT(packaged, (_not_here(packaged, is_jetson),))
@@ -36,7 +42,7 @@ def examine_tensorrt(is_jetson: bool, timeout_s: float = TIMEOUT_S) -> TensorRT:
         text = f"{packaged or 'of an unknown version'}; importing it {answer.problem}"
         return TensorRT(packaged, (Finding(AREA, Status.BROKEN, text, _install(is_jetson)),))
     version = str(answer.values["version"])
-    return TensorRT(version, (judge(version),))
+    return TensorRT(version, (judge(version), *_against_driver(driver_cuda)))
 
 
 def judge(version: str) -> Finding:
@@ -56,6 +62,15 @@ def judge(version: str) -> Finding:
         text = f"{version} is newer than this Proctor knows; it runs with {SUPPORTED}"
         return Finding(AREA, Status.BROKEN, text, "install a newer Proctor, or pip install 'tensorrt<12'")
     return Finding(AREA, Status.OK, version)
+
+
+def _against_driver(driver_cuda: tuple[int, int] | None) -> list[Finding]:
+    major = next((major for major in CUDA_MAJORS if installed_version(f"tensorrt-cu{major}-libs")), None)
+    if major is None or driver_cuda is None or major <= driver_cuda[0]:
+        return []
+    text = f"it is for CUDA {major}, the driver supports {driver_cuda[0]}.{driver_cuda[1]}"
+    remedy = f"update the NVIDIA driver, or pip install tensorrt-cu{driver_cuda[0]} in place of tensorrt"
+    return [Finding(AREA, Status.BROKEN, text, remedy)]
 
 
 def _not_here(packaged: str | None, is_jetson: bool) -> Finding:

@@ -8,6 +8,7 @@ from runtime.doctor import packages
 from runtime.doctor.findings import Status
 from runtime.doctor.opencv import examine_opencv
 from runtime.doctor.packages import examine_bindings, examine_packages
+from runtime.doctor.tensorrt_library import examine_tensorrt
 
 
 def install(folder: Path, name: str, version: str) -> None:
@@ -59,6 +60,21 @@ def test_bindings_are_compared_with_the_drivers_cuda(
     assert (finding.status, found.work) == (status, status is Status.OK)
     if status is Status.BROKEN:
         assert finding.remedy == "pip install 'cuda-bindings<13'"
+
+
+@pytest.mark.parametrize(
+    ("driver", "works"), [((12, 6), False), ((13, 0), True), (None, True)], ids=["older", "new enough", "none"]
+)
+def test_a_tensorrt_for_a_newer_cuda_than_the_drivers_does_not_work(
+    driver: tuple[int, int] | None, works: bool, site: Path
+) -> None:
+    (site / "tensorrt.py").write_text("__version__ = '11.4.0'")
+    install(site, "tensorrt-cu13-libs", "11.4.0")
+    found = examine_tensorrt(is_jetson=False, driver_cuda=driver)
+    assert (found.version, found.works) == ("11.4.0", works)
+    if not works:
+        assert found.findings[-1].text == "it is for CUDA 13, the driver supports 12.6"
+        assert "tensorrt-cu12" in found.findings[-1].remedy
 
 
 def test_without_bindings_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
