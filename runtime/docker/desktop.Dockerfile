@@ -42,6 +42,9 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
+# an image that cannot score a frame on the CPU is not finished; the GPU is there only when it runs
+RUN ["python", "-m", "runtime.doctor"]
+
 # scores one frame on one core; the time-out is that of a cold start on a slow disk
 HEALTHCHECK --interval=5m --timeout=90s --start-period=2m --retries=2 CMD ["python", "-m", "runtime.doctor"]
 # the stream ends with its summary

@@ -56,6 +56,9 @@ ENV PATH=/opt/proctor/bin:$PATH \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=all
 
+# an image that cannot score a frame on the CPU is not finished; the GPU is there only when it runs
+RUN ["python", "-m", "runtime.doctor"]
+
 # scores one frame on one core; the time-out is that of a cold start on a slow disk
 HEALTHCHECK --interval=5m --timeout=90s --start-period=2m --retries=2 CMD ["python", "-m", "runtime.doctor"]
 # the stream ends with its summary

@@ -37,9 +37,15 @@ def problems(text: str, root: Path) -> list[str]:
         *_user(instructions),
         *_copies(instructions, root),
         *_installs(instructions),
+        *(["the image is not tried while it is built"] if not _is_tried(instructions) else []),
         *(f"no {name} in exec form" for name in ("ENTRYPOINT", "HEALTHCHECK") if not command(instructions, name)),
         *(f"no {name}" for name in ("STOPSIGNAL", "LABEL", "WORKDIR") if name not in {i.name for i in instructions}),
     ]
+
+
+def _is_tried(instructions: list[Instruction]) -> bool:
+    user = max((n for n, i in enumerate(instructions) if i.name == "USER"), default=0)
+    return any(i == Instruction("RUN", '["python", "-m", "runtime.doctor"]') for i in instructions[user:])
 
 
 def _bases(instructions: list[Instruction]) -> list[str]:

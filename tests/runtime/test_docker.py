@@ -53,6 +53,7 @@ def test_a_dockerfile_keeps_the_rules(name: str) -> None:
         ("sha256sum", "true", "a download is not checked"),
         ('ENTRYPOINT ["python", "-m", "runtime.stream"]', "ENTRYPOINT python -m runtime.stream", "no ENTRYPOINT in"),
         ("HEALTHCHECK ", "# ", "no HEALTHCHECK in exec form"),
+        ('RUN ["python", "-m", "runtime.doctor"]', "", "the image is not tried while it is built"),
         ("STOPSIGNAL SIGTERM", "", "no STOPSIGNAL"),
     ],
 )
