@@ -5,10 +5,31 @@
 ...     verdict = detector.inspect(image)
 """
 
-from runtime.detector import Detector
-from runtime.errors import ProctorError
-from runtime.frames import Frame
-from runtime.recipe import Recipe
-from runtime.verdict import Decision, Region, Verdict
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime.detector import Detector
+    from runtime.errors import ProctorError
+    from runtime.frames import Frame
+    from runtime.recipe import Recipe
+    from runtime.verdict import Decision, Region, Verdict
 
 __all__ = ["Decision", "Detector", "Frame", "ProctorError", "Recipe", "Region", "Verdict"]
+
+_HOMES = {
+    "Decision": "verdict",
+    "Detector": "detector",
+    "Frame": "frames",
+    "ProctorError": "errors",
+    "Recipe": "recipe",
+    "Region": "verdict",
+    "Verdict": "verdict",
+}
+
+
+def __getattr__(name: str) -> object:
+    # on first use: `python -m runtime.doctor` must start where NumPy or OpenCV is missing or broken
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""The import benchmark, on small modules whose answer is known; and the promise about `import runtime` itself."""
+"""The import benchmark, on small modules whose answer is known; and the promise about the runtime itself."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_runtime_loads_neither_torch_nor_onnx_nor_scipy() -> None:
-    assert imports.measure("runtime", repeats=1).unwanted == ()
+    assert imports.measure(imports.MODULE, repeats=1).unwanted == ()
 
 
 def test_the_cost_is_the_time_over_bare_python(modules: Path) -> None:

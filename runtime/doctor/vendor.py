@@ -1,0 +1,95 @@
+"""The questions that only vendors' libraries can answer. The doctor runs this file in a process of its own.
+
+::
+
+    python -m runtime.doctor.vendor version MODULE        {"version": …}
+    python -m runtime.doctor.vendor opencv                version, back ends
+    python -m runtime.doctor.vendor onnxruntime           version, providers, cores
+    python -m runtime.doctor.vendor golden PROVIDER       the demo detector's largest deviation on its golden frame
+    python -m runtime.doctor.vendor detector FILE         a detector file's recipe in short
+"""
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+def version(module: str) -> dict[str, Any]:
+    """A module's ``__version__``. Nothing else in it is touched: TensorRT without a driver kills the process."""
+    return {"version": str(importlib.import_module(module).__version__)}
+
+
+def opencv() -> dict[str, Any]:
+    """OpenCV's version and what it can read cameras and streams with."""
+    import cv2
+
+    registry: Any = cv2.videoio_registry
+    build = cv2.getBuildInformation()
+    return {
+        "version": cv2.__version__,
+        # the registry also names plugins that are not installed
+        "camera_backends": [registry.getBackendName(b) for b in registry.getCameraBackends() if registry.hasBackend(b)],
+        "stream_backends": [registry.getBackendName(b) for b in registry.getStreamBackends() if registry.hasBackend(b)],
+        "gstreamer": re.search(r"GStreamer:\s*YES", build) is not None,
+        "ffmpeg": re.search(r"FFMPEG:\s*YES", build) is not None,
+    }
+
+
+def onnxruntime() -> dict[str, Any]:
+    """ONNX Runtime's version, its execution providers, and the cores it may use."""
+    import onnxruntime
+
+    from runtime.engines.onnxruntime_engine import available_cores
+
+    providers = onnxruntime.get_available_providers()
+    return {"version": onnxruntime.__version__, "providers": providers, "cores": available_cores()}
+
+
+def golden(provider: str, folder: str = str(DATA)) -> dict[str, Any]:
+    """Open the demo detector, score its golden frame, and compare.
+
+    The deviation is the largest of the map, and of the score, in units of the golden map's standard deviation.
+    """
+    import numpy as np
+
+    from runtime.detector import Detector
+
+    with np.load(Path(folder) / "demo.golden.npz", allow_pickle=False) as arrays:
+        expected = dict(arrays)
+    # one thread: a health check must not take the cores from a line that runs
+    with Detector.open(Path(folder) / "demo.onnx", provider, threads=1) as detector:
+        output = detector.engine.result(detector.engine.submit(expected["prepared"][None]))
+    of_map = np.abs(output.anomaly_map[0] - expected["anomaly_map"]).max()
+    of_score = np.abs(output.anomaly_score[0] - expected["anomaly_score"])
+    return {"deviation": float(max(of_map, of_score) / expected["anomaly_map"].std())}
+
+
+def detector(path: str) -> dict[str, Any]:
+    """What a detector file is, in short."""
+    from runtime.detector import read_detector
+
+    recipe = read_detector(Path(path))[1]
+    return {"size_hw": recipe.size_hw, "threshold": recipe.threshold.value, "recipe_sha256": recipe.sha256}
+
+
+QUESTIONS = {f.__name__: f for f in (version, opencv, onnxruntime, golden, detector)}
+
+
+def main() -> None:
+    from runtime.errors import ProctorError
+
+    question, *arguments = sys.argv[1:]
+    try:
+        answer = QUESTIONS[question](*arguments)
+    except ProctorError as error:  # says in a sentence what is wrong
+        sys.exit(str(error))
+    print(f"\n{json.dumps(answer)}")
+
+
+if __name__ == "__main__":
+    main()
