@@ -1,16 +1,15 @@
 """The NVIDIA driver: which CUDA it supports, and its devices."""
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.cuda_driver import LIBRARY
 from runtime.doctor.files import read_text
 from runtime.doctor.findings import Finding, Status
 from runtime.doctor.probe import ask
 
 AREA = "NVIDIA driver"
-LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 _IN_A_CONTAINER = "in a container, start it with --gpus all (on a Jetson: --runtime nvidia)"
 
 
@@ -41,7 +40,7 @@ class Driver:
 def examine_driver(root: Path = Path("/"), library: str = LIBRARY) -> Driver:
     """Ask the driver for its version and devices, in a process of its own."""
     kernel_module = _kernel_module(root)
-    answer = ask("runtime.doctor.cuda_driver", library)
+    answer = ask("runtime.cuda_driver", library)
     found, cuda = answer.values, None
     devices: tuple[Device, ...] = ()
     if answer.problem is not None:

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from runtime.cuda_driver import LIBRARY
 from runtime.doctor.cameras import Cameras, examine_cameras
 from runtime.doctor.detector_file import ONNX, DetectorFile, examine_detector
-from runtime.doctor.driver import LIBRARY, Driver, examine_driver
+from runtime.doctor.driver import Driver, examine_driver
 from runtime.doctor.findings import Finding
 from runtime.doctor.machine import Machine, examine_machine
 from runtime.doctor.onnx_runtime import OnnxRuntime, examine_onnx_runtime

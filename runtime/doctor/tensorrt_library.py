@@ -1,16 +1,14 @@
 """TensorRT: whether it is here, loads, and is of a version that Proctor can use."""
 
-import re
 from dataclasses import dataclass
 
 from runtime.doctor.findings import Finding, Status
 from runtime.doctor.packages import installed_version, is_importable
 from runtime.doctor.probe import TIMEOUT_S, ask
+from runtime.tensorrt.library import NEWEST_MAJOR, OLDEST, SUPPORTED, parsed
 
 AREA = "TensorRT"
 MODULE = "tensorrt"
-OLDEST, NEXT_UNKNOWN = (10, 3), (12, 0)  # 10.3 is JetPack 6's; 11 is the newest that was looked at
-SUPPORTED = "10.3 to 11"
 CUDA_MAJORS = (13, 12)  # pip's packages are for one of these; JetPack's is for its own CUDA
 
 
@@ -47,10 +45,9 @@ def examine_tensorrt(
 
 def judge(version: str) -> Finding:
     """Whether a version is one that Proctor can use."""
-    found = re.match(r"(\d+)\.(\d+)", version)
-    if found is None:
+    number = parsed(version)
+    if number is None:
         return Finding(AREA, Status.BROKEN, f"its version {version!r} is not understood", f"install {SUPPORTED}")
-    number = int(found.group(1)), int(found.group(2))
     if number < OLDEST:
         text = f"{version} is too old; Proctor runs with {SUPPORTED}"
         if number[0] == 8:
@@ -58,10 +55,8 @@ def judge(version: str) -> Finding:
                 AREA, Status.BROKEN, f"{text} (JetPack 5 has 8.5)", "upgrade to JetPack 6, or use ONNX Runtime"
             )
         return Finding(AREA, Status.BROKEN, text, "upgrade TensorRT, or use ONNX Runtime")
-    if number >= NEXT_UNKNOWN:
-        text = f"{version} is newer than this Proctor knows; it runs with {SUPPORTED}"
-        return Finding(AREA, Status.BROKEN, text, "install a newer Proctor, or pip install 'tensorrt<12'")
-    return Finding(AREA, Status.OK, version)
+    newer = f", newer than any that Proctor was checked against ({SUPPORTED})" if number[0] > NEWEST_MAJOR else ""
+    return Finding(AREA, Status.OK, version + newer)
 
 
 def _against_driver(driver_cuda: tuple[int, int] | None) -> list[Finding]:

@@ -70,10 +70,12 @@ def golden(provider: str, folder: str = str(DATA)) -> dict[str, Any]:
 
 
 def detector(path: str) -> dict[str, Any]:
-    """What a detector file is, in short."""
+    """What a detector file or plan is, in short; a plan is held against its sidecar, and not deserialized."""
     from runtime.detector import read_detector
+    from runtime.tensorrt.plans import PLAN, read_plan
 
-    recipe = read_detector(Path(path))[1]
+    file = Path(path)
+    recipe = read_plan(file).sidecar.recipe if file.suffix == PLAN else read_detector(file)[1]
     return {"size_hw": recipe.size_hw, "threshold": recipe.threshold.value, "recipe_sha256": recipe.sha256}
 
 

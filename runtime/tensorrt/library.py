@@ -13,6 +13,7 @@ from runtime.errors import EngineError
 
 OLDEST = (10, 3)
 NEWEST_MAJOR = 11
+SUPPORTED = "10.3 to 11"
 INSTALL = "pip install 'proctor[tensorrt]' (on a Jetson use JetPack's own, see the README)"
 
 log = logging.getLogger("proctor.tensorrt")
@@ -41,17 +42,22 @@ def version(trt: Any) -> str:
 
 def check_version(text: str) -> None:
     """Raise `EngineError` for a version before 10.3 or none at all."""
-    found = re.match(r"(\d+)\.(\d+)", text)
-    if found is None:
+    numbers = parsed(text)
+    if numbers is None:
         raise EngineError(f"TensorRT's version is {text!r}, expected 10.3 or later; install it again: {INSTALL}")
-    numbers = int(found[1]), int(found[2])
     if numbers < OLDEST:
         raise EngineError(
             f"TensorRT {text} is too old, 10.3 or later is needed; on a Jetson upgrade to JetPack 6, elsewhere "
             f"{INSTALL}, or run the detector.onnx instead"
         )
     if numbers[0] > NEWEST_MAJOR:
-        log.warning("TensorRT %s is newer than any that Proctor was checked against (10.3 to 11)", text)
+        log.warning("TensorRT %s is newer than any that Proctor was checked against (%s)", text, SUPPORTED)
+
+
+def parsed(text: str) -> tuple[int, int] | None:
+    """Major and minor number of a version, None for what is none."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def network_flags(trt: Any) -> int:

@@ -57,8 +57,8 @@ def test_a_machine_without_a_driver_is_told_in_one_sentence(
     environment: dict[str, str], calibrated_run: Path, tmp_path: Path
 ) -> None:
     from export.onnx import export
+    from runtime.cuda_driver import require_driver
     from runtime.errors import EngineError
-    from runtime.tensorrt.cuda.driver import require_driver
 
     try:
         require_driver()

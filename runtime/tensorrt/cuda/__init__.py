@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from runtime.cuda_driver import require_driver
 from runtime.errors import EngineError
 from runtime.tensorrt.cuda.base import Cuda, Device, Event, Graph, Memory, Stream
-from runtime.tensorrt.cuda.driver import require_driver
 
 __all__ = ["BINDINGS", "Cuda", "Device", "Event", "Graph", "Memory", "Stream", "open_cuda"]
 

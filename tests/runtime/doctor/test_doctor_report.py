@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from runtime_samples import make_recipe
+from tensorrt_samples import make_sidecar
 
 from runtime.doctor import vendor
 from runtime.doctor.__main__ import describe
@@ -21,6 +22,7 @@ from runtime.doctor.findings import Finding, Status
 from runtime.doctor.onnx_runtime import judge_golden, on_cuda
 from runtime.doctor.report import Report, conclude, examine
 from runtime.doctor.tensorrt_library import TensorRT
+from runtime.tensorrt.plans import Vouched, write_plan
 
 ROOT = Path(__file__).parents[3]
 DEMO = ROOT / "runtime" / "data" / "demo.onnx"
@@ -174,14 +176,13 @@ def test_a_plan_needs_its_sidecar_and_something_to_run_it(tmp_path: Path) -> Non
     (tmp_path / "detector.plan").write_bytes(b"plan")
     (finding,) = examine_detector(tmp_path, True, True).findings
     assert finding.stops
-    assert finding.text == "detector.plan.json cannot be read (No such file or directory)"
-    for sidecar in ("[]", "not JSON", "{}"):
-        (tmp_path / "detector.plan.json").write_text(sidecar)
-        assert examine_detector(tmp_path, True, True).findings[0].text == "detector.plan.json holds no recipe"
-    recipe = make_recipe()
-    (tmp_path / "detector.plan.json").write_text(json.dumps({"recipe": json.loads(recipe.to_json())}))
+    assert "has no detector.plan.json beside it to vouch for it" in finding.text
+    write_plan(tmp_path / "detector.plan", Vouched(b"plan", make_sidecar(b"another plan")))
+    (finding,) = examine_detector(tmp_path, True, True).findings
+    assert "is not the plan that detector.plan.json vouches for" in finding.text
+    write_plan(tmp_path / "detector.plan", Vouched(b"plan", make_sidecar(b"plan")))
     found = examine_detector(tmp_path, True, True)
-    assert (found.is_plan, found.recipe_sha256) == (True, recipe.sha256)
+    assert (found.is_plan, found.recipe_sha256) == (True, make_recipe().sha256)
     assert not any(f.stops for f in found.findings)
     assert examine_detector(tmp_path, True, False).findings[-1].stops
 

@@ -284,7 +284,7 @@ API R cuGraphDestroy(struct node *graph) {
 }
 
 API R cuGetErrorName(R code, const char **name) {
-  *name = code == ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS" : code == 999 ? "CUDA_ERROR_UNKNOWN" : NULL;
+  *name = code == ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS" : code == NO_DEVICE ? "CUDA_ERROR_NO_DEVICE" : code == 999 ? "CUDA_ERROR_UNKNOWN" : NULL;
   return *name ? OK : INVALID;
 }
 API R cuGetErrorString(R code, const char **text) {

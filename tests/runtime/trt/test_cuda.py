@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from runtime.cuda_driver import require_driver
 from runtime.errors import EngineError
 from runtime.tensorrt.cuda import open_cuda
-from runtime.tensorrt.cuda.driver import require_driver
 
 HERE = Path(__file__).parent
 CHECKS = (
@@ -149,8 +149,8 @@ print(ctypes.CDLL("libcuda.so.1").proctor_alive())
     [
         ({"PROCTOR_DRIVER_DEVICES": "0"}, "the NVIDIA driver finds no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES"),
         ({"PROCTOR_DRIVER_INIT": "100"}, "the NVIDIA driver finds no GPU"),
-        ({"PROCTOR_DRIVER_INIT": "999"}, "the NVIDIA driver does not start (CUDA_ERROR_UNKNOWN)"),
-        ({"PROCTOR_DRIVER_INIT": "804"}, "the NVIDIA driver does not start (error 804)"),
+        ({"PROCTOR_DRIVER_INIT": "999"}, "the NVIDIA driver does not start (cuInit returned CUDA_ERROR_UNKNOWN (999))"),
+        ({"PROCTOR_DRIVER_INIT": "804"}, "the NVIDIA driver does not start (cuInit returned error 804)"),
     ],
 )
 def test_a_driver_that_is_of_no_use_is_told_in_a_sentence(
@@ -163,7 +163,7 @@ def test_a_driver_that_is_of_no_use_is_told_in_a_sentence(
 @pytest.mark.skipif(has_gpu(), reason="there is a GPU here")
 @pytest.mark.parametrize("name", ["auto", "cuda-bindings", "pycuda"])
 def test_a_missing_driver_is_found_first(name: str) -> None:
-    with pytest.raises(EngineError, match=r"there is no NVIDIA driver \(libcuda\.so\.1 is missing\); install it"):
+    with pytest.raises(EngineError, match=r"there is no NVIDIA driver \(libcuda\.so\.1 cannot be loaded\); install it"):
         open_cuda(name)
 
 

@@ -1,6 +1,8 @@
-"""The NVIDIA driver asked directly, through ctypes, with no package of anybody's. Run in a process of its own.
+"""The NVIDIA driver asked directly, through ctypes, with no package of anybody's.
 
-``python -m runtime.doctor.cuda_driver LIBRARY`` prints one JSON object: ``loaded`` (with ``reason`` when it is false),
+TensorRT without a driver hands out objects over null pointers, and the next call ends the process; PyCUDA cannot even
+be imported. So the driver is asked first. `runtime.doctor` asks in a process of its own:
+``python -m runtime.cuda_driver LIBRARY`` prints one JSON object: ``loaded`` (with ``reason`` when it is false),
 ``initialized`` (with ``error``), ``driver`` as [major, minor] of the CUDA version it supports, and ``devices``. Names
 and numbers are those of cuda.h.
 """
@@ -10,6 +12,9 @@ import json
 import sys
 from typing import Any
 
+from runtime.errors import EngineError
+
+LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 SUCCESS = 0
 COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
 _NAME_BYTES = 256
@@ -17,6 +22,25 @@ _NAME_BYTES = 256
 
 class DriverError(Exception):
     """A call that the driver refused."""
+
+
+def require_driver(library: str = LIBRARY) -> None:
+    """Raise `EngineError` unless a driver is loaded and finds a GPU."""
+    found = examine(library)
+    if not found["loaded"]:
+        raise EngineError(
+            f"there is no NVIDIA driver ({library} cannot be loaded); install it (in a container: --gpus all, on a "
+            "Jetson --runtime nvidia), or run the detector.onnx on the CPU"
+        )
+    error = found.get("error")
+    if error is None and found["devices"]:
+        return
+    if error is None or "CUDA_ERROR_NO_DEVICE" in error:
+        raise EngineError(
+            "the NVIDIA driver finds no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, or run the detector.onnx on "
+            "the CPU"
+        )
+    raise EngineError(f"the NVIDIA driver does not start ({error}); check nvidia-smi, or restart the machine")
 
 
 def examine(library: str) -> dict[str, Any]:
