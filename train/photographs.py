@@ -28,6 +28,11 @@ class PhotographSplit:
     card: dict[str, object]
 
 
+def held_out_count(photographs: int) -> int:
+    """How many of so many photographs are never trained on."""
+    return max(2, round(photographs * HELD_OUT_FRACTION))
+
+
 def read_photographs(config: "TeacherConfig", device: torch.device) -> PhotographSplit:
     """The folder `config.data`, split by `config.seed`. Raises `InputError` for fewer than four images."""
     paths = list_images(Path(config.data))
@@ -36,7 +41,7 @@ def read_photographs(config: "TeacherConfig", device: torch.device) -> Photograp
     bar = tqdm(paths, "photographs", unit="image", leave=False, disable=None)
     images = [without_excess(read_image(path), config.patch_size) for path in bar]
     order = torch.randperm(len(paths), generator=generator(config.seed, PHOTOGRAPH_SPLIT)).tolist()
-    count = max(2, round(len(paths) * HELD_OUT_FRACTION))
+    count = held_out_count(len(paths))
 
     def sampler(indices: list[int]) -> PatchSampler:
         photographs = Photographs.pack([images[i] for i in indices], device)
