@@ -29,7 +29,7 @@ class LinearDecoder:
         x_mean, y_mean = x.mean(dim=0), y.mean(dim=0)
         x, y = x - x_mean, y - y_mean
         gram = x.T @ x
-        ridge = RIDGE * gram.diagonal().mean().clamp(min=torch.finfo(gram.dtype).tiny)
+        ridge = RIDGE * float(gram.diagonal().mean()) or 1.0  # all constant: nothing to decode, whatever the ridge
         weight = torch.linalg.solve(gram + ridge * torch.eye(len(gram), dtype=gram.dtype), x.T @ y)
         return cls(weight, x_mean, y_mean)
 

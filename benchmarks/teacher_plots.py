@@ -1,6 +1,7 @@
 """Pictures of `benchmarks.teachers`: the course of a training, held-out measures, eigenvalue spectra."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def loss_curves(curve: Curve) -> Figure:
     # a triplet loss can be zero, and no logarithm shows that
     smallest = min((v for name in names for v in curve.values[name] if v > 0), default=1.0)
     plot.set_yscale("symlog", linthresh=smallest) if _has_zero(curve, names) else plot.set_yscale("log")
-    plot.legend()
+    plot.legend(loc="center right")
     return figure
 
 
@@ -61,7 +62,8 @@ def held_out_curves(curves: Sequence[Curve], name: str) -> Figure:
         plot.plot(curve.iterations, curve.values[name], color=colour, marker=marker, markersize=3, label=curve.name)
     if reference:
         plot.axhline(1, color="#000000", linewidth=1, linestyle="--", label=reference)
-    plot.set_ylim(bottom=0)
+    highest = max((v for curve in shown for v in curve.values[name] if math.isfinite(v)), default=1.0)
+    plot.set_ylim(0, 1.05 * max(highest, 1.0 if reference else 0.05))
     plot.legend()
     return figure
 

@@ -51,6 +51,7 @@ class Group:
     """Teachers of one patch size, that of random weights first, on the same patches."""
 
     patch_size: int
+    photographs: dict[str, object]  # their number and hash, as in a teacher's card
     mean_explains: float
     measured: tuple[Measured, ...]
 
@@ -69,7 +70,7 @@ def measure(names: Sequence[str], config: TeacherConfig, counts: "Counts") -> li
         of_size = {name: path for name, path in paths.items() if load_network(path)[0].patch_size == size}
         measured = [_random(size, config, material)]
         measured += [_measured(name, path, config, material) for name, path in of_size.items()]
-        groups.append(Group(size, material.mean_explains(), tuple(measured)))
+        groups.append(Group(size, material.card, material.mean_explains(), tuple(measured)))
     return groups
 
 
@@ -85,11 +86,16 @@ def _measured(name: str, path: Path, config: TeacherConfig, material: "Material"
     from train.files import load_network
 
     teacher, card, _ = load_network(path)
-    same = card.get("photographs_sha256") == material.card["photographs_sha256"]
-    known = same and card.get("options", {}).get("seed") == config.seed
+    held_out = held_out_of(card, material.card, config.seed)
     figures = material.measure(teacher.eval().to(config.device))
     shown = name if len(name) <= 32 else f"…{name[-31:]}"
-    return Measured(shown, teacher.patch_size, file_sha256(path), known or None, card, *figures)
+    return Measured(shown, teacher.patch_size, file_sha256(path), held_out, card, *figures)
+
+
+def held_out_of(card: dict[str, Any], photographs: dict[str, object], seed: int) -> bool | None:
+    """Whether what is held out of `photographs` was held out of a teacher's training; None when that is not known."""
+    same = card.get("photographs_sha256") == photographs["photographs_sha256"]
+    return True if same and card.get("options", {}).get("seed") == seed else None
 
 
 def report(groups: Sequence[Group], counts: "Counts") -> str:

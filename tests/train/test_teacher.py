@@ -11,11 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
-import torchvision
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
@@ -29,37 +27,6 @@ from train.photographs import read_photographs
 from train.run_folder import RunFolder
 from train.seeds import TEACHER_HELD_OUT, generator
 from train.teacher import TeacherConfig, _Training, train_teacher
-
-
-@pytest.fixture(scope="module")
-def resnet() -> Any:
-    """torchvision's ResNet-18 with random weights and statistics."""
-    torch.manual_seed(0)
-    network = torchvision.models.resnet18(weights=None).eval()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            assert module.running_mean is not None
-            module.running_mean.normal_(std=0.1)
-    return network
-
-
-@pytest.fixture(scope="module")
-def weights(resnet: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its state dict as a local file."""
-    path = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
-    save_file(resnet.state_dict(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight smooth, differently coloured pictures of unequal size."""
-    folder, random = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
-    for index in range(8):
-        noise = random.integers(0, 256, (14, 18 + index, 3), np.uint8)
-        image = cv2.resize(noise, (180 + 10 * index, 150), interpolation=cv2.INTER_CUBIC)
-        assert cv2.imwrite(str(folder / f"{index}.png"), image)
-    return folder
 
 
 @pytest.fixture
