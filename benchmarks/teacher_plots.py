@@ -76,7 +76,7 @@ def spectra(shares: Mapping[str, Sequence[float]], ranks: Mapping[str, float]) -
     for name, colour in zip(shares, _cycle(COLOURS), strict=False):
         place = range(1, len(shares[name]) + 1)
         dashed = "--" if name.startswith("random") else "-"
-        plot.plot(place, shares[name], dashed, color=colour, label=f"{name}: effective rank {ranks[name]:.1f}")
+        plot.plot(place, shares[name], dashed, color=colour, label=f"{name[-32:]}: effective rank {ranks[name]:.1f}")
     plot.set_yscale("log")
     # what is below a millionth of the variance is rounding
     plot.set_ylim(bottom=max(1e-6, min(v for values in shares.values() for v in values if v > 0) / 2))

@@ -88,8 +88,7 @@ def _measured(name: str, path: Path, config: TeacherConfig, material: "Material"
     teacher, card, _ = load_network(path)
     held_out = held_out_of(card, material.card, config.seed)
     figures = material.measure(teacher.eval().to(config.device))
-    shown = name if len(name) <= 32 else f"…{name[-31:]}"
-    return Measured(shown, teacher.patch_size, file_sha256(path), held_out, card, *figures)
+    return Measured(name, teacher.patch_size, file_sha256(path), held_out, card, *figures)
 
 
 def held_out_of(card: dict[str, Any], photographs: dict[str, object], seed: int) -> bool | None:
@@ -115,8 +114,9 @@ def report(groups: Sequence[Group], counts: "Counts") -> str:
 
 def _line(each: Measured) -> str:
     error = each.card.get("held_out_error")
+    name = each.name if len(each.name) <= 31 else f"…{each.name[-30:]}"
     return (
-        f"{each.name + ('' if each.held_out_of_its_training else ' *'):<34}{each.figures.explained_variance:>11.4f}"
+        f"{name + ('' if each.held_out_of_its_training else ' *'):<34}{each.figures.explained_variance:>11.4f}"
         f"{each.triplets.confused:>11.4f}{each.figures.effective_rank:>11.1f}"
         f"{each.figures.mean_squared_correlation:>11.5f}" + (f"{1 - error:>11.4f}" if error is not None else "")
     )
@@ -177,6 +177,10 @@ def _check(options: argparse.Namespace) -> None:
         if value < least:
             wanted = f"{least} or more" + (", twice the descriptor's dimensions" if name == "patches" else "")
             raise InputError(f"--{name.replace('_', '-')} is {value}; expected {wanted}")
+    names = [run.name for run in options.runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two runs are named {name}, so their curves could not be told apart; rename a folder")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -184,6 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     _check(options)
 
+    if options.plots:
+        import benchmarks.teacher_plots  # noqa: F401  that matplotlib is missing is said before the work, not after
     from benchmarks.environment import describe_environment, one_line
     from benchmarks.teacher_curves import read_curve
     from benchmarks.teacher_material import Counts

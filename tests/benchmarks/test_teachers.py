@@ -93,6 +93,7 @@ BAD = [
     (["p34", "--data", "x"], "teacher 'p34' is neither a shipped one"),
     (["p33", "--data", "nowhere", "--descriptor-weights", "none.pth"], "none.pth is not a file"),
     (["--runs", "nowhere"], "log.jsonl cannot be read"),
+    (["--runs", "a/p33", "b/p33"], "two runs are named p33, so their curves could not be told apart"),
 ]
 
 
@@ -100,6 +101,32 @@ BAD = [
 def test_what_cannot_be_measured_is_refused(arguments: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         teachers.main(arguments)
+
+
+def test_help_needs_neither_torch_nor_matplotlib(tmp_path: Path, environment: dict[str, str]) -> None:
+    for package in ("torch", "matplotlib"):
+        (tmp_path / f"{package}.py").write_text(f"raise SystemExit('{package} was imported')")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.teachers", "--help"],
+        env={**environment, "PYTHONPATH": f"{tmp_path}:{environment['PYTHONPATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage: python -m benchmarks.teachers" in done.stdout
+
+
+def test_a_missing_matplotlib_is_said_before_the_work(tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('no', name='matplotlib')")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.teachers", "p33", "--data", "nowhere", "--plots", "plots"],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": f"{tmp_path}:{environment['PYTHONPATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "matplotlib is not installed; pip install 'proctor[bench]'" in done.stderr
 
 
 def test_the_command_ends_in_one_sentence(tmp_path: Path, environment: dict[str, str]) -> None:
