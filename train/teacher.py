@@ -139,7 +139,7 @@ class _Training:
         if self.checkpoint.exists():
             start = load_checkpoint(self.checkpoint, self.modules, {"adam": self.optimizer})["iteration"]
         end = config.iterations if stop_after is None else min(config.iterations, start + stop_after)
-        self._compile()
+        self._choose_networks()
         waited, began = 0.0, time.monotonic()
         drawn = ahead(self._draw, range(start, end))
         bar = tqdm(range(start, end), initial=start, total=config.iterations, unit="step", disable=None)
@@ -166,10 +166,7 @@ class _Training:
         return path
 
     def step(self, iteration: int, drawn: "Iterator[Draw]") -> tuple[Any, float]:
-        """One step: a function that reads its losses, and the seconds spent on data.
-
-        On a GPU everything is only queued here; reading the losses is what waits for it.
-        """
+        """One step, only queued on a GPU: a function that waits for its losses, and the seconds spent on data."""
         import torch
 
         from train.device import autocast
@@ -199,23 +196,24 @@ class _Training:
         draw = kind(config.batch_size, generator(config.seed, TEACHER_STEP, iteration))
         return draw.pinned() if config.device == "cuda" else draw
 
-    def _compile(self) -> None:
-        """Set the networks as a step runs them."""
+    def _choose_networks(self) -> None:
+        """The networks as a step calls them: plain, or compiled for its batches."""
         import torch
 
         from train.device import autocast, compiled
+        from train.held_out import CHUNK
 
         self.forward: Callable[[Tensor], Tensor] = self.teacher
         self.describe: Callable[[Tensor], Tensor] | None = self.descriptor
         if not self.config.compile:
             return
-        draw = self._draw(0)
-        patches = self.sampler.read(draw).contiguous(memory_format=torch.channels_last)
+        patches = self.sampler.read(self._draw(0)).contiguous(memory_format=torch.channels_last)
         with autocast(self.config.device, self.config.precision):
             self.forward = compiled(self.teacher, patches, "the teacher")
             if self.descriptor is not None:
-                anchors = patches[: self.config.batch_size]
-                self.describe = compiled(self.descriptor, anchors, "the descriptor network")
+                with torch.no_grad():  # as it runs
+                    anchors = patches[: min(self.config.batch_size, CHUNK)]
+                    self.describe = compiled(self.descriptor, anchors, "the descriptor network")
 
     def _losses(self, patches: "Tensor", descriptors: "Tensor") -> dict[str, Any]:
         """Equation 6, term by term, weighted."""

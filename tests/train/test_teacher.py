@@ -169,7 +169,7 @@ def test_the_card_keeps_the_note_on_the_photographs(config: TeacherConfig, tmp_p
 def test_a_step_on_a_gpu_never_waits_for_it(config: TeacherConfig, tmp_path: Path) -> None:
     config = replace(config, triplet=1.0, device="cuda", iterations=3)
     training = _Training(config, RunFolder(tmp_path / "run"))
-    training._compile()
+    training._choose_networks()
     drawn = ahead(training._draw, range(3))
     training.step(0, drawn)  # the first one allocates and chooses algorithms
     torch.cuda.set_sync_debug_mode("error")
