@@ -14,7 +14,7 @@ from runtime.atomic import write_atomically
 
 # Okabe and Ito's palette, told apart by all common forms of colour vision
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P")  # one fewer, so that pairs of the two repeat late
 
 
 def axes(x: str, y: str, title: str) -> tuple[Figure, Axes]:
