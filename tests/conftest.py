@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
@@ -82,6 +83,42 @@ def part_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index in range(16):
         assert cv2.imwrite(str(folder / f"{index:02}.png"), line.good(index).image)
     return folder
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of eight smooth, differently coloured pictures of unequal size."""
+    folder, random = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
+    for index in range(8):
+        noise = random.integers(0, 256, (14, 18 + index, 3), np.uint8)
+        image = cv2.resize(noise, (180 + 10 * index, 150), interpolation=cv2.INTER_CUBIC)
+        assert cv2.imwrite(str(folder / f"{index}.png"), image)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def resnet() -> Any:
+    """torchvision's ResNet-18 with random weights and statistics."""
+    import torch
+    import torchvision
+
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18(weights=None).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            module.running_mean.normal_(std=0.1)
+    return network
+
+
+@pytest.fixture(scope="session")
+def weights(resnet: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its state dict as a local file."""
+    from safetensors.torch import save_file
+
+    path = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
+    save_file(resnet.state_dict(), path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """Where training runs and in which precision; both are said aloud and kept in the resolved configuration."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
 
 from runtime.errors import InputError
 
@@ -35,3 +37,22 @@ def resolve_precision(name: str, device: str) -> str:
 def autocast(device: str, precision: str) -> torch.autocast:
     """The context in which networks run in `precision`."""
     return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def compiled(network: nn.Module, example: Tensor, name: str) -> Callable[[Tensor], Tensor]:
+    """`network` through torch.compile for batches of the shape of `example`, forward and, if it learns, backward.
+
+    Call it in the context that it will run in. Where compiling fails, one sentence says why and the network itself is
+    returned: the same results, more slowly.
+    """
+    network_or_compiled = torch.compile(network, dynamic=False)
+    try:
+        output = network_or_compiled(example)  # now, and not in the first step
+        if output.requires_grad:
+            output.float().sum().backward()
+            network.zero_grad(set_to_none=True)
+    except Exception as error:  # Dynamo, Inductor, Triton and the C++ compiler each raise their own
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        print(f"torch.compile cannot compile {name} here ({reason}); it runs uncompiled, only slower")
+        return network
+    return network_or_compiled

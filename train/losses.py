@@ -15,16 +15,21 @@ def distillation_loss(decoded: Tensor, target: Tensor) -> Tensor:
 
 
 def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
-    """Equations 2 to 4: max(0, δ + δ⁺ − δ⁻) with anchor swap, averaged over the batch. Descriptors [N, 128].
+    """Equation 2: max(0, δ + δ⁺ − δ⁻), averaged over the batch. Descriptors [N, 128]."""
+    near, far = triplet_distances(anchor, positive, negative)
+    return functional.relu(margin + near - far).mean()
 
-    δ⁺ and δ⁻ are squared distances; δ⁻ takes the nearer of anchor and positive to the negative.
+
+def triplet_distances(anchor: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+    """Equations 3 and 4, with anchor swap: δ⁺ and δ⁻ [N], squared distances of descriptors [N, 128].
+
+    δ⁻ takes the nearer of anchor and positive to the negative.
     """
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
         return (a - b).square().sum(dim=1)
 
-    nearest_negative = torch.minimum(distance(anchor, negative), distance(positive, negative))
-    return functional.relu(margin + distance(anchor, positive) - nearest_negative).mean()
+    return distance(anchor, positive), torch.minimum(distance(anchor, negative), distance(positive, negative))
 
 
 def compactness_loss(descriptors: Tensor, form: Compactness = "squared") -> Tensor:

@@ -5,8 +5,8 @@ by up to (p − 1)/4, changed in luminance, with Gaussian noise; the negative co
 grey with probability 0.1.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import cv2
@@ -43,6 +43,30 @@ def without_excess(image: NDArray[np.uint8], patch_size: int) -> NDArray[np.uint
 
 
 @dataclass(frozen=True)
+class Draw:
+    """Everything random about N patches, drawn on the CPU: where they lie, and how positives and grey ones differ."""
+
+    photo: Tensor  # int64 [N]
+    centre: Tensor  # [N, 2], yx in the photograph's own pixels
+    scale: Tensor  # [N], zoom
+    grey: Tensor  # bool [N]
+    gain: Tensor | None = None  # [N / 3, 1, 1, 1], of positives' pixels
+    noise: Tensor | None = None  # [N / 3, 3, p, p]
+
+    def pinned(self) -> "Draw":
+        """The same in page-locked memory, from which a copy to the GPU need not be waited for."""
+        return self._each(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> "Draw":
+        """The same on `device`; of a pinned draw, the copies are only queued."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Draw":
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Draw(**{name: change(value) for name, value in values.items() if value is not None})
+
+
+@dataclass(frozen=True)
 class Photographs:
     """Decoded photographs, packed end to end: one gather reads from all of them, whatever their sizes."""
 
@@ -67,7 +91,11 @@ class Photographs:
 
 
 class PatchSampler:
-    """Draws patches of p×p pixels; the same generator state gives the same patches on every device."""
+    """Draws patches of p×p pixels; the same generator state gives the same patches on every device.
+
+    Drawing (random numbers, on the CPU) and reading (pixels, on the photographs' device) are two steps, so that one
+    batch can be drawn while another is learnt from. Reading never makes the CPU wait for a GPU.
+    """
 
     def __init__(
         self, photographs: Photographs, patch_size: int, zoom_cap: float | None = None, luminance: float = 0.2
@@ -78,28 +106,51 @@ class PatchSampler:
         self.patch_size = patch_size
         self.zoom_cap = zoom_cap
         self.luminance = luminance
-        largest = int(torch.minimum(photographs.heights, photographs.widths).max())
+        self._sides = torch.stack([photographs.heights, photographs.widths], dim=1).cpu()  # [photographs, 2]
+        self._grey_weights = torch.tensor(GREY_WEIGHTS, device=photographs.pixels.device).view(1, 3, 1, 1)
         # a zoom that shrinks is sampled on a finer grid and averaged, or it would alias
-        self._oversampling = max(1, -(-largest // int(ZOOM_RANGE[0] * patch_size)))
+        self._oversampling = max(1, -(-int(self._sides.amin(dim=1).max()) // int(ZOOM_RANGE[0] * patch_size)))
 
     def patches(self, count: int, generator: torch.Generator) -> Tensor:
         """Anchors alone, [N, 3, p, p], RGB in [0, 1]: all that knowledge distillation needs."""
-        view = self._views(count, generator)
-        return self._grey(self._read(*view), generator)
+        return self.read(self.draw_patches(count, generator))
 
     def triplets(self, count: int, generator: torch.Generator) -> Triplets:
         """Anchors, positives and negatives."""
+        return Triplets(*self.read(self.draw_triplets(count, generator)).chunk(3))
+
+    def draw_patches(self, count: int, generator: torch.Generator) -> Draw:
+        """The draw of `count` anchors."""
+        photo, centre, scale = self._views(count, generator)
+        return Draw(photo, centre, scale, self._drawn_grey(count, generator))
+
+    def draw_triplets(self, count: int, generator: torch.Generator) -> Draw:
+        """The draw of `count` anchors, as many positives, as many negatives."""
         photo, centre, scale = self._views(count, generator)
         reach = (self.patch_size - 1) / 4
         moved = centre + (torch.rand(count, 2, generator=generator) * 2 - 1) * reach / scale[:, None]
         gain = 1 + (torch.rand(count, 1, 1, 1, generator=generator) * 2 - 1) * self.luminance
         noise = torch.randn(count, 3, self.patch_size, self.patch_size, generator=generator) * NOISE_STD
         other = (photo + torch.randint(1, len(self.photographs), (count,), generator=generator)) % len(self.photographs)
-        device = self.photographs.pixels.device
-        positive = self._read(photo, moved, scale) * gain.to(device) + noise.to(device)
-        negative = self._read(*self._views(count, generator, other))
-        patches = torch.cat([self._read(photo, centre, scale), positive.clamp(0, 1), negative])
-        return Triplets(*self._grey(patches, generator).chunk(3))
+        other, other_centre, other_scale = self._views(count, generator, other)
+        return Draw(
+            torch.cat([photo, photo, other]),
+            torch.cat([centre, moved, other_centre]),
+            torch.cat([scale, scale, other_scale]),
+            self._drawn_grey(3 * count, generator),
+            gain,
+            noise,
+        )
+
+    def read(self, draw: Draw) -> Tensor:
+        """The patches of a draw, [N, 3, p, p], RGB in [0, 1]; of triplets, anchors, positives, negatives in turn."""
+        draw = draw.to(self.photographs.pixels.device)
+        patches = self._read(draw.photo, draw.centre, draw.scale)
+        if draw.gain is not None and draw.noise is not None:
+            anchor, positive, negative = patches.chunk(3)
+            patches = torch.cat([anchor, (positive * draw.gain + draw.noise).clamp(0, 1), negative])
+        luma = (patches * self._grey_weights).sum(dim=1, keepdim=True).expand_as(patches)
+        return torch.where(draw.grey[:, None, None, None], luma, patches)
 
     def _views(
         self, count: int, generator: torch.Generator, photo: Tensor | None = None
@@ -107,7 +158,7 @@ class PatchSampler:
         """Photograph [N], centre yx [N, 2] in its own pixels and zoom [N] of each patch, drawn on the CPU."""
         if photo is None:
             photo = torch.randint(len(self.photographs), (count,), generator=generator)
-        sides = torch.stack([self.photographs.heights, self.photographs.widths], dim=1).cpu()[photo]  # [N, 2]
+        sides = self._sides[photo]  # [N, 2]
         low, high = (factor * self.patch_size for factor in ZOOM_RANGE)
         scale = (low + torch.rand(count, generator=generator) * (high - low)) / sides.min(dim=1).values
         if self.zoom_cap is not None:
@@ -120,7 +171,6 @@ class PatchSampler:
         """Patches [N, 3, p, p] around `centre`, bilinear, averaged over the finer grid; borders are repeated."""
         store, fine = self.photographs, self.patch_size * self._oversampling
         device = store.pixels.device
-        photo, centre, scale = photo.to(device), centre.to(device), scale.to(device)
         steps = ((torch.arange(fine, device=device) + 0.5) / fine - 0.5) * self.patch_size  # [fine]
         y = self._clipped(centre[:, :1] + steps / scale[:, None] - 0.5, store.heights[photo])  # [N, fine]
         x = self._clipped(centre[:, 1:] + steps / scale[:, None] - 0.5, store.widths[photo])
@@ -148,8 +198,5 @@ class PatchSampler:
         return first, torch.minimum(first + 1, length[:, None] - 1), position - first
 
     @staticmethod
-    def _grey(patches: Tensor, generator: torch.Generator) -> Tensor:
-        grey = torch.rand(len(patches), generator=generator) < GREY_PROBABILITY
-        weights = torch.tensor(GREY_WEIGHTS, device=patches.device).view(1, 3, 1, 1)
-        luma = (patches * weights).sum(dim=1, keepdim=True).expand_as(patches)
-        return torch.where(grey.to(patches.device)[:, None, None, None], luma, patches)
+    def _drawn_grey(count: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(count, generator=generator) < GREY_PROBABILITY

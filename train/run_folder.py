@@ -1,5 +1,6 @@
 """A run folder: the resolved configuration, the log and the checkpoint of one run."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,8 @@ class RunFolder:
             if self.path.is_dir() and any(self.path.iterdir()):
                 raise InputError(f"{self.path} holds other files; give --out a folder that is new, empty or a run")
             return
-        stored, given = read_yaml(self.config_path), as_mapping(config)
+        # a run from before an option existed ran with its default
+        stored, given = {**_defaults(config), **read_yaml(self.config_path)}, as_mapping(config)
         changed = [name for name in given if stored.get(name) != given[name]]
         if changed:
             name = changed[0]
@@ -51,3 +53,9 @@ class RunFolder:
         """Append one line to ``log.jsonl``."""
         with self.log_path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def _defaults(config: Any) -> dict[str, object]:
+    fields = [field for field in dataclasses.fields(config) if field.default is not dataclasses.MISSING]
+    values = {field.name: field.default for field in fields}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

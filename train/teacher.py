@@ -1,7 +1,6 @@
 """``python -m train.teacher``: pretrain a teacher on natural photographs (paper, section 3.1, equations 1 to 6)."""
 
 import argparse
-import hashlib
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,14 +11,16 @@ from runtime.errors import InputError
 from train.config import add_options, option, resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import torch
     from torch import Tensor
 
     from train.descriptor import DescriptorNetwork, Standardization
-    from train.patches import PatchSampler
+    from train.patches import Draw
 
-HELD_OUT_FRACTION = 0.05  # of the photographs
 HELD_OUT_PATCHES = 2048
+HELD_OUT_TRIPLETS = 1024
 STANDARDIZATION_PATCHES = 4096
 
 
@@ -50,7 +51,9 @@ class TeacherConfig:
     checkpoint_every: int = option(500, "steps between two checkpoints")
     device: str = option("auto", "where to train", ("auto", "cpu", "cuda"))
     precision: str = option("auto", "of the convolutions; auto: bf16 if the hardware has it", ("auto", "fp32", "bf16"))
+    compile: bool = option(False, "torch.compile the networks: minutes at the start, faster steps on a GPU")
     half: bool = option(True, "store the teacher's weights in FP16")
+    data_note: str | None = option(None, "what the photographs are, in a few words, for the teacher's card")
 
 
 def main() -> None:
@@ -95,49 +98,63 @@ class _Training:
         from torch import nn
 
         from train.networks import DESCRIPTOR_SIZE, PatchNetwork
+        from train.photographs import read_photographs
         from train.seeds import TEACHER_HELD_OUT, generator
 
         self.config, self.folder = config, folder
         self.device = torch.device(config.device)
         print(f"training a teacher of p = {config.patch_size} on {config.device} in {config.precision}")
-        self.sampler, held_out, self.data_card = _samplers(config, self.device)
+        split = read_photographs(config, self.device)
+        self.sampler, self.data_card = split.training, split.card
         torch.manual_seed(config.seed)
         self.teacher = PatchNetwork(config.patch_size).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.modules: dict[str, nn.Module] = {"teacher": self.teacher}
         self.descriptor = _descriptor_network(config, self.device)
-        self.held_out_patches = held_out.patches(HELD_OUT_PATCHES, generator(config.seed, TEACHER_HELD_OUT))
+        self.held_out_patches = split.held_out.patches(HELD_OUT_PATCHES, generator(config.seed, TEACHER_HELD_OUT))
+        if config.triplet:
+            draw = generator(config.seed, TEACHER_HELD_OUT, 2)
+            self.held_out_triplets = split.held_out.triplets(HELD_OUT_TRIPLETS, draw)
         if self.descriptor is not None:
             # the paper's decoder D: fully connected, from the teacher's 128 dimensions to P's
             self.modules["decoder"] = nn.Linear(DESCRIPTOR_SIZE, self.descriptor.size).to(self.device)
             self.standardization = self._standardization()
             self.held_out_target = self._targets(self.held_out_patches)
         parameters = [p for module in self.modules.values() for p in module.parameters()]
-        self.optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.Adam(
+            parameters,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=config.device == "cuda" or None,  # one kernel for all tensors; the CPU's own loop rounds otherwise
+        )
         self.checkpoint = folder.path / "checkpoint.safetensors"
 
     def run(self, stop_after: int | None) -> Path | None:
         """The training loop, from the checkpoint if there is one."""
         from tqdm import tqdm
 
+        from train.ahead import ahead
         from train.files import load_checkpoint, save_checkpoint, save_network
 
         config, start = self.config, 0
         if self.checkpoint.exists():
             start = load_checkpoint(self.checkpoint, self.modules, {"adam": self.optimizer})["iteration"]
         end = config.iterations if stop_after is None else min(config.iterations, start + stop_after)
+        self._choose_networks()
         waited, began = 0.0, time.monotonic()
+        drawn = ahead(self._draw, range(start, end))
         bar = tqdm(range(start, end), initial=start, total=config.iterations, unit="step", disable=None)
         for iteration in bar:
-            losses, wait_s = self.step(iteration)
+            losses, wait_s = self.step(iteration, drawn)
             waited += wait_s
             done = iteration + 1
             if done % config.evaluate_every == 0 or done == end:
+                values = losses()  # waits for the GPU, so that the time below is that of finished steps
                 elapsed = time.monotonic() - began
                 speed = {
                     "patches_per_second": round((done - start) * config.batch_size / elapsed, 1),
                     "share_waiting_for_data": round(waited / elapsed, 3),
                 }
-                entry = {"iteration": done, **losses(), "held_out_error": self.held_out_error(), **speed}
+                entry = {"iteration": done, **values, **self.held_out(), **speed}
                 self.folder.log(**entry)
                 bar.write(", ".join(f"{k} {v:.4g}" for k, v in entry.items() if v is not None))
             if done % config.checkpoint_every == 0 or done == end:
@@ -148,33 +165,55 @@ class _Training:
         save_network(path, self.teacher, self._card(), half=config.half)
         return path
 
-    def step(self, iteration: int) -> tuple[Any, float]:
-        """One step: a function that reads its losses (reading waits for the GPU), and the seconds spent on data."""
+    def step(self, iteration: int, drawn: "Iterator[Draw]") -> tuple[Any, float]:
+        """One step, only queued on a GPU: a function that waits for its losses, and the seconds spent on data."""
         import torch
 
         from train.device import autocast
         from train.schedule import learning_rate
-        from train.seeds import TEACHER_STEP, generator
 
         config = self.config
-        draw = generator(config.seed, TEACHER_STEP, iteration)
         began = time.monotonic()
-        if config.triplet:
-            patches = torch.cat(self.sampler.triplets(config.batch_size, draw))
-        else:
-            patches = self.sampler.patches(config.batch_size, draw)
-        patches = patches.contiguous(memory_format=torch.channels_last)
+        patches = self.sampler.read(next(drawn)).contiguous(memory_format=torch.channels_last)
         waited = time.monotonic() - began
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config.learning_rate, config.schedule, iteration, config.iterations)
         with autocast(config.device, config.precision):
-            descriptors = self.teacher(patches)
+            descriptors = self.forward(patches)
         losses = self._losses(patches, descriptors.float())
         total = sum(losses.values())
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         self.optimizer.step()
         return lambda: {name: loss.item() for name, loss in losses.items()}, waited
+
+    def _draw(self, iteration: int) -> "Draw":
+        """The patches of a step, still to be read."""
+        from train.seeds import TEACHER_STEP, generator
+
+        config = self.config
+        kind = self.sampler.draw_triplets if config.triplet else self.sampler.draw_patches
+        draw = kind(config.batch_size, generator(config.seed, TEACHER_STEP, iteration))
+        return draw.pinned() if config.device == "cuda" else draw
+
+    def _choose_networks(self) -> None:
+        """The networks as a step calls them: plain, or compiled for its batches."""
+        import torch
+
+        from train.device import autocast, compiled
+        from train.held_out import CHUNK
+
+        self.forward: Callable[[Tensor], Tensor] = self.teacher
+        self.describe: Callable[[Tensor], Tensor] | None = self.descriptor
+        if not self.config.compile:
+            return
+        patches = self.sampler.read(self._draw(0)).contiguous(memory_format=torch.channels_last)
+        with autocast(self.config.device, self.config.precision):
+            self.forward = compiled(self.teacher, patches, "the teacher")
+            if self.descriptor is not None:
+                with torch.no_grad():  # as it runs
+                    anchors = patches[: min(self.config.batch_size, CHUNK)]
+                    self.describe = compiled(self.descriptor, anchors, "the descriptor network")
 
     def _losses(self, patches: "Tensor", descriptors: "Tensor") -> dict[str, Any]:
         """Equation 6, term by term, weighted."""
@@ -183,7 +222,7 @@ class _Training:
         config, losses = self.config, {}
         anchors = descriptors[: config.batch_size]
         if config.distillation:
-            target = self._targets(patches[: config.batch_size])
+            target = self._targets(patches[: config.batch_size], self.describe)
             losses["distillation"] = config.distillation * distillation_loss(self.modules["decoder"](anchors), target)
         if config.triplet:
             anchor, positive, negative = descriptors.chunk(3)
@@ -193,32 +232,42 @@ class _Training:
             losses["compactness"] = config.compactness * compactness_loss(anchors, form)
         return losses
 
-    def held_out_error(self) -> float | None:
-        """Share of the variance of P's output that D(T(p)) leaves unexplained, on photographs never trained on."""
+    def held_out(self) -> dict[str, float | None]:
+        """What the log and the card say of photographs never trained on; None for a loss that is off.
+
+        The error is the share of the variance of P's output that D(T(p)) leaves unexplained.
+        """
         import torch
 
-        if self.descriptor is None:
-            return None
-        with torch.no_grad():
-            decoded = torch.cat(
-                [self.modules["decoder"](self.teacher(c)) for c in torch.split(self.held_out_patches, 256)]
-            )
-        target = self.held_out_target
-        return float((decoded - target).square().sum() / (target - target.mean(dim=0)).square().sum())
+        from train.held_out import described, measure_triplets, unexplained_variance
 
-    def _targets(self, patches: "Tensor") -> "Tensor":
-        described = self._described(patches)
+        error, triplets = None, None
+        if self.descriptor is not None:
+            with torch.no_grad():
+                decoded = self.modules["decoder"](described(self.teacher, self.held_out_patches))
+            error = unexplained_variance(decoded, self.held_out_target)
+        if self.config.triplet:
+            triplets = measure_triplets(self.teacher, self.held_out_triplets, self.config.margin)
+        return {
+            "held_out_error": error,
+            "held_out_triplet_loss": triplets.loss if triplets else None,
+            "held_out_triplets_confused": triplets.confused if triplets else None,
+        }
+
+    def _targets(self, patches: "Tensor", describe: "Callable[[Tensor], Tensor] | None" = None) -> "Tensor":
+        described = self._described(patches, describe)
         return self.standardization(described) if self.standardization is not None else described
 
-    def _described(self, patches: "Tensor") -> "Tensor":
+    def _described(self, patches: "Tensor", describe: "Callable[[Tensor], Tensor] | None" = None) -> "Tensor":
         import torch
 
         from train.device import autocast
+        from train.held_out import described
 
         assert self.descriptor is not None
-        with torch.no_grad(), autocast(self.config.device, self.config.precision):
-            chunks = torch.split(patches.contiguous(memory_format=torch.channels_last), 256)
-            return torch.cat([self.descriptor(chunk).float() for chunk in chunks])
+        with autocast(self.config.device, self.config.precision):
+            patches = patches.contiguous(memory_format=torch.channels_last)
+            return described(describe or self.descriptor, patches)
 
     def _standardization(self) -> "Standardization | None":
         from train.descriptor import Standardization
@@ -232,35 +281,7 @@ class _Training:
     def _card(self) -> dict[str, object]:
         """What a teacher's file says of itself. Paths are left out: they mean nothing elsewhere."""
         options = {k: v for k, v in asdict(self.config).items() if k not in ("data", "descriptor_weights")}
-        return {"options": options, "held_out_error": self.held_out_error(), **self.data_card}
-
-
-def _samplers(config: TeacherConfig, device: "torch.device") -> "tuple[PatchSampler, PatchSampler, dict[str, object]]":
-    """Samplers over the training and the held-out photographs, and what the card says of them."""
-    import torch
-    from tqdm import tqdm
-
-    from runtime.images import list_images, read_image
-    from train.patches import PatchSampler, Photographs, without_excess
-    from train.seeds import PHOTOGRAPH_SPLIT, generator
-
-    paths = list_images(Path(config.data))
-    if len(paths) < 4:
-        raise InputError(f"{config.data} holds {len(paths)} images; a teacher needs 4 or more (thousands, to be good)")
-    bar = tqdm(paths, "photographs", unit="image", leave=False, disable=None)
-    images = [without_excess(read_image(path), config.patch_size) for path in bar]
-    order = torch.randperm(len(paths), generator=generator(config.seed, PHOTOGRAPH_SPLIT)).tolist()
-    count = max(2, round(len(paths) * HELD_OUT_FRACTION))
-
-    def sampler(indices: list[int]) -> PatchSampler:
-        photographs = Photographs.pack([images[i] for i in indices], device)
-        return PatchSampler(photographs, config.patch_size, config.zoom_cap, config.luminance)
-
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    card = {"photographs": len(paths), "photographs_sha256": digest.hexdigest()}
-    return sampler(order[count:]), sampler(order[:count]), card
+        return {"options": options, **self.held_out(), **self.data_card}
 
 
 def _descriptor_network(config: TeacherConfig, device: "torch.device") -> "DescriptorNetwork | None":

@@ -15,7 +15,7 @@ from runtime.images import read_image
 from runtime.verdict import Decision
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["train", "train.teacher", "train.students", "calibration.fit", "export.onnx"]
+COMMANDS = ["train", "train.teacher", "train.card", "train.students", "calibration.fit", "export.onnx"]
 
 
 def command(

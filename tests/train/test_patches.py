@@ -170,3 +170,24 @@ def test_photographs_of_all_sizes_are_read_from_their_own_pixels() -> None:
 def test_a_single_photograph_is_too_few() -> None:
     with pytest.raises(InputError, match="got 1 photograph; a teacher needs two or more"):
         Photographs.pack([position_photograph(50, 50)], CPU)
+
+
+@pytest.mark.parametrize("kind", ["draw_patches", "draw_triplets"])
+def test_reading_asks_nothing_of_the_device(kind: str) -> None:
+    """A tensor on the meta device has no values: whatever would wait for a GPU's raises."""
+    sampler = sampler_of([position_photograph(50, 60)] * 2)
+    drawn = getattr(sampler, kind)(4, draw())
+    store = sampler.photographs
+    arrays = (tensor.to("meta") for tensor in (store.pixels, store.offsets, store.heights, store.widths))
+    sampler.photographs = Photographs(*arrays)
+    sampler._grey_weights = sampler._grey_weights.to("meta")
+    assert sampler.read(drawn).shape == (4 if kind == "draw_patches" else 12, 3, 33, 33)
+
+
+def test_a_draw_read_later_gives_the_same_patches() -> None:
+    sampler = sampler_of([position_photograph(50, 60, blue) for blue in (0, 90)])
+    first, second = draw(1), draw(2)
+    drawn = sampler.draw_triplets(5, first), sampler.draw_patches(5, second)
+    later = [sampler.read(each) for each in reversed(drawn)]
+    assert torch.equal(later[0], sampler.patches(5, draw(2)))
+    assert torch.equal(later[1], torch.cat(sampler.triplets(5, draw(1))))

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -10,56 +11,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
-import torchvision
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from runtime.errors import InputError
+from train.ahead import ahead
 from train.config import as_yaml
 from train.descriptor import DescriptorNetwork, Standardization, read_state
 from train.files import load_network
-from train.teacher import TeacherConfig, train_teacher
-
-
-@pytest.fixture(scope="module")
-def resnet() -> Any:
-    """torchvision's ResNet-18 with random weights and statistics."""
-    torch.manual_seed(0)
-    network = torchvision.models.resnet18(weights=None).eval()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            assert module.running_mean is not None
-            module.running_mean.normal_(std=0.1)
-    return network
-
-
-@pytest.fixture(scope="module")
-def weights(resnet: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its state dict as a local file."""
-    path = tmp_path_factory.mktemp("weights") / "resnet18.safetensors"
-    save_file(resnet.state_dict(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight smooth, differently coloured pictures of unequal size."""
-    folder, random = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
-    for index in range(8):
-        noise = random.integers(0, 256, (14, 18 + index, 3), np.uint8)
-        image = cv2.resize(noise, (180 + 10 * index, 150), interpolation=cv2.INTER_CUBIC)
-        assert cv2.imwrite(str(folder / f"{index}.png"), image)
-    return folder
+from train.held_out import measure_triplets
+from train.photographs import read_photographs
+from train.run_folder import RunFolder
+from train.seeds import TEACHER_HELD_OUT, generator
+from train.teacher import TeacherConfig, _Training, train_teacher
 
 
 @pytest.fixture
 def config(photographs: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> TeacherConfig:
     """A few steps with the narrower descriptor; held-out and standardization patches are fewer than by default."""
     monkeypatch.setattr("train.teacher.HELD_OUT_PATCHES", 24)
+    monkeypatch.setattr("train.teacher.HELD_OUT_TRIPLETS", 16)
     monkeypatch.setattr("train.teacher.STANDARDIZATION_PATCHES", 48)
     return TeacherConfig(
         data=str(photographs),
@@ -97,6 +71,7 @@ def test_the_error_on_photographs_never_trained_on_falls(config: TeacherConfig, 
     assert network.patch_size == card["patch_size"] == 33
     assert card["held_out_error"] == pytest.approx(errors[-1], rel=1e-4)
     assert card["photographs"] == 8
+    assert card["held_out_triplet_loss"] is card["held_out_triplets_confused"] is None
     assert "data" not in card["options"]
     assert str(config.data) not in json.dumps(card)
 
@@ -115,6 +90,94 @@ def test_pieces_give_what_one_go_gives_bit_for_bit(
     assert_equal_networks(whole, pieces)
     losses = {"distillation", "triplet", "compactness"} & set(log_of(tmp_path / "whole")[-1])
     assert losses == {"compactness", "triplet"} | (set() if "descriptor" in options else {"distillation"})
+
+
+def test_pieces_follow_the_cosine_of_the_whole(config: TeacherConfig, tmp_path: Path) -> None:
+    config = replace(config, descriptor="none", triplet=1.0, schedule="cosine", batch_size=2)
+    states = []
+    for done in range(1, config.iterations + 1):
+        train_teacher(config, tmp_path / "run", stop_after=1)
+        assert log_of(tmp_path / "run")[-1]["iteration"] == done
+        states.append(load_file(tmp_path / "run" / "checkpoint.safetensors"))
+    cosine = [(1 + np.cos(np.pi * step / config.iterations)) / 2 for step in range(1, config.iterations)]
+    rates = [rate_of(states[step - 1], states[step], step + 1) for step in range(1, config.iterations)]
+    assert rates == pytest.approx([config.learning_rate * share for share in cosine], rel=1e-2)
+
+
+def rate_of(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], steps: int) -> float:
+    """The learning rate of the last of so many Adam steps (Kingma and Ba, 2015), seen in the first convolution."""
+    first, second = (after[f"optimizer.adam.0.{name}"].double() for name in ("exp_avg", "exp_avg_sq"))
+    direction = (first / (1 - 0.9**steps)) / ((second / (1 - 0.999**steps)).sqrt() + 1e-8)
+    moved = (before["module.teacher.convs.0.weight"] - after["module.teacher.convs.0.weight"]).double()
+    return float((moved * direction).sum() / direction.square().sum())
+
+
+def test_log_and_card_of_self_supervised_training_measure_triplets_never_trained_on(
+    config: TeacherConfig, tmp_path: Path
+) -> None:
+    config = replace(config, descriptor="none", triplet=2.0, iterations=2)
+    path = train_teacher(config, tmp_path / "run")
+    assert path is not None
+    network, card, _ = load_network(path)
+    held_out = read_photographs(config, torch.device("cpu")).held_out
+    expected = measure_triplets(network, held_out.triplets(16, generator(0, TEACHER_HELD_OUT, 2)), config.margin)
+    assert 0 < expected.confused < 1
+    assert expected.loss > 0
+    for source in (card, log_of(tmp_path / "run")[-1]):
+        assert source["held_out_error"] is None
+        assert source["held_out_triplet_loss"] == pytest.approx(expected.loss, rel=1e-4)
+        assert source["held_out_triplets_confused"] == expected.confused
+
+
+def test_a_machine_that_cannot_compile_says_so_and_trains_to_the_same_result(
+    config: TeacherConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch._inductor.config
+
+    config = replace(config, descriptor="none", triplet=1.0, iterations=2)
+    plain = train_teacher(config, tmp_path / "plain")
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
+    uncompiled = train_teacher(replace(config, compile=True), tmp_path / "uncompiled")
+    assert re.search(
+        r"torch\.compile cannot compile the teacher here \(.*C\+\+ compiler.*\); it runs uncompiled, only slower",
+        capsys.readouterr().out,
+    )
+    assert plain is not None
+    assert uncompiled is not None
+    assert_equal_networks(plain, uncompiled)
+
+
+def test_a_run_from_before_an_option_existed_goes_on(config: TeacherConfig, tmp_path: Path) -> None:
+    config = replace(config, descriptor="none", triplet=1.0)
+    assert train_teacher(config, tmp_path / "run", stop_after=1) is None
+    stored = tmp_path / "run" / "config.yaml"
+    lines = stored.read_text().splitlines(keepends=True)
+    stored.write_text("".join(line for line in lines if not line.startswith("compile")))
+    with pytest.raises(InputError, match=r"holds a run with compile = False, this one has True"):
+        train_teacher(replace(config, compile=True), tmp_path / "run")
+    assert train_teacher(config, tmp_path / "run") is not None
+
+
+def test_the_card_keeps_the_note_on_the_photographs(config: TeacherConfig, tmp_path: Path) -> None:
+    config = replace(config, descriptor="none", triplet=1.0, iterations=1, data_note="8 made-up pictures")
+    path = train_teacher(config, tmp_path / "run")
+    assert path is not None
+    assert load_network(path)[1]["options"]["data_note"] == "8 made-up pictures"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_a_step_on_a_gpu_never_waits_for_it(config: TeacherConfig, tmp_path: Path) -> None:
+    config = replace(config, triplet=1.0, device="cuda", iterations=3)
+    training = _Training(config, RunFolder(tmp_path / "run"))
+    training._choose_networks()
+    drawn = ahead(training._draw, range(3))
+    training.step(0, drawn)  # the first one allocates and chooses algorithms
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        training.step(1, drawn)
+        training.step(2, drawn)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.usefixtures("one_thread")

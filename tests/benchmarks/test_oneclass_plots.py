@@ -1,0 +1,88 @@
+"""Embeddings and the pictures of one-class detection."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+from benchmarks.embedding import embed
+from benchmarks.oneclass_plots import descriptor_embedding, score_histogram
+from runtime.errors import InputError
+
+random = np.random.default_rng(0)
+
+
+def distances(points: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(points[:, None] - points[None], axis=2)
+
+
+def test_principal_components_of_a_plane_keep_its_distances() -> None:
+    plane = random.normal(size=(12, 2)) * [3, 1]
+    basis, _ = np.linalg.qr(random.normal(size=(9, 2)))
+    found = embed(plane @ basis.T + 4, "pca")
+    np.testing.assert_allclose(distances(found.points), distances(plane), atol=1e-9)
+    assert found.described == "two principal components, 100 % of the variance"
+
+
+def test_principal_components_say_what_share_they_show() -> None:
+    corners = np.concatenate([np.eye(4), -np.eye(4)]) * [3.0, 2.0, 1.0, 1.0]
+    assert embed(corners, "pca").described == "two principal components, 87 % of the variance"
+
+
+def test_equal_vectors_are_one_point() -> None:
+    assert np.ptp(embed(np.ones((5, 3)), "pca").points) == 0
+
+
+def test_t_sne_keeps_neighbours_and_is_the_same_twice() -> None:
+    pytest.importorskip("sklearn")
+    vectors = random.normal(size=(30, 20)) + 20 * (np.arange(30) >= 15)[:, None]
+    found = embed(vectors, "tsne", seed=1)
+    nearest = (distances(found.points) + np.diag(np.full(30, np.inf))).argmin(axis=1)
+    assert ((nearest >= 15) == (np.arange(30) >= 15)).all()
+    assert found.described == "t-SNE, perplexity 9.67"
+    assert (embed(vectors, "tsne", seed=1).points == found.points).all()
+
+
+@pytest.mark.parametrize("vectors", [np.zeros((3, 5)), np.zeros(8)])
+def test_too_few_vectors_are_refused(vectors: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"cannot be embedded; expected four or more, \[N, D\]"):
+        embed(vectors, "pca")
+
+
+def test_vectors_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(InputError, match="hold values that are not finite"):
+        embed(np.full((5, 2), np.nan), "tsne")
+
+
+def test_each_kind_of_the_histogram_sums_to_100_percent() -> None:
+    scores = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    anomalous = np.array([False, False, True, False, True, True])
+    (plot,) = score_histogram(scores, anomalous, "digit 3").axes
+    heights = [sum(bar.get_height() for bar in kind) for kind in plot.containers]
+    assert heights == pytest.approx([100, 100])
+    assert plot.get_title() == "Trained on digit 3: AUROC 0.889"
+    assert [text.get_text() for text in plot.get_legend().get_texts()] == ["digit 3 (3)", "all others (3)"]
+
+
+def test_a_histogram_of_one_kind_is_refused() -> None:
+    with pytest.raises(InputError, match="AUROC"):
+        score_histogram(np.zeros(3), np.zeros(3, bool), "digit 3")
+
+
+def test_students_are_joined_with_their_teacher_and_larger_where_they_disagree() -> None:
+    teacher = random.normal(size=(6, 8))
+    students, anomalous = teacher + 0.1, np.arange(6) >= 3
+    variance = np.array([0, 0, 0, 1, 2, 4.0])
+    (plot,) = descriptor_embedding(teacher, students, variance, anomalous, "pca").axes
+    points = embed(np.concatenate([teacher, students]), "pca").points
+    assert len(plot.lines) == 6
+    for index, line in enumerate(plot.lines):
+        np.testing.assert_allclose(line.get_xydata(), points[[index, index + 6]])
+    seen, unseen = (plot.collections[i].get_sizes() for i in (1, 3))
+    assert set(seen) == {12}
+    np.testing.assert_allclose((unseen - 12) / 300, [0.25, 0.5, 1])
+    assert plot.get_title().startswith("two principal components")
+
+
+def test_descriptors_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(InputError, match="expected descriptors of one shape"):
+        descriptor_embedding(np.zeros((5, 3)), np.zeros((4, 3)), np.zeros(5), np.zeros(5, bool))

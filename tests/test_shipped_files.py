@@ -1,0 +1,88 @@
+"""Every binary file that comes with the install has a card, and the card says what the file says."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEACHERS, DATA = ROOT / "train" / "teachers", ROOT / "runtime" / "data"
+MOST_BYTES = 7_000_000
+
+
+def binaries(folder: Path) -> list[Path]:
+    """Files below `folder`, hidden ones too, that are not text about the others."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md")
+
+
+def card_of(path: Path) -> Path:
+    """A teacher's card has its name; the demo detector and its arrays share one."""
+    if path.parent == TEACHERS:
+        return TEACHERS / f"{path.stem.removeprefix('teacher-')}.md"
+    return DATA / "README.md"
+
+
+SHIPPED = binaries(TEACHERS) + binaries(DATA)
+TEACHER_FILES = binaries(TEACHERS)
+
+
+def named(path: Path) -> str:
+    return path.name
+
+
+def test_there_are_files_to_check() -> None:
+    assert {path.name for path in SHIPPED} >= {"teacher-p33.safetensors", "demo.onnx", "demo.golden.npz"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=named)
+def test_a_shipped_file_is_small_and_its_card_has_its_hash_and_its_clearance(path: Path) -> None:
+    assert path.stat().st_size <= MOST_BYTES
+    assert card_of(path).is_file(), f"{path.name} has no card; python -m train.card prints one"
+    card = card_of(path).read_text()
+    assert f"`{path.name}`" in card
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in card
+    assert "**Licence of the data.**" in card
+    assert re.findall(r"^\*\*Cleared for commercial use: (yes|no)\.\*\*$", card, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", TEACHER_FILES, ids=named)
+def test_a_teachers_card_says_what_its_file_says(path: Path) -> None:
+    pytest.importorskip("safetensors")
+    from train.card import command, facts
+
+    card = card_of(path).read_text()
+    assert facts(path) in card, f"the table of {card_of(path).name} differs; python -m train.card prints the right one"
+    assert command(path) in card
+
+
+@pytest.mark.parametrize("path", TEACHER_FILES, ids=named)
+def test_the_index_lists_each_teacher_as_its_card_clears_it(path: Path) -> None:
+    card = card_of(path)
+    (line,) = [line for line in (TEACHERS / "README.md").read_text().splitlines() if f"({card.name})" in line]
+    (cleared,) = re.findall(r"Cleared for commercial use: (yes|no)", card.read_text())
+    assert line.startswith(f"| `{card.stem}` |")
+    assert f"| {cleared} |" in line
+
+
+def test_no_card_is_left_without_its_file() -> None:
+    cards = {path.name for path in TEACHERS.glob("*.md")} - {"README.md"}
+    assert cards == {card_of(path).name for path in TEACHER_FILES}
+
+
+def test_the_demo_detectors_card_says_what_its_recipe_says() -> None:
+    from runtime.detector import read_detector
+
+    recipe, card = read_detector(DATA / "demo.onnx")[1], (DATA / "README.md").read_text()
+    images, threshold = recipe.provenance.images, recipe.threshold
+    height, width = recipe.size_hw
+    assert threshold.supported
+    for text in (
+        f"{(DATA / 'demo.onnx').stat().st_size:,} bytes",
+        f"{images['training']:,} to train on, {images['statistics']} for the statistics, {images['threshold']} for the",
+        f"(SHA-256 `{recipe.scales[0].teacher_sha256}`), {recipe.students} student",
+        f"{height}×{width} pixels, {recipe.output_stride} |",
+        f"{threshold.value:.4f}, for {100 * threshold.budget:g} % false rejects at {100 * threshold.confidence:g} %",
+        f"proven ({threshold.method})",
+    ):
+        assert text in card

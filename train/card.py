@@ -1,0 +1,149 @@
+"""``python -m train.card``: a teacher's model card, in Markdown, from what its file says of itself."""
+
+import argparse
+import hashlib
+import shlex
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from runtime import cli
+from runtime.errors import InputError
+from runtime.typed import as_text, build
+from train.teacher import TeacherConfig
+
+DESCRIPTORS = {
+    "resnet18": "ResNet-18, its last features pooled to 512-d",
+    "resnet18-layer23": "ResNet-18, layer2 and layer3 pooled to 384-d",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m train.card", description=__doc__)
+    parser.add_argument("teacher", help="a shipped teacher's name or a teacher's file")
+    parser.add_argument("--data", required=True, metavar="TEXT", help="what the photographs are")
+    parser.add_argument("--licence", required=True, metavar="TEXT", help="of the photographs and of P's weights")
+    parser.add_argument("--commercial", required=True, choices=("yes", "no"), help="whether these clear commercial use")
+    arguments = parser.parse_args()
+
+    from train.ensemble import teacher_path
+
+    path = teacher_path(arguments.teacher)
+    print(model_card(path, arguments.data, arguments.licence, arguments.commercial == "yes"))
+
+
+def model_card(path: Path, data: str, licence: str, commercial: bool) -> str:
+    """The whole card. Raises `InputError` for a file that `train.teacher` did not write."""
+    parts = [
+        f"# Teacher {teacher_name(path)}",
+        facts(path),
+        f"```\n{command(path)}\n```",
+        f"**Photographs.** {data}",
+        f"**Licence of the data.** {licence}",
+        f"**Cleared for commercial use: {'yes' if commercial else 'no'}.**",
+    ]
+    return "\n\n".join(parts)
+
+
+def teacher_name(path: Path) -> str:
+    """What ``--teachers`` calls a shipped file: p33 for teacher-p33.safetensors."""
+    return path.stem.removeprefix("teacher-")
+
+
+def facts(path: Path) -> str:
+    """A table of everything that the file itself vouches for."""
+    from train.networks import LAYERS, receptive_field
+
+    options, card = _pretraining(path)
+    side, data = receptive_field(LAYERS[options.patch_size]), path.read_bytes()
+    rows = {
+        "file": f"`{path.name}`, {len(data):,} bytes, weights in {'FP16' if options.half else 'FP32'}",
+        "SHA-256": f"`{hashlib.sha256(data).hexdigest()}`",
+        "receptive field": f"{side}×{side} pixels (p = {options.patch_size})",
+        "photographs": _photographs(options, card),
+        "descriptor network P": _descriptor(options),
+        "losses": _losses(options),
+        "training": _training(options),
+        **_held_out(card),
+    }
+    header = [f"| | `{teacher_name(path)}` |", "|---|---|"]
+    return "\n".join([*header, *(f"| {name} | {text} |" for name, text in rows.items())])
+
+
+def command(path: Path) -> str:
+    """The command line that trained the teacher; what means nothing elsewhere, its paths, in capitals."""
+    options, _ = _pretraining(path)
+    words = ["python -m train.teacher", "--data PHOTOGRAPHS"]
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.name not in ("data", "descriptor_weights") and value != field.default:
+            words.append(f"--{field.name.replace('_', '-')} {shlex.quote(as_text(value))}")
+    if options.distillation:
+        words.append("--descriptor-weights RESNET18")
+    return " \\\n    ".join(_wrapped([*words, f"--out runs/{path.stem}"]))
+
+
+def _wrapped(words: list[str], width: int = 110) -> list[str]:
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) < width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _pretraining(path: Path) -> tuple[TeacherConfig, dict[str, Any]]:
+    from train.files import load_network
+
+    card = load_network(path)[1]
+    if "options" not in card or "photographs" not in card:
+        raise InputError(f"{path} does not say how it was trained; a card needs a file that train.teacher wrote")
+    return build(TeacherConfig, card["options"]), card
+
+
+def _photographs(options: TeacherConfig, card: dict[str, Any]) -> str:
+    from train.photographs import held_out_count
+
+    count = card["photographs"]
+    note = f"{options.data_note}: " if options.data_note else ""
+    digest = f"hash of their hashes `{card['photographs_sha256'][:16]}…`"
+    return f"{note}{count:,}, of them {held_out_count(count)} held out; {digest}"
+
+
+def _descriptor(options: TeacherConfig) -> str:
+    if not options.distillation:
+        return "none: self-supervised"
+    standardized = "standardized" if options.standardize else "as it comes"
+    return f"{DESCRIPTORS[options.descriptor]}, patches enlarged to {options.descriptor_input} pixels, {standardized}"
+
+
+def _losses(options: TeacherConfig) -> str:
+    text = f"λk = {options.distillation:g}, λm = {options.triplet:g}, λc = {options.compactness:g}"
+    margin = f", δ = {options.margin:g}" if options.triplet else ""
+    form = f" ({options.compactness_form} compactness)" if options.compactness else ""
+    return text + margin + form
+
+
+def _training(options: TeacherConfig) -> str:
+    falling = " falling to 0 along half a cosine" if options.schedule == "cosine" else ""
+    return (
+        f"{options.iterations:,} steps of {options.batch_size} patches, Adam, learning rate {options.learning_rate:g}"
+        f"{falling}, weight decay {options.weight_decay:g}, seed {options.seed}, {options.precision}"
+        f" on {options.device}"
+    )
+
+
+def _held_out(card: dict[str, Any]) -> dict[str, str]:
+    rows = {}
+    if card.get("held_out_error") is not None:
+        error = card["held_out_error"]
+        rows["held-out error"] = f"{error:.4f} of the variance of P's output left unexplained (predicting the mean: 1)"
+    if card.get("held_out_triplets_confused") is not None:
+        share, loss = card["held_out_triplets_confused"], card["held_out_triplet_loss"]
+        rows["held-out triplets"] = f"{share:.4f} of them confused, loss {loss:.4g} (unweighted)"
+    return rows
+
+
+if __name__ == "__main__":
+    cli.run(main)
