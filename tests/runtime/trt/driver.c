@@ -16,6 +16,7 @@
 typedef int R;                /* CUresult */
 typedef unsigned long long P; /* CUdeviceptr */
 enum { OK = 0, INVALID = 1, NO_DEVICE = 100, ILLEGAL_ADDRESS = 700, CAPTURE_INVALIDATED = 901, NOT_FOUND = 500 };
+enum { HEADER = 16, DEVICEMAP = 2 }; /* before pinned memory; CU_MEMHOSTALLOC_DEVICEMAP */
 enum { MAJOR = 75, MINOR = 76, INTEGRATED = 18 }; /* CUdevice_attribute */
 
 struct node {
@@ -147,13 +148,14 @@ API R cuMemFree_v2(P pointer) {
 }
 API R cuMemHostAlloc(void **pointer, size_t size, unsigned flags) {
   IN_CONTEXT;
-  *pointer = malloc(size + 16);
-  *(unsigned *)*pointer = flags;
+  unsigned *header = malloc(size + HEADER);
+  *header = flags;
+  *pointer = (char *)header + HEADER;
   alive++;
   return OK;
 }
 API R cuMemFreeHost(void *pointer) {
-  free(pointer);
+  free((char *)pointer - HEADER);
   alive--;
   IN_CONTEXT;
   return OK;
@@ -161,7 +163,8 @@ API R cuMemFreeHost(void *pointer) {
 API R cuMemHostGetDevicePointer_v2(P *device, void *host, unsigned flags) {
   IN_CONTEXT;
   *device = (P)host;
-  return flags ? INVALID : OK;
+  int is_mapped = *(unsigned *)((char *)host - HEADER) & DEVICEMAP;
+  return flags || !is_mapped ? INVALID : OK;
 }
 
 API R cuStreamCreate(struct stream **stream, unsigned flags) {
@@ -291,8 +294,9 @@ API R cuGetErrorString(R code, const char **text) {
   *text = "an error of the stand-in";
   return code ? OK : OK;
 }
+/* What was not given back: memory, streams, events, graphs, contexts, and contexts still on the stack. */
 API long proctor_alive(void) {
-  return alive;
+  return alive + depth;
 }
 
 /* Bindings ask for every function by name and version; the newest of ours is the one they mean. */

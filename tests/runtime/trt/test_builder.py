@@ -101,6 +101,8 @@ def test_warnings_go_to_the_log_and_errors_into_ours(trt: OnnxTensorRt, caplog: 
     logger.log(Severity.VERBOSE, "chatter")
     assert reason(logger) == "error 2; error 3; error 4"
     assert caplog.messages == ["TensorRT: slow"]
+    assert open_logger(trt) is logger  # TensorRT would ignore a second one
+    assert reason(logger) == "it gave no reason"  # what was said before is of no use any more
 
 
 class Terminal(io.StringIO):
