@@ -57,8 +57,8 @@ class TensorRtEngine:
                 self.tensors = tensors_of(trt, self._engine)
                 check_tensors(self.tensors, recipe)
                 self.max_batch = largest_batch(self._engine)
-                self._work, self._uploads = cuda.stream(), cuda.stream()
-                self._free = [self._slot() for _ in range(SLOTS)]
+                work, uploads = cuda.stream(), cuda.stream()
+                self._free = [self._slot(work, uploads) for _ in range(SLOTS)]
         except BaseException:
             self.close()
             raise
@@ -126,12 +126,12 @@ class TensorRtEngine:
             return
         self._closed = True
         try:
-            if self._under_way:
+            for slot in self._under_way.values():
                 with self._cuda.current():
-                    self._cuda.synchronize(self._work)
+                    self._cuda.synchronize(slot.work)
         except EngineError as error:
             log.warning("while closing: %s", error)
-        # TensorRT wants its objects freed from the inside out, and before the memory that they use
+        # from the inside out: contexts, engine, then the streams and the memory that they use
         self._under_way.clear()
         self._free = []
         self._engine = self._runtime = None
@@ -140,26 +140,26 @@ class TensorRtEngine:
     def _retire(self, ticket: int) -> None:
         self._free.append(self._under_way.pop(ticket))
 
-    def _slot(self) -> "_Slot":
+    def _slot(self, work: Stream, uploads: Stream) -> "_Slot":
         context = self._engine.create_execution_context()
         if context is None:
             raise EngineError(
                 f"TensorRT could not make an execution context: {reason(self._logger)}; free GPU memory, or build with "
                 "a smaller --max-batch"
             )
-        share_profile(context, self._work.address)
-        return _Slot(self._cuda, context, self.tensors, self.max_batch, self._work, self._uploads)
+        share_profile(context, work.address)
+        return _Slot(self._cuda, context, self.tensors, self.max_batch, work, uploads)
 
     def _launch(self, slot: "_Slot") -> None:
         """A slot's work, as a graph where that is possible."""
         if self._graphs and slot.graph is None and slot.is_warm:
             try:
-                slot.graph = self._cuda.capture(self._work, lambda: self._enqueue(slot))
+                slot.graph = self._cuda.capture(slot.work, lambda: self._enqueue(slot))
             except EngineError as error:
                 self._graphs = False
                 log.warning("no CUDA graph could be captured (%s); the plan runs by plain launches", error)
         if self._graphs and slot.graph is not None:
-            self._cuda.launch(slot.graph, self._work)
+            self._cuda.launch(slot.graph, slot.work)
         else:
             self._enqueue(slot)
 
@@ -174,7 +174,8 @@ class _Slot:
     def __init__(
         self, cuda: Cuda, context: Any, tensors: tuple[Tensor, ...], max_batch: int, work: Stream, uploads: Stream
     ) -> None:
-        self._cuda, self._context, self._work, self._uploads = cuda, context, work, uploads
+        self.work = work
+        self._cuda, self._context, self._uploads = cuda, context, uploads
         self._mapped = cuda.device.integrated
         self._batch = 0
         self.is_warm = False  # whether a plain launch at this batch size has gone before
@@ -193,18 +194,18 @@ class _Slot:
         if not self._mapped:
             cuda.upload(buffer.host, buffer.device, buffer.size(self._batch), self._uploads)
             cuda.record(self._uploaded, self._uploads)
-            cuda.wait(self._work, self._uploaded)
+            cuda.wait(self.work, self._uploaded)
         launch(self)
         self.is_warm = True
-        cuda.record(self._done, self._work)
+        cuda.record(self._done, self.work)
 
     def enqueue(self) -> bool:
         """Queue the plan and the downloads of its outputs; whether TensorRT took it. May be captured."""
-        if not self._context.execute_async_v3(self._work.address):
+        if not self._context.execute_async_v3(self.work.address):
             return False
         if not self._mapped:
             for buffer in self._outputs():
-                self._cuda.download(buffer.device, buffer.host, buffer.size(self._batch), self._work)
+                self._cuda.download(buffer.device, buffer.host, buffer.size(self._batch), self.work)
         return True
 
     def is_done(self) -> bool:

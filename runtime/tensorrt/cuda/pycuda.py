@@ -27,6 +27,8 @@ class PyCuda:
             self.device = _describe(gpu)
             self._context = gpu.retain_primary_context()
         self._free: list[Callable[[], None]] = []
+        # PyCUDA destroys streams and events with their last reference, and leaks them where its context is not current
+        self._kept: list[object] = []
         self._closed = False
 
     @contextmanager
@@ -58,15 +60,18 @@ class PyCuda:
         return Memory(address, view, view)
 
     def stream(self) -> Stream:
-        """See `Cuda.stream`. PyCUDA destroys it with its last reference."""
+        """See `Cuda.stream`."""
         with _ours("cuStreamCreate"):
             stream = driver.Stream(NON_BLOCKING)
+        self._kept.append(stream)
         return Stream(int(stream.handle), stream)
 
     def event(self) -> Event:
-        """See `Cuda.event`. PyCUDA destroys it with its last reference."""
+        """See `Cuda.event`."""
         with _ours("cuEventCreate"):
-            return Event(driver.Event(driver.event_flags.DISABLE_TIMING))
+            event = driver.Event(driver.event_flags.DISABLE_TIMING)
+        self._kept.append(event)
+        return Event(event)
 
     def upload(self, host: Memory, device: Memory, size: int, stream: Stream) -> None:
         """See `Cuda.upload`."""
@@ -115,10 +120,12 @@ class PyCuda:
             return
         self._closed = True
         with self.current():
+            self._kept.clear()
             while self._free:
                 with _ours("cuMemFree"):
                     self._free.pop()()
         self._context.detach()
+        del self._context  # PyCUDA gives the primary context back with its last reference
 
 
 def _describe(gpu: "driver.Device") -> Device:

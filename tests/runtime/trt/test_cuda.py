@@ -126,8 +126,6 @@ def test_a_gpu_that_shares_the_cpus_memory_is_told(
 
 
 def test_nothing_is_left_allocated(binding: str, driver_folder: Path, environment: dict[str, str]) -> None:
-    if binding == "pycuda":
-        pytest.skip("PyCUDA frees streams and events with their last reference")
     program = f"""
 import ctypes, sys
 sys.path.insert(0, {str(HERE)!r})

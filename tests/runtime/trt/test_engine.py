@@ -65,7 +65,8 @@ def test_every_batch_is_right_while_sizes_change_and_slots_overlap(device: Any, 
 
 def test_an_upload_is_queued_beside_the_work_on_the_batch_before(engine: TensorRtEngine, cuda: RecordingCuda) -> None:
     first, second = engine.submit(batch(1, 1)), engine.submit(batch(1, 2))
-    uploads, work = engine._uploads.handle, engine._work.handle
+    slot = engine._under_way[first]
+    uploads, work = slot._uploads.handle, slot.work.handle
     assert len(uploads.work) == 4  # two copies with a mark behind each
     uploads.run()  # the second frame arrives while nothing of the first was worked on
     assert work.work
