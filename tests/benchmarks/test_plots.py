@@ -45,7 +45,7 @@ def test_files_are_written_in_the_format_of_their_name(tmp_path: Path) -> None:
     picture = cv2.imread(str(tmp_path / "plot.png"))
     assert picture is not None
     assert picture.shape[1] == round(plots.SIZE_IN[0] * plots.PNG_DPI)
-    with pytest.raises(InputError, match="ending in .svg or .png"):
+    with pytest.raises(InputError, match=r"ending in \.svg or \.png"):
         plots.save(some_plot(), tmp_path / "plot.pdf")
 
 
