@@ -113,9 +113,11 @@ def shade_x(axes: Axes, low: float, high: float, label: str, colour: str = SKY_B
     axes.axvspan(low, high, color=colour, alpha=0.18, linewidth=0, label=label)
 
 
-def legend(axes: Axes, place: str = "best") -> None:
-    """The legend of what has been drawn with a label."""
-    axes.legend(fontsize=FONT_PT - 1, loc=place, frameon=True, framealpha=0.85, edgecolor="none")
+def legend(axes: Axes, place: str = "best", marker_scale: float = 1.0) -> None:
+    """The legend of what has been drawn with a label; `marker_scale` enlarges the points that stand in it."""
+    axes.legend(
+        fontsize=FONT_PT - 1, loc=place, markerscale=marker_scale, frameon=True, framealpha=0.85, edgecolor="none"
+    )
 
 
 def thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -4,11 +4,12 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy
+from benchmarks import accuracy, datasets
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError
@@ -38,7 +39,10 @@ def test_the_figures_are_printed(detector_file: Path, test_set: Path, capsys: py
     assert printed["AU-PRO to 30 % FPR"] == "0.9911"
     assert printed["AU-PRO to 5 % FPR"] == "0.9465"
     assert printed["false rejects"] == "1 of 2, 50 % (95 % interval 1.26 % to 98.7 %), budget 1 %"
+    assert printed["budget"].startswith("The budget of 1 % is below the interval, 1.26 % to 98.7 %")
     assert printed["detected"] == "1 of 2, 50 % (95 % interval 1.26 % to 98.7 %)"
+    assert printed["at the threshold"] == "F1 0.5000, precision 0.5000, recall 0.5000"
+    assert printed["best F1"] == "F1 0.8000, precision 0.6667, recall 1.0000; chosen with hindsight, at 0.1172"
     assert printed["no decision"] == "none"
     assert printed["threshold"].startswith("0.2344. NOT PROVEN: 1 %")
 
@@ -84,3 +88,30 @@ def test_overlays_are_written_on_request(detector_file: Path, test_set: Path, tm
 def test_a_senseless_number_of_overlays_is_refused_before_any_work(test_set: Path) -> None:
     with pytest.raises(InputError, match="--count is 0; expected the number of pictures"):
         accuracy.main(["nothing.onnx", str(test_set), "--count", "0"])
+
+
+def test_the_report_is_written_on_request(detector_file: Path, test_set: Path, tmp_path: Path) -> None:
+    accuracy.main([str(detector_file), str(test_set), "--report", str(tmp_path / "report.html")])
+    document = (tmp_path / "report.html").read_text()
+    assert "<title>Accuracy of detector.onnx on data</title>" in document
+    assert "rejects 1 of 2 defective images and 1 of 2 good ones" in document
+    assert hashlib.sha256(b"a detector").hexdigest() in document
+    assert "fake engine" in document
+
+
+def test_images_without_masks_are_said_aloud(
+    detector_file: Path,
+    test_set: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = [replace(image, mask_path=None) for image in datasets.read_test_set(test_set)]
+    monkeypatch.setattr(datasets, "read_test_set", lambda folder: images)
+    accuracy.main([str(detector_file), str(test_set), "--json", str(tmp_path / "accuracy.json")])
+    printed = capsys.readouterr().out
+    assert "pixel figures        none: no mask is known of the 2 defective images" in printed
+    assert "AU-PRO" not in printed
+    document = json.loads((tmp_path / "accuracy.json").read_text())
+    assert document["accuracy"]["au_pro_30"] is None
+    assert document["accuracy"]["image_auroc"] == 0.75
