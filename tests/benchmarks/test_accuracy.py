@@ -115,3 +115,15 @@ def test_images_without_masks_are_said_aloud(
     document = json.loads((tmp_path / "accuracy.json").read_text())
     assert document["accuracy"]["au_pro_30"] is None
     assert document["accuracy"]["image_auroc"] == 0.75
+
+
+def test_a_report_without_matplotlib_says_which_extra_to_install(test_set: Path) -> None:
+    program = (
+        "import sys, runpy; sys.modules['matplotlib'] = None\n"
+        f"sys.argv = ['accuracy', 'detector.onnx', {str(test_set)!r}, '--report', 'report.html']\n"
+        "runpy.run_module('benchmarks.accuracy', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: matplotlib")
+    assert "pip install 'proctor[bench]'" in done.stderr

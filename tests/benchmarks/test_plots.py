@@ -66,6 +66,13 @@ def test_a_vertical_step_of_many_points_is_not_lost() -> None:
     assert ys[xs == 0].max() == pytest.approx(1, abs=0.01)
 
 
+def test_a_bend_of_few_points_is_kept_beside_a_stretch_of_many() -> None:
+    bend = np.linspace(0, 0.5, 50)
+    x = np.concatenate([bend, np.linspace(0.5, 1, 200_000)])
+    y = np.concatenate([np.sqrt(bend), np.full(200_000, 0.5**0.5)])
+    assert np.abs(np.interp(x, *plots.thinned(x, y)) - y).max() < 0.005
+
+
 def test_samples_of_a_histogram_share_their_bins() -> None:
     _, axes = plots.figure("score", "images")
     edges = plots.histogram(axes, {"good": [0.0, 1.0], "defective": [9.0, 10.0, 10.0]}, bins=10)
