@@ -77,11 +77,13 @@ def _quality(decisions: "Decisions") -> str:
 
 
 def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: Path) -> dict[str, object]:
+    from benchmarks.evaluation import name_in
+
     return {
         "accuracy": asdict(accuracy),
         "inspections": [
             {
-                "path": str(each.image.path.relative_to(data)),
+                "path": name_in(data, each.image),
                 "defect": each.image.defect,
                 "score": each.score,
                 "decision": each.verdict.decision.value,

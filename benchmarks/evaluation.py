@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -69,6 +70,11 @@ def inspect_all(detector: Detector, images: Iterable[TestImage]) -> Iterator[Ins
             resized = cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR)
             anomaly_map = np.asarray(resized, np.float32)
         yield Inspection(image, verdict, score, anomaly_map, marked if known else None)
+
+
+def name_in(data: Path, image: TestImage) -> str:
+    """An image's path as a reader knows it: below the folder of the test set where it lies there."""
+    return str(image.path.relative_to(data)) if image.path.is_relative_to(data) else str(image.path)
 
 
 def ask_engine(detector: Detector, pixels: NDArray[np.uint8]) -> Output:

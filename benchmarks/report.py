@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import page, plots, report_plots
 from benchmarks.decisions import Rate, percent, rate_of
-from benchmarks.evaluation import Accuracy, Inspection, scores_and_labels
+from benchmarks.evaluation import Accuracy, Inspection, name_in, scores_and_labels
 from benchmarks.overlays import outlined, overlay
 from benchmarks.page import Html
 from benchmarks.terms import Terms
@@ -166,12 +166,9 @@ def _scatter(report: Report, terms: Terms, threshold: float) -> Html:
 
 
 def _caption(report: Report, inspection: Inspection) -> str:
-    return f"{_name(report, inspection)}: score {inspection.score:.4g}, {inspection.verdict.decision.value}"
-
-
-def _name(report: Report, inspection: Inspection) -> str:
-    path = inspection.image.path
-    return str(path.relative_to(report.data)) if path.is_relative_to(report.data) else str(path)
+    return (
+        f"{name_in(report.data, inspection.image)}: score {inspection.score:.4g}, {inspection.verdict.decision.value}"
+    )
 
 
 def _score(inspection: Inspection) -> float:

@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from benchmarks.datasets import read_test_set, select
     from benchmarks.environment import describe_environment, one_line
-    from benchmarks.evaluation import inspect_all, scores_and_labels
+    from benchmarks.evaluation import inspect_all, name_in, scores_and_labels
     from runtime.atomic import write_atomically
     from runtime.detector import Detector
 
@@ -223,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "data": str(options.data),
             "subset": options.subset,
             "results": [asdict(each) | {"name": each.rule.name} for each in results],
-            "images": [{"path": str(i.path.relative_to(options.data)), "defect": i.defect} for i in images],
+            "images": [{"path": name_in(options.data, each), "defect": each.defect} for each in images],
             "scores": scores.tolist(),
             "environment": environment,
         }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks import datasets
 from benchmarks.datasets import read_test_set
 from benchmarks.decisions import Decisions, Rate
-from benchmarks.evaluation import inspect_all, rank_known_pixels, summarize
+from benchmarks.evaluation import inspect_all, name_in, rank_known_pixels, summarize
 from calibration.threshold import rate_interval
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
@@ -113,3 +113,9 @@ def test_a_defective_image_without_its_mask_counts_in_image_figures_alone(test_s
         ranking = rank_known_pixels(inspect_all(opened, without_masks(test_set, "scratch")))
     assert ranking is not None
     assert ranking.good == 3 * 48 - 3
+
+
+def test_an_image_from_elsewhere_is_named_by_its_whole_path() -> None:
+    image = datasets.TestImage(Path("data/test/good/000.png"), False, "good", None)
+    assert name_in(Path("data"), image) == "test/good/000.png"
+    assert name_in(Path("other"), image) == "data/test/good/000.png"
