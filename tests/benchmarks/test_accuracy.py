@@ -119,11 +119,17 @@ def test_images_without_masks_are_said_aloud(
 
 def test_a_report_without_matplotlib_says_which_extra_to_install(test_set: Path) -> None:
     program = (
-        "import sys, runpy; sys.modules['matplotlib'] = None\n"
+        "import sys, runpy\n"
+        "class Hide:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'matplotlib':\n"
+        "            raise ModuleNotFoundError('hidden', name=name)\n"
+        "sys.meta_path.insert(0, Hide())\n"
         f"sys.argv = ['accuracy', 'detector.onnx', {str(test_set)!r}, '--report', 'report.html']\n"
         "runpy.run_module('benchmarks.accuracy', run_name='__main__')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: matplotlib")
+    assert done.stderr.startswith("error: matplotlib is not installed")
     assert "pip install 'proctor[bench]'" in done.stderr
+    assert done.stderr.count("\n") == 1
