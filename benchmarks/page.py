@@ -12,16 +12,16 @@ Html = NewType("Html", str)
 PictureKind = Literal["svg+xml", "png", "jpeg"]
 
 STYLE = """
-@page { size: A4; margin: 12mm; }
-body { font: 10pt/1.4 "Helvetica Neue", Arial, "Liberation Sans", sans-serif; color: #111; background: #fff;
+@page { size: A4; margin: 10mm 12mm; }
+body { font: 10pt/1.35 "Helvetica Neue", Arial, "Liberation Sans", sans-serif; color: #111; background: #fff;
   max-width: 186mm; margin: 8mm auto; padding: 0 4mm; }
 h1 { font-size: 17pt; margin: 0 0 1mm; }
-h2 { font-size: 12pt; margin: 7mm 0 2mm; border-bottom: 0.3mm solid #111; break-after: avoid; }
+h2 { font-size: 12pt; margin: 5mm 0 1.5mm; border-bottom: 0.3mm solid #111; break-after: avoid; }
 h3 { font-size: 10pt; margin: 4mm 0 1mm; break-after: avoid; }
 p { margin: 1.5mm 0; overflow-wrap: anywhere; }
 p.lead { font-size: 12pt; }
 table { border-collapse: collapse; width: 100%; margin: 2mm 0; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: 0.7mm 3mm 0.7mm 0; border-bottom: 0.2mm solid #ccc;
+th, td { text-align: left; vertical-align: top; padding: 0.4mm 3mm 0.4mm 0; border-bottom: 0.2mm solid #ccc;
   overflow-wrap: break-word; }
 th { font-weight: 600; }
 table.facts td { overflow-wrap: anywhere; }

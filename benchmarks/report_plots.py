@@ -10,6 +10,8 @@ from benchmarks import plots
 from calibration.metrics import Curve, PixelRanking, rank_pixels
 
 LIMITS = (0.3, 0.05)  # of the false-positive rate, to which AU-PRO is taken
+# half and all of the page's width; as high as leaves figures, curves and the table by defect on the first sheet of A4
+HALF_IN, WHOLE_IN = (4.4, 2.5), (9.0, 2.2)
 
 
 def image_roc(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> Curve:
@@ -19,7 +21,7 @@ def image_roc(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> Curve:
 
 def roc_plot(images: Curve, ranking: PixelRanking | None) -> Figure:
     """ROC curves of images and, where masks are known, of pixels."""
-    drawn, axes = plots.figure("false-positive rate", "true-positive rate", "ROC")
+    drawn, axes = plots.figure("false-positive rate", "true-positive rate", "ROC", HALF_IN)
     plots.line(axes, [0, 1], [0, 1], "guessing", plots.GREY, 2)
     plots.line(axes, images.fpr, images.value, f"images, {images.area():.3f}", plots.BLUE)
     if ranking is not None:
@@ -31,7 +33,7 @@ def roc_plot(images: Curve, ranking: PixelRanking | None) -> Figure:
 
 def pro_plot(ranking: PixelRanking) -> Figure:
     """The PRO curve up to a little more than the larger limit, with the areas that are measured shaded."""
-    drawn, axes = plots.figure("false-positive rate of pixels", "mean overlap with regions (PRO)", "PRO")
+    drawn, axes = plots.figure("false-positive rate of pixels", "mean overlap (PRO)", "PRO", HALF_IN)
     curve = ranking.pro_curve()
     for limit in LIMITS:
         label = f"to {100 * limit:.0f} %, area {curve.area(limit):.3f}"
@@ -45,7 +47,7 @@ def pro_plot(ranking: PixelRanking) -> Figure:
 
 def score_histogram(scores: NDArray[np.float64], labels: NDArray[np.bool_], threshold: float) -> Figure:
     """How good and defective images score, about the threshold."""
-    drawn, axes = plots.figure("image score", "images", "Image scores", (9.0, 2.8))
+    drawn, axes = plots.figure("image score", "images", "Image scores", WHOLE_IN)
     plots.histogram(axes, {"good": scores[~labels], "defective": scores[labels]}, 40)
     plots.mark_x(axes, threshold, f"threshold {threshold:.4g}")
     plots.legend(axes, "upper right")

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks import accuracy, datasets
+from runtime.demo import DemoLine
+from runtime.demo.dataset import write_dataset
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError
 from runtime.recipe import Recipe
+from runtime.stream import DEMO_DETECTOR
 
 
 @pytest.fixture
@@ -97,6 +100,17 @@ def test_the_report_is_written_on_request(detector_file: Path, test_set: Path, t
     assert "rejects 1 of 2 defective images and 1 of 2 good ones" in document
     assert hashlib.sha256(b"a detector").hexdigest() in document
     assert "fake engine" in document
+
+
+def test_the_packaged_detector_is_reported_on_rendered_parts(tmp_path: Path, environment: dict[str, str]) -> None:
+    write_dataset(tmp_path / "parts", DemoLine(5, (64, 64)), 1, 1)
+    command = [sys.executable, "-m", "benchmarks.accuracy", str(DEMO_DETECTOR), "parts", "--report", "report.html"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    document = (tmp_path / "report.html").read_text()
+    assert "ONNX Runtime" in document
+    assert "patches of 33×33 pixels" in document
+    assert document.count("<figcaption>test/") == 4  # a good and a defective image, each as worst and as best
 
 
 def test_images_without_masks_are_said_aloud(
