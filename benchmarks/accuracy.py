@@ -1,12 +1,13 @@
-"""The accuracy of a detector on a test set in the layout of MVTec AD.
+"""The accuracy of a detector on a test set: figures, a report, pictures.
 
 ::
 
-    python -m benchmarks.accuracy detector.onnx DATA [--subset all|even|odd] [--json FILE] [--overlays DIR --count N]
+    python -m benchmarks.accuracy detector.onnx DATA [--subset all|even|odd] [--report FILE.html] [--json FILE]
+                                                     [--overlays DIR --count N]
 
 Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
-where the masks are, so that the pixel figures of detectors of any size compare. Tune on ``--subset even``, report on
-``odd``.
+where the masks are, so that the pixel figures of detectors of any size compare. Where no mask is known there are no
+pixel figures, and the command says so. Tune on ``--subset even``, report on ``odd``.
 """
 
 import argparse
@@ -23,45 +24,66 @@ from runtime import cli
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from benchmarks.evaluation import Accuracy, Inspection, Rate
+    from benchmarks.decisions import Decisions
+    from benchmarks.evaluation import Accuracy, Inspection
+    from benchmarks.terms import Terms
+    from runtime.detector import Detector
     from runtime.recipe import Threshold
+
+Pairs = list[tuple[str, str]]
+
+
+def figures(accuracy: "Accuracy", threshold: "Threshold") -> Pairs:
+    """The figures in words, with their names."""
+    from benchmarks.decisions import budget_verdict, in_words, percent
+    from runtime.promise import explain
+
+    return [
+        ("images", f"{accuracy.false_rejects.total} good, {accuracy.detected.total} defective"),
+        ("image AUROC", f"{accuracy.image_auroc:.4f}"),
+        *_of_pixels(accuracy),
+        ("false rejects", f"{in_words(accuracy.false_rejects)}, budget {percent(threshold.budget)}"),
+        ("budget", budget_verdict(accuracy.false_rejects, threshold)),
+        ("detected", in_words(accuracy.detected)),
+        ("at the threshold", _quality(accuracy.at_threshold)),
+        ("best F1", f"{_quality(accuracy.best)}; chosen with hindsight, at {accuracy.best.threshold:.4f}"),
+        ("no decision", f"{accuracy.undecided}, counted above as rejected" if accuracy.undecided else "none"),
+        ("threshold", f"{threshold.value:.4f}. {explain(threshold)}"),
+    ]
 
 
 def report(accuracy: "Accuracy", threshold: "Threshold") -> str:
     """The figures as text, a line each."""
-    from runtime.promise import explain
+    pairs = figures(accuracy, threshold)
+    by_defect = accuracy.image_auroc_by_defect.items()
+    pairs[2:2] = [(f"  {kind} ({accuracy.images[kind]})", f"{value:.4f}") for kind, value in by_defect]
+    return "\n".join(f"{name:<20} {text}" for name, text in pairs)
 
-    by_defect = accuracy.image_auroc_by_defect
-    lines = [
-        ("images", f"{accuracy.false_rejects.total} good, {accuracy.detected.total} defective"),
-        ("image AUROC", f"{accuracy.image_auroc:.4f}"),
-        *((f"  {kind} ({accuracy.images[kind]})", f"{value:.4f}") for kind, value in by_defect.items()),
-        ("pixel AUROC", f"{accuracy.pixel_auroc:.4f}"),
-        ("AU-PRO to 30 % FPR", f"{accuracy.au_pro_30:.4f}"),
-        ("AU-PRO to 5 % FPR", f"{accuracy.au_pro_5:.4f}"),
-        ("false rejects", f"{_in_words(accuracy.false_rejects)}, budget {_percent(threshold.budget)}"),
-        ("detected", _in_words(accuracy.detected)),
-        ("no decision", f"{accuracy.undecided}, counted above as rejected" if accuracy.undecided else "none"),
-        ("threshold", f"{threshold.value:.4f}. {explain(threshold)}"),
+
+def _of_pixels(accuracy: "Accuracy") -> Pairs:
+    if accuracy.pixel_auroc is None or accuracy.au_pro_30 is None or accuracy.au_pro_5 is None:
+        return [("pixel figures", f"none: no mask is known of the {accuracy.without_mask} defective images")]
+    left_out = f"; {accuracy.without_mask} defective images without a mask left out" if accuracy.without_mask else ""
+    return [
+        ("pixel AUROC", f"{accuracy.pixel_auroc:.4f}{left_out}"),
+        ("AU-PRO to 30 % FPR", f"{accuracy.au_pro_30:.4f}{left_out}"),
+        ("AU-PRO to 5 % FPR", f"{accuracy.au_pro_5:.4f}{left_out}"),
     ]
-    return "\n".join(f"{name:<20} {text}" for name, text in lines)
 
 
-def _in_words(rate: "Rate") -> str:
-    interval = f"95 % interval {_percent(rate.low)} to {_percent(rate.high)}"
-    return f"{rate.count} of {rate.total}, {_percent(rate.share)} ({interval})"
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.3g} %"
+def _quality(decisions: "Decisions") -> str:
+    precision = "none (nothing is rejected)" if decisions.precision is None else f"{decisions.precision:.4f}"
+    return f"F1 {decisions.f1:.4f}, precision {precision}, recall {decisions.recall:.4f}"
 
 
 def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: Path) -> dict[str, object]:
+    from benchmarks.evaluation import name_in
+
     return {
         "accuracy": asdict(accuracy),
         "inspections": [
             {
-                "path": str(each.image.path.relative_to(data)),
+                "path": name_in(data, each.image),
                 "defect": each.image.defect,
                 "score": each.score,
                 "decision": each.verdict.decision.value,
@@ -72,15 +94,24 @@ def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: P
     }
 
 
+def _lead(accuracy: "Accuracy") -> str:
+    found, false = accuracy.detected, accuracy.false_rejects
+    return (
+        f"At its calibrated threshold the detector rejects {found.count} of {found.total} defective images"
+        f" and {false.count} of {false.total} good ones."
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy", description="Measure a detector's accuracy on a test set."
     )
     parser.add_argument("detector", type=Path, help="detector.onnx")
-    parser.add_argument("data", type=Path, help="folder in the layout of MVTec AD, with test/ and ground_truth/")
+    parser.add_argument("data", type=Path, help="folder of a test set, such as MVTec AD's with test/ and ground_truth/")
     parser.add_argument(
         "--subset", choices=("all", "even", "odd"), default="all", help="half of the images, by content"
     )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a report there, one HTML file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, scores and machine there")
     parser.add_argument("--overlays", type=Path, metavar="DIR", help="write pictures of inspected images there")
     parser.add_argument("--count", type=int, default=12, metavar="N", help="number of pictures (default 12)")
@@ -89,17 +120,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
-    options = _parser().parse_args(arguments)
+def _checked(options: argparse.Namespace) -> argparse.Namespace:
+    """The options, refused before any work is done rather than after all of it."""
     if options.count < 1:
         raise InputError(f"--count is {options.count}; expected the number of pictures, 1 or more")
+    if options.report and options.report.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--report is {options.report}; expected a name ending in .html")
+    if options.report:
+        import benchmarks.report  # noqa: F401  (Matplotlib is an extra)
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    options = _checked(_parser().parse_args(arguments))
 
     from tqdm import tqdm
 
     from benchmarks.datasets import read_test_set, select
     from benchmarks.environment import describe_environment, one_line
-    from benchmarks.evaluation import inspect_all, summarize
+    from benchmarks.evaluation import inspect_all, rank_known_pixels, summarize
     from benchmarks.overlays import write_overlays
     from runtime.atomic import write_atomically
     from runtime.detector import Detector
@@ -107,25 +147,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
     images = select(read_test_set(options.data), options.subset)
     with Detector.open(options.detector, options.provider, options.threads) as detector:
         inspections = list(tqdm(inspect_all(detector, images), total=len(images), unit="image", disable=None))
-        threshold, engine = detector.recipe.threshold, detector.engine.description
-    accuracy, environment = summarize(inspections), describe_environment()
+        terms = _terms(detector, inspections) if options.report else []
+        recipe, engine = detector.recipe, detector.engine.description
+    ranking = rank_known_pixels(inspections)
+    accuracy, environment = summarize(inspections, ranking), describe_environment()
     print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
-    print(report(accuracy, threshold))
+    print(report(accuracy, recipe.threshold))
     print(one_line(environment))
+    source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}
     if options.json:
-        document = _document(accuracy, inspections, options.data) | {
-            "detector": str(options.detector),
-            "detector_sha256": hashlib.sha256(options.detector.read_bytes()).hexdigest(),
-            "engine": engine,
-            "threshold": asdict(threshold),
-            "data": str(options.data),
-            "subset": options.subset,
-            "command": shlex.join(["python", "-m", "benchmarks.accuracy", *(arguments or sys.argv[1:])]),
-            "environment": environment,
-        }
+        document = _document(accuracy, inspections, options.data) | source
+        document |= {"threshold": asdict(recipe.threshold), "environment": environment}
         write_atomically(options.json, json.dumps(document, indent=2).encode())
     if options.overlays:
         write_overlays(options.overlays, inspections, options.count)
+    if options.report:
+        from benchmarks.report import Report, render
+
+        source |= {"machine": one_line(environment), "date": str(environment["date"])}
+        page = Report(
+            title=f"Accuracy of {options.detector.name} on {options.data.resolve().name}",
+            lead=_lead(accuracy),
+            figures=figures(accuracy, recipe.threshold),
+            provenance=[(name.replace("_", " "), value) for name, value in source.items()],
+            data=options.data,
+            recipe=recipe,
+            accuracy=accuracy,
+            inspections=inspections,
+            ranking=ranking,
+            terms=terms,
+        )
+        write_atomically(options.report, render(page).encode())
+
+
+def _source(options: argparse.Namespace, arguments: Sequence[str]) -> dict[str, str]:
+    return {
+        "detector": str(options.detector),
+        "detector_sha256": hashlib.sha256(options.detector.read_bytes()).hexdigest(),
+        "data": str(options.data),
+        "subset": options.subset,
+        "command": shlex.join(["python", "-m", "benchmarks.accuracy", *arguments]),
+    }
+
+
+def _terms(detector: "Detector", inspections: "Sequence[Inspection]") -> "Sequence[Terms]":
+    from benchmarks.report import chosen_for_terms
+    from benchmarks.terms import terms_of
+
+    return terms_of(detector, chosen_for_terms(inspections))
 
 
 if __name__ == "__main__":

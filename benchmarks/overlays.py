@@ -27,7 +27,7 @@ def write_overlays(folder: Path, inspections: Sequence[Inspection], count: int) 
 
 def overlay(inspection: Inspection) -> NDArray[np.uint8]:
     """The runtime's overlay of one inspection, the outline of its mask on the picture: uint8 [h, w, 3], BGR."""
-    pixels = _outlined(read_image(inspection.image.path), inspection.mask)
+    pixels = outlined(read_image(inspection.image.path), inspection.mask)
     name = f"{inspection.image.defect}/{inspection.image.path.name}"
     return draw_overlay(Frame(pixels, inspection.verdict.frame_id, name=name), inspection.verdict)
 
@@ -60,12 +60,17 @@ def _fair_shares(sizes: list[int], count: int) -> list[int]:
     return shares
 
 
-def _outlined(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """`pixels` with a line around the mask, not on it: small defects would vanish under their own outline."""
+def outlined(pixels: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """`pixels` with a line around the mask, not on it: small defects would vanish under their own outline.
+
+    Without a mask they are returned as they are.
+    """
+    if mask is None:
+        return pixels
     width = max(1, round(max(mask.shape) * LINE_SHARE))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
     inside = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
     line = (cv2.dilate(inside, kernel) > 0) & (inside == 0)
-    outlined = pixels.copy()
-    outlined[line] = TRUTH_COLOUR
-    return outlined
+    drawn = pixels.copy()
+    drawn[line] = TRUTH_COLOUR
+    return drawn

@@ -66,13 +66,14 @@ def _heat_panel(left: Image, verdict: Verdict) -> Image:
         return panel
     resized = cv2.resize(verdict.anomaly_map, left.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     values = np.asarray(resized, np.float32)
-    heat = cv2.addWeighted(_coloured(values, verdict.threshold), HEAT_SHARE, grey, 1 - HEAT_SHARE, 0)
+    heat = cv2.addWeighted(coloured(values, verdict.threshold), HEAT_SHARE, grey, 1 - HEAT_SHARE, 0)
     above = (values > verdict.threshold).astype(np.uint8)
     outlines, _ = cv2.findContours(above, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     return np.asarray(cv2.drawContours(heat, outlines, -1, INK, 1, cv2.LINE_AA), np.uint8)
 
 
-def _coloured(values: NDArray[np.float32 | np.float64], threshold: float) -> Image:
+def coloured(values: NDArray[np.float32 | np.float64], threshold: float) -> Image:
+    """Map values [H, W] in the colours of the overlay, between `scale_limits`: uint8 [H, W, 3], BGR."""
     low, high = scale_limits(threshold)
     shares = np.clip((values - low) / (high - low), 0, 1)
     return np.asarray(cv2.applyColorMap(np.rint(shares * 255).astype(np.uint8), HEAT_COLOURS), np.uint8)
@@ -95,7 +96,7 @@ def _legend(height: int, threshold: float) -> Image:
     if bottom - top < 40:  # no room to read it beside a very flat frame
         return legend
     values = np.linspace(high, low, bottom - top)[:, None]
-    legend[top:bottom, 10:26] = _coloured(values, threshold)
+    legend[top:bottom, 10:26] = coloured(values, threshold)
     for value, y in ((high, top + 6), (threshold, (top + bottom) // 2), (low, bottom)):
         _draw_text(legend, f"{value:.3g}", (38, y + 4), 0.42, INK if value == threshold else DIM)
     middle = (top + bottom) // 2

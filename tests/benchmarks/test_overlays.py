@@ -1,5 +1,6 @@
 """Which images are drawn, and that the ground truth does not hide the defect."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -60,6 +61,14 @@ def test_a_good_image_is_drawn_as_it_is(inspections: list[Inspection]) -> None:
     good = inspections[0]
     plain = draw_overlay(Frame(read_image(good.image.path), 0, name="good/000.png"), good.verdict)
     assert np.array_equal(overlay(good), plain)
+
+
+def test_a_defect_without_a_mask_is_drawn_without_an_outline(inspections: list[Inspection]) -> None:
+    dent = next(each for each in inspections if each.image.defect == "dent")
+    unknown = replace(dent, mask=None)
+    plain = draw_overlay(Frame(read_image(dent.image.path), dent.verdict.frame_id, name="dent/000.png"), dent.verdict)
+    assert np.array_equal(overlay(unknown), plain)
+    assert not np.array_equal(overlay(dent), plain)
 
 
 def test_files_are_named_by_kind_image_and_decision(inspections: list[Inspection], tmp_path: Path) -> None:

@@ -4,66 +4,24 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from scipy import ndimage
 
+from benchmarks.metrics import Maps, Masks, naive_area, naive_auroc, naive_curve, random_set
 from calibration.metrics import au_pro, auroc, pixel_auroc, pro_curve, rank_pixels
 from runtime.errors import InputError
-
-Maps = list[NDArray[np.float32]]
-Masks = list[NDArray[np.bool_]]
-
-
-def loop_curve(maps: Maps, masks: Masks) -> tuple[list[float], list[float]]:
-    """PRO over FPR by definition: every distinct score a threshold, every region counted by itself."""
-    regions = []
-    for scores, mask in zip(maps, masks, strict=True):
-        labels, found = ndimage.label(mask, structure=np.ones((3, 3)))
-        regions += [scores[labels == number] for number in range(1, found + 1)]
-    good = np.concatenate([scores[~mask] for scores, mask in zip(maps, masks, strict=True)])
-    fpr, pro = [0.0], [0.0]
-    for threshold in sorted({float(score) for scores in maps for score in scores.flat}, reverse=True):
-        fpr.append(float(np.mean(good >= threshold)))
-        pro.append(float(np.mean([np.mean(region >= threshold) for region in regions])))
-    return fpr, pro
-
-
-def loop_area(fpr: list[float], pro: list[float], limit: float) -> float:
-    area = 0.0
-    for left, right, low, high in zip(fpr, fpr[1:], pro, pro[1:], strict=False):
-        if left >= limit:
-            break
-        end = min(right, limit)
-        if end > left:
-            area += (end - left) * (low + low + (high - low) * (end - left) / (right - left)) / 2
-    return area / limit
-
-
-def random_case(seed: int, levels: int) -> tuple[Maps, Masks]:
-    """Six images of differing sizes, two of them good, scores on `levels` values so that ties abound."""
-    rng = np.random.default_rng(seed)
-    maps, masks = [], []
-    for index in range(6):
-        size = tuple(rng.integers(8, 20, 2))
-        mask = rng.random(size) < (0.0 if index < 2 else 0.15)
-        noise = rng.random(size) + 0.3 * mask
-        maps.append((np.round(noise * levels) / levels).astype(np.float32))
-        masks.append(mask)
-    return maps, masks
 
 
 @pytest.mark.parametrize("levels", [2, 7, 10**6])
 @pytest.mark.parametrize("limit", [0.05, 0.3, 1.0])
 def test_au_pro_equals_the_threshold_loop(levels: int, limit: float) -> None:
-    maps, masks = random_case(seed=levels, levels=levels)
-    assert au_pro(maps, masks, limit) == pytest.approx(loop_area(*loop_curve(maps, masks), limit), abs=1e-9)
+    maps, masks = random_set(seed=levels, levels=levels)
+    assert au_pro(maps, masks, limit) == pytest.approx(naive_area(*naive_curve(maps, masks), limit), abs=1e-9)
 
 
 @pytest.mark.parametrize("levels", [2, 7, 10**6])
 def test_the_curve_passes_through_every_point_of_the_threshold_loop(levels: int) -> None:
-    maps, masks = random_case(seed=levels, levels=levels)
+    maps, masks = random_set(seed=levels, levels=levels)
     curve = pro_curve(maps, masks)
-    for fpr, pro in zip(*loop_curve(maps, masks), strict=True):
+    for fpr, pro in zip(*naive_curve(maps, masks), strict=True):
         corners = curve.value[np.isclose(curve.fpr, fpr, rtol=0, atol=1e-12)]
         if corners.size:  # a vertical step: any height between its ends lies on the curve
             assert corners.min() - 1e-9 <= pro <= corners.max() + 1e-9
@@ -73,10 +31,9 @@ def test_the_curve_passes_through_every_point_of_the_threshold_loop(levels: int)
 
 @pytest.mark.parametrize("levels", [2, 7, 10**6])
 def test_both_aurocs_equal_a_count_of_pairs(levels: int) -> None:
-    maps, masks = random_case(seed=levels, levels=levels)
+    maps, masks = random_set(seed=levels, levels=levels)
     scores, labels = np.concatenate([m.ravel() for m in maps]), np.concatenate([m.ravel() for m in masks])
-    defective, good = scores[labels][:, None], scores[~labels][None]
-    expected = np.mean(defective > good) + np.mean(defective == good) / 2
+    expected = naive_auroc(scores, labels)
     assert pixel_auroc(maps, masks) == pytest.approx(expected, abs=1e-12)
     assert auroc(scores, labels) == pytest.approx(expected, abs=1e-12)
 
@@ -116,6 +73,47 @@ def test_a_perfect_map_scores_one_and_a_flat_one_follows_the_diagonal() -> None:
     assert pixel_auroc([flat], [mask]) == 0.5
 
 
+def test_both_limits_are_those_of_a_curve_drawn_by_hand() -> None:
+    # ten good pixels score 10 … 1, the defect's four 8.5, 6.5, 6.5 and 0.5: PRO rises to 1/4 at FPR 0.2, to 3/4 at 0.4
+    mask = np.array([[True] * 4 + [False] * 10])
+    scores = np.array([[8.5, 6.5, 6.5, 0.5, *range(10, 0, -1)]], np.float32)
+    assert au_pro([scores], [mask], 0.05) == 0.0
+    assert au_pro([scores], [mask], 0.3) == pytest.approx(0.1 * 0.25 / 0.3)
+    assert au_pro([scores], [mask], 0.5) == pytest.approx((0.2 * 0.25 + 0.1 * 0.75) / 0.5)
+    assert au_pro([scores], [mask], 1.0) == pytest.approx(0.2 * 0.25 + 0.6 * 0.75)
+
+
+def test_a_limit_within_a_tie_cuts_its_slope() -> None:
+    # one score for half of the good pixels and all of the defect: the curve is a line from (0, 0) to (0.5, 1)
+    mask = np.array([[True, True, False, False]])
+    scores = np.array([[1, 1, 1, 0]], np.float32)
+    for limit in (0.05, 0.3):
+        assert au_pro([scores], [mask], limit) == pytest.approx(limit / 0.5 / 2)
+
+
+def test_a_region_of_one_pixel_is_found_or_not_in_one_step() -> None:
+    mask = np.zeros((4, 5), bool)
+    mask[2, 3] = True
+    scores = np.arange(20, dtype=np.float32).reshape(4, 5)  # 13 at the defect, six of 19 good pixels above
+    assert au_pro([scores], [mask], 0.3) == 0.0
+    assert au_pro([scores], [mask], 1.0) == pytest.approx(1 - 6 / 19)
+
+
+def test_a_ring_of_corners_is_one_region_and_weighs_as_one() -> None:
+    mask = np.array([[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], bool)  # its pixels touch at corners alone
+    joined = mask.copy()
+    joined[2, 2] = True  # now the corner pixel belongs to it, too
+    scores = np.zeros((4, 4), np.float32)
+    scores[3, 3] = 1.0
+    assert pro_at_zero(scores, mask) == pytest.approx(1 / 2)
+    assert pro_at_zero(scores, joined) == pytest.approx(1 / 6)
+
+
+def pro_at_zero(scores: np.ndarray, mask: np.ndarray) -> float:
+    curve = pro_curve([scores], [mask])
+    return float(curve.value[curve.fpr == 0].max())
+
+
 def test_good_images_count_into_the_false_positive_rate() -> None:
     mask = np.array([[True, False]])
     scores = np.array([[0.5, 0.0]], np.float32)
@@ -127,21 +125,27 @@ def test_negative_zero_equals_zero() -> None:
     assert pixel_auroc([np.array([[0.0, -0.0]], np.float32)], [np.array([[True, False]])]) == 0.5
 
 
-def test_memory_is_four_bytes_a_good_pixel_and_sixty_a_defective_one() -> None:
-    """At 100 maps of 1024×1024 with 5 % defective pixels this bound is 0.75 GB beside the arguments."""
+def test_memory_is_four_bytes_a_good_pixel_and_45_a_defective_one() -> None:
+    """At 100 maps of 1024×1024 with 5 % defective pixels these bounds are 0.6 GB beside the arguments."""
     rng = np.random.default_rng(0)
     maps = [rng.random((256, 256), np.float32) for _ in range(16)]
     masks = [np.zeros((256, 256), bool) for _ in maps]
     for mask in masks:
-        mask[:32, :64] = True
+        mask[:64, :128] = True
     defective = sum(int(mask.sum()) for mask in masks)
     good = sum(mask.size for mask in masks) - defective
-    tracemalloc.start()
-    rank_pixels(maps, masks)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
     one_image = 256 * 256 * 8  # labels and a selection of the image at hand
-    assert peak < 4 * good + 60 * defective + one_image
+
+    tracemalloc.start()
+    ranking = rank_pixels(maps, masks)
+    ranked = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    ranking.pro_curve().area(0.3)
+    ranking.roc_curve().area()
+    curves = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ranked < 4 * good + 45 * defective + one_image
+    assert curves < (32 + 64) * defective + one_image  # the sorted good pixels have gone by now
 
 
 @pytest.mark.parametrize(
