@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import TestImage, read_pixels
-from calibration.metrics import auroc, rank_pixels
+from benchmarks.ranking import rank
 from calibration.threshold import rate_interval
 from runtime.detector import Detector
 from runtime.preparation import prepare
@@ -79,26 +79,27 @@ def _scored(detector: Detector, pixels: NDArray[np.uint8], verdict: Verdict) -> 
 
 def summarize(inspections: Sequence[Inspection]) -> Accuracy:
     """The accuracy over `inspections`. Raises `InputError` unless good and defective images are among them."""
-    scores = np.array([inspection.score for inspection in inspections])
     labels = np.array([inspection.image.label for inspection in inspections], bool)
-    defects = np.array([inspection.image.defect for inspection in inspections])
     rejected = np.array([inspection.verdict.decision is not Decision.OK for inspection in inspections], bool)
-    image_auroc = auroc(scores, labels)
-    ranking = rank_pixels([each.anomaly_map for each in inspections], [each.mask for each in inspections])
-    pro = ranking.pro_curve()
-    kinds = [str(kind) for kind in np.unique(defects[labels])]
+    ranking = rank(
+        [each.image for each in inspections],
+        np.array([each.score for each in inspections]),
+        [each.anomaly_map for each in inspections],
+        [each.mask for each in inspections],
+    )
+    assert ranking.pixel_auroc is not None
+    assert ranking.au_pro_30 is not None
+    assert ranking.au_pro_5 is not None
     return Accuracy(
-        image_auroc=image_auroc,
-        image_auroc_by_defect={
-            kind: auroc(scores[~labels | (defects == kind)], labels[~labels | (defects == kind)]) for kind in kinds
-        },
-        pixel_auroc=ranking.roc_curve().area(),
-        au_pro_30=pro.area(0.3),
-        au_pro_5=pro.area(0.05),
+        image_auroc=ranking.image_auroc,
+        image_auroc_by_defect=ranking.image_auroc_by_defect,
+        pixel_auroc=ranking.pixel_auroc,
+        au_pro_30=ranking.au_pro_30,
+        au_pro_5=ranking.au_pro_5,
         false_rejects=_rate(rejected[~labels]),
         detected=_rate(rejected[labels]),
         undecided=sum(inspection.verdict.decision is Decision.NO_DECISION for inspection in inspections),
-        images={str(kind): int(count) for kind, count in zip(*np.unique(defects, return_counts=True), strict=True)},
+        images=ranking.images,
     )
 
 

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from runtime.errors import ProctorError
 
 # what the base install leaves out, by the extra that brings it
-EXTRAS = {"train": ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "scipy", "tqdm")}
+EXTRAS = {
+    "train": ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "scipy", "tqdm"),
+    "bench": ("sklearn", "matplotlib"),
+}
 
 
 def run(main: Callable[[], None]) -> None:
