@@ -114,7 +114,8 @@ def plot(results: Sequence[Result], measure: str, path: Path) -> bool:
         axes.plot(means, [height] * len(means), "o", color=BLUE, markersize=5)
         axes.plot([mean(means)], [height], "|", color=ORANGE, markersize=14, markeredgewidth=2.5)
     axes.set_yticks(range(len(rows)), [label for label, _ in rows])
-    axes.set_xlabel(f"{MEASURES[measure]}, mean over {', '.join(categories)} (dots: seeds; bar: their mean)")
+    over = categories[0] if len(categories) == 1 else f"mean over {len(categories)} categories"
+    axes.set_xlabel(f"{MEASURES[measure]}, {over}\n(dots: seeds; bar: their mean)")
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
