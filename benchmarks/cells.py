@@ -20,7 +20,7 @@ from tqdm import tqdm
 from benchmarks.datasets import Subset, TestImage, read_pixels, read_test_set, select
 from benchmarks.environment import describe_environment
 from benchmarks.methods.base import Frames, Maps, Method, Setting
-from benchmarks.methods.registry import make_method
+from benchmarks.methods.registry import entry, make_method
 from benchmarks.ranking import Ranking, rank
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
@@ -86,8 +86,8 @@ def read_category(data: Path, size_hw: tuple[int, int], subset: Subset) -> Categ
 
 def cell_settings(row: Row, category: Category, setting: Setting, subset: Subset) -> dict[str, object]:
     """Everything that a cell's figures depend on but the code, whose commit its file names."""
-    files = [setting.teacher, *getattr(row.options, "teachers", ()), getattr(row.options, "path", "")]
-    return {
+    needs, files = entry(row.method), [*getattr(row.options, "teachers", ()), getattr(row.options, "path", "")]
+    settings = {
         "schema": SCHEMA,
         "method": row.method,
         "options": as_mapping(row.options),
@@ -96,10 +96,14 @@ def cell_settings(row: Row, category: Category, setting: Setting, subset: Subset
         "subset": subset,
         "category": category.name,
         "category_sha256": category.sha256,
-        "backbone": setting.backbone,
         "files": {name: _identity(name) for name in files if name},
-        "weights": file_sha256(setting.weights) if setting.weights else "torchvision",
     }
+    if needs.of_descriptors:
+        settings["teacher"] = _identity(setting.teacher)
+    if needs.of_backbone:
+        settings["backbone"] = setting.backbone
+        settings["weights"] = file_sha256(setting.weights) if setting.weights else "torchvision"
+    return settings
 
 
 def _identity(name: str) -> str:

@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     over = assignments(options.set or [])
     over["ours"] = {"students": str(options.students), "steps": str(options.steps), **over.get("ours", {})}
     found, seconds = _run(methods, classes, images, over, _setting(options))
-    print(_report(found, options, classes, images))
+    print(_report(found, options, over["ours"], classes, images))
     if options.json:
         _save(options, found, seconds, images)
 
@@ -155,7 +155,11 @@ def _run(
 
 
 def _report(
-    found: dict[str, dict[int, float]], options: argparse.Namespace, classes: Sequence[int], images: SmallImages
+    found: dict[str, dict[int, float]],
+    options: argparse.Namespace,
+    ours: dict[str, str],
+    classes: Sequence[int],
+    images: SmallImages,
 ) -> str:
     every = len(classes) == len(np.unique(images.test_labels))
     whole = every and options.train_limit is None and options.test_limit is None
@@ -172,8 +176,8 @@ def _report(
     counts = [int((images.train_labels == kind).sum()) for kind in classes]
     lines += [
         "",
-        f"{what}: {len(classes)} classes, {min(counts)} to {max(counts)} training images each, {len(images.test)} test"
-        f" images; ours with {options.students} students and {options.steps} steps; seed {options.seed}.",
+        f"{what}: classes {', '.join(map(str, classes))}, {min(counts)} to {max(counts)} training images each,"
+        f" {len(images.test)} test images; ours: {ours['students']} students, {ours['steps']} steps; seed {options.seed}.",
     ]
     return "\n".join(lines)
 

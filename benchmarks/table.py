@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.methods.registry import METHODS, entry, method_options
+from benchmarks.methods.registry import METHODS, entry, make_method, method_options
 from runtime import cli
 from runtime.errors import InputError
 
@@ -41,20 +41,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in [*methods, *over]:
         entry(name)  # a name that is none is refused before torch is loaded
 
+    from tqdm import tqdm
+
     from benchmarks.cells import check_names, read_category, run_cell
+    from benchmarks.table_report import one_cell
     from train.device import resolve_device
 
     check_names(options.data)
     device = resolve_device(options.device)
     rows = [row for name in methods for row in table_rows(name, over.get(name, {}), options)]
     setting = _setting(options, device)
+    for row in rows:
+        make_method(row.method, row.options, setting)  # what cannot be made is refused before hours of other work
+    cells = [(row, seed) for row in rows for seed in (seeds if entry(row.method).random else seeds[:1])]
     results: list[Result] = []
-    for data in options.data:
-        category = read_category(data, (size_hw[0], size_hw[1]), options.subset)
-        for row in rows:
-            for seed in seeds if entry(row.method).random else seeds[:1]:
-                print(f"{category.name}: {row.label}, seed {seed}", file=sys.stderr)
+    with tqdm(total=len(options.data) * len(cells), unit="cell", disable=None) as bar:
+        for data in options.data:
+            category = read_category(data, (size_hw[0], size_hw[1]), options.subset)
+            for row, seed in cells:
+                bar.set_description(f"{category.name}: {row.label}, seed {seed}")
                 results.append(run_cell(row, category, replace(setting, seed=seed), options.subset, options.out))
+                bar.write(one_cell(results[-1]), file=sys.stderr)
+                bar.update()
     _write(results, options, device)
 
 

@@ -25,6 +25,12 @@ def value(result: Result, measure: str) -> float | None:
     return found
 
 
+def one_cell(result: Result) -> str:
+    """A finished cell as a line."""
+    figures = [f"{text} {found:.4f}" for name, text in MEASURES.items() if (found := value(result, name)) is not None]
+    return f"{result.category}, {result.label}, seed {result.seed}: {', '.join(figures[:2])}"
+
+
 def markdown(results: Sequence[Result], note: str) -> str:
     """A table for each measure: a row for each method, a column for each category and their mean."""
     return "\n".join([*(_section(results, measure) for measure in MEASURES), _by_defect(results), note, ""])

@@ -19,6 +19,7 @@ class Entry:
     module: str
     title: str
     of_descriptors: bool = False  # its `model` scores a teacher's descriptors, wherever they come from
+    of_backbone: bool = False  # whether it builds on the pretrained ResNet-18
     random: bool = True  # whether a seed changes its result
     images_only: bool = False  # whether it has no maps
 
@@ -33,10 +34,10 @@ METHODS = {
     "autoencoder": Entry("autoencoder", "MSE-AE"),
     "ssim-ae": Entry("ssim_autoencoder", "SSIM-AE"),
     "anogan": Entry("anogan", "AnoGAN"),
-    "dictionary": Entry("feature_dictionary", "CNN feature dictionary"),
-    "k-nn": Entry("image_neighbours", "k-NN of images", random=False, images_only=True),
-    "patchcore": Entry("patchcore", "PatchCore"),
-    "dfr": Entry("dfr", "DFR"),
+    "dictionary": Entry("feature_dictionary", "CNN feature dictionary", of_backbone=True),
+    "k-nn": Entry("image_neighbours", "k-NN of images", of_backbone=True, random=False, images_only=True),
+    "patchcore": Entry("patchcore", "PatchCore", of_backbone=True),
+    "dfr": Entry("dfr", "DFR", of_backbone=True),
     "ocgan": Entry("ocgan", "OCGAN", images_only=True),
     "detector": Entry("detector", "Detector", random=False),
 }

@@ -26,6 +26,7 @@ from calibration.scoring import Moments
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from train.data import PreparedImages
+from train.ensemble import teacher_path
 from train.students import StudentsConfig, train_students
 
 
@@ -52,8 +53,11 @@ class Students(MapMethod):
     """Teachers, their students, and the moments of equation 11."""
 
     def __init__(self, options: Options, setting: Setting) -> None:
+        """Raises `InputError` for a teacher that is none, or more students than are trained."""
         if not 1 <= options.students <= options.ensemble:
             raise InputError(f"students is {options.students}; expected 1 to {options.ensemble}, the ensemble trained")
+        for teacher in options.teachers:
+            teacher_path(teacher)  # refused before the work
         self.options, self.setting = options, setting
         self.run: TrainedRun | None = None
         self.moments: list[Moments] = []

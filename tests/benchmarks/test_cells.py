@@ -93,6 +93,18 @@ def test_a_cell_of_other_settings_is_computed_anew(category: Category, row: Row,
     assert len(list(tmp_path.rglob("*.json"))) == (2 if change == "seed" else 1)
 
 
+def test_a_method_does_not_depend_on_files_that_it_never_opens(category: Category, row: Row, tmp_path: Path) -> None:
+    descriptors = Row("1-NN", "1-nn", method_options("1-nn", {}))
+    for setting in (Setting(), Setting(backbone="resnet18-layer23")):
+        run_cell(descriptors, category, setting, "all", tmp_path)
+    assert Contrast.fits == 1
+    for setting in (Setting(), Setting(teacher="no such file")):
+        run_cell(row, category, setting, "all", tmp_path)
+    assert Contrast.fits == 2
+    with pytest.raises(InputError, match="teacher 'no such file' is neither"):
+        run_cell(descriptors, category, Setting(teacher="no such file"), "all", tmp_path)
+
+
 def test_the_data_hash_follows_pixels_masks_and_uses(tiny_category: Path, tmp_path: Path) -> None:
     import shutil
 

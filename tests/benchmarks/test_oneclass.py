@@ -156,7 +156,7 @@ def test_the_command_reports_every_method_and_says_what_was_left_out(
     printed = capsys.readouterr().out
     assert "| method | 1 | mean | paper, MNIST |" in printed
     assert "| 0.9935 |" in next(line for line in printed.splitlines() if line.startswith("| Ours"))
-    assert "A SUBSET, not to be compared with the paper's figures: 1 classes, 8 to 8 training images" in printed
+    assert "A SUBSET, not to be compared with the paper's figures: classes 1, 8 to 8 training images" in printed
     document = json.loads((tmp_path / "found.json").read_text())
     assert set(document["image_auroc"]) == {"ours", "1-nn", "ocgan"}
     assert document["image_auroc"]["1-nn"]["1"] > 0.9
