@@ -72,7 +72,10 @@ class ResNetStages:
 
 class LocalFeatures:
     """Locally averaged stages, at the resolution of the first: the patch features of PatchCore (Roth et al., CVPR
-    2022, equations 1 to 3, neighbourhood p = 3)."""
+    2022, equations 1 to 3, neighbourhood p = 3).
+
+    Cells beyond the border count as zeros, as in the authors' code, so that a border is compared with borders.
+    """
 
     def __init__(self, stages: Stages, names: Sequence[str], neighbourhood: int = 3) -> None:
         self.stages, self.names, self.neighbourhood = stages, tuple(names), neighbourhood
@@ -86,8 +89,7 @@ class LocalFeatures:
         """See `Extractor`."""
         side = self.neighbourhood
         maps = self.stages(frames, self.names)
-        # the border divides by the cells that exist, or an edge would look fainter than the same part further in
-        maps = [functional.avg_pool2d(x, side, 1, side // 2, count_include_pad=False) for x in maps]
+        maps = [functional.avg_pool2d(x, side, 1, side // 2) for x in maps]
         size = maps[0].shape[2:]
         maps = [x if x.shape[2:] == size else _resized(x, size) for x in maps]
         return torch.cat(maps, dim=1).cpu()

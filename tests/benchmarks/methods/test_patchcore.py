@@ -32,15 +32,15 @@ def test_equation_7_does_not_overflow_where_its_exponentials_would() -> None:
     assert reweighted(torch.tensor([-1000.0]), bank, 0, 2) == pytest.approx(1000.0)
 
 
-def test_features_average_the_cells_that_exist_and_repeat_the_deeper_stage(good: Frames, stages: Any) -> None:
+def test_features_are_local_means_with_zeros_beyond_the_border(good: Frames, stages: Any) -> None:
     features = LocalFeatures(stages, LAYERS)(good[:2])
     first, second = stages(good[:2], LAYERS)
     assert features.shape == (2, 20, 16, 16)
-    middle, corner = first[0, :, 4:7, 6:9].mean(dim=(1, 2)), first[0, :, :2, :2].mean(dim=(1, 2))
+    middle, corner = first[0, :, 4:7, 6:9].mean(dim=(1, 2)), first[0, :, :2, :2].sum(dim=(1, 2)) / 9
     torch.testing.assert_close(features[0, :8, 5, 7], middle)
     torch.testing.assert_close(features[0, :8, 0, 0], corner)
     # twice as large, bilinear: the corner cell is the deeper stage's own
-    torch.testing.assert_close(features[1, 8:, 0, 0], second[1, :, :2, :2].mean(dim=(1, 2)))
+    torch.testing.assert_close(features[1, 8:, 0, 0], second[1, :, :2, :2].sum(dim=(1, 2)) / 9)
 
 
 def test_the_map_is_the_distance_to_the_bank(good: Frames, planted: Frames, stages: Any) -> None:
