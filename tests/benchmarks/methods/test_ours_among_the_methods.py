@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks.methods.base import Frames, Setting
+from benchmarks.methods.base import Frames, Setting, as_pixels
 from benchmarks.methods.detector import FinishedDetector
 from benchmarks.methods.students import Options, Students
 from calibration.model import load_run
@@ -37,7 +38,11 @@ def test_fewer_students_are_the_first_of_one_training(
     assert (run / "run" / "student-p33-0.safetensors").stat().st_mtime_ns == trained_at
     assert one.moments[0].variance_mean is None
     assert two.moments[0].variance_mean is not None
-    for method in (one, two):
+    _, students = load_run(run / "run").scales[0].descriptors(as_pixels(planted[:1], "cpu"), 8)
+    for method, count in ((one, 1), (two, 2)):
+        assert method.run is not None
+        _, used = method.run.scales[0].descriptors(as_pixels(planted[:1], "cpu"), 8)
+        assert torch.equal(used, students[:count])
         found = method.inspect(planted)
         assert found.maps is not None
         assert found.maps.shape == (4, 32, 32)
