@@ -4,8 +4,8 @@ An image is zoomed to the teacher's p×p pixels, so that it has one descriptor a
 (eq. 8 and 9) and predictive variance (eq. 10) of M = 5 students, each normalized over held-out images of the class
 (eq. 11).
 
-Deviations: steps in place of epochs; a share of the class (`holdout`) is held out for equation 11, where the paper does
-not say what it normalizes over here; the batch size and the learning rate are those of the paper's teachers.
+Deviations: steps in place of epochs; a share of the class (`holdout`), which is not trained on, gives the moments of
+equation 11; the batch size and the learning rate are those of the paper's teachers.
 """
 
 from dataclasses import dataclass

@@ -2,8 +2,8 @@
 Discovery*, IPMI 2017).
 
 A DCGAN (Radford et al. 2016) learns good patches. For each patch of a frame, gradient descent searches the latent
-vector whose generated patch is nearest: (1 − λ) · Σ|x − G(z)| + λ · Σ|f(x) − f(G(z))| (eq. 3 to 5, λ = 0.1), with f the
-discriminator's last but one layer. The absolute residual after the search is the map (section 2.2). The image score is
+vector whose generated patch is nearest: (1 − λ) · Σ|x − G(z)| + λ · Σ|f(x) − f(G(z))| (section 2.2, λ = 0.1), with f
+the discriminator's last but one layer. The absolute residual after the search is the map (section 2.3). The image score is
 the highest loss that the search of one of its patches ends with.
 
 Deviations: colour patches; both sums are means, since in a sum the residual's weight depends on the size of the patch;
@@ -170,7 +170,7 @@ class AnoGan(Method):
             return self.generator(latent), self._search_loss(latent, patches, target)
 
     def _search_loss(self, latent: Tensor, patches: Tensor, target: Tensor) -> Tensor:
-        """Equation 5, [b]."""
+        """The weighted sum of section 2.2, [b]."""
         generated = self.generator(latent)
         residual = (patches - generated).abs().mean(dim=(1, 2, 3))
         discrimination = (target - self.discriminator.features(generated)).abs().mean(dim=(1, 2, 3))

@@ -1,8 +1,8 @@
 """ℓ2-AE: how badly an autoencoder reconstructs a descriptor (*Uninformed Students*, CVPR 2020, Tables 1 and 2).
 
-Ours, since the paper gives no layers for it over descriptors: fully connected layers with leaky ReLUs, the size of the
-latent vector, descriptors standardized before, and a number of steps in place of epochs. Without PCA: the bottleneck is
-one already.
+Ours: fully connected layers with leaky ReLUs, the size of the latent vector, descriptors standardized before, how many
+of them are trained on, a number of steps in place of epochs, and the stride. Without PCA: the bottleneck is one
+already.
 """
 
 from dataclasses import dataclass

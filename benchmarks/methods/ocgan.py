@@ -9,8 +9,8 @@ reconstruction.
 
 Deviations: images are zoomed to 32×32 pixels and keep their colours; networks are smaller (`width`); the classifier
 takes one step for each of the others'; mining begins after `mine_from` of the steps and takes `mining_steps` of a fixed
-size along the gradient's sign; noise of σ = 0.2 in units of [0, 1] pixels; steps in place of epochs. The weights of the
-losses (1 visual, 10 latent, 50 reconstruction) are ours where the paper names no more than the last.
+size along the gradient's sign; steps in place of epochs. The noise (σ = 0.2, of pixels in [0, 1]), and the weights of
+the losses (1 visual, 10 latent, 50 reconstruction) as means over pixels and images, are ours.
 """
 
 from dataclasses import dataclass

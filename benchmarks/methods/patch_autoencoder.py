@@ -2,7 +2,7 @@
 Similarity to Autoencoders* (2018, VISAPP 2019, table 1), trained on random patches and laid over whole frames.
 
 `autoencoder` and `ssim_autoencoder` choose its loss and its residual. Deviations: steps in place of 200 epochs over
-10,000 stored patches, and patches are drawn anew for each step; no augmentation.
+10,000 stored patches, and patches are drawn anew for each step; no augmentation; the size of a batch is ours.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ SHRINKS = 16  # pixels of a patch to one of the encoder's last map
 
 @dataclass(frozen=True)
 class PatchOptions:
-    """Options that both losses share; the paper's but for `steps`."""
+    """Options that both losses share."""
 
     patch: int = 128  # side, pixels
-    stride: int = 32  # between patches of a frame that is scored
+    stride: int = 30  # between patches of a frame that is scored
     latent: int = 100
     width: int = 32  # channels of the first layers
     steps: int = 5_000

@@ -1,5 +1,4 @@
-"""The structural similarity index (Wang et al. 2004), as Bergmann et al. (VISAPP 2019, equation 5) train and score
-with it."""
+"""The structural similarity index (Wang et al. 2004), as Bergmann et al. (VISAPP 2019) train and score with it."""
 
 import torch
 from torch import Tensor
