@@ -3,8 +3,8 @@ Discovery*, IPMI 2017).
 
 A DCGAN (Radford et al. 2016) learns good patches. For each patch of a frame, gradient descent searches the latent
 vector whose generated patch is nearest: (1 − λ) · Σ|x − G(z)| + λ · Σ|f(x) − f(G(z))| (section 2.2, λ = 0.1), with f
-the discriminator's last but one layer. The absolute residual after the search is the map (section 2.3). The image score is
-the highest loss that the search of one of its patches ends with.
+the discriminator's last but one layer. The absolute residual after the search is the map (section 2.3). The image
+score is the highest loss that the search of one of its patches ends with.
 
 Deviations: colour patches; both sums are means, since in a sum the residual's weight depends on the size of the patch;
 a smaller network for CPUs (`width` 64 is DCGAN's); steps in place of epochs.
