@@ -6,6 +6,7 @@ same settings is not computed again, so that an interrupted table goes on where 
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -118,8 +119,12 @@ def _identity(name: str) -> str:
 
 def cell_path(folder: Path, row: Row, category: str, seed: int) -> Path:
     """The file of a cell."""
-    name = "".join(c if c.isalnum() else "-" for c in row.label)
-    return folder / "cells" / category / f"{name}-seed{seed}.json"
+    return folder / "cells" / category / f"{file_name(row.label)}-seed{seed}.json"
+
+
+def file_name(label: str) -> str:
+    """A row's label as a file's name: what is no letter or digit becomes one hyphen."""
+    return re.sub(r"[\W_]+", "-", label).strip("-")
 
 
 def run_cell(row: Row, category: Category, setting: Setting, subset: Subset, folder: Path) -> Result:
@@ -196,9 +201,12 @@ def at_mask_size(anomaly_map: Maps, mask: NDArray[np.bool_]) -> Maps:
     return np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def check_names(folders: Sequence[Path]) -> None:
-    """Raise `InputError` for two categories of one name: their cells would be one file."""
-    names = [folder.resolve().name for folder in folders]
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        raise InputError(f"two data folders are called {double}; rename one, since a category is known by its name")
+def check_names(folders: Sequence[Path], rows: Sequence[Row]) -> None:
+    """Raise `InputError` for two categories, or two rows, of one name: their cells would be one file."""
+    categories, labels = [folder.resolve().name for folder in folders], [file_name(row.label) for row in rows]
+    for names, what in ((categories, "data folders"), (labels, "rows")):
+        double = next((name for name in names if names.count(name) > 1), None)
+        if double is not None:
+            raise InputError(
+                f"two {what} are called {double}; leave one out or rename it: a cell is known by its names"
+            )

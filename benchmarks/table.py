@@ -47,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.table_report import one_cell
     from train.device import resolve_device
 
-    check_names(options.data)
     device = resolve_device(options.device)
     rows = [row for name in methods for row in table_rows(name, over.get(name, {}), options)]
+    check_names(options.data, rows)
     setting = _setting(options, device)
     for row in rows:
         make_method(row.method, row.options, setting)  # what cannot be made is refused before hours of other work

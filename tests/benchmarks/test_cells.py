@@ -146,6 +146,9 @@ def test_a_damaged_cell_is_named(category: Category, row: Row, tmp_path: Path) -
         run_cell(row, category, Setting(), "all", tmp_path)
 
 
-def test_two_categories_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_categories_or_rows_of_one_name_are_refused(row: Row, tmp_path: Path) -> None:
+    check_names([tmp_path / "tile", tmp_path / "wood"], [row, replace(row, label="Other")])
     with pytest.raises(InputError, match="two data folders are called tile"):
-        check_names([tmp_path / "a" / "tile", tmp_path / "b" / "tile"])
+        check_names([tmp_path / "a" / "tile", tmp_path / "b" / "tile"], [row])
+    with pytest.raises(InputError, match="two rows are called k-NN-of-images"):
+        check_names([tmp_path], [row, replace(row, label="k-NN, of images")])
