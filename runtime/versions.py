@@ -14,6 +14,7 @@ PACKAGES = (
     "opencv-python",
     "opencv-python-headless",
     "proctor",
+    "scikit-learn",
     "scipy",
     "tensorrt",
     "torch",

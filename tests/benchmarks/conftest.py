@@ -57,3 +57,25 @@ def recipe() -> Recipe:
         graph_sha256="",
         provenance=Provenance({}, "", {}, "unknown", ""),
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_category(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight good images to train on, three good and four defective ones to test on, 40×48 pixels."""
+    folder, draw = tmp_path_factory.mktemp("data") / "tile", np.random.default_rng(0)
+
+    def picture() -> NDArray[np.uint8]:
+        return draw.integers(110, 140, (40, 48, 3)).astype(np.uint8)
+
+    for index in range(8):
+        write_image(folder / "train" / "good" / f"{index}.png", picture())
+    for index in range(3):
+        write_image(folder / "test" / "good" / f"{index}.png", picture())
+    for defect, value in (("dent", 10), ("scratch", 250)):
+        for index in range(2):
+            pixels, mask = picture(), np.zeros((40, 48), np.uint8)
+            spot = (slice(8, 20), slice(12 + 8 * index, 24 + 8 * index))
+            pixels[spot], mask[spot] = value, 255
+            write_image(folder / "test" / defect / f"{index}.png", pixels)
+            write_image(folder / "ground_truth" / defect / f"{index}_mask.png", mask)
+    return folder

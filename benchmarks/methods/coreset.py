@@ -1,0 +1,40 @@
+"""A greedy coreset: the few vectors of a bank that leave no other far away."""
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks.methods.training import PROJECTION, SAMPLE
+from train.seeds import generator
+
+
+def greedy_coreset(vectors: Tensor, count: int, seed: int, projected: int | None = 128) -> Tensor:
+    """Indices int64 [count] of a minimax facility location of `vectors` [m, d] (Roth et al., CVPR 2022, algorithm 1).
+
+    Each next vector is the one farthest from all chosen before. Distances are taken after a random linear projection to
+    `projected` dimensions (None: none; the paper cites Johnson and Lindenstrauss and names no number). The first one,
+    which the paper leaves open, is drawn. All of a bank that holds no more than `count`.
+    """
+    if count >= len(vectors):
+        return torch.arange(len(vectors), device=vectors.device)
+    points = _projected(vectors, projected, seed)
+    chosen = [int(torch.randint(len(points), (1,), generator=generator(seed, SAMPLE)))]
+    distances = _squared(points, chosen[0])
+    for _ in tqdm(range(count - 1), "coreset", unit="vector", leave=False, disable=None):
+        chosen.append(int(distances.argmax()))
+        distances = torch.minimum(distances, _squared(points, chosen[-1]))
+    return torch.tensor(chosen, device=vectors.device)
+
+
+def _projected(vectors: Tensor, dimensions: int | None, seed: int) -> Tensor:
+    if dimensions is None or dimensions >= vectors.shape[1]:
+        return vectors
+    matrix = torch.randn(vectors.shape[1], dimensions, generator=generator(seed, PROJECTION)) / dimensions**0.5
+    projected: Tensor = vectors @ matrix.to(vectors)
+    return projected
+
+
+def _squared(points: Tensor, index: int) -> Tensor:
+    distances: Tensor = (points - points[index]).square().sum(dim=1)
+    distances[index] = 0
+    return distances

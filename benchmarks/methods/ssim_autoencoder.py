@@ -1,0 +1,32 @@
+"""SSIM-AE (Bergmann et al., VISAPP 2019): an autoencoder trained and scored by structural similarity.
+
+Colour images, where the paper's textures are grey: SSIM is averaged over the channels. The deviations of
+`patch_autoencoder` apply. The paper clips nothing; its reconstruction may leave [0, 1], and does here.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from benchmarks.methods.base import MapMethod, Setting
+from benchmarks.methods.patch_autoencoder import PatchAutoencoder, PatchOptions
+from benchmarks.methods.ssim import dissimilarity_map, ssim
+
+
+@dataclass(frozen=True)
+class Options(PatchOptions):
+    """Options of the SSIM autoencoder."""
+
+    window: int = 11  # side of SSIM's window, pixels
+
+
+def make(options: Options, setting: Setting) -> MapMethod:
+    """The method."""
+
+    def loss(reconstructed: Tensor, patches: Tensor) -> Tensor:
+        return (1 - ssim(reconstructed, patches, options.window)).mean()
+
+    def residual(reconstructed: Tensor, patches: Tensor) -> Tensor:
+        return dissimilarity_map(reconstructed, patches, options.window)
+
+    return PatchAutoencoder(options, loss, residual, setting.seed, setting.device)

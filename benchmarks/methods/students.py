@@ -1,0 +1,106 @@
+"""Ours: *Uninformed Students* (Bergmann et al., CVPR 2020), trained on the good frames by `train.students`.
+
+A row of Table 3 is one teacher, or several for the multi-scale form (eq. 12); M students of the `ensemble` that was
+trained are used, so that one training serves every M: the students of one seed are the same however many there are.
+
+Frames are prepared already, so they are stored as they are and trained on at their own size. Other than the compared
+methods, the students see no more than 1 − `holdout` of the good frames: half of what is held out gives the statistics
+of equation 11, as in the paper, and the other half, which the product's threshold takes, is not used here. The defaults
+are the paper's; `train.students` states the deviations that remain.
+"""
+
+import hashlib
+import json
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+
+from benchmarks.methods.base import Frames, MapMethod, Maps, Setting, check_frames, fitted
+from calibration.fit import fit_moments
+from calibration.model import TrainedRun, load_run, progress
+from calibration.scoring import Moments
+from runtime.atomic import write_atomically
+from runtime.errors import InputError
+from train.data import PreparedImages
+from train.ensemble import teacher_path
+from train.students import StudentsConfig, train_students
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the students' training and of how many of them are used."""
+
+    teachers: tuple[str, ...] = ("p33",)  # shipped ones or files, one for each scale
+    students: int = 3  # M, used of each scale
+    ensemble: int = 5  # trained of each scale
+    epochs: int = 100
+    steps: int | None = None  # of each scale, in place of epochs
+    batch_size: int = 1
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    weight_decay: float = 1e-5
+    output_stride: int = 1  # every s-th position is scored
+    train_stride: int = 1  # every s-th position is trained on, shifted at random
+    window: int | None = None  # side of a random window of positions for each step
+    holdout: float = 0.2  # share of the good frames that is not trained on
+
+
+class Students(MapMethod):
+    """Teachers, their students, and the moments of equation 11."""
+
+    def __init__(self, options: Options, setting: Setting) -> None:
+        """Raises `InputError` for a teacher that is none, or more students than are trained."""
+        if not 1 <= options.students <= options.ensemble:
+            raise InputError(f"students is {options.students}; expected 1 to {options.ensemble}, the ensemble trained")
+        for teacher in options.teachers:
+            teacher_path(teacher)  # refused before the work
+        self.options, self.setting = options, setting
+        self.run: TrainedRun | None = None
+        self.moments: list[Moments] = []
+
+    def fit(self, good: Frames) -> None:
+        """See `Method`. Goes on with a training that the setting's folder of runs holds, or takes its result."""
+        size_hw = check_frames(good)
+        with ExitStack() as stack:
+            runs = self.setting.runs or Path(stack.enter_context(TemporaryDirectory()))
+            trained = [self._trained(good, teacher, size_hw, runs) for teacher in self.options.teachers]
+            count = self.options.students
+            scales = [replace(scale, students=scale.students[:count]) for run in trained for scale in run.scales]
+            run = replace(trained[0], config=replace(trained[0].config, students=count), scales=tuple(scales))
+            held_out = PreparedImages(run.split.statistics, size_hw)  # the same of every run: the split is by content
+            self.moments = fit_moments(run, progress(held_out, "statistics"))
+        self.run = run
+
+    def maps(self, frames: Frames) -> Maps:
+        """See `MapMethod`."""
+        run = fitted(self.run)
+        check_frames(frames, run.config.size_hw)
+        found = [run.maps_and_scores(frames[i : i + 1], self.moments)[0] for i in range(len(frames))]
+        return np.concatenate([np.asarray(m.float().cpu().numpy(), np.float32) for m in found])
+
+    def _trained(self, good: Frames, teacher: str, size_hw: tuple[int, int], runs: Path) -> TrainedRun:
+        options = {k: v for k, v in asdict(self.options).items() if k not in ("teachers", "students", "ensemble")}
+        options |= {"students": self.options.ensemble, "teachers": (teacher,), "size_hw": size_hw}
+        options |= {"seed": self.setting.seed, "device": self.setting.device}
+        key = hashlib.sha256(json.dumps(options, sort_keys=True).encode() + good.tobytes()).hexdigest()
+        folder = runs / key[:16]
+        _store(good, folder / "good")
+        train_students(StudentsConfig(data=str(folder / "good"), **options), folder / "run")
+        return load_run(folder / "run")
+
+
+def _store(frames: Frames, folder: Path) -> None:
+    """Frames as PNG, which loses nothing."""
+    for index, frame in enumerate(frames):
+        path = folder / f"{index:05}.png"
+        if not path.is_file():
+            write_atomically(path, cv2.imencode(".png", frame)[1].tobytes())
+
+
+def make(options: Options, setting: Setting) -> MapMethod:
+    """The method."""
+    return Students(options, setting)

@@ -1,0 +1,178 @@
+"""One class against the others: the reader, the limits, the students of one class, and the command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from benchmarks import oneclass
+from benchmarks.methods.base import Frames
+from benchmarks.oneclass import class_auroc
+from benchmarks.oneclass_students import OneClassStudents, Options
+from benchmarks.small_images import read_small_images
+from runtime.errors import InputError
+from train.files import load_network
+
+
+def digits(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Noisy bars, uint8 [n, 28, 28]: class 0 lies, class 1 stands."""
+    draw = np.random.default_rng(seed)
+    images = draw.integers(0, 30, (count, 28, 28)).astype(np.uint8)
+    labels = np.arange(count) % 2
+    for image, label in zip(images, labels, strict=True):
+        at = int(draw.integers(8, 16))
+        if label:
+            image[4:24, at : at + 4] = 220
+        else:
+            image[at : at + 4, 4:24] = 220
+    return images, labels
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    (train, train_labels), (test, test_labels) = digits(40, 0), digits(24, 1)
+    path = tmp_path / "bars.npz"
+    np.savez(path, x_train=train, y_train=train_labels, x_test=test, y_test=test_labels)
+    return path
+
+
+def quick(teacher: Path, **over: Any) -> OneClassStudents:
+    options = Options(
+        **{"students": 2, "steps": 12, "batch_size": 8, "learning_rate": 1e-3, "precision": "fp32"} | over
+    )
+    return OneClassStudents(teacher, options, seed=0)
+
+
+@pytest.fixture
+def bars() -> Frames:
+    """Lying bars alone."""
+    images, labels = digits(40, 0)
+    return np.repeat(images[labels == 0][:, :, :, None], 3, axis=3)
+
+
+def test_students_of_one_class_tell_the_other(npz: Path, teacher_files: dict[int, Path]) -> None:
+    images = read_small_images(npz)
+    method = quick(teacher_files[33])
+    assert class_auroc(method, images, 0) > 0.9
+    assert class_auroc(quick(teacher_files[33], students=1), images, 1) > 0.9  # no variance of a single one
+
+
+def test_a_score_is_regression_error_and_variance_each_normalized(
+    bars: Frames, teacher_files: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = quick(teacher_files[33], steps=2)
+    method.fit(bars)
+    crops = bars[:3]
+    from benchmarks.methods.descriptors import zoomed
+
+    pixels = torch.from_numpy(zoomed(crops, 33)[:, :, :, ::-1].copy()).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        teacher = ((load_network(teacher_files[33])[0](pixels) - method.mean) / method.deviation).numpy()
+        found = np.stack([student(pixels).numpy() for student in method.students])  # [M, n, 128]
+    error = ((found.mean(axis=0) - teacher) ** 2).sum(axis=1)  # eq. 9
+    variance = (found**2).sum(axis=2).mean(axis=0) - (found.mean(axis=0) ** 2).sum(axis=1)  # eq. 10 as printed
+    (e_mean, e_std), (v_mean, v_std) = method.moments
+    expected = (error - e_mean) / e_std + (variance - v_mean) / v_std
+    scores = method.inspect(crops).scores
+    assert scores.shape == (3,)
+    np.testing.assert_allclose(scores, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_the_moments_are_those_of_images_that_were_not_trained_on(bars: Frames, teacher_files: dict[int, Path]) -> None:
+    method = quick(teacher_files[33], steps=2, holdout=0.25)
+    seen: list[int] = []
+    train = method._train
+    method._train = lambda images: (seen.append(len(images)), train(images))[1]  # type: ignore[method-assign]
+    method.fit(bars)
+    assert seen == [15]
+    scores = method.inspect(bars).scores
+    assert abs(scores.mean()) < 20
+
+
+def test_a_seed_repeats_itself_and_bad_images_are_refused(bars: Frames, teacher_files: dict[int, Path]) -> None:
+    found = []
+    for _ in range(2):
+        method = quick(teacher_files[33], steps=2)
+        method.fit(bars)
+        found.append(method.inspect(bars).scores)
+    assert np.array_equal(found[0], found[1])
+    with pytest.raises(InputError, match="fitted on frames of 28×28 pixels got 20×28"):
+        method.inspect(bars[:, :20])
+    with pytest.raises(InputError, match="3 images of the class; expected 4 or more"):
+        quick(teacher_files[33]).fit(bars[:3])
+
+
+def test_colours_are_read_as_rgb_and_both_spellings_are_known(tmp_path: Path) -> None:
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    images[:, :, :, 0] = 200  # red
+    labels = np.array([[3], [5]])
+    np.savez(tmp_path / "c.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    found = read_small_images(tmp_path / "c.npz")
+    assert found.train[0, 0, 0].tolist() == [0, 0, 200]
+    assert found.test_labels.tolist() == [3, 5]
+
+
+def test_limits_take_the_first_of_each_class(npz: Path) -> None:
+    images = read_small_images(npz)
+    limited = images.limited(3, 2)
+    assert limited.train_labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert np.array_equal(limited.train, images.train[:6])
+    assert len(limited.test) == 4
+    assert images.limited(None, None).train.shape == (40, 28, 28, 3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_train": np.zeros(3)}, "holds x_train; expected x_train, y_train, x_test, y_test"),
+        ({"x_train": np.zeros((2, 4, 4))}, r"float64 images of shape \[2, 4, 4\]; expected uint8"),
+        ({"y_train": np.zeros(5, int)}, "2 images and 5 int64 labels"),
+        ({"y_train": np.zeros(2)}, "2 images and 2 float64 labels; expected integers"),
+        ({"x_train": np.array([{}, {}])}, "cannot be read as an .npz file of plain arrays"),
+    ],
+)
+def test_other_arrays_are_refused(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    images, labels = np.zeros((2, 4, 4), np.uint8), np.zeros(2, int)
+    whole = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    path = tmp_path / "bad.npz"
+    np.savez(path, **(arrays if len(arrays) == 1 and "holds" in message else whole | arrays))
+    with pytest.raises(InputError, match=message):
+        read_small_images(path)
+    with pytest.raises(InputError, match=r"cannot be read as an \.npz file"):
+        read_small_images(tmp_path / "nothing.npz")
+
+
+def test_the_command_reports_every_method_and_says_what_was_left_out(
+    npz: Path, teacher_files: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(npz), "--methods", "ours,1-nn,ocgan", "--classes", "1", "--teacher", str(teacher_files[33])]
+    arguments += ["--students", "1", "--steps", "3", "--train-limit", "8", "--test-limit", "5", "--device", "cpu"]
+    arguments += ["--set", "ours.batch_size=4", "--set", "ocgan.steps=2", "--set", "ocgan.width=2"]
+    arguments += ["--json", str(tmp_path / "found.json")]
+    oneclass.main(arguments)
+    printed = capsys.readouterr().out
+    assert "| method | 1 | mean | paper, MNIST |" in printed
+    assert "| 0.9935 |" in next(line for line in printed.splitlines() if line.startswith("| Ours"))
+    assert "A SUBSET, not to be compared with the paper's figures: classes 1, 8 to 8 training images" in printed
+    document = json.loads((tmp_path / "found.json").read_text())
+    assert set(document["image_auroc"]) == {"ours", "1-nn", "ocgan"}
+    assert document["image_auroc"]["1-nn"]["1"] > 0.9
+    assert document["test_images"] == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--methods", "patchcore"], "there is no method 'patchcore' for small images; choose among ours, 1-nn"),
+        (["--classes", "7"], "--classes names 7; the file has 0, 1"),
+        (["--train-limit", "0"], "a limit is 0; expected 1 image"),
+        (["--students", "0", "--methods", "ours"], "expected students of 1 or more"),
+    ],
+)
+def test_a_bad_option_of_the_command_is_refused(npz: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        oneclass.main([str(npz), "--device", "cpu", *arguments])
