@@ -22,8 +22,8 @@ class Inspection:
     image: TestImage
     verdict: Verdict
     score: float
-    anomaly_map: NDArray[np.float32]  # [H, W], at the size of the mask
-    mask: NDArray[np.bool_]  # [H, W], at the size of the image file
+    anomaly_map: NDArray[np.float32]  # [H, W], at the size of the image file
+    mask: NDArray[np.bool_] | None  # [H, W], at the size of the image file; None where nobody has marked the defect
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Accuracy:
 
     The AUROCs and AU-PROs rank scores and need no threshold; they cover every image. `false_rejects` (of good images)
     and `detected` (of defective ones) count what the line would reject: NG, and NO_DECISION, which `undecided` counts
-    alone.
+    alone. The pixel figures are None where a defective image has no mask, since they cover every image, too.
     """
 
     image_auroc: float
     image_auroc_by_defect: dict[str, float]  # each kind of defect against all good images
-    pixel_auroc: float
-    au_pro_30: float  # up to 30 % false-positive pixels, as in the paper
-    au_pro_5: float  # up to 5 %
+    pixel_auroc: float | None
+    au_pro_30: float | None  # up to 30 % false-positive pixels, as in the paper
+    au_pro_5: float | None  # up to 5 %
     false_rejects: Rate
     detected: Rate
     undecided: int
@@ -63,7 +63,7 @@ def inspect_all(detector: Detector, images: Iterable[TestImage]) -> Iterator[Ins
         pixels, mask = read_pixels(image)
         verdict = detector.inspect(pixels)
         anomaly_map, score = _scored(detector, pixels, verdict)
-        height, width = mask.shape
+        height, width = pixels.shape[:2]
         resized = cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR)
         yield Inspection(image, verdict, score, np.asarray(resized, np.float32), mask)
 
@@ -84,17 +84,18 @@ def summarize(inspections: Sequence[Inspection]) -> Accuracy:
     defects = np.array([inspection.image.defect for inspection in inspections])
     rejected = np.array([inspection.verdict.decision is not Decision.OK for inspection in inspections], bool)
     image_auroc = auroc(scores, labels)
-    ranking = rank_pixels([each.anomaly_map for each in inspections], [each.mask for each in inspections])
-    pro = ranking.pro_curve()
+    masks = [each.mask for each in inspections if each.mask is not None]
+    ranking = rank_pixels([each.anomaly_map for each in inspections], masks) if len(masks) == len(scores) else None
+    pro = ranking.pro_curve() if ranking else None
     kinds = [str(kind) for kind in np.unique(defects[labels])]
     return Accuracy(
         image_auroc=image_auroc,
         image_auroc_by_defect={
             kind: auroc(scores[~labels | (defects == kind)], labels[~labels | (defects == kind)]) for kind in kinds
         },
-        pixel_auroc=ranking.roc_curve().area(),
-        au_pro_30=pro.area(0.3),
-        au_pro_5=pro.area(0.05),
+        pixel_auroc=ranking.roc_curve().area() if ranking else None,
+        au_pro_30=pro.area(0.3) if pro else None,
+        au_pro_5=pro.area(0.05) if pro else None,
         false_rejects=_rate(rejected[~labels]),
         detected=_rate(rejected[labels]),
         undecided=sum(inspection.verdict.decision is Decision.NO_DECISION for inspection in inspections),

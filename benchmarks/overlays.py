@@ -26,8 +26,10 @@ def write_overlays(folder: Path, inspections: Sequence[Inspection], count: int) 
 
 
 def overlay(inspection: Inspection) -> NDArray[np.uint8]:
-    """The runtime's overlay of one inspection, the outline of its mask on the picture: uint8 [h, w, 3], BGR."""
-    pixels = _outlined(read_image(inspection.image.path), inspection.mask)
+    """The runtime's overlay of one inspection, with the outline of its mask, if any: uint8 [h, w, 3], BGR."""
+    pixels = read_image(inspection.image.path)
+    if inspection.mask is not None:
+        pixels = _outlined(pixels, inspection.mask)
     name = f"{inspection.image.defect}/{inspection.image.path.name}"
     return draw_overlay(Frame(pixels, inspection.verdict.frame_id, name=name), inspection.verdict)
 
