@@ -1,12 +1,13 @@
-"""The accuracy of a detector on a test set in the layout of MVTec AD.
+"""The accuracy of a detector on a test set in one of the layouts that `benchmarks.datasets` reads.
 
 ::
 
-    python -m benchmarks.accuracy detector.onnx DATA [--subset all|even|odd] [--json FILE] [--overlays DIR --count N]
+    python -m benchmarks.accuracy detector.onnx DATA [--layout NAME] [--subset all|even|odd] [--json FILE]
+                                  [--overlays DIR --count N]
 
 Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
-where the masks are, so that the pixel figures of detectors of any size compare. Tune on ``--subset even``, report on
-``odd``.
+where the masks are, so that the pixel figures of detectors of any size compare. Where a defective image has no mask
+they are left out. Tune on ``--subset even``, report on ``odd``.
 """
 
 import argparse
@@ -36,15 +37,19 @@ def report(accuracy: "Accuracy", threshold: "Threshold") -> str:
         ("images", f"{accuracy.false_rejects.total} good, {accuracy.detected.total} defective"),
         ("image AUROC", f"{accuracy.image_auroc:.4f}"),
         *((f"  {kind} ({accuracy.images[kind]})", f"{value:.4f}") for kind, value in by_defect.items()),
-        ("pixel AUROC", f"{accuracy.pixel_auroc:.4f}"),
-        ("AU-PRO to 30 % FPR", f"{accuracy.au_pro_30:.4f}"),
-        ("AU-PRO to 5 % FPR", f"{accuracy.au_pro_5:.4f}"),
+        ("pixel AUROC", _pixel_figure(accuracy.pixel_auroc)),
+        ("AU-PRO to 30 % FPR", _pixel_figure(accuracy.au_pro_30)),
+        ("AU-PRO to 5 % FPR", _pixel_figure(accuracy.au_pro_5)),
         ("false rejects", f"{_in_words(accuracy.false_rejects)}, budget {_percent(threshold.budget)}"),
         ("detected", _in_words(accuracy.detected)),
         ("no decision", f"{accuracy.undecided}, counted above as rejected" if accuracy.undecided else "none"),
         ("threshold", f"{threshold.value:.4f}. {explain(threshold)}"),
     ]
     return "\n".join(f"{name:<20} {text}" for name, text in lines)
+
+
+def _pixel_figure(value: float | None) -> str:
+    return "not measured: defective images without a mask" if value is None else f"{value:.4f}"
 
 
 def _in_words(rate: "Rate") -> str:
@@ -77,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.accuracy", description="Measure a detector's accuracy on a test set."
     )
     parser.add_argument("detector", type=Path, help="detector.onnx")
-    parser.add_argument("data", type=Path, help="folder in the layout of MVTec AD, with test/ and ground_truth/")
+    parser.add_argument("data", type=Path, help="folder of one category of a data set, such as MVTec AD's")
+    parser.add_argument("--layout", metavar="NAME", help="how it is laid out (default: as it looks)")
     parser.add_argument(
         "--subset", choices=("all", "even", "odd"), default="all", help="half of the images, by content"
     )
@@ -104,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from runtime.atomic import write_atomically
     from runtime.detector import Detector
 
-    images = select(read_test_set(options.data), options.subset)
+    images = select(read_test_set(options.data, options.layout), options.subset)
     with Detector.open(options.detector, options.provider, options.threads) as detector:
         inspections = list(tqdm(inspect_all(detector, images), total=len(images), unit="image", disable=None))
         threshold, engine = detector.recipe.threshold, detector.engine.description
