@@ -83,7 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("detector", type=Path, help="detector.onnx")
     parser.add_argument("data", type=Path, help="folder of one category of a data set, such as MVTec AD's")
-    parser.add_argument("--layout", metavar="NAME", help="how it is laid out (default: as it looks)")
+    parser.add_argument(
+        "--layout",
+        metavar="NAME",
+        help="how it is laid out, of those that benchmarks.datasets --help lists (default: as it looks)",
+    )
     parser.add_argument(
         "--subset", choices=("all", "even", "odd"), default="all", help="half of the images, by content"
     )

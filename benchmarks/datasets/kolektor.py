@@ -31,7 +31,7 @@ def _recognises(data: Path) -> bool:
 
 
 def _training(data: Path) -> list[Path]:
-    return set_apart([image for image, mask in _pairs(data) if not marks_a_defect(mask)])[0]
+    return set_apart(by_mask(_pairs(data))[0])[0]
 
 
 def _test(data: Path) -> list[TestImage]:
