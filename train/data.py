@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,12 +152,15 @@ class PreparedImages:
             self._kept[index] = image
         return image
 
-    def check(self) -> None:
-        """Read every image once, so that bad ones are named before hours of training. Raises `ImageError`."""
+    def check(self, observe: Callable[[Path, NDArray[np.uint8]], None] = lambda path, image: None) -> None:
+        """Read every image once, so that bad ones are named before hours of training. Raises `ImageError`.
+
+        `observe` is given each that can be read, unprepared: uint8 [H, W, 3], BGR, and before it its path.
+        """
         problems = []
-        for index in tqdm(range(len(self)), "images", unit="image", leave=False, disable=None):
+        for path in tqdm(self.paths, "images", unit="image", leave=False, disable=None):
             try:
-                self[index]
+                observe(path, read_image(path))
             except ImageError as error:
                 problems.append(str(error))
         if problems:
