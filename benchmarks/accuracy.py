@@ -2,8 +2,8 @@
 
 ::
 
-    python -m benchmarks.accuracy detector.onnx DATA [--subset all|even|odd] [--report FILE.html] [--json FILE]
-                                                     [--overlays DIR --count N]
+    python -m benchmarks.accuracy detector.onnx DATA [--layout NAME] [--subset all|even|odd] [--report FILE.html]
+                                                     [--json FILE] [--overlays DIR --count N]
 
 Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
 where the masks are, so that the pixel figures of detectors of any size compare. Where no mask is known there are no
@@ -107,7 +107,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.accuracy", description="Measure a detector's accuracy on a test set."
     )
     parser.add_argument("detector", type=Path, help="detector.onnx")
-    parser.add_argument("data", type=Path, help="folder of a test set, such as MVTec AD's with test/ and ground_truth/")
+    parser.add_argument("data", type=Path, help="folder of one category of a data set, such as MVTec AD's")
+    parser.add_argument(
+        "--layout",
+        metavar="NAME",
+        help="how it is laid out, of those that benchmarks.datasets --help lists (default: as it looks)",
+    )
     parser.add_argument(
         "--subset", choices=("all", "even", "odd"), default="all", help="half of the images, by content"
     )
@@ -144,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from runtime.atomic import write_atomically
     from runtime.detector import Detector
 
-    images = select(read_test_set(options.data), options.subset)
+    images = select(read_test_set(options.data, options.layout), options.subset)
     with Detector.open(options.detector, options.provider, options.threads) as detector:
         inspections = list(tqdm(inspect_all(detector, images), total=len(images), unit="image", disable=None))
         terms = _terms(detector, inspections) if options.report else []

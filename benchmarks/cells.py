@@ -68,7 +68,8 @@ class Result:
 
 
 def read_category(data: Path, size_hw: tuple[int, int], subset: Subset) -> Category:
-    """Read a folder in the MVTec AD layout. Raises `InputError` for another layout, `ImageError` for a bad image."""
+    """Read a category in any layout. Raises `InputError` for an unknown one or a missing mask, `ImageError` for a bad
+    image."""
     images = select(read_test_set(data), subset)
     paths = good_images(data)
     digest = hashlib.sha256()
@@ -79,6 +80,10 @@ def read_category(data: Path, size_hw: tuple[int, int], subset: Subset) -> Categ
     frames, masks = [], []
     for image in tqdm(images, f"{data.name}, test", unit="image", leave=False, disable=None):
         pixels, mask = read_pixels(image)
+        if mask is None:
+            raise InputError(
+                f"{image.path} has no mask, and the table compares maps; leave {data} out, or add the masks"
+            )
         digest.update(mask.tobytes())
         frames.append(prepare(pixels, size_hw))
         masks.append(mask)

@@ -132,7 +132,7 @@ def summarize(inspections: Sequence[Inspection], ranking: PixelRanking | None = 
 
 
 def auroc_by_defect(
-    scores: NDArray[np.float64], labels: NDArray[np.bool_], defects: NDArray[np.str_]
+    scores: NDArray[np.floating], labels: NDArray[np.bool_], defects: NDArray[np.str_]
 ) -> dict[str, float]:
     """The image AUROC of each kind of defect against all good images, by kind. All [n]."""
     by_defect = {}

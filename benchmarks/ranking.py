@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.datasets import TestImage
+from benchmarks.evaluation import auroc_by_defect
 from calibration.metrics import auroc, rank_pixels
 
 
@@ -35,14 +36,11 @@ def rank(
     labels = np.array([image.label for image in images], bool)
     defects = np.array([image.defect for image in images])
     image_auroc = auroc(scores, labels)
-    kinds = [str(kind) for kind in np.unique(defects[labels])]
     pixels = rank_pixels(maps, masks) if maps is not None else None
     pro = pixels.pro_curve() if pixels else None
     return Ranking(
         image_auroc=image_auroc,
-        image_auroc_by_defect={
-            kind: auroc(scores[~labels | (defects == kind)], labels[~labels | (defects == kind)]) for kind in kinds
-        },
+        image_auroc_by_defect=auroc_by_defect(scores, labels, defects),
         pixel_auroc=pixels.roc_curve().area() if pixels else None,
         au_pro_30=pro.area(0.3) if pro else None,
         au_pro_5=pro.area(0.05) if pro else None,

@@ -98,10 +98,10 @@ def _legend(height: int, threshold: float) -> Image:
     values = np.linspace(high, low, bottom - top)[:, None]
     legend[top:bottom, 10:26] = coloured(values, threshold)
     for value, y in ((high, top + 6), (threshold, (top + bottom) // 2), (low, bottom)):
-        _draw_text(legend, f"{value:.3g}", (38, y + 4), 0.42, INK if value == threshold else DIM)
+        draw_text(legend, f"{value:.3g}", (38, y + 4), 0.42, INK if value == threshold else DIM)
     middle = (top + bottom) // 2
     cv2.line(legend, (6, middle), (33, middle), INK, 2)
-    _draw_text(legend, "limit", (38, middle + 20), 0.38, DIM)
+    draw_text(legend, "limit", (38, middle + 20), 0.38, DIM)
     return legend
 
 
@@ -110,27 +110,29 @@ def _banner(width: int, frame: Frame, verdict: Verdict) -> Image:
     word = verdict.decision.value.replace("_", " ")
     block = GAP + _text_width(word, 0.9, 2) + 24
     banner[:, :block] = DECISION_COLOURS[verdict.decision]
-    _draw_text(banner, word, (GAP + 10, 42), 0.9, (255, 255, 255), 2)
+    draw_text(banner, word, (GAP + 10, 42), 0.9, (255, 255, 255), 2)
     count = len(verdict.regions)
     found = f", {count} region{'s' if count > 1 else ''}" if count else ""
-    _draw_text(banner, _shortened(verdict.reason + found, width - block - 24, 0.55), (block + 14, 27), 0.55, INK)
+    draw_text(banner, shortened(verdict.reason + found, width - block - 24, 0.55), (block + 14, 27), 0.55, INK)
     identity = f"frame {frame.frame_id}" + (f"  {frame.name}" if frame.name else "")
-    _draw_text(banner, _shortened(identity, width - block - 24, 0.45), (block + 14, 50), 0.45, DIM)
+    draw_text(banner, shortened(identity, width - block - 24, 0.45), (block + 14, 50), 0.45, DIM)
     return banner
 
 
 def _draw_centred(panel: Image, text: str) -> None:
     x = (panel.shape[1] - _text_width(text, 0.8, 1)) // 2
-    _draw_text(panel, text, (max(0, x), panel.shape[0] // 2 + 8), 0.8, INK)
+    draw_text(panel, text, (max(0, x), panel.shape[0] // 2 + 8), 0.8, INK)
 
 
-def _draw_text(
+def draw_text(
     image: Image, text: str, origin_xy: tuple[int, int], scale: float, colour: Colour, weight: int = 1
 ) -> None:
+    """Draw one line of text, its lower left corner at `origin_xy`; what the font lacks becomes a question mark."""
     cv2.putText(image, _plain(text), origin_xy, FONT, scale, colour, weight, cv2.LINE_AA)
 
 
-def _shortened(text: str, width: int, scale: float) -> str:
+def shortened(text: str, width: int, scale: float) -> str:
+    """The text, cut short to `width` pixels at this scale, with dots for what was cut."""
     while len(text) > 3 and _text_width(text, scale, 1) > width:
         text = text[:-4] + "..."
     return text

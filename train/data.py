@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,39 @@ from runtime.images import list_images, read_image
 from runtime.preparation import prepare
 
 FEWEST_IMAGES = 7  # two for statistics, two for the threshold (which needs two scores), three to train on
+TRAINING_FOLDERS = ("train/good", "train/ok")
+SET_APART = 0.2  # share of good images kept for a test where a data set does not say which
 PROBLEMS_SHOWN = 5  # in one message
 CACHE_BYTES = 2 << 30  # prepared images beyond this are read again each time
 
 
 def good_images(data: Path) -> list[Path]:
-    """Files of good images: ``DATA/train/good`` of the MVTec AD layout where it is there, else `data` itself.
+    """Files of good images below `data`.
 
-    Raises `InputError` when there are none, or when a layout's folder is given that holds its images elsewhere.
+    ``train/good`` of the MVTec AD layout or ``train/ok`` of BTAD's where they are there; of a folder with ``good`` and
+    ``bad`` what `set_apart` leaves of ``good``; else the images in `data` itself. Raises `InputError` when there are
+    none, or when a layout's folder is given that holds its images elsewhere.
     """
-    if (data / "train" / "good").is_dir():
-        return list_images(data / "train" / "good")
+    for name in TRAINING_FOLDERS:
+        if (data / name).is_dir():
+            return list_images(data / name)
+    if (data / "good").is_dir() and (data / "bad").is_dir():
+        return set_apart(list_images(data / "good"))[0]
     if (data / "train").is_dir():
-        raise InputError(f"{data}/train has no folder 'good'; expected the MVTec AD layout or a flat folder of images")
+        raise InputError(
+            f"{data}/train has neither a folder 'good' nor 'ok'; expected the MVTec AD layout, BTAD's, or a flat folder"
+            f" of images. For other data sets: python -m benchmarks.datasets {data} --training OUT"
+        )
     return list_images(data)
+
+
+def set_apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Good images that nobody has split, as those to train on and those to test on, one in five, in order.
+
+    An image's own SHA-256 tells, whatever else is given, so that images which are added later move none.
+    """
+    apart = {path: int(file_sha256(path)[:8], 16) < SET_APART * 2**32 for path in paths}
+    return [path for path in paths if not apart[path]], [path for path in paths if apart[path]]
 
 
 @dataclass(frozen=True)
@@ -133,12 +152,15 @@ class PreparedImages:
             self._kept[index] = image
         return image
 
-    def check(self) -> None:
-        """Read every image once, so that bad ones are named before hours of training. Raises `ImageError`."""
+    def check(self, observe: Callable[[Path, NDArray[np.uint8]], None] = lambda path, image: None) -> None:
+        """Read every image once, so that bad ones are named before hours of training. Raises `ImageError`.
+
+        `observe` is given each that can be read, unprepared: uint8 [H, W, 3], BGR, and before it its path.
+        """
         problems = []
-        for index in tqdm(range(len(self)), "images", unit="image", leave=False, disable=None):
+        for path in tqdm(self.paths, "images", unit="image", leave=False, disable=None):
             try:
-                self[index]
+                observe(path, read_image(path))
             except ImageError as error:
                 problems.append(str(error))
         if problems:

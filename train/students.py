@@ -95,14 +95,20 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
 
 def _checked_split(config: StudentsConfig) -> "Split":
     """The images by use; teachers and images are all read once, so that nothing bad is found after hours of training,
-    or leaves a run folder behind."""
+    or leaves a run folder behind. Suspect images are printed, and stop nothing."""
     from train.checks import check_teacher_files
     from train.data import PreparedImages, good_images, split_by_content
+    from train.inspection import Inspector
 
     check_teacher_files(config)
     paths = good_images(Path(config.data))
-    PreparedImages(paths, config.size_hw).check()
-    return split_by_content(paths, config.holdout)
+    inspector = Inspector()
+    PreparedImages(paths, config.size_hw).check(inspector.add)
+    split = split_by_content(paths, config.holdout)
+    if warnings := inspector.report().warnings():
+        print("\n".join(f"warning: {line}" for line in warnings))
+        print(f"To see them: python -m benchmarks.inspect {config.data} --sheet suspects.png")
+    return split
 
 
 class _ScaleTraining:

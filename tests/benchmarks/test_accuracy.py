@@ -7,7 +7,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from dataset_trees import write
 
 from benchmarks import accuracy, datasets
 from runtime.demo import DemoLine
@@ -69,9 +71,35 @@ def test_the_json_holds_figures_scores_and_provenance(detector_file: Path, test_
     assert document["environment"]["cpu"]
 
 
+def test_without_masks_only_image_level_figures_are_given(
+    detector_file: Path, test_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, file = tmp_path / "plain", tmp_path / "accuracy.json"
+    for index in range(30):  # enough for some to be set apart for the test, whatever their content
+        write(plain / "good" / f"{index:03}.png", np.full((6, 8), 100 + index, np.uint8))
+    (test_set / "test" / "dent").rename(plain / "bad")
+    pictures = tmp_path / "pictures"
+    arguments = [str(detector_file), str(plain), "--layout", "plain", "--json", str(file), "--overlays", str(pictures)]
+    accuracy.main(arguments)
+    printed = {line[:20].strip(): line[20:].strip() for line in capsys.readouterr().out.splitlines()}
+    assert printed["image AUROC"] == "1.0000"
+    for figure in ("pixel AUROC", "AU-PRO to 30 % FPR", "AU-PRO to 5 % FPR"):
+        assert printed[figure] == "not measured: defective images without a mask"
+    figures = json.loads(file.read_text())["accuracy"]
+    assert (figures["pixel_auroc"], figures["au_pro_30"], figures["au_pro_5"]) == (None, None, None)
+    assert any("bad" in path.name for path in pictures.iterdir())
+
+
+def test_a_layout_may_be_named_and_must_be_known(detector_file: Path, test_set: Path) -> None:
+    with pytest.raises(InputError, match="has no test/ko; expected the BTAD layout"):
+        accuracy.main([str(detector_file), str(test_set), "--layout", "btad"])
+    with pytest.raises(InputError, match="the layout is 'mvtec 2'; expected one of"):
+        accuracy.main([str(detector_file), str(test_set), "--layout", "mvtec 2"])
+
+
 @pytest.mark.parametrize(
     ("detector", "data", "message"),
-    [("nothing.onnx", "data", "nothing.onnx cannot be read"), ("detector.onnx", "nowhere", "nowhere has no test/good")],
+    [("nothing.onnx", "data", "nothing.onnx cannot be read"), ("detector.onnx", "nowhere", "nowhere is not a folder")],
 )
 def test_a_bad_input_ends_in_one_sentence(
     detector: str, data: str, message: str, test_set: Path, tmp_path: Path

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import ImageError, InputError
 from runtime.preparation import prepare
-from train.data import PreparedImages, Split, good_images, split_by_content
+from train.data import PreparedImages, Split, good_images, set_apart, split_by_content
 
 
 def write_images(folder: Path, count: int, suffix: str = ".png") -> list[Path]:
@@ -43,9 +43,26 @@ def test_of_the_mvtec_layout_only_the_good_training_images_are_taken(tmp_path: P
     assert good_images(tmp_path) == paths
 
 
+def test_of_btads_layout_the_good_training_images_are_taken(tmp_path: Path) -> None:
+    paths = write_images(tmp_path / "train" / "ok", 3)
+    write_images(tmp_path / "test" / "ok", 2)
+    assert good_images(tmp_path) == paths
+
+
+def test_of_good_and_bad_the_good_are_taken_but_for_those_set_apart_for_a_test(tmp_path: Path) -> None:
+    paths = write_images(tmp_path / "good", 200)
+    assert good_images(tmp_path / "good") == paths
+    write_images(tmp_path / "bad", 2)
+    training, apart = set_apart(paths)
+    assert good_images(tmp_path) == training
+    assert sorted(training + apart) == paths
+    assert 20 <= len(apart) <= 60
+    assert set(apart) & set(paths[:50]) == set(set_apart(paths[:50])[1])
+
+
 def test_a_layout_that_holds_its_images_elsewhere_is_refused(tmp_path: Path) -> None:
-    write_images(tmp_path / "train" / "ok", 3)
-    with pytest.raises(InputError, match="train has no folder 'good'; expected the MVTec AD layout or a flat folder"):
+    write_images(tmp_path / "train" / "normal", 3)
+    with pytest.raises(InputError, match=r"train has neither .* 'good' nor 'ok'; expected .*benchmarks\.datasets"):
         good_images(tmp_path)
 
 

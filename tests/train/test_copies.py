@@ -1,0 +1,77 @@
+"""Copies among parts that all look alike: the same file, the same picture saved again, the same part shot twice."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from runtime.demo import DemoLine
+from train.inspection.copies import LARGEST_DIFFERENCE, find_copies
+from train.inspection.measure import measure
+
+
+@pytest.fixture(scope="module")
+def parts() -> list[NDArray[np.uint8]]:
+    line = DemoLine(8, (128, 128), defect_rate=0)
+    return [line.good(index).image for index in range(24)]
+
+
+def again(image: NDArray[np.uint8], change: str) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(3)
+    changes = {
+        "equal": lambda: image,
+        "jpeg": lambda: cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 80])[1], cv2.IMREAD_COLOR),
+        "smaller": lambda: cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA),
+        "lighter": lambda: cv2.add(image, (12, 12, 12, 0)),
+        "noisier": lambda: np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8),
+    }
+    return np.asarray(changes[change](), np.uint8)
+
+
+def greys(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return np.stack([measure(image).grey for image in images])
+
+
+def test_parts_that_look_alike_are_no_copies(parts: list[NDArray[np.uint8]]) -> None:
+    assert list(find_copies(greys(parts))) == []
+
+
+@pytest.mark.parametrize("change", ["equal", "jpeg", "smaller", "lighter", "noisier"])
+def test_the_same_picture_is_a_copy(parts: list[NDArray[np.uint8]], change: str) -> None:
+    ((copy, other, difference),) = find_copies(greys([*parts, again(parts[5], change)]))
+    assert (copy, other) == (24, 5)
+    assert difference < 1.5
+    assert (difference == 0) == (change == "equal")
+
+
+def test_a_mirrored_or_moved_part_is_none(parts: list[NDArray[np.uint8]]) -> None:
+    moved = np.roll(parts[5], 6, axis=1)
+    assert list(find_copies(greys([*parts, parts[5][:, ::-1], moved]))) == []
+
+
+def test_each_copy_is_named_once_with_the_first_of_its_kind(
+    parts: list[NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.inspection.copies.ROWS", 5)  # so that copies lie in other blocks
+    images = [*parts, parts[2], parts[20], parts[2]]
+    assert [(copy, other) for copy, other, _ in find_copies(greys(images))] == [(24, 2), (25, 20), (26, 2)]
+
+
+def test_pictures_that_differ_in_fine_detail_alone_are_no_copies(parts: list[NDArray[np.uint8]]) -> None:
+    pictures = greys(parts)
+    checks = np.indices((64, 64)).sum(axis=0) % 2 * 20
+    detailed = np.clip(pictures[5].astype(int) + checks, 0, 255).astype(np.uint8)
+    assert list(find_copies(np.concatenate([pictures, detailed[None]]))) == []
+
+
+def test_where_all_differ_by_little_a_copy_must_differ_by_less() -> None:
+    fields = np.random.default_rng(5).normal(0, 25, (30, 64, 64))
+    pictures = np.stack([120 + cv2.GaussianBlur(field, (0, 0), 6) for field in fields]).round().astype(np.uint8)
+    assert 1 < np.median([(one - pictures[0].astype(float)).std() for one in pictures[1:]]) < LARGEST_DIFFERENCE
+    assert list(find_copies(pictures)) == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_a_folder_of_one_picture_holds_nothing_but_copies(count: int) -> None:
+    pictures = np.full((count, 64, 64), 90, np.uint8)
+    assert [(copy, other) for copy, other, _ in find_copies(pictures)] == [(index, 0) for index in range(1, count)]
