@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime import cli
+from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy", description="Measure a detector's accuracy on a test set."
     )
-    parser.add_argument("detector", type=Path, help="detector.onnx")
+    parser.add_argument("detector", type=Path, help="detector.onnx or detector.plan")
     parser.add_argument("data", type=Path, help="folder of one category of a data set, such as MVTec AD's")
     parser.add_argument(
         "--layout",
@@ -120,8 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, scores and machine there")
     parser.add_argument("--overlays", type=Path, metavar="DIR", help="write pictures of inspected images there")
     parser.add_argument("--count", type=int, default=12, metavar="N", help="number of pictures (default 12)")
-    parser.add_argument("--provider", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    add_engine_options(parser)
     return parser
 
 
@@ -147,10 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.evaluation import inspect_all, rank_known_pixels, summarize
     from benchmarks.overlays import write_overlays
     from runtime.atomic import write_atomically
-    from runtime.detector import Detector
 
     images = select(read_test_set(options.data, options.layout), options.subset)
-    with Detector.open(options.detector, options.provider, options.threads) as detector:
+    with open_detector(options.detector, options) as detector:
         inspections = list(tqdm(inspect_all(detector, images), total=len(images), unit="image", disable=None))
         terms = _terms(detector, inspections) if options.report else []
         recipe, engine = detector.recipe, detector.engine.description
