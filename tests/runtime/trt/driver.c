@@ -294,9 +294,13 @@ API R cuGetErrorString(R code, const char **text) {
   *text = "an error of the stand-in";
   return code ? OK : OK;
 }
-/* What was not given back: memory, streams, events, graphs, contexts, and contexts still on the stack. */
+/* What was not given back: memory, streams, events, graphs, contexts. */
 API long proctor_alive(void) {
-  return alive + depth;
+  return alive;
+}
+/* Contexts still on the stack. */
+API long proctor_depth(void) {
+  return depth;
 }
 
 /* Bindings ask for every function by name and version; the newest of ours is the one they mean. */
