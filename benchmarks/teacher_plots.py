@@ -9,11 +9,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.plots import CYCLE as COLOURS
 from benchmarks.teacher_curves import LOSSES, Curve
 from runtime.atomic import write_atomically
 
-# Okabe and Ito's palette, told apart by all common forms of colour vision
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P")  # one fewer, so that pairs of the two repeat late
 
 
