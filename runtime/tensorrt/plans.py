@@ -217,20 +217,21 @@ def stale(sidecar: Sidecar, recipe: Recipe, machine: Machine) -> str | None:
 def current_recipe(sidecar: Sidecar, onnx: Path, signed: bool) -> Recipe:
     """The recipe in force: that of the detector.onnx where it is at hand, since that file is the product.
 
-    So a threshold changed there holds for the plan too. A signed sidecar's own recipe holds, and a detector.onnx of the
-    same graph that says otherwise is refused: nobody signed it. Raises `DetectorError`.
+    So a threshold changed there holds for the plan too. A signed sidecar's own recipe holds, and a detector.onnx that
+    says otherwise is refused: nobody signed it, and a rebuild would. Raises `DetectorError`.
     """
     if not onnx.is_file():
         return sidecar.recipe
     recipe = read_detector(onnx)[1]
-    if recipe == sidecar.recipe or recipe.graph_sha256 != sidecar.recipe.graph_sha256:
+    if recipe == sidecar.recipe:
         return recipe
     if signed:
         raise DetectorError(
             f"{onnx} has another recipe than the signed sidecar (threshold {recipe.threshold.value:g}, signed "
             f"{sidecar.recipe.threshold.value:g}); set the threshold of the plan with --key-file, or {AGAIN}"
         )
-    log.warning("the recipe of %s is in force (threshold %g)", onnx, recipe.threshold.value)
+    if recipe.graph_sha256 == sidecar.recipe.graph_sha256:
+        log.warning("the recipe of %s is in force (threshold %g)", onnx, recipe.threshold.value)
     return recipe
 
 

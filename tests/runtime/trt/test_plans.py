@@ -330,6 +330,17 @@ def test_a_rebuilt_plan_keeps_its_signature(
     assert read_plan(plan_file, key_file).sidecar.machine.tensorrt == "10.16.1"
 
 
+def test_another_detector_is_never_signed_by_a_rebuild(
+    detector_file: Path, key_file: Path, computer: Computer, plan_file: Path
+) -> None:
+    build_plan_file(detector_file, plan_file, key_file=key_file)
+    computer.events.clear()
+    change_graph(detector_file)  # the graph alone: the threshold is the same
+    with pytest.raises(DetectorError, match=r"detector\.onnx has another recipe than the signed sidecar"):
+        open_plan(plan_file, key_file=key_file)
+    assert computer.events == []
+
+
 # The threshold
 
 
