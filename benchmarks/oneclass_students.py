@@ -106,7 +106,7 @@ class OneClassStudents(Method):
 
     def _student(self, index: int) -> PatchNetwork:
         with seeded(self.seed, WEIGHTS, STUDENT_WEIGHTS, index):
-            student = PatchNetwork(self.teacher.patch_size).to(self.device)
+            student = PatchNetwork(self.teacher.patch_size, self.teacher.width).to(self.device)
         channels_last(student)
         return student
 

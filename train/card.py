@@ -60,6 +60,7 @@ def facts(path: Path) -> str:
         "file": f"`{path.name}`, {len(data):,} bytes, weights in {'FP16' if options.half else 'FP32'}",
         "SHA-256": f"`{hashlib.sha256(data).hexdigest()}`",
         "receptive field": f"{side}×{side} pixels (p = {options.patch_size})",
+        "channels": _channels(options),
         "photographs": _photographs(options, card),
         "descriptor network P": _descriptor(options),
         "losses": _losses(options),
@@ -100,6 +101,15 @@ def _pretraining(path: Path) -> tuple[TeacherConfig, dict[str, Any]]:
     if "options" not in card or "photographs" not in card:
         raise InputError(f"{path} does not say how it was trained; a card needs a file that train.teacher wrote")
     return build(TeacherConfig, card["options"]), card
+
+
+def _channels(options: TeacherConfig) -> str:
+    from train.networks import Conv, layers_of
+
+    channels = [
+        str(layer.channels) for layer in layers_of(options.patch_size, options.width) if isinstance(layer, Conv)
+    ]
+    return f"{', '.join(channels)} ({options.width:g} of the paper's in the hidden layers)"
 
 
 def _photographs(options: TeacherConfig, card: dict[str, Any]) -> str:

@@ -17,7 +17,8 @@ def check_teacher(config: "TeacherConfig") -> None:
     _at_least(config, 1, "iterations", "evaluate_every", "checkpoint_every", "descriptor_input")
     _at_least(config, 2, "batch_size")  # one patch has no correlation
     _at_least(config, 0, "distillation", "triplet", "compactness", "margin", "luminance", "weight_decay", "seed")
-    _above_zero(config, "learning_rate", "zoom_cap")
+    _above_zero(config, "learning_rate", "zoom_cap", "width")
+    _at_most(config, 1, "width")
 
 
 def check_students(config: "StudentsConfig") -> None:
@@ -29,7 +30,8 @@ def check_students(config: "StudentsConfig") -> None:
         raise InputError("teachers is empty; name one or more, such as p33")
     _at_least(config, 1, "students", "epochs", "steps", "batch_size", "score_pixels", "checkpoint_every")
     _at_least(config, 0, "weight_decay", "seed")
-    _above_zero(config, "learning_rate")
+    _above_zero(config, "learning_rate", "width")
+    _at_most(config, 1, "width")
     if config.window is not None and not config.train_stride <= config.window <= min(height, width):
         raise InputError(f"window is {config.window}; expected {config.train_stride} to {min(height, width)} pixels")
     if config.region_of_interest:
@@ -72,6 +74,13 @@ def _at_least(config: Any, least: int, *names: str) -> None:
         value = getattr(config, name)
         if value is not None and not least <= value < math.inf:
             raise InputError(f"{name} is {value}; expected {least} or more")
+
+
+def _at_most(config: Any, most: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value > most:
+            raise InputError(f"{name} is {value}; expected {most} or less")
 
 
 def _above_zero(config: Any, *names: str) -> None:

@@ -30,6 +30,7 @@ class StudentsConfig:
     data: str = option("", "good images: a flat folder, or one in the MVTec AD layout")
     teachers: tuple[str, ...] = option(("p33",), "names of shipped teachers or files, one for each scale")
     students: int = option(3, "M, students of each scale")
+    width: float | None = option(None, "share of the paper's channels in the students; none: their teacher's (ours)")
     size_hw: tuple[int, int] = option((256, 256), "height,width of the prepared frame in pixels")
     region_of_interest: tuple[int, int, int, int] | None = option(
         None, "top,left,height,width in the prepared frame that the score is taken from; none for all of it"
@@ -128,9 +129,10 @@ class _ScaleTraining:
         self.teacher = self._standardized_teacher(teacher)
         self.patch_size = self.teacher.network.patch_size
         self.students: list[PatchNetwork] = []
+        width = self.teacher.network.width if config.width is None else config.width
         for index in range(config.students):
             torch.manual_seed(generator(config.seed, STUDENT_WEIGHTS, self.patch_size, index).initial_seed())
-            self.students.append(PatchNetwork(self.patch_size).to(self.device))
+            self.students.append(PatchNetwork(self.patch_size, width).to(self.device))
         for network in (self.teacher.network, *self.students):
             channels_last(network)
         # Adam keeps to each weight by itself, so one optimizer trains the students as M would

@@ -30,6 +30,7 @@ class TeacherConfig:
 
     data: str = option("", "folder of natural photographs")
     patch_size: int = option(33, "side p of the patches", (17, 33, 65))
+    width: float = option(1.0, "share of the paper's channels in the hidden layers, 0 to 1 (ours)")
     descriptor: str = option("resnet18", "network P to distil from", ("resnet18", "resnet18-layer23", "none"))
     descriptor_weights: str | None = option(None, "file of P's weights; without it torchvision downloads them")
     descriptor_input: int = option(96, "side in pixels at which patches enter P (the paper does not say)")
@@ -107,7 +108,7 @@ class _Training:
         split = read_photographs(config, self.device)
         self.sampler, self.data_card = split.training, split.card
         torch.manual_seed(config.seed)
-        self.teacher = PatchNetwork(config.patch_size).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.teacher = PatchNetwork(config.patch_size, config.width).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.modules: dict[str, nn.Module] = {"teacher": self.teacher}
         self.descriptor = _descriptor_network(config, self.device)
         self.held_out_patches = split.held_out.patches(HELD_OUT_PATCHES, generator(config.seed, TEACHER_HELD_OUT))

@@ -24,7 +24,7 @@ def teacher_file(folder: Path, config: TeacherConfig, **measured: float | None) 
     options = {k: v for k, v in asdict(config).items() if k not in ("data", "descriptor_weights")}
     path = folder / f"teacher-p{config.patch_size}.safetensors"
     said = {"options": options, "photographs": 600, "photographs_sha256": "ab" * 32, **measured}
-    save_network(path, PatchNetwork(config.patch_size), said)
+    save_network(path, PatchNetwork(config.patch_size, config.width), said)
     return path
 
 
@@ -43,6 +43,7 @@ def test_the_command_trains_with_the_options_of_the_file(config: TeacherConfig, 
 def test_a_distilled_teachers_table_says_what_it_was_distilled_from(tmp_path: Path) -> None:
     table = facts(teacher_file(tmp_path, DISTILLED, held_out_error=0.25))
     assert "| receptive field | 60×60 pixels (p = 65) |" in table
+    assert "| channels | 128, 128, 256, 256, 128 (1 of the paper's in the hidden layers) |" in table
     assert "| photographs | 600, of them 30 held out; hash of their hashes `abababababababab…` |" in table
     assert "layer2 and layer3 pooled to 384-d, patches enlarged to 96 pixels, standardized |" in table
     assert "| losses | λk = 1, λm = 0, λc = 1 (squared compactness) |" in table

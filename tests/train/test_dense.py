@@ -19,12 +19,25 @@ from train.dense import (
     descriptors_in_window,
     reflect_padded,
 )
-from train.networks import LAYERS, PATCH_SIZES, PatchNetwork, receptive_field
+from train.networks import LAYERS, PATCH_SIZES, Conv, PatchNetwork, layers_of, receptive_field
 
 FIELD = {17: 17, 33: 32, 65: 60}  # pixels that one descriptor really depends on, from the layer table by hand
 # what the pools level off: the last one's extent in pixels
 PEAK_PLATEAU = {17: 0, 33: 4, 65: 8}
 PATCHES_AND_STRIDES = list(product(PATCH_SIZES, OUTPUT_STRIDES))
+
+
+@pytest.mark.parametrize("patch_size", PATCH_SIZES)
+def test_width_thins_the_hidden_layers_alone(patch_size: int) -> None:
+    whole, half = LAYERS[patch_size], layers_of(patch_size, 0.5)
+    assert layers_of(patch_size) == whole
+    assert half[-1] == whole[-1]
+    assert receptive_field(half) == receptive_field(whole)
+    hidden = [(a.channels, b.channels) for a, b in zip(whole, half, strict=True) if isinstance(a, Conv)][:-1]
+    assert [thin for _, thin in hidden] == [wide // 2 for wide, _ in hidden]
+    assert {conv.channels for conv in layers_of(patch_size, 0.01)[:-1] if isinstance(conv, Conv)} == {8}
+    with pytest.raises(InputError, match="width is 0; expected a share of the paper's channels above 0, up to 1"):
+        layers_of(patch_size, 0)
 
 
 def narrow_network(patch_size: int, channels: int = 6) -> PatchNetwork:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from calibration.fit import fit
+from export.onnx import export
 from runtime.errors import InputError
 from runtime.images import read_image
 from runtime.preparation import prepare
@@ -54,6 +56,19 @@ def test_pieces_give_what_one_go_gives_bit_for_bit(
     cards = {p: load_network(tmp_path / "whole" / f"teacher-p{p}.safetensors")[1]["scale"] for p in (33, 65)}
     assert cards == {33: 1, 65: 0}  # in the order given
     assert train_students(both, tmp_path / "whole")  # a finished run has nothing to do
+
+
+@pytest.mark.parametrize(("teacher", "asked", "found"), [(0.5, None, 0.5), (1.0, 0.5, 0.5), (0.5, 1.0, 1.0)])
+def test_students_are_as_wide_as_asked_or_as_their_teacher(
+    tiny_config: StudentsConfig, tmp_path: Path, teacher: float, asked: float | None, found: float
+) -> None:
+    save_network(tmp_path / "teacher.safetensors", PatchNetwork(33, teacher), {})
+    config = replace(tiny_config, teachers=(str(tmp_path / "teacher.safetensors"),), width=asked, steps=1)
+    assert train_students(config, tmp_path / "run")
+    scale = load_scale(tmp_path / "run", 33, 2)
+    assert [network.width for network in (scale.teacher.network, *scale.students)] == [teacher, found, found]
+    fit(tmp_path / "run", 0.5)
+    export(tmp_path / "run", tmp_path / "detector.onnx").check()
 
 
 def test_students_change_and_differ_from_each_other(calibrated_run: Path) -> None:
@@ -205,6 +220,8 @@ BAD = [
     ({"checkpoint_every": 0}, "checkpoint_every is 0; expected 1 or more"),
     ({"learning_rate": 0.0}, "learning_rate is 0.0; expected a number above 0"),
     ({"learning_rate": float("nan")}, "learning_rate is nan; expected a number above 0"),
+    ({"width": 0.0}, "width is 0.0; expected a number above 0"),
+    ({"width": 1.5}, "width is 1.5; expected 1 or less"),
     ({"weight_decay": -1e-3}, "weight_decay is -0.001; expected 0 or more"),
     ({"seed": -1}, "seed is -1; expected 0 or more"),
     ({"window": 7}, "window is 7; expected 8 to 32 pixels"),
