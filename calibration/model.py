@@ -33,12 +33,12 @@ class TrainedRun:
         """Regression error and predictive variance [N, H, W] of each scale, of prepared frames [N, H, W, 3]."""
         pixels = pixels_from_frames(torch.from_numpy(frames).to(self.device))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        return [terms(scale, pixels, self.config.output_stride) for scale in self.scales]
+        return [terms(scale, pixels, self.config.output_stride, self.config.relative) for scale in self.scales]
 
     def maps_and_scores(self, frames: NDArray[np.uint8], moments: Sequence[Moments]) -> tuple[Tensor, Tensor]:
         """Anomaly maps [N, H, W] and scores [N] of prepared frames [N, H, W, 3]."""
         found = [normalized(*pair, m) for pair, m in zip(self.terms(frames), moments, strict=True)]
-        maps = anomaly_map(found)
+        maps = anomaly_map(found, self.config.smoothing)
         return maps, anomaly_score(maps, self.config.score_pixels, self.config.region_of_interest)
 
 

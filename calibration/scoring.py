@@ -3,6 +3,7 @@
 The exported graph computes the same in fewer operations; `export.parity` compares the two.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from train.ensemble import Scale
+
+SMOOTHING_REACH = 3.0  # deviations at which the Gaussian is cut off
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,15 @@ def predictive_variance(students: Tensor) -> Tensor:
     return (students - students.mean(dim=0)).square().sum(dim=2).mean(dim=0)
 
 
+def relative(term: Tensor, teacher: Tensor) -> Tensor:
+    """A term [N, h, w] in relation to how far the standardized teacher [N, 128, h, w] lies from its mean.
+
+    Divided by 1 + ‖T‖² / 128, where ‖T‖² is 128 on average over the training images. Ours: descriptors grow with the
+    contrast of an image, and errors with them, so that a good part of high contrast outshines a defect of low contrast.
+    """
+    return term / (1 + teacher.square().mean(dim=1))
+
+
 def upsampled(term: Tensor, size_hw: tuple[int, int], stride: int) -> Tensor:
     """A term [N, h, w] of every `stride`-th position as [N, H, W]: bilinear between the centres of the samples.
 
@@ -50,16 +62,19 @@ def upsampled(term: Tensor, size_hw: tuple[int, int], stride: int) -> Tensor:
     return x[:, 0, : size_hw[0], : size_hw[1]]
 
 
-def terms(scale: Scale, pixels: Tensor, stride: int) -> tuple[Tensor, Tensor | None]:
+def terms(scale: Scale, pixels: Tensor, stride: int, in_relation: bool = False) -> tuple[Tensor, Tensor | None]:
     """Regression error and predictive variance [N, H, W] of images [N, 3, H, W], RGB in [0, 1].
 
-    The variance is None for a single student.
+    The variance is None for a single student. `in_relation` makes both `relative`.
     """
     teacher, students = scale.descriptors(pixels, stride)
     size_hw = (int(pixels.shape[2]), int(pixels.shape[3]))
-    error = upsampled(regression_error(students, teacher), size_hw, stride)
-    variance = upsampled(predictive_variance(students), size_hw, stride) if len(students) > 1 else None
-    return error, variance
+
+    def finished(term: Tensor) -> Tensor:
+        return upsampled(relative(term, teacher) if in_relation else term, size_hw, stride)
+
+    error = finished(regression_error(students, teacher))
+    return error, finished(predictive_variance(students)) if len(students) > 1 else None
 
 
 def normalized(error: Tensor, variance: Tensor | None, moments: Moments) -> tuple[Tensor, Tensor | None]:
@@ -70,10 +85,30 @@ def normalized(error: Tensor, variance: Tensor | None, moments: Moments) -> tupl
     return error, (variance - moments.variance_mean) / moments.variance_std
 
 
-def anomaly_map(normalized_terms: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
-    """Equation 12: the mean over the scales of the sum of their normalized terms, [N, H, W]."""
+def anomaly_map(normalized_terms: Sequence[tuple[Tensor, Tensor | None]], smoothing: float = 0.0) -> Tensor:
+    """Equation 12: the mean over the scales of the sum of their normalized terms, [N, H, W], `smoothed`."""
     per_scale = [error if variance is None else error + variance for error, variance in normalized_terms]
-    return torch.stack(per_scale).mean(dim=0)
+    return smoothed(torch.stack(per_scale).mean(dim=0), smoothing)
+
+
+def smoothed(maps: Tensor, sigma: float) -> Tensor:
+    """Maps [N, H, W] under a Gaussian of `sigma` pixels, cut off at three; borders are reflected. 0 changes nothing.
+
+    Ours: the paper smoothes nothing, other methods do (PatchCore, by 4 pixels).
+    """
+    if not sigma:
+        return maps
+    reach = smoothing_reach(sigma)
+    offsets = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma).square())
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
+    x = functional.pad(maps[:, None], (reach, reach, reach, reach), mode="reflect")
+    return functional.conv2d(functional.conv2d(x, kernel), kernel.transpose(2, 3))[:, 0]
+
+
+def smoothing_reach(sigma: float) -> int:
+    """How many pixels the Gaussian of `smoothed` reaches to each side."""
+    return math.ceil(SMOOTHING_REACH * sigma)
 
 
 def anomaly_score(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from calibration.scoring import Moments, anomaly_score, upsampled, within
+from calibration.scoring import Moments, anomaly_score, relative, smoothed, upsampled, within
 from export.folding import FoldedNetwork
 from train.dense import Form, descriptors_of_padded, reflect_padded
 from train.ensemble import Scale
@@ -14,11 +14,11 @@ from train.ensemble import Scale
 class FusedScale(nn.Module):
     """One scale: teacher and students folded, with equation 11 as one scale and shift per term."""
 
-    def __init__(self, scale: Scale, moments: Moments, half: bool) -> None:
+    def __init__(self, scale: Scale, moments: Moments, half: bool, in_relation: bool) -> None:
         super().__init__()
         self.teacher = FoldedNetwork(scale.teacher.network, half).standardized(scale.teacher).finished()
         self.students = nn.ModuleList(FoldedNetwork(student, half).finished() for student in scale.students)
-        self.moments = moments
+        self.moments, self.in_relation = moments, in_relation
 
     def forward(self, pixels: Tensor, stride: int, form: Form) -> tuple[Tensor, Tensor | None]:
         """Normalized regression error and predictive variance [N, h, w] at every `stride`-th position.
@@ -32,13 +32,15 @@ class FusedScale(nn.Module):
 
         students = [dense(student) for student in self.students]  # type: ignore[arg-type]
         mean = students[0] if len(students) == 1 else torch.stack(students).mean(dim=0)
-        moments = self.moments
-        error = (mean - dense(self.teacher)).square().sum(dim=1)
+        teacher, moments = dense(self.teacher), self.moments
+        error = (mean - teacher).square().sum(dim=1)
+        error = relative(error, teacher) if self.in_relation else error
         error = error * (1 / moments.error_std) - moments.error_mean / moments.error_std
         if moments.variance_mean is None or moments.variance_std is None:
             return error, None
         # two passes, as calibration.scoring has it: the difference of squares loses 15 to 170 % in FP16
         variance = _mean([(student - mean).square().sum(dim=1) for student in students])
+        variance = relative(variance, teacher) if self.in_relation else variance
         return error, variance * (1 / moments.variance_std) - moments.variance_mean / moments.variance_std
 
 
@@ -51,6 +53,8 @@ class FusedDetector(nn.Module):
         moments: Sequence[Moments],
         *,
         output_stride: int,
+        in_relation: bool = False,
+        smoothing: float = 0.0,
         score_pixels: int = 1,
         region_of_interest: tuple[int, int, int, int] | None = None,
         form: Form = "bailer",
@@ -58,8 +62,8 @@ class FusedDetector(nn.Module):
         explain: bool = False,
     ) -> None:
         super().__init__()
-        self.scales = nn.ModuleList(FusedScale(s, m, half) for s, m in zip(scales, moments, strict=True))
-        self.output_stride, self.score_pixels = output_stride, score_pixels
+        self.scales = nn.ModuleList(FusedScale(s, m, half, in_relation) for s, m in zip(scales, moments, strict=True))
+        self.output_stride, self.smoothing, self.score_pixels = output_stride, smoothing, score_pixels
         self.region_of_interest, self.form, self.explain = region_of_interest, form, explain
 
     @property
@@ -86,7 +90,7 @@ class FusedDetector(nn.Module):
         terms = [scale(pixels, self.output_stride, self.form) for scale in self.scales]
         per_scale = [error if variance is None else error + variance for error, variance in terms]
         # the mean over the scales before the upsampling: both are linear, and one upsampling is cheaper than several
-        anomaly_map = upsampled(_mean(per_scale), size_hw, self.output_stride)
+        anomaly_map = smoothed(upsampled(_mean(per_scale), size_hw, self.output_stride), self.smoothing)
         outputs = [anomaly_map, self._score(anomaly_map)]
         if self.explain:
             outputs += [self._upsampled_terms([error for error, _ in terms], size_hw)]

@@ -88,14 +88,16 @@ def _scales(recipe: Recipe) -> str:
     sizes = ", ".join(f"{scale.patch_size}×{scale.patch_size}" for scale in recipe.scales)
     students = f"{recipe.students} student{'s' if recipe.students > 1 else ''}"
     spacing = "every pixel" if recipe.output_stride == 1 else f"every {recipe.output_stride} pixels"
-    return f"patches of {sizes} pixels, one {spacing}, with {students} for each size"
+    relation = ", errors in relation to the descriptor's size" if recipe.relative else ""
+    return f"patches of {sizes} pixels, one {spacing}, with {students} for each size{relation}"
 
 
 def _score(recipe: Recipe) -> str:
+    smoothing = f", smoothed with σ = {recipe.smoothing:g} pixels" if recipe.smoothing else ""
     if recipe.score_pixels == 1:
-        score = "the highest value of the anomaly map"
+        score = f"the highest value of the anomaly map{smoothing}"
     else:
-        score = f"the mean of the {recipe.score_pixels} highest values of the anomaly map"
+        score = f"the mean of the {recipe.score_pixels} highest values of the anomaly map{smoothing}"
     quantiles = sorted((float(p), value) for p, value in recipe.score_quantiles.items())
     reached = ", ".join(f"{100 * p:.4g} % at most {value:.4g}" for p, value in quantiles)
     return f"{score}; of the good images {reached or 'no scores are recorded'}"

@@ -83,6 +83,8 @@ class Recipe:
     parity_sha256: str  # of the file of frames it was checked on
     graph_sha256: str  # of the ONNX file without its metadata
     provenance: Provenance
+    relative: bool = False  # whether the terms are divided by 1 + the mean square of the teacher's descriptor
+    smoothing: float = 0.0  # σ of the Gaussian over the map, pixels of the prepared frame; 0 is none
     schema: int = SCHEMA
 
     def to_json(self) -> str:

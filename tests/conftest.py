@@ -149,6 +149,8 @@ def tiny_config(part_images: Path, teacher_files: dict[int, Path]) -> "StudentsC
         size_hw=(32, 36),
         region_of_interest=(2, 3, 28, 30),
         output_stride=8,
+        relative=True,
+        smoothing=1.5,
         score_pixels=5,
         train_stride=8,
         steps=2,

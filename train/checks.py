@@ -29,7 +29,8 @@ def check_students(config: "StudentsConfig") -> None:
     if not config.teachers:
         raise InputError("teachers is empty; name one or more, such as p33")
     _at_least(config, 1, "students", "epochs", "steps", "batch_size", "score_pixels", "checkpoint_every")
-    _at_least(config, 0, "weight_decay", "seed")
+    _at_least(config, 0, "weight_decay", "seed", "smoothing")
+    _at_most(config, (min(height, width) - 1) // 3, "smoothing")  # it reaches three deviations, and is reflected
     _above_zero(config, "learning_rate", "width")
     _at_most(config, 1, "width")
     if config.window is not None and not config.train_stride <= config.window <= min(height, width):

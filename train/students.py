@@ -36,6 +36,8 @@ class StudentsConfig:
         None, "top,left,height,width in the prepared frame that the score is taken from; none for all of it"
     )
     output_stride: int = option(1, "evaluate every s-th position when inspecting", (1, 2, 4, 8))
+    relative: bool = option(False, "errors in relation to the descriptor's own size; the paper's are absolute (ours)")
+    smoothing: float = option(0.0, "σ of a Gaussian over the map, pixels of the prepared frame; 0, the paper's: none")
     score_pixels: int = option(1, "the score is the mean of so many highest values of the map")
     train_stride: int = option(1, "evaluate every s-th position when training, shifted at random", (1, 2, 4, 8))
     window: int | None = option(None, "side of a random window of positions for each step; none for all of them")

@@ -37,6 +37,7 @@ class Options:
     teachers: tuple[str, ...] = ("p33",)  # shipped ones or files, one for each scale
     students: int = 3  # M, used of each scale
     ensemble: int = 5  # trained of each scale
+    width: float | None = None  # share of the paper's channels; None: as the teacher's
     epochs: int = 100
     steps: int | None = None  # of each scale, in place of epochs
     batch_size: int = 1
@@ -46,6 +47,8 @@ class Options:
     output_stride: int = 1  # every s-th position is scored
     train_stride: int = 1  # every s-th position is trained on, shifted at random
     window: int | None = None  # side of a random window of positions for each step
+    relative: bool = False  # errors in relation to the descriptor's own size
+    smoothing: float = 0.0  # σ of a Gaussian over the map, pixels
     holdout: float = 0.2  # share of the good frames that is not trained on
 
 

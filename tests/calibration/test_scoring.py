@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from calibration.scoring import (
     Moments,
@@ -12,6 +13,8 @@ from calibration.scoring import (
     normalized,
     predictive_variance,
     regression_error,
+    relative,
+    smoothed,
     upsampled,
     within,
 )
@@ -59,6 +62,23 @@ def test_the_two_pass_variance_survives_large_descriptors_in_single_precision() 
     exact = predictive_variance(torch.from_numpy(students))
     moved = predictive_variance(torch.from_numpy(students + 1e4).float())  # the printed form is off by its own size
     torch.testing.assert_close(moved.double(), exact, rtol=2e-3, atol=0)
+
+
+def test_a_relative_term_is_halved_where_the_descriptor_is_as_large_as_on_average() -> None:
+    teacher = np.zeros((1, 128, 1, 3))
+    teacher[0, :, 0, 1] = 1  # ‖T‖² = 128, the average of standardized descriptors
+    teacher[0, 0, 0, 2] = 16  # 256
+    found = relative(torch.full((1, 1, 3), 6.0, dtype=torch.float64), torch.from_numpy(teacher))
+    np.testing.assert_allclose(found[0, 0].numpy(), [6, 3, 2], rtol=1e-12)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2.0, 3.5])
+def test_smoothing_is_a_gaussian_cut_off_at_three_deviations(sigma: float) -> None:
+    maps = descriptors(2, 20, 30)
+    reach = int(np.ceil(3 * sigma))
+    expected = np.stack([gaussian_filter(m, sigma, mode="mirror", radius=reach) for m in maps])
+    np.testing.assert_allclose(smoothed(torch.from_numpy(maps), sigma).numpy(), expected, rtol=1e-10)
+    assert smoothed(torch.from_numpy(maps), 0.0).numpy().tobytes() == maps.tobytes()
 
 
 @pytest.mark.parametrize("size_hw", [(32, 40), (29, 35)])

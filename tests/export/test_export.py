@@ -186,8 +186,10 @@ def test_an_fp16_file_says_itself_which_convolutions_are_half_and_that_the_tail_
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     first = [node for node in convolutions if constants(model)[node.input[1]].dims[1] == 3]
     assert len(first) == 3  # a teacher and two students
+    smoothing = [node for node in convolutions if constants(model)[node.input[1]].dims[1] == 1]
+    assert len(smoothing) == 2  # rows and columns of the finished map
     for node in convolutions:
-        expected = TensorProto.FLOAT if node in first else TensorProto.FLOAT16
+        expected = TensorProto.FLOAT if node in (*first, *smoothing) else TensorProto.FLOAT16
         assert {types[name] for name in node.input if name in types} == {expected}
     tail = [node for node in model.graph.node if node.op_type in ("ReduceSum", "ReduceMean", "TopK", "Resize", "Sub")]
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16)

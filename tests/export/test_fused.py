@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from calibration.scoring import Moments
 from export.fused import FusedDetector
@@ -36,6 +37,8 @@ class Case:
     region: tuple[int, int, int, int] | None = None
     explain: bool = False
     half: bool = False
+    relative: bool = False
+    smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ CASES = {
     "stride 1, bailer": Case((65,), 1, 1, "bailer", (31, 33), 9),
     "stride 2, bailer": Case((33,), 3, 2, "bailer", (35, 37), 1, None),
     "stride 4, atrous": Case((33, 65), 2, 4, "atrous", (38, 41), 7, (2, 5, 30, 31), True),
+    "relative and smoothed": Case((33, 65), 2, 4, "bailer", (38, 41), explain=True, relative=True, smoothing=2.5),
     "stride 8, p17": Case((17,), 1, 8, "atrous", (26, 33), 200),
 }
 
@@ -72,8 +76,8 @@ def upsampling(count: int, length: int, stride: int) -> Array:
     return np.array([np.interp(np.arange(length), centres, unit) for unit in np.eye(count)])
 
 
-def plain_terms(scale: Scale, frames: NDArray[np.uint8], stride: int) -> tuple[Array, Array]:
-    """Regression error and predictive variance [N, H, W], equations 8 to 10 as printed."""
+def plain_terms(scale: Scale, frames: NDArray[np.uint8], stride: int, relative: bool = False) -> tuple[Array, Array]:
+    """Regression error and predictive variance [N, H, W], equations 8 to 10 as printed, or in relation to ‖T‖²."""
     pixels = torch.from_numpy(np.ascontiguousarray(frames[..., ::-1].transpose(0, 3, 1, 2))).double() / 255
 
     def descriptors(network: PatchNetwork) -> Array:
@@ -85,6 +89,9 @@ def plain_terms(scale: Scale, frames: NDArray[np.uint8], stride: int) -> tuple[A
     ensemble = students.mean(axis=0)
     error = ((ensemble - teacher) ** 2).sum(axis=1)
     variance = (students**2).sum(axis=2).mean(axis=0) - (ensemble**2).sum(axis=1)
+    if relative:
+        size = 1 + (teacher**2).sum(axis=1) / 128
+        error, variance = error / size, variance / size
     (height, width), (h, w) = frames.shape[1:3], error.shape[1:]
     rows, columns = upsampling(h, height, stride), upsampling(w, width, stride)
     return rows.T @ error @ columns, rows.T @ variance @ columns
@@ -110,6 +117,9 @@ def plain_outputs(case: Case, terms: Sequence[tuple[Array, Array]], moments: Seq
         for (_, variance), m in zip(terms, moments, strict=True)
     ]  # fmt: skip
     anomaly_map: Array = np.mean([e + v for e, v in zip(errors, variances, strict=True)], axis=0)
+    if case.smoothing:
+        reach = int(np.ceil(3 * case.smoothing))
+        anomaly_map = np.stack([gaussian_filter(m, case.smoothing, mode="mirror", radius=reach) for m in anomaly_map])
     top, left, height, width = case.region or (0, 0, *case.size_hw)
     inside = anomaly_map[:, top : top + height, left : left + width].reshape(len(anomaly_map), -1)
     score = np.sort(inside, axis=1)[:, -case.score_pixels :].mean(axis=1)
@@ -118,12 +128,14 @@ def plain_outputs(case: Case, terms: Sequence[tuple[Array, Array]], moments: Seq
 
 def exported(case: Case, make_scale: Callable[..., Scale], frames: NDArray[np.uint8]) -> tuple[FusedDetector, Expected]:
     scales = [make_scale(p, case.students, seed=p) for p in case.patch_sizes]
-    terms = [plain_terms(scale, frames, case.stride) for scale in scales]
+    terms = [plain_terms(scale, frames, case.stride, case.relative) for scale in scales]
     moments = [moments_of(*pair, case.students) for pair in terms]
     fused = FusedDetector(
         scales,
         moments,
         output_stride=case.stride,
+        in_relation=case.relative,
+        smoothing=case.smoothing,
         score_pixels=case.score_pixels,
         region_of_interest=case.region,
         form=case.form,

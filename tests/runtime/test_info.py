@@ -35,6 +35,13 @@ def test_a_recipe_is_told_in_words() -> None:
     assert make_recipe().sha256 in text["Recipe"]
 
 
+def test_relation_and_smoothing_are_told_where_they_are_in_force() -> None:
+    plain, changed = describe(make_recipe()), describe(replace(make_recipe(), relative=True, smoothing=4.0))
+    told = [line for line in changed if line not in plain]
+    assert any(line.endswith("for each size, errors in relation to the descriptor's size") for line in told)
+    assert any("of the anomaly map, smoothed with σ = 4 pixels; of the good images" in line for line in told)
+
+
 def test_a_region_of_interest_is_told_in_pixels() -> None:
     frame = describe(replace(make_recipe(), region_of_interest=(2, 3, 10, 20)))[0]
     assert frame.endswith("inspected from x 3 to 23 and y 2 to 12")

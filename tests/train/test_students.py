@@ -220,6 +220,8 @@ BAD = [
     ({"checkpoint_every": 0}, "checkpoint_every is 0; expected 1 or more"),
     ({"learning_rate": 0.0}, "learning_rate is 0.0; expected a number above 0"),
     ({"learning_rate": float("nan")}, "learning_rate is nan; expected a number above 0"),
+    ({"smoothing": -1.0}, "smoothing is -1.0; expected 0 or more"),
+    ({"smoothing": 10.5}, "smoothing is 10.5; expected 10 or less"),
     ({"width": 0.0}, "width is 0.0; expected a number above 0"),
     ({"width": 1.5}, "width is 1.5; expected 1 or less"),
     ({"weight_decay": -1e-3}, "weight_decay is -0.001; expected 0 or more"),
