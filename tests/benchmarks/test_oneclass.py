@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks import oneclass
 from benchmarks.methods.base import Frames
-from benchmarks.oneclass import class_auroc
+from benchmarks.oneclass import judge
 from benchmarks.oneclass_students import OneClassStudents, Options
 from benchmarks.small_images import read_small_images
 from runtime.errors import InputError
@@ -57,8 +57,8 @@ def bars() -> Frames:
 def test_students_of_one_class_tell_the_other(npz: Path, teacher_files: dict[int, Path]) -> None:
     images = read_small_images(npz)
     method = quick(teacher_files[33])
-    assert class_auroc(method, images, 0) > 0.9
-    assert class_auroc(quick(teacher_files[33], students=1), images, 1) > 0.9  # no variance of a single one
+    assert judge(method, images, 0).auroc > 0.9
+    assert judge(quick(teacher_files[33], students=1), images, 1).auroc > 0.9  # no variance of a single one
 
 
 def test_a_score_is_regression_error_and_variance_each_normalized(
