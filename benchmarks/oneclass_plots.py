@@ -32,7 +32,7 @@ def write_plots(
             figures[f"{name}-{kind}-scores"] = score_histogram(result.scores, labels != kind, title)
             if result.answers is not None:
                 anomalous = labels[shown_images(labels, kind)] != kind
-                figures[f"{name}-{kind}-descriptors"] = descriptor_embedding(result.answers, anomalous)
+                figures[f"{name}-{kind}-descriptors"] = descriptor_embedding(result.answers, anomalous, title)
     paths = []
     for name, figure in figures.items():
         paths.append(folder / f"oneclass-{name}.{form}")
@@ -55,7 +55,7 @@ def score_histogram(scores: NDArray[np.floating], anomalous: NDArray[np.bool_], 
 
 
 def descriptor_embedding(
-    answers: Answers, anomalous: NDArray[np.bool_], method: Method = "pca", seed: int = 0
+    answers: Answers, anomalous: NDArray[np.bool_], title: str, method: Method = "pca", seed: int = 0
 ) -> Figure:
     """The teacher's descriptors (points) and the mean of the students' (circles), embedded together.
 
@@ -70,7 +70,9 @@ def descriptor_embedding(
     found = embed(np.concatenate([teacher, students]), method, seed)
     targets, guesses = found.points[:count], found.points[count:]
     area = 12 + 300 * np.asarray(answers.variance, np.float64) / max(float(np.max(answers.variance)), 1e-12)
-    figure, axes = plots.figure("first dimension (no unit)", "second dimension (no unit)", found.described)
+    figure, axes = plots.figure(
+        "first dimension (no unit)", "second dimension (no unit)", f"{title}: {found.described}"
+    )
     for kind, colour, label in ((~anomalous, NORMAL, "trained on"), (anomalous, ANOMALOUS, "never seen")):
         axes.plot(*np.stack([targets[kind], guesses[kind]]).transpose(2, 0, 1), color=colour, alpha=0.4, linewidth=0.8)
         (x, y), (u, v) = targets[kind].T, guesses[kind].T

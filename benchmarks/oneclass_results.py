@@ -56,7 +56,8 @@ def write_result(path: Path, result: ClassResult, sha256: str) -> None:
 def read_result(path: Path, sha256: str) -> ClassResult | None:
     """A kept result; None when there is none, or it is of other settings. Raises `InputError` for a damaged file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # from memory, since NumPy leaves a damaged file open
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             if str(file["sha256"]) != sha256:
                 return None
             answers = Answers(*(file[name] for name in ANSWERS)) if ANSWERS[0] in file.files else None

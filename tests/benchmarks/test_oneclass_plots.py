@@ -77,7 +77,7 @@ def test_students_are_joined_with_their_teacher_and_larger_where_they_disagree()
     teacher = random.normal(size=(6, 8))
     students, anomalous = teacher + 0.1, np.arange(6) >= 3
     variance = np.array([0, 0, 0, 1, 2, 4.0])
-    (axes,) = descriptor_embedding(answers(teacher, students, variance), anomalous, "pca").axes
+    (axes,) = descriptor_embedding(answers(teacher, students, variance), anomalous, "Ours, class 3").axes
     points = embed(np.concatenate([teacher, students]).astype(np.float32), "pca").points
     assert len(axes.lines) == 6
     for index, line in enumerate(axes.lines):
@@ -85,9 +85,9 @@ def test_students_are_joined_with_their_teacher_and_larger_where_they_disagree()
     seen, unseen = (axes.collections[i].get_sizes() for i in (1, 3))
     assert set(seen) == {12}
     np.testing.assert_allclose((unseen - 12) / 300, [0.25, 0.5, 1])
-    assert axes.get_title(loc="left").startswith("two principal components")
+    assert axes.get_title(loc="left").startswith("Ours, class 3: two principal components")
 
 
 def test_descriptors_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(InputError, match="expected descriptors of one shape"):
-        descriptor_embedding(answers(np.zeros((5, 3)), np.zeros((4, 3)), np.zeros(5)), np.zeros(5, bool))
+        descriptor_embedding(answers(np.zeros((5, 3)), np.zeros((4, 3)), np.zeros(5)), np.zeros(5, bool), "Ours")
