@@ -120,7 +120,7 @@ def _teacher(setting: Setting) -> "tuple[PatchNetwork, str]":
 
 
 class Reduced:
-    """A model of vectors after PCA to the fewest components that explain a share of their variance (paper: 95 %)."""
+    """A model of vectors after PCA to the fewest components that explain a share of their variance."""
 
     def __init__(self, model: VectorModel, explained: float = 0.95) -> None:
         if not 0 < explained <= 1:
