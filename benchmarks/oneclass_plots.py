@@ -16,6 +16,7 @@ from runtime.errors import InputError
 
 NORMAL, ANOMALOUS = plots.GREEN, plots.VERMILLION
 BINS = 50
+EMBEDDING_IN = (5.4, 4.0)  # width, height
 
 
 def write_plots(
