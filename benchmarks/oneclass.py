@@ -155,12 +155,13 @@ def _report(
         printed = f"{PAPER[name]:.4f}" if name in PAPER else "–"
         lines.append(f"| {entry(name).title} | {cells} | {np.mean(areas):.4f} | {printed} |")
     what = "The whole protocol" if whole else "A SUBSET, not to be compared with the paper's figures"
+    if "ours" in found:
+        what = f"Ours: {ours['students']} students, {ours['steps']} steps. {what}"
     counts = [int((images.train_labels == kind).sum()) for kind in classes]
     lines += [
         "",
         f"{what}: classes {', '.join(map(str, classes))}, {min(counts)} to {max(counts)} training images each,"
-        f" {len(images.test)} test images; ours: {ours['students']} students, {ours['steps']} steps;"
-        f" seed {options.seed}.",
+        f" {len(images.test)} test images; seed {options.seed}.",
     ]
     return "\n".join(lines)
 

@@ -72,7 +72,7 @@ def descriptor_embedding(
     targets, guesses = found.points[:count], found.points[count:]
     area = 12 + 300 * np.asarray(answers.variance, np.float64) / max(float(np.max(answers.variance)), 1e-12)
     figure, axes = plots.figure(
-        "first dimension (no unit)", "second dimension (no unit)", f"{title}: {found.described}"
+        "first dimension (no unit)", "second dimension (no unit)", f"{title}: {found.described}", EMBEDDING_IN
     )
     for kind, colour, label in ((~anomalous, NORMAL, "trained on"), (anomalous, ANOMALOUS, "never seen")):
         axes.plot(*np.stack([targets[kind], guesses[kind]]).transpose(2, 0, 1), color=colour, alpha=0.4, linewidth=0.8)

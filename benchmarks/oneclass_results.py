@@ -33,7 +33,7 @@ class ClassResult:
     """One method, fitted on one class."""
 
     auroc: float
-    seconds: float  # to fit it and to score the test images
+    seconds: float  # to fit it and to score the test images; descriptors that methods share count for the first of them
     scores: NDArray[np.float32]  # of all test images, [n]
     answers: Answers | None = None  # on `shown_images`, by students alone
 
