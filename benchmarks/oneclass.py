@@ -3,7 +3,7 @@
 ::
 
     python -m benchmarks.oneclass MNIST.npz [--classes 0,1] [--methods ours,1-nn] [--students 5] [--steps 5000]
-        [--train-limit N] [--test-limit N] [--seed 0] [--json FILE]
+        [--train-limit N] [--test-limit N] [--seed 0] [--keep FOLDER] [--json FILE] [--plots FOLDER]
 
 Every method is fitted on the training images of one class and judged by the image AUROC over the test images of all
 classes, the others being anomalous; then the mean over the classes. ``ours`` are five students of a teacher of p = 33,
@@ -12,6 +12,9 @@ teacher's descriptor of the same zoomed image, and OCGAN the image itself.
 
 `benchmarks.small_images` says what the file holds. Limits take the first images of each class, in the file's order, and
 are said with the result: figures under a limit are no Table 2.
+
+With ``--keep`` each class's result is a file of its own, and the same command goes on after an interruption.
+``--plots`` draws the paper's Figure 4: the scores of every method and class, and for ours descriptors of a few images.
 """
 
 import argparse
@@ -24,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.methods.registry import METHODS, entry, make_small_image_method, method_options
+from benchmarks.oneclass_results import read_result, write_result
 from benchmarks.small_images import SmallImages, read_small_images
 from benchmarks.table import assignments, integers
 from runtime import cli
@@ -31,29 +35,46 @@ from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from benchmarks.methods.base import Method, Setting
+    from benchmarks.oneclass_results import ClassResult
 
 # image AUROC, mean over the ten classes of MNIST (paper, Table 2)
 PAPER = {"ours": 0.9935, "1-nn": 0.9753, "oc-svm": 0.9463, "k-means": 0.9457}
 SMALL_IMAGE_METHODS = ("ours", *(name for name in METHODS if METHODS[name].of_descriptors), "ocgan")
 
 
-def class_auroc(method: "Method", images: SmallImages, kind: int) -> float:
-    """The image AUROC of a method fitted on the class `kind`, over all test images. Raises what the method raises."""
+def judge(method: "Method", images: SmallImages, kind: int) -> "ClassResult":
+    """What a method fitted on the class `kind` says of all test images. Raises what the method raises."""
+    from benchmarks.oneclass_results import ClassResult, shown_images
+    from benchmarks.oneclass_students import OneClassStudents
     from calibration.metrics import auroc
 
+    began = time.monotonic()
     method.fit(images.train[images.train_labels == kind])
-    return auroc(method.inspect(images.test).scores, images.test_labels != kind)
+    scores = method.inspect(images.test).scores
+    seconds, answers = time.monotonic() - began, None
+    if isinstance(method, OneClassStudents):
+        answers = method.answers(images.test[shown_images(images.test_labels, kind)])
+    return ClassResult(auroc(scores, images.test_labels != kind), seconds, scores, answers)
 
 
-def make(name: str, over: dict[str, str], setting: "Setting") -> "Method":
-    """A method of Table 2. Raises `InputError` for one that needs whole frames, or options that do not fit."""
+def resolved(name: str, over: dict[str, str]) -> Any:
+    """A method's options, `over` over its defaults. Raises `InputError` for those that do not fit."""
     if name != "ours":
-        return make_small_image_method(name, method_options(name, over), setting)
-    from benchmarks.oneclass_students import OneClassStudents, Options
+        return method_options(name, over)
+    from benchmarks.oneclass_students import Options
     from runtime.typed import build
+
+    return build(Options, over)
+
+
+def make(name: str, options: Any, setting: "Setting") -> "Method":
+    """A method of Table 2. Raises `InputError` for one that needs whole frames, or options that cannot be used."""
+    if name != "ours":
+        return make_small_image_method(name, options, setting)
+    from benchmarks.oneclass_students import OneClassStudents
     from train.ensemble import teacher_path
 
-    return OneClassStudents(teacher_path(setting.teacher), build(Options, over), setting.seed, setting.device)
+    return OneClassStudents(teacher_path(setting.teacher), options, setting.seed, setting.device)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -72,10 +93,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classes = _classes(options.classes, images)
     over = assignments(options.set or [])
     over["ours"] = {"students": str(options.students), "steps": str(options.steps), **over.get("ours", {})}
-    found, seconds = _run(methods, classes, images, over, _setting(options))
+    if options.plots:
+        import benchmarks.oneclass_plots  # noqa: F401  that matplotlib is missing is said before the work, not after
+    found = _run(methods, classes, images, over, _setting(options), options.keep)
     print(_report(found, options, over["ours"], classes, images))
     if options.json:
-        _save(options, found, seconds, images)
+        _save(options, found, images)
+    if options.plots:
+        from benchmarks.oneclass_plots import write_plots
+
+        for path in write_plots(options.plots, found, images.test_labels, options.format):
+            print(f"{path} written")
 
 
 def _run(
@@ -84,22 +112,31 @@ def _run(
     images: SmallImages,
     over: dict[str, dict[str, str]],
     setting: "Setting",
-) -> tuple[dict[str, dict[int, float]], dict[str, float]]:
-    """AUROC by method and class, and seconds by method."""
-    made = {name: make(name, over.get(name, {}), setting) for name in methods}  # all refused before any is trained
-    found: dict[str, dict[int, float]] = {}
-    seconds: dict[str, float] = {}
-    for name in made:
-        began, found[name] = time.monotonic(), {}
+    keep: Path | None,
+) -> "dict[str, dict[int, ClassResult]]":
+    """Results by method and class."""
+    chosen = {name: resolved(name, over.get(name, {})) for name in methods}
+    for name, options in chosen.items():
+        make(name, options, setting)  # all refused before any is trained
+    digest = images.sha256() if keep else ""
+    found: dict[str, dict[int, ClassResult]] = {}
+    for name, options in chosen.items():
+        found[name] = {}
         for kind in classes:
-            found[name][kind] = class_auroc(make(name, over.get(name, {}), setting), images, kind)
-            print(f"{entry(name).title}, class {kind}: {found[name][kind]:.4f}", flush=True)
-        seconds[name] = round(time.monotonic() - began, 1)
-    return found, seconds
+            path = keep / f"{name}-class{kind}.npz" if keep else None
+            sha256 = _settings_sha256(name, options, kind, digest, setting)
+            result = read_result(path, sha256) if path else None
+            if result is None:
+                result = judge(make(name, options, setting), images, kind)
+                if path:
+                    write_result(path, result, sha256)
+            found[name][kind] = result
+            print(f"{entry(name).title}, class {kind}: {result.auroc:.4f}", flush=True)
+    return found
 
 
 def _report(
-    found: dict[str, dict[int, float]],
+    found: "dict[str, dict[int, ClassResult]]",
     options: argparse.Namespace,
     ours: dict[str, str],
     classes: Sequence[int],
@@ -113,16 +150,18 @@ def _report(
         "|---" * (len(classes) + 3) + "|",
     ]
     for name, by_class in found.items():
-        cells = " | ".join(f"{by_class[kind]:.4f}" for kind in classes)
+        areas = [by_class[kind].auroc for kind in classes]
+        cells = " | ".join(f"{area:.4f}" for area in areas)
         printed = f"{PAPER[name]:.4f}" if name in PAPER else "–"
-        lines.append(f"| {entry(name).title} | {cells} | {np.mean(list(by_class.values())):.4f} | {printed} |")
+        lines.append(f"| {entry(name).title} | {cells} | {np.mean(areas):.4f} | {printed} |")
     what = "The whole protocol" if whole else "A SUBSET, not to be compared with the paper's figures"
+    if "ours" in found:
+        what = f"Ours: {ours['students']} students, {ours['steps']} steps. {what}"
     counts = [int((images.train_labels == kind).sum()) for kind in classes]
     lines += [
         "",
         f"{what}: classes {', '.join(map(str, classes))}, {min(counts)} to {max(counts)} training images each,"
-        f" {len(images.test)} test images; ours: {ours['students']} students, {ours['steps']} steps;"
-        f" seed {options.seed}.",
+        f" {len(images.test)} test images; seed {options.seed}.",
     ]
     return "\n".join(lines)
 
@@ -143,19 +182,40 @@ def _setting(options: argparse.Namespace) -> "Setting":
     return Setting(options.seed, resolve_device(options.device), options.teacher)
 
 
-def _save(
-    options: argparse.Namespace, found: dict[str, dict[int, float]], seconds: dict[str, float], images: SmallImages
-) -> None:
+def _settings_sha256(name: str, options: Any, kind: int, images_sha256: str, setting: "Setting") -> str:
+    """Of everything that a class's result depends on but the code."""
+    from benchmarks.cells import settings_sha256
+    from train.config import as_mapping
+    from train.data import file_sha256
+    from train.ensemble import teacher_path
+
+    return settings_sha256(
+        {
+            "method": name,
+            "options": as_mapping(options),
+            "class": kind,
+            "images": images_sha256,
+            "seed": setting.seed,
+            "teacher": file_sha256(teacher_path(setting.teacher)),
+        }
+    )
+
+
+def _save(options: argparse.Namespace, found: "dict[str, dict[int, ClassResult]]", images: SmallImages) -> None:
     from benchmarks.environment import describe_environment
     from runtime.atomic import write_atomically
 
+    left_out = ("json", "keep", "plots", "format")
     document = {
         "data": options.data.name,
         "image_auroc": {
-            name: {str(kind): value for kind, value in by_class.items()} for name, by_class in found.items()
+            name: {str(kind): result.auroc for kind, result in results.items()} for name, results in found.items()
         },
-        "seconds": seconds,
-        "options": {name: str(value) for name, value in vars(options).items() if value is not None and name != "json"},
+        "seconds": {name: round(sum(each.seconds for each in results.values()), 1) for name, results in found.items()},
+        "options": {
+            name: str(value) for name, value in vars(options).items() if value is not None and name not in left_out
+        },
+        "train_images": {str(kind): int((images.train_labels == kind).sum()) for kind in np.unique(images.test_labels)},
         "test_images": len(images.test),
         "environment": describe_environment(),
     }
@@ -180,7 +240,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", metavar="METHOD.OPTION=VALUE", help="an option of a method; repeat it"
     )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep each class's result there, and go on from it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write pictures there")
+    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of pictures (svg)")
     return parser  # type: ignore[no-any-return]
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmarks.methods.base import Frames, Inspected, Method, Scores, as_pixels, check_frames, fitted
 from benchmarks.methods.descriptors import zoomed
 from benchmarks.methods.training import SPLIT, WEIGHTS, minimize, seeded
+from benchmarks.oneclass_results import Answers
 from calibration.scoring import predictive_variance, regression_error
 from runtime.errors import InputError
 from train.device import autocast, resolve_precision
@@ -80,6 +81,14 @@ class OneClassStudents(Method):
         check_frames(frames, fitted(self.size_hw))
         return Inspected(None, self._scores(zoomed(frames, self.teacher.patch_size)))
 
+    def answers(self, frames: Frames) -> Answers:
+        """The descriptors that the scores of frames of the fitted size come from, for Figure 4."""
+        check_frames(frames, fitted(self.size_hw))
+        target, students = self._standardized(zoomed(frames, self.teacher.patch_size))
+        variance = predictive_variance(students).flatten()
+        found = (target[:, :, 0, 0], students.mean(dim=0)[:, :, 0, 0], variance)
+        return Answers(*(np.asarray(values.cpu().numpy(), np.float32) for values in found))
+
     def _train(self, images: Frames) -> None:
         options = self.options
         targets = self._described(images, [self.teacher])[0]
@@ -118,13 +127,16 @@ class OneClassStudents(Method):
 
     def _terms(self, images: Frames) -> list[Tensor]:
         """Regression error and, of several students, predictive variance, each [n]."""
-        target, *found = self._described(images, [self.teacher, *self.students])
-        standardized = ((target - self.mean) / self.deviation)[:, :, None, None]
-        students = torch.stack(found)[:, :, :, None, None]
-        terms = [regression_error(students, standardized)]
+        target, students = self._standardized(images)
+        terms = [regression_error(students, target)]
         if len(self.students) > 1:
             terms.append(predictive_variance(students))
         return [term.flatten() for term in terms]
+
+    def _standardized(self, images: Frames) -> tuple[Tensor, Tensor]:
+        """The teacher's standardized descriptors [n, 128, 1, 1], and each student's guess at them [M, n, 128, 1, 1]."""
+        target, *found = self._described(images, [self.teacher, *self.students])
+        return ((target - self.mean) / self.deviation)[:, :, None, None], torch.stack(found)[:, :, :, None, None]
 
     @torch.no_grad()
     def _described(self, images: Frames, networks: list[PatchNetwork]) -> list[Tensor]:

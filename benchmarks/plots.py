@@ -82,10 +82,15 @@ def points(
 
 
 def histogram(
-    axes: Axes, values: Mapping[str, ArrayLike], bins: int = 30, colours: Sequence[str] = CYCLE
+    axes: Axes,
+    values: Mapping[str, ArrayLike],
+    bins: int = 30,
+    colours: Sequence[str] = CYCLE,
+    percent: bool = False,
 ) -> NDArray[np.float64]:
     """Histograms of several samples over common bins, which are returned; each is outlined, so that none hides another.
 
+    Heights are counts, or with `percent` the share of a sample's own values, so that samples of unlike size compare.
     Raises `InputError` where there is no value at all.
     """
     samples = {label: np.asarray(sample, np.float64) for label, sample in values.items()}
@@ -95,9 +100,10 @@ def histogram(
     edges = np.histogram_bin_edges(together, bins)
     for index, (label, sample) in enumerate(samples.items()):
         counts, _ = np.histogram(sample, edges)
+        heights = 100 * counts / max(sample.size, 1) if percent else counts
         colour, dash = colours[index % len(colours)], DASHES[index % len(DASHES)]
-        axes.stairs(counts, edges, fill=True, alpha=0.25, color=colour)
-        axes.stairs(counts, edges, color=colour, linewidth=1.4, linestyle=dash, label=f"{label} ({sample.size})")
+        axes.stairs(heights, edges, fill=True, alpha=0.25, color=colour)
+        axes.stairs(heights, edges, color=colour, linewidth=1.4, linestyle=dash, label=f"{label} ({sample.size:,})")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     return np.asarray(edges, np.float64)

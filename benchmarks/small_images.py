@@ -5,6 +5,7 @@ The file is an ``.npz`` of ``x_train``, ``y_train``, ``x_test``, ``y_test`` (or 
 It is read without pickles.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,13 @@ class SmallImages:
         return SmallImages(
             self.train[kept[0]], self.train_labels[kept[0]], self.test[kept[1]], self.test_labels[kept[1]]
         )
+
+    def sha256(self) -> str:
+        """Of all images and labels, in their order."""
+        digest = hashlib.sha256()
+        for array in (self.train, self.train_labels, self.test, self.test_labels):
+            digest.update(f"{array.shape} ".encode() + array.tobytes())
+        return digest.hexdigest()
 
 
 def read_small_images(path: Path) -> SmallImages:

@@ -1,50 +1,30 @@
 """Pictures of `benchmarks.teachers`: the course of a training, held-out measures, eigenvalue spectra."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks import plots
 from benchmarks.plots import CYCLE as COLOURS
 from benchmarks.teacher_curves import LOSSES, Curve
-from runtime.atomic import write_atomically
 
+SIZE_IN = (6.4, 4.0)  # width, height: the names of teachers take room
 MARKERS = ("o", "s", "^", "D", "v", "P")  # one fewer, so that pairs of the two repeat late
-
-
-def axes(x: str, y: str, title: str) -> tuple[Figure, Axes]:
-    """A figure with one pair of labelled axes."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    plot = figure.add_subplot()
-    plot.set_xlabel(x)
-    plot.set_ylabel(y)
-    plot.set_title(title, fontsize="medium")
-    plot.grid(alpha=0.25)
-    return figure, plot
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as its suffix says (.svg or .png); the same figure gives the same bytes."""
-    data, kind = io.BytesIO(), path.suffix.removeprefix(".")
-    with matplotlib.rc_context({"svg.hashsalt": "proctor", "svg.fonttype": "none"}):
-        figure.savefig(data, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
-    write_atomically(path, data.getvalue())
 
 
 def loss_curves(curve: Curve) -> Figure:
     """The losses of one training, each weighted as it was in the sum."""
-    figure, plot = axes("iteration", "weighted loss of a batch (log)", f"{curve.name}: losses of equation 6")
+    figure, plot = plots.figure(
+        "iteration", "weighted loss of a batch (log)", f"{curve.name}: losses of equation 6", SIZE_IN
+    )
     names = [name for name in LOSSES if name in curve.values]
     for name, colour, marker in zip(names, COLOURS, MARKERS, strict=False):
         plot.plot(curve.iterations, curve.values[name], color=colour, marker=marker, markersize=3, label=name)
     # a triplet loss can be zero, and no logarithm shows that
     smallest = min((v for name in names for v in curve.values[name] if v > 0), default=1.0)
     plot.set_yscale("symlog", linthresh=smallest) if _has_zero(curve, names) else plot.set_yscale("log")
-    plot.legend(loc="center right")
+    plots.legend(plot, "center right")
     return figure
 
 
@@ -55,7 +35,7 @@ def held_out_curves(curves: Sequence[Curve], name: str) -> Figure:
         "held_out_triplets_confused": ("share of triplets with the positive farther", None),
     }
     y, reference = labels[name]
-    figure, plot = axes("iteration", y, "On photographs never trained on")
+    figure, plot = plots.figure("iteration", y, "On photographs never trained on", SIZE_IN)
     shown = [curve for curve in curves if name in curve.values]
     for curve, colour, marker in zip(shown, _cycle(COLOURS), _cycle(MARKERS), strict=False):
         plot.plot(curve.iterations, curve.values[name], color=colour, marker=marker, markersize=3, label=curve.name)
@@ -63,14 +43,14 @@ def held_out_curves(curves: Sequence[Curve], name: str) -> Figure:
         plot.axhline(1, color="#000000", linewidth=1, linestyle="--", label=reference)
     highest = max((v for curve in shown for v in curve.values[name] if math.isfinite(v)), default=1.0)
     plot.set_ylim(0, 1.05 * max(highest, 1.0 if reference else 0.05))
-    plot.legend()
+    plots.legend(plot)
     return figure
 
 
 def spectra(shares: Mapping[str, Sequence[float]], ranks: Mapping[str, float]) -> Figure:
     """Eigenvalue spectra of descriptors by teacher, with their effective ranks."""
-    figure, plot = axes(
-        "eigenvalue of the covariance, by rank", "share of the variance (log)", "Spectra of descriptors"
+    figure, plot = plots.figure(
+        "eigenvalue of the covariance, by rank", "share of the variance (log)", "Spectra of descriptors", SIZE_IN
     )
     for name, colour in zip(shares, _cycle(COLOURS), strict=False):
         place = range(1, len(shares[name]) + 1)
@@ -79,7 +59,7 @@ def spectra(shares: Mapping[str, Sequence[float]], ranks: Mapping[str, float]) -
     plot.set_yscale("log")
     # what is below a millionth of the variance is rounding
     plot.set_ylim(bottom=max(1e-6, min(v for values in shares.values() for v in values if v > 0) / 2))
-    plot.legend()
+    plots.legend(plot)
     return figure
 
 

@@ -124,7 +124,8 @@ def _line(each: Measured) -> str:
 
 def write_plots(folder: Path, groups: Sequence[Group], curves: "Sequence[Curve]", kind: str) -> list[Path]:
     """Write every picture that the figures give; returns their paths."""
-    from benchmarks.teacher_plots import held_out_curves, loss_curves, save, spectra
+    from benchmarks.plots import save
+    from benchmarks.teacher_plots import held_out_curves, loss_curves, spectra
 
     figures = {}
     for group in groups:

@@ -7,7 +7,12 @@ the discriminator's last but one layer. The absolute residual after the search i
 score is the highest loss that the search of one of its patches ends with.
 
 Deviations: colour patches; both sums are means, since in a sum the residual's weight depends on the size of the patch;
-a smaller network for CPUs (`width` 64 is DCGAN's); steps in place of epochs.
+a smaller network for CPUs (`width` 64 is DCGAN's); steps in place of epochs; the rate of the search is ours.
+
+Checked: the noise, which is uniform, both losses, λ, 500 search steps, score and residual, against public notes that
+quote the paper. Bergmann et al. (*MVTec AD*, CVPR 2019, section 4.1.1), whose figures their later papers print, set
+other values for the same method: patches of 128 pixels every 128, 64 latent dimensions, 300 steps at a rate of 0.02,
+and the ℓ2 distance of each pixel as the map. Not checked: 64 pixels and 100 dimensions, which are DCGAN's.
 """
 
 from dataclasses import dataclass
@@ -113,7 +118,7 @@ class AnoGan(Method):
         def generator_loss(indices: Tensor, step: int) -> Tensor:
             """A step of the discriminator, then the loss of the generator against it."""
             real = random_patches(good, indices, options.patch, self.device, self.seed, step) * 2 - 1
-            latent = torch.randn(len(real), options.latent, generator=generator(self.seed, NOISE, step)).to(real)
+            latent = _noise(len(real), options.latent, generator(self.seed, NOISE, step)).to(real)
             fake = self.generator(latent)
             loss = adversarial(self.discriminator(real), True) + adversarial(self.discriminator(fake.detach()), False)
             critic.zero_grad(set_to_none=True)
@@ -158,7 +163,7 @@ class AnoGan(Method):
         Every patch starts from the same latent vector, so that its result does not depend on the others.
         """
         options = self.options
-        start = torch.randn(options.latent, generator=generator(self.seed, SEARCH)).to(patches)
+        start = _noise(1, options.latent, generator(self.seed, SEARCH)).to(patches)
         latent = start.repeat(len(patches), 1).requires_grad_()
         optimizer = torch.optim.Adam([latent], options.search_rate)
         target = self.discriminator.features(patches)
@@ -177,6 +182,11 @@ class AnoGan(Method):
         weight = self.options.discrimination
         loss: Tensor = (1 - weight) * residual + weight * discrimination
         return loss
+
+
+def _noise(count: int, latent: int, draw: torch.Generator) -> Tensor:
+    """Latent vectors [count, latent], uniform in [−1, 1]."""
+    return torch.rand(count, latent, generator=draw) * 2 - 1
 
 
 def adversarial(logits: Tensor, real: bool) -> Tensor:

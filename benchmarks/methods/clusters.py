@@ -1,7 +1,10 @@
 """K-Means: the distance to the nearest of ten cluster centres (*Uninformed Students*, CVPR 2020, Tables 1 and 2).
 
-After PCA to 95 % of the variance, and K = 10, as in the paper. Ours: how many descriptors are clustered, three
-initializations of which the best is kept, and the stride.
+After PCA to 95 % of the variance, and K = 10. Ours: how many descriptors are clustered, three initializations of which
+the best is kept, and the stride.
+
+The paper's text was not at hand: the 95 % and ten centres are those of Bergmann et al. (*MVTec AD*, CVPR 2019, section
+4.1.3) for the feature dictionary.
 """
 
 from dataclasses import dataclass

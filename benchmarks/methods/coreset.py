@@ -12,8 +12,9 @@ def greedy_coreset(vectors: Tensor, count: int, seed: int, projected: int | None
     """Indices int64 [count] of a minimax facility location of `vectors` [m, d] (Roth et al., CVPR 2022, algorithm 1).
 
     Each next vector is the one farthest from all chosen before. Distances are taken after a random linear projection to
-    `projected` dimensions (None: none; the paper cites Johnson and Lindenstrauss and names no number). The first one,
-    which the paper leaves open, is drawn. All of a bank that holds no more than `count`.
+    `projected` dimensions (None: none; 128 in the authors' code). The first one, which the paper leaves open, is drawn;
+    the code takes the one that is farthest, in the mean, from ten that are drawn. All of a bank that holds no more than
+    `count`.
     """
     if count >= len(vectors):
         return torch.arange(len(vectors), device=vectors.device)

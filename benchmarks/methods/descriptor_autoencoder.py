@@ -2,7 +2,7 @@
 
 Ours: fully connected layers with leaky ReLUs, the size of the latent vector, descriptors standardized before, how many
 of them are trained on, a number of steps in place of epochs, and the stride. Without PCA: the bottleneck is one
-already.
+already. None of it was checked against the paper's text, which was not at hand.
 """
 
 from dataclasses import dataclass

@@ -5,6 +5,8 @@ autoencoders that see the same teacher. `VectorModel` is such a model; `Descript
 of a frame (Table 1), or to the one descriptor of an image as small as a patch (Table 2).
 """
 
+import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -68,19 +70,35 @@ class TeacherDescriptors:
 
 
 class PatchDescriptors:
-    """One descriptor for each frame, float32 [n, 128, 1, 1]: the frame is zoomed to the teacher's p×p pixels."""
+    """One descriptor for each frame, float32 [n, 128, 1, 1]: the frame is zoomed to the teacher's p×p pixels.
+
+    Batches are remembered, at half a kilobyte an image: every method and every class describes the same test images.
+    """
 
     def __init__(self, setting: Setting) -> None:
         """Raises `InputError` for a teacher that is none."""
         self.network, sha256 = _teacher(setting)
         self.device = setting.device
         self.identity = f"teacher {sha256} of zoomed frames"
+        self.remembered: dict[bytes, Tensor] = {}
 
-    @torch.no_grad()
     def __call__(self, frames: Frames) -> Tensor:
         """See `Extractor`."""
+        key = hashlib.sha256(f"{frames.shape} ".encode() + frames.tobytes()).digest()
+        if key not in self.remembered:
+            self.remembered[key] = self._described(frames)
+        return self.remembered[key]
+
+    @torch.no_grad()
+    def _described(self, frames: Frames) -> Tensor:
         descriptors: Tensor = self.network(as_pixels(zoomed(frames, self.network.patch_size), self.device))
         return descriptors[:, :, None, None].cpu()
+
+
+@lru_cache(maxsize=1)
+def _patch_descriptors(setting: Setting) -> PatchDescriptors:
+    """One for all methods of a setting, so that they share what it remembers."""
+    return PatchDescriptors(setting)
 
 
 def zoomed(frames: Frames, side: int) -> Frames:
@@ -102,7 +120,7 @@ def _teacher(setting: Setting) -> "tuple[PatchNetwork, str]":
 
 
 class Reduced:
-    """A model of vectors after PCA to the fewest components that explain a share of their variance (paper: 95 %)."""
+    """A model of vectors after PCA to the fewest components that explain a share of their variance."""
 
     def __init__(self, model: VectorModel, explained: float = 0.95) -> None:
         if not 0 < explained <= 1:
@@ -186,4 +204,4 @@ def over_teacher(model: VectorModel, setting: Setting, stride: int, samples: int
 
 def over_patches(model: VectorModel, setting: Setting, samples: int) -> MapMethod:
     """A vector model over the one descriptor of each small image (Table 2)."""
-    return DescriptorMethod(PatchDescriptors(setting), model, samples, setting.seed, batch=256)
+    return DescriptorMethod(_patch_descriptors(setting), model, samples, setting.seed, batch=256)

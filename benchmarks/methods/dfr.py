@@ -5,8 +5,12 @@ are concatenated. A 1×1 convolutional autoencoder learns to reconstruct them; i
 principal components that explain 90 % of the variance. The squared error, averaged over the channels, is the map.
 
 Deviations: ResNet-18's stages in place of VGG-19's layers; a step takes `batch_size` regions drawn from all frames in
-place of a few whole frames, since 1×1 convolutions see no neighbours; steps in place of epochs; features are
-standardized by channel (ours); stages are enlarged bilinearly.
+place of a few whole frames, since 1×1 convolutions see no neighbours, at a rate of 1e-3 (1e-4); steps in place of
+epochs; features are standardized by channel (ours); the bilinear enlargements, of stages and of the map, do not align
+the corners.
+
+Checked against the authors' code (github.com/YoungGod/DFR): the regions, the layers of the autoencoder, 90 %, the
+error, and what is said above to differ. Their twelve layers are those before VGG-19's last block.
 """
 
 from collections.abc import Sequence

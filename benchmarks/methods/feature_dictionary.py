@@ -1,13 +1,18 @@
 """CNN feature dictionary (Napoletano, Piccoli and Schettini, *Anomaly Detection in Nanofibrous Materials by CNN-Based
 Self-Similarity*, Sensors 2018).
 
-Patches are described by a ResNet-18's pooled features and reduced by PCA to 95 % of the variance; K-Means makes
-clusters of good ones, and the feature nearest to each centre enters the dictionary. A patch is as abnormal as its mean
-distance to its nearest entries.
+Patches are described by a ResNet-18's pooled features, divided by their sum and reduced by PCA to 95 % of the variance.
+K-Means makes clusters of good ones, and the feature nearest to each centre enters the dictionary. A patch is as
+abnormal as its mean distance to its nearest entries.
 
 Deviations: features are pooled where the backbone allows (`resnet18-layer23` has no last layer); a map is interpolated
-between the centres of the patches, where the paper averages over those that cover a pixel; the number of patches that
-are clustered (`samples`), and those of a frame (`stride`), are ours.
+between the centres of the patches, where the paper averages over those that cover a pixel; patches enter the network at
+64 pixels, not at its own 224. The number of patches that are clustered (`samples`) is ours.
+
+Checked against the paper's section 6: ResNet-18, 512 pooled features, the L1 norm, 95 %, and dictionaries of 10 to
+1,000 entries. Bergmann et al. (*MVTec AD*, CVPR 2019, section 4.1.3), whose figures their later papers print, take ten
+entries, as here, and patches of 16×16 pixels every 4, which would be sixteen times as many as here. Not checked: the
+number of neighbours that are averaged (here the nearest alone), and the averaged map.
 """
 
 from collections.abc import Callable
@@ -36,8 +41,8 @@ class Options:
     patch: int = 32  # side, pixels
     stride: int = 16  # between patches
     input_size: int = 64  # side at which patches enter the network
-    entries: int = 50  # of the dictionary
-    neighbours: int = 5  # entries whose distances are averaged
+    entries: int = 10  # of the dictionary
+    neighbours: int = 1  # entries whose distances are averaged
     samples: int = 10_000  # patches that are clustered
     explained: float = 0.95  # share of the variance that PCA keeps
 
@@ -123,6 +128,10 @@ def make(options: Options, setting: Setting) -> MapMethod:
 
     network = DescriptorNetwork(setting.backbone, options.input_size, setting.weights).to(setting.device)
     source = file_sha256(setting.weights) if setting.weights else "torchvision"
-    identity = f"{setting.backbone} {source} at {options.input_size}"
-    extractor = PatchFeatures(network, identity, options.patch, options.stride, setting.device)
+    identity = f"{setting.backbone} {source} at {options.input_size}, of unit L1 norm"
+
+    def describe(patches: Tensor) -> Tensor:
+        return functional.normalize(network(patches), p=1.0, dim=1)
+
+    extractor = PatchFeatures(describe, identity, options.patch, options.stride, setting.device)
     return FeatureDictionary(kept(extractor, setting), options, setting.seed)

@@ -7,10 +7,17 @@ informative-negative mining seeks the codes that look least good, along the grad
 reconstructions from such images, and trains on those. An image's score is the mean squared error of its
 reconstruction.
 
-Deviations: images are zoomed to 32×32 pixels and keep their colours; networks are smaller (`width`); the classifier
-takes one step for each of the others'; mining begins after `mine_from` of the steps and takes `mining_steps` of a fixed
-size along the gradient's sign; steps in place of epochs. The noise (σ = 0.2, of pixels in [0, 1]), and the weights of
-the losses (1 visual, 10 latent, 50 reconstruction) as means over pixels and images, are ours.
+Deviations: images are zoomed to 32×32 pixels; networks are smaller (`width`), of other layers, and the code has 128
+dimensions (the authors' example: 16); mining takes `mining_steps` of a fixed size along the gradient's sign; steps in
+place of epochs; batches of 64 (512).
+
+Checked against the authors' code (github.com/PramuPerera/OCGAN): what each network is trained on, and that the
+classifier takes one step for each of the others'; Adam at 2e-4 with β₁ = 0.5; the noise, a deviation of 0.2 of pixels
+in [−1, 1]; the beginning of the mining, after 150 of 201 epochs; the score. There, mining is a single long step, the
+discriminators' losses are halved, the encoder ends without the tanh, and the tested images get noise too. Five steps
+and the tanh are the paper's, by public notes of it. The weights of the losses are ours (1 visual, 10 latent, 50
+reconstruction, for pixels in [0, 1]): on that scale the code has 1 and 10, and 1,000 by default or 20 in its example
+for the reconstruction, and the notes say 1, 1 and 10 on a scale they do not name.
 """
 
 from dataclasses import dataclass
@@ -35,10 +42,10 @@ class Options:
 
     latent: int = 128
     width: int = 32  # channels of the first layers
-    noise: float = 0.2  # deviation of what the encoder has to remove
+    noise: float = 0.1  # deviation of what the encoder has to remove, for pixels in [0, 1]
     reconstruction: float = 50.0
     latent_weight: float = 10.0
-    mine_from: float = 0.3  # share of the steps after which negatives are mined
+    mine_from: float = 0.75  # share of the steps after which negatives are mined
     mining_steps: int = 5
     mining_rate: float = 0.05
     steps: int = 3_000

@@ -1,7 +1,10 @@
 """1-NN: the distance to the nearest good descriptor (*Uninformed Students*, CVPR 2020, Tables 1 and 2).
 
-After PCA to 95 % of the variance, as in the paper. Ours: how many descriptors the bank keeps (`samples`), and that
+After PCA to 95 % of the variance. Ours: how many descriptors the bank keeps (`samples`), and that
 every fourth position of a frame is scored (`stride`), since a stride of 1 takes sixteen times as long.
+
+The paper's text was not at hand: the 95 % are those of Bergmann et al. (*MVTec AD*, CVPR 2019, section 4.1.3) for the
+feature dictionary.
 """
 
 from dataclasses import dataclass

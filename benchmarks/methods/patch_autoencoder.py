@@ -3,6 +3,11 @@ Similarity to Autoencoders* (2018, VISAPP 2019, table 1), trained on random patc
 
 `autoencoder` and `ssim_autoencoder` choose its loss and its residual. Deviations: steps in place of 200 epochs over
 10,000 stored patches, and patches are drawn anew for each step; no augmentation; the size of a batch is ours.
+
+Checked against Bergmann et al. (*MVTec AD*, CVPR 2019, section 4.1.2): patches of 128 pixels every 30, averaged, 100
+latent dimensions, 10,000 augmented patches (section 4.2). There, objects are not cut into patches but zoomed to 256
+pixels, with one more layer. The layers of table 1 and the slope: against a public implementation, which puts a leaky
+ReLU behind the latent vector too. Not checked: 200 epochs, the rate and the weight decay.
 """
 
 from collections.abc import Callable

@@ -6,8 +6,13 @@ equations 6 and 7, as image score. The map is enlarged bilinearly and smoothed b
 
 Deviations: ResNet-18 in place of Wide ResNet-50. The two stages keep their own numbers of channels, where the authors'
 code pools both to one. The size of the coreset is a number of features (`coreset`), not a share of them, so that the
-cost of a frame does not grow with the training set. The paper names no number of neighbours for eq. 7: nine here. In
-eq. 7 the memory's own nearest m* counts among its neighbours, so that the weight is not negative.
+cost of a frame does not grow with the training set. Eq. 7 leaves the number of neighbours open: nine here, as in
+anomalib. There the memory's own nearest m* counts among its neighbours, so that the weight is not negative.
+
+Checked against the authors' code (github.com/amazon-science/patchcore-inspection): the stages, the 3×3 averages with
+zeros beyond the border, bilinear enlargement of the second stage and of the map, σ = 4, 128 projected dimensions, the
+nearest neighbour alone. That code averages 3×3 cells and channels together, to 1,024 numbers, and its image score is
+the highest patch score without the weight of eq. 7; the weight was checked against anomalib's.
 """
 
 from dataclasses import dataclass

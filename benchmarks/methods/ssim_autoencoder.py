@@ -1,7 +1,8 @@
 """SSIM-AE (Bergmann et al., VISAPP 2019): an autoencoder trained and scored by structural similarity.
 
-Colour images, where the paper's textures are grey: SSIM is averaged over the channels. The deviations of
-`patch_autoencoder` apply. The paper clips nothing; its reconstruction may leave [0, 1], and does here.
+The window of 11 pixels is that of Bergmann et al. (*MVTec AD*, CVPR 2019, section 4.1.2). They turn colour images grey
+first; here SSIM is averaged over the channels. The deviations of `patch_autoencoder` apply. Nothing is clipped: a
+reconstruction may leave [0, 1].
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,11 @@
 """OC-SVM: a one-class support vector machine (Schölkopf et al. 2001) over descriptors (*Uninformed Students*, CVPR
 2020, Tables 1 and 2).
 
-After PCA to 95 % of the variance, as in the paper. Ours: the kernel (radial, its width from the variance of the
-vectors), ν, the number of descriptors it is fitted on (its time grows with the square of that), and the stride.
+After PCA to 95 % of the variance. Ours: the kernel (radial, its width from the variance of the vectors), ν, the number
+of descriptors it is fitted on (its time grows with the square of that), and the stride.
+
+The paper's text was not at hand: the 95 % are those of Bergmann et al. (*MVTec AD*, CVPR 2019, section 4.1.3) for the
+feature dictionary.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks import oneclass
 from benchmarks.methods.base import Frames
-from benchmarks.oneclass import class_auroc
+from benchmarks.oneclass import judge
 from benchmarks.oneclass_students import OneClassStudents, Options
 from benchmarks.small_images import read_small_images
 from runtime.errors import InputError
@@ -57,8 +57,8 @@ def bars() -> Frames:
 def test_students_of_one_class_tell_the_other(npz: Path, teacher_files: dict[int, Path]) -> None:
     images = read_small_images(npz)
     method = quick(teacher_files[33])
-    assert class_auroc(method, images, 0) > 0.9
-    assert class_auroc(quick(teacher_files[33], students=1), images, 1) > 0.9  # no variance of a single one
+    assert judge(method, images, 0).auroc > 0.9
+    assert judge(quick(teacher_files[33], students=1), images, 1).auroc > 0.9  # no variance of a single one
 
 
 def test_a_score_is_regression_error_and_variance_each_normalized(
@@ -80,6 +80,17 @@ def test_a_score_is_regression_error_and_variance_each_normalized(
     scores = method.inspect(crops).scores
     assert scores.shape == (3,)
     np.testing.assert_allclose(scores, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_what_figure_4_shows_is_what_the_scores_come_from(bars: Frames, teacher_files: dict[int, Path]) -> None:
+    for students in (2, 1):
+        method = quick(teacher_files[33], steps=2, students=students)
+        method.fit(bars)
+        found = method.answers(bars[:5])
+        terms = [((found.students - found.teacher) ** 2).sum(axis=1), found.variance][:students]
+        expected = sum((term - mean) / std for term, (mean, std) in zip(terms, method.moments, strict=True))
+        np.testing.assert_allclose(method.inspect(bars[:5]).scores, expected, rtol=1e-3, atol=1e-3)
+    assert (found.variance == 0).all()  # of a single student
 
 
 def test_the_moments_are_those_of_images_that_were_not_trained_on(bars: Frames, teacher_files: dict[int, Path]) -> None:
@@ -146,6 +157,15 @@ def test_other_arrays_are_refused(tmp_path: Path, arrays: dict[str, Any], messag
         read_small_images(tmp_path / "nothing.npz")
 
 
+def test_the_hash_of_images_knows_every_pixel_and_label(npz: Path) -> None:
+    images = read_small_images(npz)
+    assert images.sha256() == read_small_images(npz).sha256()
+    assert images.limited(None, 3).sha256() != images.sha256()
+    before = images.sha256()
+    images.test_labels[0] = 7
+    assert images.sha256() != before
+
+
 def test_the_command_reports_every_method_and_says_what_was_left_out(
     npz: Path, teacher_files: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,6 +182,38 @@ def test_the_command_reports_every_method_and_says_what_was_left_out(
     assert set(document["image_auroc"]) == {"ours", "1-nn", "ocgan"}
     assert document["image_auroc"]["1-nn"]["1"] > 0.9
     assert document["test_images"] == 10
+
+
+def run(npz: Path, teacher: Path, folder: Path, *over: str) -> None:
+    arguments = [str(npz), "--methods", "ours,k-means", "--teacher", str(teacher), "--students", "1", "--steps", "2"]
+    arguments += ["--test-limit", "4", "--device", "cpu", "--set", "ours.batch_size=4", "--set", "k-means.clusters=2"]
+    oneclass.main([*arguments, "--keep", str(folder / "kept"), *over])
+
+
+def test_the_command_goes_on_from_what_it_kept(
+    npz: Path, teacher_files: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(npz, teacher_files[33], tmp_path, "--classes", "1")
+    path = tmp_path / "kept" / "ours-class1.npz"
+    with np.load(path) as file:
+        arrays = dict(file) | {"auroc": np.array(0.1234)}  # what only a file that was read can say
+    np.savez(path, **arrays)
+    capsys.readouterr()
+    run(npz, teacher_files[33], tmp_path)
+    assert "Ours, class 1: 0.1234" in capsys.readouterr().out
+    names = [f"{method}-class{kind}.npz" for method in ("k-means", "ours") for kind in (0, 1)]
+    assert sorted(each.name for each in (tmp_path / "kept").iterdir()) == names
+    run(npz, teacher_files[33], tmp_path, "--classes", "1", "--seed", "1")
+    assert "0.1234" not in capsys.readouterr().out
+
+
+def test_the_command_draws_figure_4(npz: Path, teacher_files: dict[int, Path], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    run(npz, teacher_files[33], tmp_path, "--classes", "1", "--plots", str(tmp_path / "plots"))
+    written = {path.name: path.read_text() for path in (tmp_path / "plots").iterdir()}
+    assert sorted(written) == [f"oneclass-{n}.svg" for n in ("k-means-1-scores", "ours-1-descriptors", "ours-1-scores")]
+    assert "Ours, class 1: AUROC" in written["oneclass-ours-1-scores.svg"]
+    assert "Ours, class 1: two principal components" in written["oneclass-ours-1-descriptors.svg"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("matplotlib")
 from benchmarks.embedding import embed
 from benchmarks.oneclass_plots import descriptor_embedding, score_histogram
+from benchmarks.oneclass_results import Answers
 from runtime.errors import InputError
 
 random = np.random.default_rng(0)
@@ -53,14 +54,18 @@ def test_vectors_that_are_not_finite_are_refused() -> None:
         embed(np.full((5, 2), np.nan), "tsne")
 
 
+def answers(teacher: np.ndarray, students: np.ndarray, variance: np.ndarray) -> Answers:
+    return Answers(teacher.astype(np.float32), students.astype(np.float32), variance.astype(np.float32))
+
+
 def test_each_kind_of_the_histogram_sums_to_100_percent() -> None:
-    scores = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
-    anomalous = np.array([False, False, True, False, True, True])
-    (plot,) = score_histogram(scores, anomalous, "digit 3").axes
-    heights = [sum(bar.get_height() for bar in kind) for kind in plot.containers]
-    assert heights == pytest.approx([100, 100])
-    assert plot.get_title() == "Trained on digit 3: AUROC 0.889"
-    assert [text.get_text() for text in plot.get_legend().get_texts()] == ["digit 3 (3)", "all others (3)"]
+    scores = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 5.0])
+    anomalous = np.array([False, False, True, False, True, True, True])
+    (axes,) = score_histogram(scores, anomalous, "Ours, class 3").axes
+    heights = [patch.get_data().values.sum() for patch in axes.patches]
+    assert heights == pytest.approx([100] * 4)  # each kind filled and outlined
+    assert axes.get_title(loc="left") == "Ours, class 3: AUROC 0.9167"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["trained on (3)", "all others (4)"]
 
 
 def test_a_histogram_of_one_kind_is_refused() -> None:
@@ -72,17 +77,17 @@ def test_students_are_joined_with_their_teacher_and_larger_where_they_disagree()
     teacher = random.normal(size=(6, 8))
     students, anomalous = teacher + 0.1, np.arange(6) >= 3
     variance = np.array([0, 0, 0, 1, 2, 4.0])
-    (plot,) = descriptor_embedding(teacher, students, variance, anomalous, "pca").axes
-    points = embed(np.concatenate([teacher, students]), "pca").points
-    assert len(plot.lines) == 6
-    for index, line in enumerate(plot.lines):
+    (axes,) = descriptor_embedding(answers(teacher, students, variance), anomalous, "Ours, class 3").axes
+    points = embed(np.concatenate([teacher, students]).astype(np.float32), "pca").points
+    assert len(axes.lines) == 6
+    for index, line in enumerate(axes.lines):
         np.testing.assert_allclose(line.get_xydata(), points[[index, index + 6]])
-    seen, unseen = (plot.collections[i].get_sizes() for i in (1, 3))
+    seen, unseen = (axes.collections[i].get_sizes() for i in (1, 3))
     assert set(seen) == {12}
     np.testing.assert_allclose((unseen - 12) / 300, [0.25, 0.5, 1])
-    assert plot.get_title().startswith("two principal components")
+    assert axes.get_title(loc="left").startswith("Ours, class 3: two principal components")
 
 
 def test_descriptors_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(InputError, match="expected descriptors of one shape"):
-        descriptor_embedding(np.zeros((5, 3)), np.zeros((4, 3)), np.zeros(5), np.zeros(5, bool))
+        descriptor_embedding(answers(np.zeros((5, 3)), np.zeros((4, 3)), np.zeros(5)), np.zeros(5, bool), "Ours")

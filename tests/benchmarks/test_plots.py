@@ -84,6 +84,13 @@ def test_samples_of_a_histogram_share_their_bins() -> None:
         plots.histogram(axes, {"good": []})
 
 
+def test_samples_of_unlike_size_are_compared_in_percent() -> None:
+    _, axes = plots.figure("score", "images (%)")
+    plots.histogram(axes, {"good": [0.0, 1.0], "defective": [9.0, 9.5, 10.0, 10.0]}, bins=2, percent=True)
+    drawn = [patch.get_data().values.tolist() for patch in axes.patches]
+    assert drawn == [[100, 0], [100, 0], [0, 100], [0, 100]]
+
+
 def test_lines_differ_in_colour_without_being_told() -> None:
     _, axes = plots.figure("x", "y")
     for _ in range(3):

@@ -1,11 +1,13 @@
 """Patches cover every pixel of a frame, and what they say is averaged; the searches and minings over them descend."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.methods import anogan, autoencoder, ocgan
+from benchmarks.methods import anogan, autoencoder, feature_dictionary, ocgan
 from benchmarks.methods.base import Frames, Setting, as_pixels
 from benchmarks.methods.feature_dictionary import PatchFeatures
 from benchmarks.methods.patch_autoencoder import autoencoder as network_of
@@ -77,6 +79,36 @@ def test_the_threshold_is_three_deviations_above_the_good_frames_mean(good: Fram
     method.fit(good)
     scores = method.inspect(good).scores
     assert method.threshold == pytest.approx(scores.mean() + 3 * scores.std(), rel=1e-5)
+
+
+def test_the_dictionarys_features_have_unit_l1_norm(good: Frames, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+    from torchvision.models import resnet18
+
+    torch.manual_seed(0)
+    save_file(resnet18(weights=None).state_dict(), tmp_path / "resnet18.safetensors")
+    setting = Setting(backbone="resnet18-layer23", weights=tmp_path / "resnet18.safetensors")
+    options = feature_dictionary.Options(patch=16, stride=16, input_size=32)
+    method = feature_dictionary.make(options, setting)
+    assert isinstance(method, feature_dictionary.FeatureDictionary)
+    features = method.extractor(good[:1])
+    assert features.shape == (1, 384, 2, 2)
+    torch.testing.assert_close(features.abs().sum(dim=1), torch.ones(1, 2, 2))
+
+
+def test_anogans_noise_is_uniform(good: Frames, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    class Recording(anogan.Generator):
+        def forward(self, latent: Tensor) -> Tensor:
+            seen.append(latent.detach())
+            return super().forward(latent)
+
+    monkeypatch.setattr(anogan, "Generator", Recording)
+    anogan.AnoGan(anogan.Options(patch=8, stride=8, latent=200, width=2, steps=1, batch_size=10), seed=0).fit(good)
+    assert seen[0].shape == (10, 200)
+    assert seen[0].abs().max() <= 1
+    assert seen[0].std() == pytest.approx(3**-0.5, abs=0.02)
 
 
 def test_anogans_search_lowers_its_loss_and_heeds_the_discriminator(good: Frames) -> None:

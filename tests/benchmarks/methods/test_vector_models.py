@@ -16,6 +16,7 @@ from benchmarks.methods.descriptors import (
     Reduced,
     TeacherDescriptors,
     Vectors,
+    over_patches,
     sample_vectors,
     zoomed,
 )
@@ -121,6 +122,23 @@ def test_the_teachers_dense_descriptors_are_train_denses(good: Frames, teacher_f
     torch.testing.assert_close(found, dense_descriptors(network, pixels, 8, "atrous").detach(), rtol=1e-4, atol=1e-4)
     with pytest.raises(InputError, match="stride is 3; expected one of 1, 2, 4, 8"):
         TeacherDescriptors(setting, 3)
+
+
+def test_a_batch_of_small_images_is_described_once_and_never_taken_for_another(
+    good: Frames, teacher_files: dict[int, Path]
+) -> None:
+    setting = replace(Setting(), teacher=str(teacher_files[33]))
+    first = over_patches(one_nearest.NearestVector("cpu"), setting, 12)
+    second = over_patches(one_nearest.NearestVector("cpu"), setting, 12)
+    assert isinstance(first, DescriptorMethod)
+    assert isinstance(second, DescriptorMethod)
+    found = first.extractor(good)
+    assert second.extractor(good) is found
+    other = good.copy()
+    other[0, 10, 10] ^= 128
+    changed = second.extractor(other)
+    assert not torch.equal(changed[0], found[0])
+    torch.testing.assert_close(changed[1:], found[1:])
 
 
 def test_a_small_image_has_one_descriptor_and_one_score(good: Frames, teacher_files: dict[int, Path]) -> None:
