@@ -38,7 +38,7 @@ def test_two_commands_lead_from_real_images_to_their_accuracy(data: Path, tmp_pa
     if not cookie.is_dir():
         pytest.skip("PROCTOR_DATA holds no cookie")
     detector = tmp_path / "detector.onnx"
-    quick = ["--preset", "cpu", "--students", "1", "--size-hw", "96,96", "--window", "none", "--steps", "60"]
+    quick = ["--preset", "edge", "--students", "1", "--size-hw", "96,96", "--window", "none", "--steps", "60"]
     commands = [
         ["train", "--data", str(cookie), "--out", str(detector), *quick],
         ["benchmarks.accuracy", str(detector), str(cookie), "--subset", "even"],

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("detector.onnx"), help="file to write (detector.onnx)")
     parser.add_argument("--run", type=Path, help="run folder (default: <out>-run beside the detector)")
     names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-    parser.add_argument("--preset", choices=("auto", *names), default="auto", help="auto: paper on a GPU, else cpu")
+    parser.add_argument("--preset", choices=("auto", *names), default="auto", help="auto: paper on a GPU, else edge")
     parser.add_argument("--budget", type=float, default=0.01, help="share of good parts that may be rejected (0.01)")
     exports = ("fp32", "fp16")
     parser.add_argument("--export-precision", choices=exports, default="fp32", help="of exported convolutions (fp32)")
@@ -39,11 +39,11 @@ def main() -> None:
 
 
 def preset(name: str, over: dict[str, object]) -> StudentsConfig:
-    """A preset with the options `over` it; ``auto`` takes the paper's on a GPU and the CPU's elsewhere."""
+    """A preset with the options `over` it; ``auto`` takes the paper's on a GPU and ``edge`` elsewhere."""
     from train.device import resolve_device
 
     if name == "auto":
-        name = "paper" if resolve_device(str(over.get("device", "auto"))) == "cuda" else "cpu"
+        name = "paper" if resolve_device(str(over.get("device", "auto"))) == "cuda" else "edge"
     return build(StudentsConfig, {**read_yaml(PRESETS / f"{name}.yaml"), **over})
 
 

@@ -30,6 +30,9 @@ from train.ensemble import teacher_path
 from train.students import StudentsConfig, train_students
 
 
+NOT_OF_TRAINING = ("teachers", "students", "ensemble", "relative", "smoothing")  # one training serves all of these
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of the students' training and of how many of them are used."""
@@ -71,9 +74,10 @@ class Students(MapMethod):
         with ExitStack() as stack:
             runs = self.setting.runs or Path(stack.enter_context(TemporaryDirectory()))
             trained = [self._trained(good, teacher, size_hw, runs) for teacher in self.options.teachers]
-            count = self.options.students
+            options, count = self.options, self.options.students
             scales = [replace(scale, students=scale.students[:count]) for run in trained for scale in run.scales]
-            run = replace(trained[0], config=replace(trained[0].config, students=count), scales=tuple(scales))
+            config = replace(trained[0].config, students=count, relative=options.relative, smoothing=options.smoothing)
+            run = replace(trained[0], config=config, scales=tuple(scales))
             held_out = PreparedImages(run.split.statistics, size_hw)  # the same of every run: the split is by content
             self.moments = fit_moments(run, progress(held_out, "statistics"))
         self.run = run
@@ -86,7 +90,7 @@ class Students(MapMethod):
         return np.concatenate([np.asarray(m.float().cpu().numpy(), np.float32) for m in found])
 
     def _trained(self, good: Frames, teacher: str, size_hw: tuple[int, int], runs: Path) -> TrainedRun:
-        options = {k: v for k, v in asdict(self.options).items() if k not in ("teachers", "students", "ensemble")}
+        options = {k: v for k, v in asdict(self.options).items() if k not in NOT_OF_TRAINING}
         options |= {"students": self.options.ensemble, "teachers": (teacher,), "size_hw": size_hw}
         options |= {"seed": self.setting.seed, "device": self.setting.device}
         key = hashlib.sha256(json.dumps(options, sort_keys=True).encode() + good.tobytes()).hexdigest()

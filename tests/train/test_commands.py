@@ -35,7 +35,7 @@ def small(teacher: Path) -> list[object]:
     """Options that make `python -m train` a matter of seconds."""
     size = ["--size-hw", "32,36", "--output-stride", 8, "--train-stride", 8, "--window", "none"]
     length = ["--steps", 2, "--learning-rate", 5e-4]
-    return ["--preset", "cpu", "--teachers", teacher, *size, *length, "--device", "cpu", "--precision", "fp32"]
+    return ["--preset", "edge", "--teachers", teacher, *size, *length, "--device", "cpu", "--precision", "fp32"]
 
 
 def test_one_command_turns_a_folder_into_a_detector(
