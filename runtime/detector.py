@@ -20,6 +20,8 @@ from runtime.recipe import Recipe, recipe_from_json
 from runtime.regions import find_regions
 from runtime.verdict import Decision, Region, Verdict
 
+ENGINES = ("auto", "onnxruntime", "tensorrt")
+
 
 @dataclass(frozen=True)
 class Pending:
@@ -37,10 +39,11 @@ class Detector:
     frames, are for one thread alone. Use it as a context manager, or call `close`.
     """
 
-    def __init__(self, recipe: Recipe, engine: Engine) -> None:
-        """A detector over an engine that is open already; it closes the engine."""
+    def __init__(self, recipe: Recipe, engine: Engine, why: str = "as given") -> None:
+        """A detector over an engine that is open already; it closes the engine. `why` it is this engine, for people."""
         self.recipe = recipe
         self.engine = engine
+        self.why = why
         self._recipe_sha256 = recipe.sha256
         self._health = HealthCheck(recipe.health)
         self._lock = threading.Lock()
@@ -54,11 +57,16 @@ class Detector:
         provider: str | None = None,
         threads: int | None = None,
         *,
+        engine: str | None = None,
         cuda: str | None = None,
         rebuild: bool = True,
         key_file: Path | None = None,
     ) -> "Detector":
         """Open a ``detector.onnx`` with ONNX Runtime, or a ``detector.plan`` with TensorRT.
+
+        That is `engine` None. ``onnxruntime`` takes a detector.onnx alone, ``tensorrt`` the plan or, given its
+        detector.onnx, the plan beside that; ``auto`` whichever is fastest here (see `runtime.choice.engines`), which is
+        measured for a few seconds the first time and remembered in ``detector.choice.json``.
 
         For ONNX Runtime, `provider` is ``cpu`` (None) or ``cuda``, `threads` the CPU threads of one inference (None:
         all cores). For TensorRT, `cuda` is the binding: ``auto`` (None), ``cuda-bindings`` or ``pycuda``; a stale plan
@@ -69,16 +77,29 @@ class Detector:
         its place.
         """
         path = Path(path)
+        why = "by default" if engine is None else "as asked"
+        if engine not in (None, *ENGINES):
+            raise InputError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}")
+        if engine == "auto":
+            if provider is not None:
+                raise InputError("--engine auto chooses the provider itself; leave out --provider")
+            from runtime.choice.engines import PlanOptions, choose_engine
+
+            return cls(*choose_engine(path, threads, PlanOptions(cuda or "auto", rebuild, key_file)))
+        if engine == "tensorrt":
+            path = path.with_suffix(".plan")
+        if engine == "onnxruntime" and path.suffix == ".plan":
+            raise InputError(f"ONNX Runtime does not run {path}; give the detector.onnx that it was built from")
         if path.suffix == ".plan":
             _refuse(path, "ONNX Runtime", provider=provider, threads=threads)
             from runtime.tensorrt.plans import open_plan
 
-            return cls(*open_plan(path, cuda or "auto", rebuild, key_file))
+            return cls(*open_plan(path, cuda or "auto", rebuild, key_file), why)
         _refuse(path, "TensorRT plans", cuda=cuda, no_rebuild=not rebuild or None, key_file=key_file)
         from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 
         model, recipe = read_detector(path)
-        return cls(recipe, OnnxRuntimeEngine(model, recipe, provider or "cpu", threads))
+        return cls(recipe, OnnxRuntimeEngine(model, recipe, provider or "cpu", threads), why)
 
     def inspect(self, frame: Frame | NDArray[np.uint8], timeout_s: float = 30.0) -> Verdict:
         """The verdict on one frame: a `Frame`, or pixels uint8 [H, W, 3], BGR, of any size.
