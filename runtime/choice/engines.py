@@ -3,19 +3,18 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.choice.memory import Choice, Circumstances, recall, remember
-from runtime.choice.turns import BUDGET_S, fastest, ratios, seconds_in_turns
+from runtime.choice.turns import BUDGET_S, fastest, one_inference, ratios, seconds_in_turns
 from runtime.detector import read_detector
 from runtime.engines.base import Engine
 from runtime.errors import DetectorError, ProctorError
 from runtime.machine import Machine, available_cores, physical_cores
-from runtime.parity import FRAME_TIMEOUT_S, Scored, agreement, tolerance_of
+from runtime.parity import Scored, agreement, tolerance_of
 from runtime.recipe import Recipe
 
 MOST_COMPARED = 4  # frames: each costs every engine one inference
@@ -60,8 +59,7 @@ def choose_engine(path: Path, threads: int | None, plan: PlanOptions) -> tuple[R
         engine = next(one for one in found if one.name == remembered.chosen).open()
         return recipe, engine, f"auto: {remembered.words()}"
     choice, engine = measured(found, now, recipe, frames_to_compare(path, recipe))
-    problem = remember(memory, choice)
-    notes = [note for note in (choice.words(), stale, problem and f"the choice is not remembered: {problem}") if note]
+    notes = [choice.words(), *filter(None, (stale, remember(memory, choice)))]
     return recipe, engine, f"auto: {'; '.join(notes)}"
 
 
@@ -123,19 +121,14 @@ def measured(
             if problem:
                 left_out[one.name] = problem
         names = [name for name in engines if name not in left_out]
-        works = [_one_inference(engines[name], frames[:1]) for name in names]
+        works = [one_inference(engines[name], frames[:1]) for name in names]
         found_ratios = ratios(seconds_in_turns(works, budget_s))
         chosen = names[fastest(found_ratios)]
     finally:
         for name, engine in engines.items():
             if name != chosen:
                 engine.close()
-    created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return Choice(now, chosen, dict(zip(names, found_ratios, strict=True)), left_out, created), engines[chosen]
-
-
-def _one_inference(engine: Engine, frames: NDArray[np.uint8]) -> Callable[[], object]:
-    return lambda: engine.result(engine.submit(frames), FRAME_TIMEOUT_S)
+    return Choice(now, chosen, dict(zip(names, found_ratios, strict=True)), left_out), engines[chosen]
 
 
 def _open_plan(path: Path, options: PlanOptions) -> Engine:

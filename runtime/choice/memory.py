@@ -1,7 +1,8 @@
 """What was chosen and for what: one small JSON file beside the detector. A memory of anything else is stale."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 
 from runtime.atomic import write_atomically
@@ -41,7 +42,7 @@ class Choice:
     chosen: str
     ratios: dict[str, float]  # median time, of that of the first alternative
     left_out: dict[str, str]  # alternatives that could not be chosen, with the reason
-    created: str  # ISO 8601, UTC
+    created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))  # ISO 8601
     schema: int = SCHEMA
 
     def words(self) -> str:
@@ -63,7 +64,7 @@ def remember(path: Path, choice: Choice) -> str | None:
     try:
         write_atomically(path, json.dumps(asdict(choice), indent=1).encode() + b"\n")
     except InputError as error:
-        return str(error)
+        return f"the choice is not remembered: {error}"
     return None
 
 

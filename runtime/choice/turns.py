@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.engines.base import Engine
+from runtime.parity import FRAME_TIMEOUT_S
+
 BUDGET_S = 3.0
 FEWEST, MOST = 5, 50  # turns
 # what is less than this much faster is not faster: medians of a few turns on a machine with other work vary by as much
@@ -32,6 +35,11 @@ def seconds_in_turns(
             taken[index] = clock() - start
         turns.append(taken)
     return np.array(turns)
+
+
+def one_inference(engine: Engine, frames: NDArray[np.uint8]) -> Callable[[], object]:
+    """Work for `seconds_in_turns`: one batch through an engine, uint8 [n, H, W, 3], there and back."""
+    return lambda: engine.result(engine.submit(frames), FRAME_TIMEOUT_S)
 
 
 def ratios(seconds: NDArray[np.float64]) -> list[float]:
