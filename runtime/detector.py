@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -46,6 +46,7 @@ class Detector:
         self.why = why
         self._recipe_sha256 = recipe.sha256
         self._health = HealthCheck(recipe.health)
+        self._prepared = np.empty((*recipe.size_hw, 3), np.uint8)  # the engine copies it before the next frame comes
         self._lock = threading.Lock()
         self._frames = 0
         self._late: list[int] = []  # tickets whose time ran out; each holds a slot until its batch is done
@@ -119,7 +120,7 @@ class Detector:
             return Pending(frame, None, frame.problem)
         try:
             self._late = [ticket for ticket in self._late if not self._is_done(ticket)]
-            prepared = prepare(frame.image, self.recipe.size_hw)
+            prepared = prepare(frame.image, self.recipe.size_hw, self._prepared)
             problem = self._health.problem(frame, prepared)
             if problem is None:
                 return Pending(frame, self.engine.submit(prepared[None]), None)
@@ -144,7 +145,7 @@ class Detector:
 
     def no_decision(self, frame: Frame, reason: str) -> Verdict:
         """The verdict on a frame that was not scored."""
-        return self._verdict(frame, Decision.NO_DECISION, reason, None)
+        return self._verdict(frame, Decision.NO_DECISION, reason)
 
     def close(self) -> None:
         """Free the engine."""
@@ -173,16 +174,21 @@ class Detector:
         if not np.isfinite(score):
             return self.no_decision(frame, f"engine error: the score is {score}")
         if score <= threshold:
-            verdict = self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", score)
-        else:
-            frame_hw = frame.image.shape[0], frame.image.shape[1]
-            regions = find_regions(anomaly_map, threshold, frame_hw, self.recipe.region_of_interest)
-            reason = f"score {score:.3f} above {threshold:.3f}"
-            verdict = self._verdict(frame, Decision.NG, reason, score, regions)
-        return replace(verdict, anomaly_map=anomaly_map)
+            return self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", score, anomaly_map)
+        frame_hw = frame.image.shape[0], frame.image.shape[1]
+        regions = find_regions(anomaly_map, threshold, frame_hw, self.recipe.region_of_interest)
+        return self._verdict(
+            frame, Decision.NG, f"score {score:.3f} above {threshold:.3f}", score, anomaly_map, regions
+        )
 
     def _verdict(
-        self, frame: Frame, decision: Decision, reason: str, score: float | None, regions: tuple[Region, ...] = ()
+        self,
+        frame: Frame,
+        decision: Decision,
+        reason: str,
+        score: float | None = None,
+        anomaly_map: NDArray[np.float32] | None = None,
+        regions: tuple[Region, ...] = (),
     ) -> Verdict:
         return Verdict(
             decision=decision,
@@ -198,6 +204,7 @@ class Detector:
             regions=regions,
             recipe_sha256=self._recipe_sha256,
             name=frame.name,
+            anomaly_map=anomaly_map,
         )
 
 

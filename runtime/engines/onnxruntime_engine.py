@@ -33,6 +33,7 @@ class OnnxRuntimeEngine(ThreadedEngine):
 
     def _run(self, frames: NDArray[np.uint8]) -> Output:
         try:
+            # the outputs are views of ONNX Runtime's own tensors, without a copy: binding arrays of ours saves nothing
             values = self._session.run(self._names, {"frames": frames})
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
             raise EngineError(f"ONNX Runtime failed on a batch of {len(frames)}: {_first_line(error)}") from error
