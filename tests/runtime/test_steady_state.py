@@ -108,7 +108,10 @@ def test_the_detector_itself_allocates_no_array(camera: str) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_allocates_its_result_alone(name: str) -> None:
     engine, frames = ENGINES[name](), CAMERAS["as prepared"][0].image[None]
-    assert largest_rise(lambda _: engine.result(engine.submit(frames))) < RESULT_BYTES + SMALL_BYTES
+    output = engine.result(engine.submit(frames))
+    # ONNX Runtime hands out views of its own tensors, which NumPy does not count
+    counted = RESULT_BYTES if output.anomaly_map.flags.owndata else 0
+    assert largest_rise(lambda _: engine.result(engine.submit(frames))) < counted + SMALL_BYTES
     engine.close()
 
 
