@@ -18,7 +18,7 @@ def brightness(image: NDArray[np.uint8]) -> float:
 def saturated_share(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> float:
     """Share of pixels of uint8 [H, W, 3] that are saturated in every channel, 0 to 1. `mask` [H, W] is written over."""
     saturated = cv2.inRange(image, (SATURATED,) * 3, (255,) * 3, mask)
-    return cv2.countNonZero(saturated) / (image.shape[0] * image.shape[1])
+    return float(cv2.countNonZero(saturated) / saturated.size)
 
 
 class HealthCheck:
