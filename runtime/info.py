@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from runtime.choice.memory import read_choice
 from runtime.cli import run
 from runtime.detector import read_detector
+from runtime.errors import InputError
 from runtime.promise import explain
 from runtime.recipe import Recipe, Threshold
 
@@ -54,9 +55,11 @@ def facts_of_plan(sidecar: "Sidecar") -> dict[str, str]:
 
 
 def fact_of_choice(detector: Path) -> dict[str, str]:
-    """What ``--engine auto`` remembers beside a detector.onnx, if it was ever asked. Raises `InputError` for a damaged
-    file."""
-    choice = read_choice(detector.with_suffix(".choice.json"))
+    """What ``--engine auto`` remembers beside a detector.onnx, if it was ever asked."""
+    try:
+        choice = read_choice(detector.with_suffix(".choice.json"))
+    except InputError as error:
+        return {"Engine auto": str(error)}
     if choice is None:
         return {}
     return {"Engine auto": f"{choice.words()}; it is measured anew when the detector or the machine changes"}
