@@ -84,9 +84,13 @@ class Detector:
         if engine == "auto":
             if provider is not None:
                 raise InputError("--engine auto chooses the provider itself; leave out --provider")
+            if key_file is not None:
+                raise InputError(
+                    "--engine auto may take the detector.onnx, which no key signs; with --key-file give --engine tensorrt"
+                )
             from runtime.choice.engines import PlanOptions, choose_engine
 
-            return cls(*choose_engine(path, threads, PlanOptions(cuda or "auto", rebuild, key_file)))
+            return cls(*choose_engine(path, threads, PlanOptions(cuda or "auto", rebuild)))
         if engine == "tensorrt":
             path = path.with_suffix(".plan")
         if engine == "onnxruntime" and path.suffix == ".plan":

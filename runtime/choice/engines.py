@@ -35,7 +35,6 @@ class PlanOptions:
 
     cuda: str = "auto"
     rebuild: bool = True
-    key_file: Path | None = None
 
 
 def choose_engine(path: Path, threads: int | None, plan: PlanOptions) -> tuple[Recipe, Engine, str]:
@@ -134,7 +133,7 @@ def measured(
 def _open_plan(path: Path, options: PlanOptions) -> Engine:
     from runtime.tensorrt.plans import open_plan
 
-    return open_plan(path, options.cuda, options.rebuild, options.key_file)[1]
+    return open_plan(path, options.cuda, options.rebuild)[1]
 
 
 def _sha256(path: Path) -> str:

@@ -153,6 +153,7 @@ def test_frames_are_those_of_the_parity_gate_or_noise(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"engine": "abacus"}, "engine is 'abacus'; expected one of auto, onnxruntime, tensorrt"),
+        ({"engine": "auto", "key_file": Path("key")}, "may take the detector.onnx, which no key signs"),
         ({"engine": "auto", "provider": "cpu"}, "--engine auto chooses the provider itself; leave out --provider"),
     ],
 )
