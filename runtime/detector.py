@@ -79,22 +79,13 @@ class Detector:
         """
         path = Path(path)
         why = "by default" if engine is None else "as asked"
-        if engine not in (None, *ENGINES):
-            raise InputError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}")
+        _check_engine(engine, path, provider, key_file)
         if engine == "auto":
-            if provider is not None:
-                raise InputError("--engine auto chooses the provider itself; leave out --provider")
-            if key_file is not None:
-                raise InputError(
-                    "--engine auto may take the detector.onnx, which no key signs; with --key-file give --engine tensorrt"
-                )
             from runtime.choice.engines import PlanOptions, choose_engine
 
             return cls(*choose_engine(path, threads, PlanOptions(cuda or "auto", rebuild)))
         if engine == "tensorrt":
             path = path.with_suffix(".plan")
-        if engine == "onnxruntime" and path.suffix == ".plan":
-            raise InputError(f"ONNX Runtime does not run {path}; give the detector.onnx that it was built from")
         if path.suffix == ".plan":
             _refuse(path, "ONNX Runtime", provider=provider, threads=threads)
             from runtime.tensorrt.plans import open_plan
@@ -210,6 +201,18 @@ class Detector:
             name=frame.name,
             anomaly_map=anomaly_map,
         )
+
+
+def _check_engine(engine: str | None, path: Path, provider: str | None, key_file: Path | None) -> None:
+    """Raise `InputError` for an engine that is not known, or that contradicts the file or the options."""
+    if engine not in (None, *ENGINES):
+        raise InputError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}")
+    if engine == "auto" and provider is not None:
+        raise InputError("--engine auto chooses the provider itself; leave out --provider")
+    if engine == "auto" and key_file is not None:
+        raise InputError("--engine auto may take the detector.onnx, which no key signs; give --engine tensorrt instead")
+    if engine == "onnxruntime" and path.suffix == ".plan":
+        raise InputError(f"ONNX Runtime does not run {path}; give the detector.onnx that it was built from")
 
 
 def _refuse(path: Path, engine: str, **options: object) -> None:
