@@ -51,8 +51,8 @@ def measure(module: str, repeats: int) -> ImportCost:
     """Import `module` in `repeats` fresh processes. Raises `InputError` for no repeats or a module that fails."""
     if repeats < 1:
         raise InputError(f"{repeats} repeats; expected 1 or more")
-    unwanted = _python(LIST_MODULES.replace("MODULE", module)).split()
-    _python("")
+    unwanted = run_python("-c", LIST_MODULES.replace("MODULE", module)).split()
+    run_python("-c", "")
     bare, importing = [], []
     for _ in range(repeats):
         bare.append(_seconds(""))
@@ -62,15 +62,16 @@ def measure(module: str, repeats: int) -> ImportCost:
 
 def _seconds(program: str) -> float:
     start = time.perf_counter()
-    _python(program)
+    run_python("-c", program)
     return time.perf_counter() - start
 
 
-def _python(program: str) -> str:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+def run_python(*arguments: str) -> str:
+    """What a process of this Python prints. Raises `InputError` with its last line of stderr when it fails."""
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"python -c {program!r} failed ({last}); run this where Proctor is installed")
+        raise InputError(f"python {' '.join(arguments)} failed ({last}); run this where Proctor is installed")
     return done.stdout
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from calibration.model import TrainedRun
     from calibration.statistics import Statistics
+    from export.forms import Exported
     from export.parity import Parity
     from runtime.engines import Engine
     from runtime.recipe import Recipe
@@ -28,7 +29,9 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="run folder, after python -m calibration.fit")
     parser.add_argument("--out", type=Path, default=Path("detector.onnx"), help="file to write (detector.onnx)")
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="of the convolutions (fp32)")
-    parser.add_argument("--form", choices=("bailer", "atrous"), default="bailer", help="of dense extraction (bailer)")
+    forms = ("bailer", "atrous", "auto")
+    form_help = "of dense extraction; auto: the faster on this machine's CPU, measured once for a run folder (bailer)"
+    parser.add_argument("--form", choices=forms, default="bailer", help=form_help)
     parser.add_argument("--weights", choices=("fp32", "fp16"), default="fp32", help="as stored in the file (fp32)")
     parser.add_argument("--explain", action="store_true", help="also output error and variance of each scale")
     arguments = parser.parse_args()
@@ -49,23 +52,51 @@ def export(
 ) -> "Parity":
     """Export a run folder to `out`, and the frames it was checked on to ``<out stem>.parity.npz`` beside it.
 
-    The threshold is fitted again on the exported file's own scores of the held-out images. Raises `ParityError`, and
-    writes nothing, when the file disagrees with the formulas.
+    The threshold is fitted again on the exported file's own scores of the held-out images. With the form ``auto`` the
+    faster one is kept (see `export.forms`). Raises `ParityError`, and writes nothing, when the file disagrees with the
+    formulas.
     """
     from calibration.model import load_run
     from calibration.statistics import Statistics
-    from export.fused import FusedDetector
-    from export.graph import export_graph, with_halved_weights
-    from export.parity import compare
+    from export.forms import Exported, faster_form
     from runtime.atomic import write_atomically
-    from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
     from runtime.onnx_file import with_metadata
-    from runtime.parity import TOLERANCE
 
     if out.suffix != ".onnx":
         raise InputError(f"--out is {out}; expected a name ending in .onnx")
     statistics = Statistics.load(run / "statistics.json")
     trained = load_run(run, "cpu")
+    frames = parity_frames(trained)
+    frames_file = _npz(frames)
+
+    def made(which: str) -> Exported:
+        return _made(trained, statistics, which, precision, weights, explain, frames, frames_file)
+
+    done = faster_form(trained, precision, weights, explain, made, frames) if form == "auto" else made(form)
+    # the frames first: whoever finds a new detector finds its frames beside it
+    write_atomically(out.with_suffix(".parity.npz"), frames_file)
+    write_atomically(out, with_metadata(done.graph, {"recipe": done.recipe.to_json()}))
+    return done.parity
+
+
+def _made(
+    trained: "TrainedRun",
+    statistics: "Statistics",
+    form: str,
+    precision: str,
+    weights: str,
+    explain: bool,
+    frames: "NDArray[np.uint8]",
+    frames_file: bytes,
+) -> "Exported":
+    """The graph in one form, through the parity gate. Raises `ParityError`."""
+    from export.forms import Exported
+    from export.fused import FusedDetector
+    from export.graph import export_graph, with_halved_weights
+    from export.parity import compare
+    from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+    from runtime.parity import TOLERANCE
+
     config = trained.config
     fused = FusedDetector(
         trained.scales,
@@ -82,8 +113,6 @@ def export(
     graph = export_graph(fused, config.size_hw)
     if weights == "fp16":
         graph = with_halved_weights(graph)
-    frames = parity_frames(trained)
-    frames_file = _npz(frames)
     recipe = _recipe(trained, statistics, graph, precision, form, explain, frames_file)
     engine = OnnxRuntimeEngine(graph, recipe)
     try:
@@ -93,11 +122,7 @@ def export(
     finally:
         engine.close()
     parity.check()
-    recipe = replace(recipe, largest_activation=parity.largest_activation)
-    # the frames first: whoever finds a new detector finds its frames beside it
-    write_atomically(out.with_suffix(".parity.npz"), frames_file)
-    write_atomically(out, with_metadata(graph, {"recipe": recipe.to_json()}))
-    return parity
+    return Exported(graph, replace(recipe, largest_activation=parity.largest_activation), parity)
 
 
 def parity_frames(trained: "TrainedRun") -> "NDArray[np.uint8]":

@@ -26,6 +26,7 @@ class Parity:
     agreement: Agreement
     largest_activation: float
     half: bool  # whether any convolution runs in FP16
+    form: str | None = None  # where the form was left to export: which was taken and why
 
     def check(self) -> None:
         """Raise `ParityError` with the first thing that is wrong: an overflow before the deviation that it causes."""
@@ -39,8 +40,9 @@ class Parity:
             raise ParityError(f"{problem}; {REMEDY}")
 
     def describe(self) -> str:
-        """One line for people."""
-        return f"{self.agreement.describe()}, largest activation {self.largest_activation:.1f}"
+        """What was measured, for people; a second line where the form was chosen."""
+        text = f"{self.agreement.describe()}, largest activation {self.largest_activation:.1f}"
+        return text if self.form is None else f"{text}\nform: {self.form}"
 
 
 def compare(

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -19,6 +19,8 @@ from runtime.preparation import as_bgr, prepare
 from runtime.recipe import Recipe, recipe_from_json
 from runtime.regions import find_regions
 from runtime.verdict import Decision, Region, Verdict
+
+ENGINES = ("auto", "onnxruntime", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,14 @@ class Detector:
     frames, are for one thread alone. Use it as a context manager, or call `close`.
     """
 
-    def __init__(self, recipe: Recipe, engine: Engine) -> None:
-        """A detector over an engine that is open already; it closes the engine."""
+    def __init__(self, recipe: Recipe, engine: Engine, why: str = "as given") -> None:
+        """A detector over an engine that is open already; it closes the engine. `why` it is this engine, for people."""
         self.recipe = recipe
         self.engine = engine
+        self.why = why
         self._recipe_sha256 = recipe.sha256
         self._health = HealthCheck(recipe.health)
+        self._prepared = np.empty((*recipe.size_hw, 3), np.uint8)  # the engine copies it before the next frame comes
         self._lock = threading.Lock()
         self._frames = 0
         self._late: list[int] = []  # tickets whose time ran out; each holds a slot until its batch is done
@@ -54,11 +58,16 @@ class Detector:
         provider: str | None = None,
         threads: int | None = None,
         *,
+        engine: str | None = None,
         cuda: str | None = None,
         rebuild: bool = True,
         key_file: Path | None = None,
     ) -> "Detector":
         """Open a ``detector.onnx`` with ONNX Runtime, or a ``detector.plan`` with TensorRT.
+
+        That is `engine` None. ``onnxruntime`` takes a detector.onnx alone, ``tensorrt`` the plan or, given its
+        detector.onnx, the plan beside that; ``auto`` whichever is fastest here (see `runtime.choice.engines`), which is
+        measured for a few seconds the first time and remembered in ``detector.choice.json``.
 
         For ONNX Runtime, `provider` is ``cpu`` (None) or ``cuda``, `threads` the CPU threads of one inference (None:
         all cores). For TensorRT, `cuda` is the binding: ``auto`` (None), ``cuda-bindings`` or ``pycuda``; a stale plan
@@ -69,16 +78,24 @@ class Detector:
         its place.
         """
         path = Path(path)
+        why = "by default" if engine is None else "as asked"
+        _check_engine(engine, path, provider, key_file)
+        if engine == "auto":
+            from runtime.choice.engines import PlanOptions, choose_engine
+
+            return cls(*choose_engine(path, threads, PlanOptions(cuda or "auto", rebuild)))
+        if engine == "tensorrt":
+            path = path.with_suffix(".plan")
         if path.suffix == ".plan":
             _refuse(path, "ONNX Runtime", provider=provider, threads=threads)
             from runtime.tensorrt.plans import open_plan
 
-            return cls(*open_plan(path, cuda or "auto", rebuild, key_file))
+            return cls(*open_plan(path, cuda or "auto", rebuild, key_file), why)
         _refuse(path, "TensorRT plans", cuda=cuda, no_rebuild=not rebuild or None, key_file=key_file)
         from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 
         model, recipe = read_detector(path)
-        return cls(recipe, OnnxRuntimeEngine(model, recipe, provider or "cpu", threads))
+        return cls(recipe, OnnxRuntimeEngine(model, recipe, provider or "cpu", threads), why)
 
     def inspect(self, frame: Frame | NDArray[np.uint8], timeout_s: float = 30.0) -> Verdict:
         """The verdict on one frame: a `Frame`, or pixels uint8 [H, W, 3], BGR, of any size.
@@ -98,7 +115,7 @@ class Detector:
             return Pending(frame, None, frame.problem)
         try:
             self._late = [ticket for ticket in self._late if not self._is_done(ticket)]
-            prepared = prepare(frame.image, self.recipe.size_hw)
+            prepared = prepare(frame.image, self.recipe.size_hw, self._prepared)
             problem = self._health.problem(frame, prepared)
             if problem is None:
                 return Pending(frame, self.engine.submit(prepared[None]), None)
@@ -123,7 +140,7 @@ class Detector:
 
     def no_decision(self, frame: Frame, reason: str) -> Verdict:
         """The verdict on a frame that was not scored."""
-        return self._verdict(frame, Decision.NO_DECISION, reason, None)
+        return self._verdict(frame, Decision.NO_DECISION, reason)
 
     def close(self) -> None:
         """Free the engine."""
@@ -152,16 +169,21 @@ class Detector:
         if not np.isfinite(score):
             return self.no_decision(frame, f"engine error: the score is {score}")
         if score <= threshold:
-            verdict = self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", score)
-        else:
-            frame_hw = frame.image.shape[0], frame.image.shape[1]
-            regions = find_regions(anomaly_map, threshold, frame_hw, self.recipe.region_of_interest)
-            reason = f"score {score:.3f} above {threshold:.3f}"
-            verdict = self._verdict(frame, Decision.NG, reason, score, regions)
-        return replace(verdict, anomaly_map=anomaly_map)
+            return self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", score, anomaly_map)
+        frame_hw = frame.image.shape[0], frame.image.shape[1]
+        regions = find_regions(anomaly_map, threshold, frame_hw, self.recipe.region_of_interest)
+        return self._verdict(
+            frame, Decision.NG, f"score {score:.3f} above {threshold:.3f}", score, anomaly_map, regions
+        )
 
     def _verdict(
-        self, frame: Frame, decision: Decision, reason: str, score: float | None, regions: tuple[Region, ...] = ()
+        self,
+        frame: Frame,
+        decision: Decision,
+        reason: str,
+        score: float | None = None,
+        anomaly_map: NDArray[np.float32] | None = None,
+        regions: tuple[Region, ...] = (),
     ) -> Verdict:
         return Verdict(
             decision=decision,
@@ -177,7 +199,20 @@ class Detector:
             regions=regions,
             recipe_sha256=self._recipe_sha256,
             name=frame.name,
+            anomaly_map=anomaly_map,
         )
+
+
+def _check_engine(engine: str | None, path: Path, provider: str | None, key_file: Path | None) -> None:
+    """Raise `InputError` for an engine that is not known, or that contradicts the file or the options."""
+    if engine not in (None, *ENGINES):
+        raise InputError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}")
+    if engine == "auto" and provider is not None:
+        raise InputError("--engine auto chooses the provider itself; leave out --provider")
+    if engine == "auto" and key_file is not None:
+        raise InputError("--engine auto may take the detector.onnx, which no key signs; give --engine tensorrt instead")
+    if engine == "onnxruntime" and path.suffix == ".plan":
+        raise InputError(f"ONNX Runtime does not run {path}; give the detector.onnx that it was built from")
 
 
 def _refuse(path: Path, engine: str, **options: object) -> None:

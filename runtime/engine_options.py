@@ -4,11 +4,17 @@ import argparse
 from pathlib import Path
 
 from runtime.cli import positive
-from runtime.detector import Detector
+from runtime.detector import ENGINES, Detector
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Options of ONNX Runtime and of TensorRT, which `open_detector` reads."""
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="auto: the fastest here, measured once and remembered beside the detector "
+        "(default: ONNX Runtime for a detector.onnx, TensorRT for a detector.plan)",
+    )
     onnx = parser.add_argument_group("a detector.onnx, run by ONNX Runtime")
     onnx.add_argument("--provider", choices=("cpu", "cuda"), help="where it runs (default: cpu)")
     onnx.add_argument("--threads", type=positive, metavar="N", help="CPU threads of one inference (default: all)")
@@ -35,6 +41,7 @@ def open_detector(path: Path, arguments: argparse.Namespace) -> Detector:
         path,
         arguments.provider,
         arguments.threads,
+        engine=arguments.engine,
         cuda=arguments.cuda,
         rebuild=not arguments.no_rebuild,
         key_file=arguments.key_file,

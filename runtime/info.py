@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.choice.memory import read_choice
 from runtime.cli import run
 from runtime.detector import read_detector
+from runtime.errors import InputError
 from runtime.promise import explain
 from runtime.recipe import Recipe, Threshold
 
@@ -22,7 +24,7 @@ def main() -> None:
         document, facts = sidecar.to_json(), {**facts_of_plan(sidecar), **facts_of(sidecar.recipe)}
     else:
         recipe = read_detector(arguments.file)[1]
-        document, facts = recipe.to_json(), facts_of(recipe)
+        document, facts = recipe.to_json(), {**facts_of(recipe), **fact_of_choice(arguments.file)}
     print(document if arguments.json else "\n".join(lines(facts)))
 
 
@@ -50,6 +52,17 @@ def facts_of_plan(sidecar: "Sidecar") -> dict[str, str]:
         f"scores within {checked.score_deviation:.2g} of the map's deviation ({checked.tolerance:g} allowed)",
         "Plan file": f"sha256 {sidecar.plan_sha256}",
     }
+
+
+def fact_of_choice(detector: Path) -> dict[str, str]:
+    """What ``--engine auto`` remembers beside a detector.onnx, if it was ever asked."""
+    try:
+        choice = read_choice(detector.with_suffix(".choice.json"))
+    except InputError as error:
+        return {"Engine auto": str(error)}
+    if choice is None:
+        return {}
+    return {"Engine auto": f"{choice.words()}; it is measured anew when the detector or the machine changes"}
 
 
 def facts_of(recipe: Recipe) -> dict[str, str]:

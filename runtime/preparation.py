@@ -19,16 +19,22 @@ def as_bgr(image: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 
 
-def prepare(image: NDArray[np.generic], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+def prepare(
+    image: NDArray[np.generic], size_hw: tuple[int, int], out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
     """A frame of any size as the contiguous uint8 [H, W, 3], BGR, that a detector of `size_hw` takes.
 
     Aspect rule ``stretch``: both sides are scaled on their own. Interpolation ``area``: OpenCV's INTER_AREA where
-    neither side grows (it averages, so that shrinking does not alias), INTER_LINEAR otherwise.
+    neither side grows (it averages, so that shrinking does not alias), INTER_LINEAR otherwise. A frame that is fit
+    already is returned as it is; any other is written to `out`, contiguous uint8 [H, W, 3], where that is given.
     """
     bgr = as_bgr(image)
     height, width = size_hw
     if bgr.shape[:2] != (height, width):
         shrinks = bgr.shape[0] >= height and bgr.shape[1] >= width
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        bgr = np.asarray(cv2.resize(bgr, (width, height), interpolation=interpolation), np.uint8)
+        return np.asarray(cv2.resize(bgr, (width, height), out, interpolation=interpolation), np.uint8)
+    if out is not None and not bgr.flags.c_contiguous:
+        np.copyto(out, bgr)
+        return out
     return np.ascontiguousarray(bgr, np.uint8)

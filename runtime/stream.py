@@ -43,7 +43,8 @@ def main() -> None:
         open_source(arguments.camera, arguments.reconnect_limit, arguments.seed, arguments.defect_rate) as source,
     ):
         print(
-            f"{detector_path} on {detector.engine.description}; camera {without_password(arguments.camera)}",
+            f"{detector_path} on {detector.engine.description} ({detector.why}); "
+            f"camera {without_password(arguments.camera)}",
             file=sys.stderr,
         )
         pipeline = Pipeline(source, detector, sink, arguments.frames)

@@ -86,6 +86,11 @@ def reflect_padded(layers: tuple[Layer, ...], pixels: Tensor, stride: int) -> Te
     return functional.pad(pixels, (columns.before, columns.behind, rows.before, rows.behind), mode="reflect")
 
 
+def forms_differ(layers: tuple[Layer, ...], stride: int) -> bool:
+    """Whether the forms are two computations at this output stride: only where a pool is taken at all its shifts."""
+    return _multi_pools(layers, stride) > 0
+
+
 def descriptors_of_padded(
     network: Convolutions, padded: Tensor, stride: int, form: Form, image_shape: tuple[int, ...] | torch.Size
 ) -> Tensor:

@@ -44,7 +44,7 @@ def onnxruntime() -> dict[str, Any]:
     """ONNX Runtime's version, its execution providers, and the cores it may use."""
     import onnxruntime
 
-    from runtime.engines.onnxruntime_engine import available_cores
+    from runtime.machine import available_cores
 
     providers = onnxruntime.get_available_providers()
     return {"version": onnxruntime.__version__, "providers": providers, "cores": available_cores()}

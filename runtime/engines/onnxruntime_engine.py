@@ -1,7 +1,5 @@
 """ONNX Runtime: the engine of every machine without TensorRT."""
 
-import os
-
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -9,6 +7,7 @@ from numpy.typing import NDArray
 from runtime.engines.base import Output
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import EngineError
+from runtime.machine import available_cores
 from runtime.recipe import Recipe
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -34,15 +33,11 @@ class OnnxRuntimeEngine(ThreadedEngine):
 
     def _run(self, frames: NDArray[np.uint8]) -> Output:
         try:
+            # the outputs are views of ONNX Runtime's own tensors, without a copy: binding arrays of ours saves nothing
             values = self._session.run(self._names, {"frames": frames})
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
             raise EngineError(f"ONNX Runtime failed on a batch of {len(frames)}: {_first_line(error)}") from error
         return Output(**dict(zip(self._names, values, strict=True)))
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _open_session(model: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:

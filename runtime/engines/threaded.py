@@ -13,7 +13,11 @@ from runtime.errors import EngineError, ResultTimeout
 
 
 class ThreadedEngine:
-    """An `Engine` that runs the function `infer` in its own thread; it checks shapes and keeps the slots."""
+    """An `Engine` that runs the function `infer` in its own thread; it checks shapes and keeps the slots.
+
+    The frames that `infer` gets lie in a slot's own buffer, which later batches use again: what it returns must not
+    share memory with them.
+    """
 
     def __init__(
         self,
@@ -26,7 +30,8 @@ class ThreadedEngine:
         self._infer, self._size_hw = infer, size_hw
         self.max_batch, self.slots, self.description = max_batch, slots, description
         self._numbers = itertools.count()
-        self._under_way: dict[int, Future[Output]] = {}
+        self._under_way: dict[int, tuple[Future[Output], NDArray[np.uint8]]] = {}  # with the buffer it reads
+        self._free = [np.empty((1, *size_hw, 3), np.uint8) for _ in range(slots)]
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._closed = False
 
@@ -43,7 +48,11 @@ class ThreadedEngine:
         if len(self._under_way) >= self.slots:
             raise EngineError(f"all {self.slots} slots are under way; take a result first")
         ticket = next(self._numbers)
-        self._under_way[ticket] = self._worker.submit(self._infer, np.array(frames))
+        buffer = self._free.pop()
+        if len(buffer) < len(frames):
+            buffer = np.empty(frames.shape, np.uint8)  # a larger batch than ever in this slot
+        np.copyto(buffer[: len(frames)], frames)
+        self._under_way[ticket] = self._worker.submit(self._infer, buffer[: len(frames)]), buffer
         return ticket
 
     def result(self, ticket: int, timeout_s: float = 30.0) -> Output:
@@ -51,13 +60,13 @@ class ThreadedEngine:
         if ticket not in self._under_way:
             raise EngineError(f"ticket {ticket} is unknown; each result can be taken once")
         try:
-            output = self._under_way[ticket].result(timeout_s)
+            output = self._under_way[ticket][0].result(timeout_s)
         except FutureTimeout as error:
             raise ResultTimeout(f"no result within {timeout_s:g} s; the machine is too slow or overloaded") from error
         except BaseException:
-            del self._under_way[ticket]
+            self._finish(ticket)
             raise
-        del self._under_way[ticket]
+        self._finish(ticket)
         return output
 
     def close(self) -> None:
@@ -65,3 +74,7 @@ class ThreadedEngine:
         self._closed = True
         self._worker.shutdown(wait=True)
         self._under_way.clear()
+
+    def _finish(self, ticket: int) -> None:
+        """Free a ticket's slot; nobody reads its buffer any more."""
+        self._free.append(self._under_way.pop(ticket)[1])

@@ -87,6 +87,15 @@ def test_outputs_belong_to_the_caller(engine: Engine) -> None:
     np.testing.assert_array_equal(output.anomaly_map, kept)
 
 
+def test_slots_used_again_keep_their_batches_apart(engine: Engine) -> None:
+    for n in (1, 2, 1):  # one batch after the other, and larger than the slot has seen
+        engine.result(engine.submit(batch(n, 7)))
+        batches = [batch(n, seed) for seed in range(engine.slots)]
+        tickets = [engine.submit(frames) for frames in batches]
+        for frames, ticket in zip(batches, tickets, strict=True):
+            np.testing.assert_allclose(engine.result(ticket).anomaly_map, expected_maps(frames), atol=1e-6)
+
+
 def test_each_result_can_be_taken_once(engine: Engine) -> None:
     ticket = engine.submit(batch(1))
     engine.result(ticket)

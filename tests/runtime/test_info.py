@@ -10,10 +10,12 @@ import pytest
 from runtime_samples import make_recipe
 
 from runtime import info, set_threshold
+from runtime.choice.memory import Choice, Circumstances, remember
 from runtime.cli import run
 from runtime.detector import read_detector
 from runtime.errors import DetectorError, InputError
 from runtime.info import describe
+from runtime.machine import Machine
 from runtime.onnx_file import read_metadata
 from runtime.promise import explain
 from runtime.recipe import recipe_from_json
@@ -126,3 +128,18 @@ def test_the_modules_are_commands(detector_file: Path) -> None:
     command = [sys.executable, "-m", "runtime.set_threshold", str(detector_file), "nan"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (2, "error: the threshold is nan; give a finite number\n")
+
+
+def test_what_auto_remembers_is_told_and_a_damaged_memory_hides_nothing_else(
+    detector_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory = detector_file.with_suffix(".choice.json")
+    machine = Machine("Xeon", 2, (), {})
+    remember(memory, Choice(Circumstances("a" * 64, {"a": "", "b": ""}, machine), "b", {"a": 1.0, "b": 0.5}, {}))
+    call(info, monkeypatch, detector_file)
+    assert "b takes 0.50 of the time of a, measured on this machine 20" in capsys.readouterr().out
+    memory.write_text("{")
+    call(info, monkeypatch, detector_file)
+    told = capsys.readouterr().out
+    assert "detector.choice.json is damaged (" in told
+    assert "parts that score above 0.5 are rejected" in told

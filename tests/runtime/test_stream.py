@@ -48,6 +48,7 @@ def test_a_folder_gives_json_verdicts_and_a_summary_in_words(detector_file: Path
     assert verdicts[1]["regions"][0]["box_xywh"] == [10, 4, 2, 2]
     assert "c.png is not an image that can be decoded" in verdicts[2]["reason"]
     assert "detector.onnx on ONNX Runtime" in done.stderr.splitlines()[0]
+    assert "1 CPU threads (by default); camera" in done.stderr.splitlines()[0]
     assert done.stderr.splitlines()[-1].startswith("3 frames: 1 OK, 1 NG, 1 NO_DECISION; ")
 
 

@@ -1,0 +1,1 @@
+"""The choice of what computes a detector, by measuring on the machine at hand, remembered beside the detector."""

@@ -1,0 +1,140 @@
+"""The engine that is fastest here: what this machine has is compared with ONNX Runtime on its CPU, then timed."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.choice.memory import Choice, Circumstances, recall, remember
+from runtime.choice.turns import BUDGET_S, fastest, one_inference, ratios, seconds_in_turns
+from runtime.detector import read_detector
+from runtime.engines.base import Engine
+from runtime.errors import DetectorError, ProctorError
+from runtime.machine import Machine, available_cores, physical_cores
+from runtime.parity import Scored, agreement, tolerance_of
+from runtime.recipe import Recipe
+
+MOST_COMPARED = 4  # frames: each costs every engine one inference
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One way to run a detector."""
+
+    name: str
+    identity: str  # what a memory of it depends on, beyond the machine
+    open: Callable[[], Engine]
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """How a plan beside the detector is opened; see `runtime.tensorrt.plans.open_plan`."""
+
+    cuda: str = "auto"
+    rebuild: bool = True
+
+
+def choose_engine(path: Path, threads: int | None, plan: PlanOptions) -> tuple[Recipe, Engine, str]:
+    """The recipe of the detector.onnx that `path` is or lies beside, the fastest engine for it, and why it is.
+
+    Measured once, a few seconds, and remembered in ``detector.choice.json`` beside it. An engine whose maps, scores or
+    decisions deviate from ONNX Runtime's on the CPU by more than the precision's tolerance cannot be chosen. Raises
+    `DetectorError` without a detector.onnx, and what opening the engine raises; nothing is tried in its place.
+    """
+    path = path.with_suffix(".onnx")
+    if not path.is_file():
+        raise DetectorError(f"{path} is not there; --engine auto compares all engines with what it computes")
+    model, recipe = read_detector(path)
+    found = alternatives(path, model, recipe, threads, plan)
+    if len(found) == 1:
+        return recipe, found[0].open(), f"auto: {found[0].name} alone can run it here"
+    memory = path.with_suffix(".choice.json")
+    now = Circumstances(recipe.graph_sha256, {one.name: one.identity for one in found}, Machine.here())
+    remembered, stale = recall(memory, now)
+    if remembered is not None:
+        engine = next(one for one in found if one.name == remembered.chosen).open()
+        return recipe, engine, f"auto: {remembered.words()}"
+    choice, engine = measured(found, now, recipe, frames_to_compare(path, recipe))
+    notes = [choice.words(), *filter(None, (stale, remember(memory, choice)))]
+    return recipe, engine, f"auto: {'; '.join(notes)}"
+
+
+def alternatives(path: Path, model: bytes, recipe: Recipe, threads: int | None, plan: PlanOptions) -> list[Alternative]:
+    """What this machine has for a detector; the first is what the others are compared with, and always there."""
+    import onnxruntime
+
+    from runtime.engines.onnxruntime_engine import PROVIDERS, OnnxRuntimeEngine
+
+    def onnx(provider: str, count: int | None) -> Callable[[], Engine]:
+        return lambda: OnnxRuntimeEngine(model, recipe, provider, count)
+
+    count = threads or available_cores()
+    found = [Alternative(f"onnxruntime on {count} CPU threads", "", onnx("cpu", count))]
+    if threads is None and (cores := physical_cores()) < count:
+        found.append(Alternative(f"onnxruntime on {cores} CPU threads", "", onnx("cpu", cores)))
+    if PROVIDERS["cuda"] in onnxruntime.get_available_providers():
+        found.append(Alternative("onnxruntime on CUDA", "", onnx("cuda", None)))
+    plan_path = path.with_suffix(".plan")
+    if plan_path.is_file():
+        found.append(Alternative("tensorrt", _sha256(plan_path), lambda: _open_plan(plan_path, plan)))
+    return found
+
+
+def frames_to_compare(path: Path, recipe: Recipe) -> NDArray[np.uint8]:
+    """Prepared frames uint8 [n, H, W, 3]: the parity frames where they lie beside the detector, seeded noise where not.
+
+    Raises `DetectorError` for a file of parity frames that is not the detector's.
+    """
+    from runtime.tensorrt.plans import read_parity_frames
+
+    if path.with_suffix(".parity.npz").is_file():
+        return read_parity_frames(path, recipe)[:MOST_COMPARED]
+    shape = (MOST_COMPARED, *recipe.size_hw, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def measured(
+    found: Sequence[Alternative],
+    now: Circumstances,
+    recipe: Recipe,
+    frames: NDArray[np.uint8],
+    budget_s: float = BUDGET_S,
+) -> tuple[Choice, Engine]:
+    """Compare and time the alternatives; the choice, and its engine, open. Raises what opening the first raises."""
+    engines: dict[str, Engine] = {found[0].name: found[0].open()}
+    left_out: dict[str, str] = {}
+    chosen = ""
+    try:
+        expected = Scored.by(engines[found[0].name], frames)
+        for one in found[1:]:
+            try:
+                engines[one.name] = one.open()
+                scored = Scored.by(engines[one.name], frames)
+                compared = agreement(expected, scored, recipe.threshold.value, tolerance_of(recipe))
+                problem = compared.problem("it", found[0].name)
+            except ProctorError as error:
+                problem = str(error)
+            if problem:
+                left_out[one.name] = problem
+        names = [name for name in engines if name not in left_out]
+        works = [one_inference(engines[name], frames[:1]) for name in names]
+        found_ratios = ratios(seconds_in_turns(works, budget_s))
+        chosen = names[fastest(found_ratios)]
+    finally:
+        for name, engine in engines.items():
+            if name != chosen:
+                engine.close()
+    return Choice(now, chosen, dict(zip(names, found_ratios, strict=True)), left_out), engines[chosen]
+
+
+def _open_plan(path: Path, options: PlanOptions) -> Engine:
+    from runtime.tensorrt.plans import open_plan
+
+    return open_plan(path, options.cuda, options.rebuild)[1]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

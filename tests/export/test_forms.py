@@ -1,0 +1,105 @@
+"""``--form auto``: measured where there is a choice, remembered, and never at the price of another result."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from calibration.model import load_run
+from export import forms
+from export.forms import MEMORY, Exported, shapes_sha256
+from export.onnx import export
+from export.parity import Parity
+from runtime.choice.memory import read_choice
+from runtime.detector import Detector, read_detector
+from runtime.parity import Agreement
+from runtime.stream import DEMO_DETECTOR
+from train.dense import FORMS, OUTPUT_STRIDES, dense_descriptors, forms_differ
+from train.networks import PATCH_SIZES, PatchNetwork
+
+
+@pytest.fixture
+def run(calibrated_run: Path, tmp_path: Path) -> Path:
+    """A copy of the run folder with output stride 2, at which p = 33 has a pool taken at all shifts."""
+    copy = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
+    config = (copy / "config.yaml").read_text()
+    assert "output_stride: 8" in config
+    (copy / "config.yaml").write_text(config.replace("output_stride: 8", "output_stride: 2"))
+    return copy
+
+
+@pytest.mark.parametrize("patch_size", PATCH_SIZES)
+def test_forms_that_do_not_differ_are_equal_bit_for_bit(patch_size: int) -> None:
+    torch.manual_seed(patch_size)
+    network = PatchNetwork(patch_size).eval().requires_grad_(False)
+    strides = [stride for stride in OUTPUT_STRIDES if not forms_differ(network.layers, stride)]
+    assert strides == {17: [1, 2, 4, 8], 33: [4, 8], 65: [8]}[patch_size]
+    image = torch.rand(1, 3, 37, 46)
+    for stride in strides[-2:]:
+        bailer, atrous = (dense_descriptors(network, image, stride, form) for form in FORMS)
+        assert torch.equal(bailer, atrous)
+
+
+def test_where_the_forms_are_one_computation_nothing_is_measured(
+    calibrated_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "_seconds", lambda *given: pytest.fail("measured"))
+    parity = export(calibrated_run, tmp_path / "detector.onnx", form="auto")
+    assert parity.describe().endswith("\nform: bailer; at output stride 8 both are the same computation")
+    assert not (calibrated_run / MEMORY).exists()
+
+
+def test_both_forms_pass_the_gate_are_timed_and_the_choice_is_remembered(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parity = export(run, tmp_path / "detector.onnx", form="auto")
+    choice = read_choice(run / MEMORY)
+    assert choice is not None
+    assert parity.form == choice.words()
+    assert list(choice.ratios) == list(FORMS)
+    assert read_detector(tmp_path / "detector.onnx")[1].form == choice.chosen
+    monkeypatch.setattr(forms, "_seconds", lambda *given: pytest.fail("measured again"))
+    other = next(form for form in FORMS if form != choice.chosen)
+    memory = (run / MEMORY).read_text().replace(f'"chosen": "{choice.chosen}"', f'"chosen": "{other}"')
+    (run / MEMORY).write_text(memory)
+    export(run, tmp_path / "again.onnx", form="auto")
+    assert read_detector(tmp_path / "again.onnx")[1].form == other
+    with Detector.open(tmp_path / "detector.onnx", threads=1) as one, Detector.open(tmp_path / "again.onnx") as two:
+        frames = np.load(tmp_path / "detector.parity.npz")["frames"]
+        maps = [d.engine.result(d.engine.submit(frames[:1])).anomaly_map for d in (one, two)]
+        np.testing.assert_allclose(*maps, atol=1e-3 * float(maps[0].std()))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "taken"), [((1.0, 0.5), "atrous"), ((1.0, 0.97), "bailer"), ((1.0, 3.0), "bailer")]
+)
+def test_the_clearly_faster_form_is_kept(
+    seconds: tuple[float, float], taken: str, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "_seconds", lambda *given: np.array([seconds]))
+    gate = Parity(Agreement(1, 0.0, 0.0, 1e-3, 1, 0, 0), 1.0, half=False)
+    recipe = read_detector(DEMO_DETECTOR)[1]
+
+    def made(form: str) -> Exported:
+        return Exported(b"", replace(recipe, form=form), gate)
+
+    frames = np.zeros((1, *recipe.size_hw, 3), np.uint8)
+    done = forms.faster_form(load_run(run, "cpu"), "fp32", "fp32", False, made, frames)
+    assert done.recipe.form == taken
+    assert done.parity.form is not None
+    assert f"takes {seconds[1]:.2f} of" in done.parity.form
+
+
+def test_a_memory_holds_for_the_same_shapes_alone(run: Path, calibrated_run: Path) -> None:
+    trained = load_run(run, "cpu")
+    hashes = {
+        shapes_sha256(trained, "fp32", "fp32", False),
+        shapes_sha256(trained, "fp16", "fp32", False),
+        shapes_sha256(trained, "fp32", "fp32", True),
+        shapes_sha256(load_run(calibrated_run, "cpu"), "fp32", "fp32", False),
+    }
+    assert len(hashes) == 4
+    assert shapes_sha256(load_run(run, "cpu"), "fp32", "fp32", False) in hashes
