@@ -65,8 +65,10 @@ def faster_form(
 def shapes_sha256(trained: TrainedRun, precision: str, weights: str, explain: bool) -> str:
     """Hash of all that decides how long a graph of this run takes, its form apart."""
     config = trained.config
-    networks = [[list(weight.shape) for weight in scale.teacher.network.parameters()] for scale in trained.scales]
-    document = [config.size_hw, config.output_stride, config.students, networks, precision, weights, explain]
+    networks = [network for scale in trained.scales for network in (scale.teacher.network, *scale.students)]
+    shapes = [[list(weight.shape) for weight in network.parameters()] for network in networks]
+    scoring = [config.relative, config.smoothing, config.score_pixels]
+    document = [config.size_hw, config.output_stride, shapes, *scoring, precision, weights, explain]
     return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
 

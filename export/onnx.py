@@ -91,26 +91,20 @@ def _made(
 ) -> "Exported":
     """The graph in one form, through the parity gate. Raises `ParityError`."""
     from export.forms import Exported
-    from export.fused import FusedDetector
+    from export.fused import fused_run
     from export.graph import export_graph, with_halved_weights
     from export.parity import compare
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
     from runtime.parity import TOLERANCE
 
-    config = trained.config
-    fused = FusedDetector(
-        trained.scales,
+    fused = fused_run(
+        trained,
         statistics.moments,
-        output_stride=config.output_stride,
-        in_relation=config.relative,
-        smoothing=config.smoothing,
-        score_pixels=config.score_pixels,
-        region_of_interest=config.region_of_interest,
         form="bailer" if form == "bailer" else "atrous",
         half=precision == "fp16",
         explain=explain,
     )
-    graph = export_graph(fused, config.size_hw)
+    graph = export_graph(fused, trained.config.size_hw)
     if weights == "fp16":
         graph = with_halved_weights(graph)
     recipe = _recipe(trained, statistics, graph, precision, form, explain, frames_file)

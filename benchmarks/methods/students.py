@@ -29,7 +29,6 @@ from train.data import PreparedImages
 from train.ensemble import teacher_path
 from train.students import StudentsConfig, train_students
 
-
 NOT_OF_TRAINING = ("teachers", "students", "ensemble", "relative", "smoothing")  # one training serves all of these
 
 
