@@ -8,17 +8,17 @@
 Weights are random, since speed does not depend on them: nothing is downloaded, and the files detect nothing. They are
 written by anomalib's own export: float32 RGB in [0, 1] in, anomaly map and score out, opset 18, with ImageNet's
 normalization in the graph; without anomalib's resizing, thresholds, labels and masks, which ours has outside as well.
-Backbones are anomalib's defaults. PaDiM holds a Gaussian of 100 dimensions for each of its positions. PatchCore's memory
-is a number of vectors: 20,480 by default, its 10 % coreset of 200 images of 256×256.
+Backbones are anomalib's defaults. PaDiM holds a Gaussian of 100 dimensions for each of its positions. PatchCore's
+memory is a number of vectors: 20,480 by default, its 10 % coreset of 200 images of 256×256; its export takes one frame
+a batch, since it searches the memory in pieces whose number depends on the batch.
 
 anomalib brings a good deal along: give it an environment of its own, with ``pip install 'proctor[rivals]'``.
 """
 
 import argparse
-import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def size_hw(text: str) -> SizeHw:
     return int(parts[0]), int(parts[1])
 
 
-def export_rivals(folder: Path, names: "list[str] | tuple[str, ...]", size: SizeHw, memory: int) -> Iterator[Path]:
+def export_rivals(folder: Path, names: Sequence[str], size: SizeHw, memory: int = MEMORY) -> Iterator[Path]:
     """Write ``NAME.onnx`` of each rival and yield its path. Raises `InputError` for a name that is none."""
     import torch
 
@@ -69,23 +69,28 @@ def export_rivals(folder: Path, names: "list[str] | tuple[str, ...]", size: Size
 
 
 def _exported(model: Any, name: str, folder: Path, size: SizeHw) -> Path:
-    """anomalib's export with any number of frames a batch or, where the model takes one alone, with one."""
+    """anomalib's export with any number of frames a batch or, where the model fixes their number, with one."""
     import torch
 
     from runtime.atomic import write_atomically
 
     any_number = {"batch": {0: torch.export.Dim("frames_count", min=1, max=64)}}
+    settings = {"opset_version": OPSET, "external_data": False, "verbose": False}
     with tempfile.TemporaryDirectory() as temporary:
-        settings = {"opset_version": OPSET, "external_data": False, "verbose": False}
-        try:
-            path = model.to_onnx(temporary, name, size, dynamic_shapes=any_number, **settings)
-        except Exception as error:  # the exporter's own exceptions have no common base
-            shutil.rmtree(temporary, ignore_errors=True)
-            Path(temporary).mkdir()
-            print(f"{name}: any number of frames a batch cannot be exported ({type(error).__name__}); one a batch")
-            path = model.to_onnx(temporary, name, size, **settings)
+        path = model.to_onnx(temporary, name, size, dynamic_shapes=any_number, **settings)
+        if not takes_any_number(path.read_bytes()):  # the exporter fixes what it finds fixed, without a word
+            print(f"{name} takes a fixed number of frames a batch; exported for one")
+            path = model.to_onnx(temporary, name, size, dynamic_shapes=None, dynamic_axes=None, **settings)
         write_atomically(folder / f"{name}.onnx", path.read_bytes())
     return folder / f"{name}.onnx"
+
+
+def takes_any_number(model: bytes) -> bool:
+    """Whether the first length of a model's input is open."""
+    import onnx
+
+    shape = onnx.load_model_from_string(model).graph.input[0].type.tensor_type.shape
+    return not shape.dim[0].HasField("dim_value")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ FLOATS = ("tensor(float)", "tensor(float16)")
 MANY = 64  # frames a batch of a file that takes any number
 
 
-def subjects_of_detector(name: str, path: Path, engine: str, threads: int) -> Subject:
+def subject_of_detector(name: str, path: Path, engine: str, threads: int) -> Subject:
     """The row of a ``detector.onnx`` in one of ENGINES. Raises `DetectorError`, or `EngineError` where it is absent."""
     from runtime.detector import Detector, read_detector
 
@@ -103,9 +103,7 @@ def image_input(model: bytes, size_hw: tuple[int, int]) -> ImageInput:
     dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     if len(dims) != 4 or 3 not in (dims[1], dims[3]) or dtype not in (np.uint8, np.float32, np.float16):
         shown = [dim or "?" for dim in dims]
-        raise InputError(
-            f"the file takes {dtype} {shown}; expected uint8 or float [N, 3, H, W] or [N, H, W, 3]"
-        )
+        raise InputError(f"the file takes {dtype} {shown}; expected uint8 or float [N, 3, H, W] or [N, H, W, 3]")
     channels_first = dims[1] == 3
     height, width = dims[2:4] if channels_first else dims[1:3]
     return ImageInput(

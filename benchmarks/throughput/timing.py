@@ -1,8 +1,9 @@
-"""Timing by turns: what is compared takes turns within each repeat, so that a busy moment of the machine meets it all."""
+"""Timing by turns: what is compared takes turns within each repeat, so that a busy moment meets it all."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from runtime.errors import InputError
 
 Seconds = NDArray[np.float64]
+Key = TypeVar("Key", bound=Hashable)
 LEAST_TURNS = 3  # that even the slowest takes
 PAUSE_S = 0.01  # between two turns: threads of the one before spin for a moment before they sleep
 
@@ -35,8 +37,8 @@ class Percentiles:
 class Turns:
     """How often, and when one has had enough.
 
-    A call that has taken `seconds` in all leaves after its turn, but not before `LEAST_TURNS`: a slow one then has fewer
-    samples, and they say how many.
+    A call that has taken `seconds` in all leaves after its turn, but not before `LEAST_TURNS`: a slow one then has
+    fewer samples, and they say how many.
     """
 
     repeats: int = 50
@@ -51,17 +53,17 @@ class Turns:
             raise InputError(f"--seconds is {self.seconds}; expected more than 0")
 
 
-def in_turns(calls: Mapping[str, Callable[[], object]], turns: Turns) -> dict[str, Seconds]:
+def in_turns(calls: Mapping[Key, Callable[[], object]], turns: Turns) -> dict[Key, Seconds]:
     """Seconds of each call on the monotonic clock, in the order of the turns.
 
-    Every second round runs backwards, so that nobody always follows the same one. The warm-up of each comes first and is
-    not counted; a call slower than a tenth of `turns.seconds` is warm after its first.
+    Every second round runs backwards, so that nobody always follows the same one. The warm-up of each comes first and
+    is not counted; a call slower than a tenth of `turns.seconds` is warm after its first.
     """
     for call in calls.values():
         for _ in range(turns.warm_up):
             if _seconds(call) > turns.seconds / 10:
                 break
-    taken: dict[str, list[float]] = {name: [] for name in calls}
+    taken: dict[Key, list[float]] = {name: [] for name in calls}
     for repeat in range(turns.repeats):
         for name in list(calls) if repeat % 2 == 0 else reversed(list(calls)):
             if sum(taken[name]) > turns.seconds and len(taken[name]) >= LEAST_TURNS:
