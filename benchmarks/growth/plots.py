@@ -44,13 +44,13 @@ def growth_plot(document: dict[str, Any]) -> "Figure":
             for row, (label, field, colour) in enumerate(rows):
                 y, plot = [entry[field] for entry in entries], grid[row][column]
                 style(plot, LABELS[axis] if row else "", "" if column else label)
-                if len(x) > 1:
+                if len(x) > 2:  # through two points any line is straight
                     fitted = straight_line(x, y)
                     line(plot, x, fitted.at(x), f"straight line, R² {fitted.explained:.3f}", GREY, dash=1)
                 points(plot, x, y, "", colour, size=28)
                 plot.set_ylim(0, 1.08 * max(y))
                 plot.set_xlim(left=0)
-                if len(x) > 1:
+                if len(x) > 2:
                     legend(plot, "lower right")
         drawn.suptitle(title(document), fontsize=9, x=0.01, ha="left")
     except (KeyError, TypeError, IndexError) as error:

@@ -20,6 +20,8 @@ from runtime.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from benchmarks.plots import Axes
+
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GIGA = 1e9
 
@@ -37,8 +39,9 @@ def roofline(document: dict[str, Any]) -> "Figure":
     if not rows:
         raise InputError("no row of this result has an arithmetic; there is nothing to draw")
     drawn, axes = figure("operations per byte moved", "Gop/s", f"Frames one by one, {where}", (6.4, 4.0))
-    intensities = [row["intensity"] for row in rows]
-    x = np.geomspace(min(1.0, *intensities) / 2, 4 * max(intensities), 200)
+    knees = [peak / bandwidth for _, peak, bandwidth in roofs if bandwidth]
+    places = [row["intensity"] for row in rows] + knees
+    x = np.geomspace(min(places) / 4, 4 * max(places), 200)
     for index, (label, peak, bandwidth) in enumerate(roofs):
         y = np.minimum(peak, bandwidth * x) / GIGA if bandwidth else np.full_like(x, peak / GIGA)
         line(axes, x, y, f"limit, {label}: {peak / GIGA:.0f} Gop/s", GREY, dash=index)
@@ -46,11 +49,22 @@ def roofline(document: dict[str, Any]) -> "Figure":
         colour, marker = CYCLE[index % len(CYCLE)], MARKERS[index % len(MARKERS)]
         share = f" ({100 * row['share']:.0f} %)" if row["share"] else ""
         points(axes, [row["intensity"]], [row["operations_per_s"] / GIGA], row["name"] + share, colour, marker, 36)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _logarithmic(axes)
     axes.set_xlim(x[0], x[-1])
     legend(axes, "lower right")
     return drawn
+
+
+def _logarithmic(axes: "Axes") -> None:
+    """Both axes, with plain numbers: a decade holds few powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _roofs(limits: list[dict[str, Any]]) -> list[tuple[str, float, float | None]]:
