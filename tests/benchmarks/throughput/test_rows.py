@@ -57,7 +57,7 @@ def test_rows_are_compared_to_the_first_by_its_median(result: Result) -> None:
     assert result.reference == "base"
     base, double, sample = result.rows
     assert base.latency_ratio.p50 == 1.0
-    assert double.latency_ratio.p50 == pytest.approx(2, rel=0.3)
+    assert double.latency_ratio.p50 == pytest.approx(2, rel=0.5)
     assert sample.latency_ms.p50 >= 30
     assert "1 of 30" in result.notes
 
@@ -173,7 +173,7 @@ def test_a_roof_bends_where_the_copy_meets_the_product(result: Result) -> None:
     assert y[0] == pytest.approx(10 * x[0])
     (place,) = axes.collections[0].get_offsets()
     assert place.tolist() == pytest.approx([25, result.rows[0].operations_per_s / 1e9])  # type: ignore[operator]
-    with pytest.raises(InputError, match="no result of benchmarks.throughput"):
+    with pytest.raises(InputError, match=r"no result of benchmarks\.throughput"):
         roofline({"rows": []})
     with pytest.raises(InputError, match="no row of this result has an arithmetic"):
         roofline({"rows": [], "limits": [], "environment": {"cpu": "a CPU"}})
