@@ -55,11 +55,12 @@ def size_hw(text: str) -> SizeHw:
 
 def export_rivals(folder: Path, names: Sequence[str], size: SizeHw, memory: int = MEMORY) -> Iterator[Path]:
     """Write ``NAME.onnx`` of each rival and yield its path. Raises `InputError` for a name that is none."""
-    import torch
-
     unknown = [name for name in names if name not in RIVALS]
     if unknown:
         raise InputError(f"{unknown[0]!r} is no rival; expected some of {', '.join(RIVALS)}")
+
+    import torch
+
     for name in names:
         torch.manual_seed(0)
         with warnings.catch_warnings(), untrained_backbones():

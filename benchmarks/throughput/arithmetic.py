@@ -200,10 +200,11 @@ class _Graph:
         return found
 
     def precision(self, node: Any) -> str:
-        """The precision of a layer: that in which its weights are stored, seen through a DequantizeLinear."""
-        name = _operands(node)[-1]
-        kind = self._stored_type(name)
-        return "int8" if kind in INTEGERS else PRECISIONS.get(kind, TensorProto.DataType.Name(kind).lower())
+        """The precision of a layer: int8 where both operands are, or come straight from a DequantizeLinear."""
+        if all(self._stored_type(name) in INTEGERS for name in _operands(node)):
+            return "int8"
+        kind = self.types[_operands(node)[0]][0]
+        return PRECISIONS.get(kind, TensorProto.DataType.Name(kind).lower())
 
     def stored_bytes(self, name: str) -> int:
         """Bytes of one element as an engine that fuses what lies between two layers keeps it."""
