@@ -76,7 +76,7 @@ def in_turns(calls: Mapping[Key, Callable[[], object]], turns: Turns) -> dict[Ke
 def ratios(seconds: Seconds, reference: Seconds) -> Percentiles:
     """Percentiles of `seconds` over the median of `reference` in the turns that both took part in."""
     both = min(len(seconds), len(reference))
-    return Percentiles.of(seconds[:both], 1 / float(np.median(reference[:both])))
+    return Percentiles.of(seconds[:both] / float(np.median(reference[:both])))
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -56,7 +56,7 @@ def result(small_limits: None) -> Result:
 def test_rows_are_compared_to_the_first_by_its_median(result: Result) -> None:
     assert result.reference == "base"
     base, double, sample = result.rows
-    assert base.latency_ratio.p50 == 1.0
+    assert base.latency_ratio.p50 == pytest.approx(1)
     assert double.latency_ratio.p50 == pytest.approx(2, rel=0.5)
     assert sample.latency_ms.p50 >= 30
     assert "1 of 30" in result.notes
@@ -110,6 +110,19 @@ def test_a_burst_keeps_as_many_batches_under_way_as_the_engine_takes() -> None:
     assert under_way == [1] + [2] * (BURST - 1)
     assert subject("cpu", 0, engine=engine).burst(np.zeros((1, 4, 4, 3), np.uint8)) == 1
     engine.close()
+
+
+def test_a_batch_of_a_burst_takes_its_share_of_the_time() -> None:
+    def maps(frames: Frames) -> Any:
+        time.sleep(0.005)
+        return np.zeros(frames.shape[:3], np.float32)
+
+    engine = FakeEngine((4, 4), maps)
+    row = subject("gpu", 0, arithmetic=None, device="cuda", engine=engine)
+    (one,) = measure([row], None, (1,), QUICK, 1).rows[0].throughput
+    engine.close()
+    assert 5 <= one.batch_ms.p50 < 5 * BURST / 2
+    assert one.frames_per_s == pytest.approx(1e3 / one.batch_ms.p50)
 
 
 def test_rows_of_equal_names_and_unknown_references_are_refused() -> None:
