@@ -18,16 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.rivals import RIVALS, export_rivals, size_hw
-from benchmarks.throughput.onnx_subjects import ENGINES, subject_of_detector, subject_of_foreign, subject_of_plan
+from benchmarks.throughput.subject import ENGINES, Subject
 from runtime import cli
 from runtime.engine_options import add_key_option
 from runtime.errors import EngineError, InputError
-
-if TYPE_CHECKING:
-    from benchmarks.throughput.subject import Subject
 
 FORMS = ("eager", "compiled", "unfused", "patches")
 
@@ -74,6 +70,10 @@ def main() -> None:
     }
     print(tables(result, f"{environment['cpu']}, {arguments.threads} CPU thread{'s' if arguments.threads > 1 else ''}"))
     print("\n" + "\n".join([*(f"- {note}" for note in notes), one_line(environment)]))
+    if any(subject.device == "cuda" for subject in subjects):
+        from runtime.cuda_driver import LIBRARY, examine
+
+        document["gpu"] = examine(LIBRARY)
     if arguments.json:
         write_atomically(arguments.json, json.dumps(document, indent=1).encode())
     if arguments.roofline:
@@ -83,8 +83,10 @@ def main() -> None:
         save(roofline(json.loads(json.dumps(document))), arguments.roofline)
 
 
-def _rows(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], "Subject"]]]:
+def _rows(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Subject]]]:
     """The name of each row and what opens it, in the order of the command line."""
+    from benchmarks.throughput.onnx_subjects import subject_of_detector, subject_of_foreign, subject_of_plan
+
     for text in arguments.detectors:
         name, path = _named(text)
         if path.is_dir():
@@ -110,7 +112,7 @@ def _rows(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], "Su
             )
 
 
-def _rows_of_run(name: str, run: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], "Subject"]]]:
+def _rows_of_run(name: str, run: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Subject]]]:
     from benchmarks.throughput import plain, torch_subjects
 
     calibrated = torch_subjects.Calibrated.load(run)

@@ -204,7 +204,7 @@ class _Graph:
         if all(self._stored_type(name) in INTEGERS for name in _operands(node)):
             return "int8"
         kind = self.types[_operands(node)[0]][0]
-        return PRECISIONS.get(kind, TensorProto.DataType.Name(kind).lower())
+        return PRECISIONS.get(kind) or str(TensorProto.DataType.Name(kind)).lower()
 
     def stored_bytes(self, name: str) -> int:
         """Bytes of one element as an engine that fuses what lies between two layers keeps it."""

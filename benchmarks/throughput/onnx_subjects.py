@@ -13,7 +13,6 @@ from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import TIMEOUT_S, Frames, Subject, limit_of
 from runtime.errors import DetectorError, EngineError, InputError
 
-ENGINES = ("onnxruntime-cpu", "onnxruntime-cuda", "openvino")
 FLOATS = ("tensor(float)", "tensor(float16)")
 MANY = 64  # frames a batch of a file that takes any number
 

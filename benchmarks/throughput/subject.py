@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.throughput.arithmetic import Arithmetic
 from runtime.engines import Engine
 
+if TYPE_CHECKING:
+    from benchmarks.throughput.arithmetic import Arithmetic
+
+ENGINES = ("onnxruntime-cpu", "onnxruntime-cuda", "openvino")  # that run an ONNX file
 Frames = NDArray[np.uint8]
 TIMEOUT_S = 600.0
 BURST = 8  # batches a burst on a device that can overlap an upload with the work before it
@@ -28,7 +32,7 @@ class Subject:
     size_hw: tuple[int, int]
     precision: str  # in which the graph has its convolutions
     limit: str  # precision of the matrix product that bounds it here
-    arithmetic: Arithmetic | None  # of a whole frame; None where no graph is at hand
+    arithmetic: "Arithmetic | None"  # of a whole frame; None where no graph is at hand
     describe: Callable[[], str]  # library, device and threads, in words; an engine may know only after its first frame
     infer: Callable[[Frames], object]
     close: Callable[[], None]

@@ -1,7 +1,5 @@
 """A run folder in PyTorch and in its plain forms: whatever is timed computes what the formulas say."""
 
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +25,6 @@ def run(calibrated_run: Path) -> Calibrated:
 @pytest.fixture(scope="module")
 def frames(run: Calibrated) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (2, *run.trained.config.size_hw, 3), np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def quiet_exporter() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
 
 
 def eager(run: Calibrated, device: str = "cpu", compiled: bool = False) -> torch_subjects.Subject:
