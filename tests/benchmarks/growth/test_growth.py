@@ -75,12 +75,12 @@ def test_growth_is_measured_written_and_plotted(
     assert again.read_bytes() == plot.read_bytes()
 
 
-def test_peak_memory_is_that_of_the_process_itself() -> None:
-    before = child.resident_mib("VmHWM")
+def test_peak_memory_outlives_what_needed_it() -> None:
     large = np.ones(200 << 20, np.uint8)
-    assert child.resident_mib("VmRSS") >= 200
+    held = child.resident_mib("VmRSS")
     del large
-    assert child.resident_mib("VmHWM") >= max(before, 200)
+    assert child.resident_mib("VmRSS") < held - 150
+    assert child.resident_mib("VmHWM") > held - 10  # the kernel counts in strides
 
 
 def test_a_system_without_proc_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
