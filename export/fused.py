@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from calibration.model import TrainedRun
 from calibration.scoring import Moments, anomaly_score, relative, smoothed, upsampled, within
 from export.folding import FoldedNetwork
 from train.dense import Form, descriptors_of_padded, reflect_padded
@@ -104,6 +105,25 @@ class FusedDetector(nn.Module):
 
     def _upsampled_terms(self, terms: Sequence[Tensor], size_hw: tuple[int, int]) -> Tensor:
         return torch.stack([upsampled(term, size_hw, self.output_stride) for term in terms], dim=1)
+
+
+def fused_of_run(
+    trained: TrainedRun, moments: Sequence[Moments], *, form: Form = "bailer", half: bool = False, explain: bool = False
+) -> FusedDetector:
+    """The fused detector of a run folder: what changes a score is as the run has it, the rest is given here."""
+    config = trained.config
+    return FusedDetector(
+        trained.scales,
+        moments,
+        output_stride=config.output_stride,
+        in_relation=config.relative,
+        smoothing=config.smoothing,
+        score_pixels=config.score_pixels,
+        region_of_interest=config.region_of_interest,
+        form=form,
+        half=half,
+        explain=explain,
+    )
 
 
 def _mean(maps: Sequence[Tensor]) -> Tensor:

@@ -54,7 +54,7 @@ def export(
     """
     from calibration.model import load_run
     from calibration.statistics import Statistics
-    from export.fused import FusedDetector
+    from export.fused import fused_of_run
     from export.graph import export_graph, with_halved_weights
     from export.parity import compare
     from runtime.atomic import write_atomically
@@ -67,14 +67,9 @@ def export(
     statistics = Statistics.load(run / "statistics.json")
     trained = load_run(run, "cpu")
     config = trained.config
-    fused = FusedDetector(
-        trained.scales,
+    fused = fused_of_run(
+        trained,
         statistics.moments,
-        output_stride=config.output_stride,
-        in_relation=config.relative,
-        smoothing=config.smoothing,
-        score_pixels=config.score_pixels,
-        region_of_interest=config.region_of_interest,
         form="bailer" if form == "bailer" else "atrous",
         half=precision == "fp16",
         explain=explain,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import Frames, Subject, limit_of
 from benchmarks.throughput.torch_subjects import Calibrated
-from calibration.scoring import Moments
+from calibration.scoring import Moments, smoothing_reach
 from export.graph import OPSET, cleaned
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import EngineError, InputError
@@ -55,24 +55,27 @@ def maps_and_scores(run: Calibrated, descriptors: Sequence[Sequence[Array]]) -> 
     for scale, moments, (teacher, *students) in zip(run.trained.scales, run.moments, descriptors, strict=True):
         mean, deviation = scale.teacher.mean.numpy(), scale.teacher.deviation.numpy()
         target = (teacher - mean[:, None, None]) / deviation[:, None, None]
-        maps.append(normalized_terms(np.stack(students), target, moments))
+        maps.append(normalized_terms(np.stack(students), target, moments, config.relative))
     whole = np.stack([_upsampled(one, config.size_hw, config.output_stride) for one in np.mean(maps, axis=0)])
+    if config.smoothing:
+        whole = np.stack([_smoothed(one, config.smoothing) for one in whole])
     top, left, height, width = config.region_of_interest or (0, 0, *config.size_hw)
     inside = whole[:, top : top + height, left : left + width].reshape(len(whole), -1)
     highest = np.partition(inside, -config.score_pixels, axis=1)[:, -config.score_pixels :]
     return whole, highest.mean(axis=1)
 
 
-def normalized_terms(students: Array, target: Array, moments: Moments) -> Array:
+def normalized_terms(students: Array, target: Array, moments: Moments, relative: bool) -> Array:
     """Equations 8 to 11: the sum of the normalized terms [N, h, w].
 
-    Of students [M, N, 128, h, w] and the standardized teacher [N, 128, h, w].
+    Of students [M, N, 128, h, w] and the standardized teacher [N, 128, h, w]; see `calibration.scoring.relative`.
     """
     mean = students.mean(axis=0)
-    error = np.square(mean - target).sum(axis=1)
+    size = 1 + np.square(target).mean(axis=1) if relative else np.float32(1)
+    error = np.square(mean - target).sum(axis=1) / size
     found: Array = (error - moments.error_mean) / moments.error_std
     if moments.variance_mean is not None and moments.variance_std is not None:
-        variance = np.square(students - mean).sum(axis=2).mean(axis=0)
+        variance = np.square(students - mean).sum(axis=2).mean(axis=0) / size
         found = found + (variance - moments.variance_mean) / moments.variance_std
     return found
 
@@ -199,6 +202,12 @@ def _upsampled(one: Array, size_hw: tuple[int, int], stride: int) -> Array:
     size = (one.shape[1] * stride, one.shape[0] * stride)
     resized = np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_LINEAR), np.float32)
     return resized[: size_hw[0], : size_hw[1]]
+
+
+def _smoothed(one: Array, sigma: float) -> Array:
+    """As `calibration.scoring.smoothed`, of one map [H, W]."""
+    side = 2 * smoothing_reach(sigma) + 1
+    return np.asarray(cv2.GaussianBlur(one, (side, side), sigma, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
 
 def _run(session: Any, name: str, values: NDArray[Any]) -> Array:

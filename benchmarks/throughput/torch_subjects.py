@@ -13,7 +13,7 @@ from benchmarks.throughput.subject import Frames, Subject, limit_of
 from calibration.model import TrainedRun, load_run
 from calibration.scoring import Moments
 from calibration.statistics import Statistics
-from export.fused import FusedDetector
+from export.fused import FusedDetector, fused_of_run
 from export.graph import export_graph
 from runtime.errors import EngineError, InputError
 
@@ -35,15 +35,7 @@ class Calibrated:
 
     def fused(self, half: bool = False) -> FusedDetector:
         """The module that ``python -m export.onnx`` exports, in Bailer's form."""
-        config = self.trained.config
-        return FusedDetector(
-            self.trained.scales,
-            self.moments,
-            output_stride=config.output_stride,
-            score_pixels=config.score_pixels,
-            region_of_interest=config.region_of_interest,
-            half=half,
-        ).eval()
+        return fused_of_run(self.trained, self.moments, half=half).eval()
 
 
 def arithmetic_of(fused: FusedDetector, size_hw: tuple[int, int]) -> Arithmetic:
