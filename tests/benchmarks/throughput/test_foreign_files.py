@@ -1,5 +1,6 @@
 """Any ONNX file of one image input, through the same engines as ours."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -90,3 +91,10 @@ def test_cuda_is_refused_where_it_is_absent(tmp_path: Path) -> None:
     path = written((FLOAT, (1, 3, 6, 8)), tmp_path)
     with pytest.raises(EngineError, match=r"has no CUDAExecutionProvider; pip install onnxruntime-gpu"):
         subject_of_foreign("foreign", path, "onnxruntime-cuda", (6, 8), 1)
+
+
+def test_openvino_is_refused_where_it_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)  # as Python has it for a package that is not there
+    path = written((FLOAT, (1, 3, 6, 8)), tmp_path)
+    with pytest.raises(EngineError, match="OpenVINO is not installed; pip install openvino, or leave it out"):
+        subject_of_foreign("foreign", path, "openvino", (6, 8), 1)
