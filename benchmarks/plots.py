@@ -39,9 +39,20 @@ Axes = Any  # matplotlib.axes.Axes; Matplotlib is untyped here
 
 def figure(x_label: str, y_label: str, title: str = "", size_in: tuple[float, float] = SIZE_IN) -> tuple[Figure, Axes]:
     """An empty figure with one pair of labelled axes; units belong into the labels, the figure's point into `title`."""
+    drawn, grid = panels(1, 1, size_in)
+    style(grid[0][0], x_label, y_label, title)
+    return drawn, grid[0][0]
+
+
+def panels(rows: int, columns: int, size_in: tuple[float, float]) -> tuple[Figure, list[list[Axes]]]:
+    """An empty figure with a grid of axes, by row and column; give each its `style`."""
     drawn = Figure(figsize=size_in, layout="constrained")
     FigureCanvasAgg(drawn)
-    axes = drawn.add_subplot()
+    return drawn, [list(row) for row in drawn.subplots(rows, columns, squeeze=False)]
+
+
+def style(axes: Axes, x_label: str, y_label: str, title: str = "") -> None:
+    """Label a pair of axes and give them the style of all plots."""
     axes.set_xlabel(x_label, fontsize=FONT_PT)
     axes.set_ylabel(y_label, fontsize=FONT_PT)
     axes.set_title(title, fontsize=FONT_PT + 1, loc="left")
@@ -49,7 +60,6 @@ def figure(x_label: str, y_label: str, title: str = "", size_in: tuple[float, fl
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#E3E3E3", linewidth=0.6)
     axes.set_axisbelow(True)
-    return drawn, axes
 
 
 def line(axes: Axes, x: ArrayLike, y: ArrayLike, label: str = "", colour: str | None = None, dash: int = 0) -> None:

@@ -107,10 +107,10 @@ class FusedDetector(nn.Module):
         return torch.stack([upsampled(term, size_hw, self.output_stride) for term in terms], dim=1)
 
 
-def fused_run(
+def fused_of_run(
     trained: TrainedRun, moments: Sequence[Moments], *, form: Form = "bailer", half: bool = False, explain: bool = False
 ) -> FusedDetector:
-    """The detector of a run folder: all that changes a score is the run's, form and precision are the caller's."""
+    """The fused detector of a run folder: what changes a score is as the run has it, the rest is given here."""
     config = trained.config
     return FusedDetector(
         trained.scales,

@@ -91,13 +91,13 @@ def _made(
 ) -> "Exported":
     """The graph in one form, through the parity gate. Raises `ParityError`."""
     from export.forms import Exported
-    from export.fused import fused_run
+    from export.fused import fused_of_run
     from export.graph import export_graph, with_halved_weights
     from export.parity import compare
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
     from runtime.parity import TOLERANCE
 
-    fused = fused_run(
+    fused = fused_of_run(
         trained,
         statistics.moments,
         form="bailer" if form == "bailer" else "atrous",

@@ -10,7 +10,8 @@ from runtime.errors import ProctorError
 # what the base install leaves out, by the extra that brings it
 EXTRAS = {
     "train": ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "scipy", "tqdm"),
-    "bench": ("matplotlib", "sklearn"),
+    "bench": ("matplotlib", "sklearn", "threadpoolctl"),
+    "rivals": ("anomalib", "timm"),
 }
 
 

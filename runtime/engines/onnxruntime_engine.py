@@ -25,7 +25,7 @@ class OnnxRuntimeEngine(ThreadedEngine):
     def __init__(self, model: bytes, recipe: Recipe, provider: str = "cpu", threads: int | None = None) -> None:
         """`threads` are the CPU threads of one inference; None takes all cores that this process may use."""
         cores = threads or available_cores()
-        self._session = _open_session(model, provider, cores)
+        self._session = open_session(model, provider, cores)
         self._names = [output.name for output in self._session.get_outputs()]
         device = f"{cores} CPU threads" if provider == "cpu" else "CUDA"
         description = f"ONNX Runtime {onnxruntime.__version__}, {device}"
@@ -40,7 +40,8 @@ class OnnxRuntimeEngine(ThreadedEngine):
         return Output(**dict(zip(self._names, values, strict=True)))
 
 
-def _open_session(model: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
+def open_session(model: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
+    """A session on exactly the provider asked for. Raises `EngineError` where it cannot start."""
     if provider not in PROVIDERS:
         raise EngineError(f"provider is {provider!r}; expected one of {', '.join(PROVIDERS)}")
     if PROVIDERS[provider] not in onnxruntime.get_available_providers():

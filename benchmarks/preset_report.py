@@ -1,0 +1,59 @@
+"""The presets' figures as a Markdown table, and as a plot of AU-PRO against cost."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING
+
+from benchmarks.table_report import seeds_in_words
+
+if TYPE_CHECKING:
+    from benchmarks.presets import Result
+
+MEASURES = {"au_pro_30": "AU-PRO 30 %", "image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC"}
+
+
+def markdown(results: Sequence["Result"], note: str) -> str:
+    """A row for each preset: its cost, and its figures on each test set over the seeds."""
+    categories = list(dict.fromkeys(result.category for result in results))
+    columns = [(category, measure) for category in categories for measure in MEASURES]
+    heads = [f"{category}: {MEASURES[measure]}" for category, measure in columns]
+    lines = [f"| preset | multiply-adds a frame | {' | '.join(heads)} | seeds |", "|---" * (len(columns) + 3) + "|"]
+    for name in dict.fromkeys(result.preset for result in results):
+        rows = [result for result in results if result.preset == name]
+        cells = [seeds_in_words(values(rows, category, measure)) for category, measure in columns]
+        seeds = len({result.seed for result in rows})
+        lines.append(f"| `{name}` | {rows[0].multiply_adds / 1e9:.1f} G | {' | '.join(cells)} | {seeds} |")
+    return "\n".join([*lines, "", note, ""])
+
+
+def values(results: Sequence["Result"], category: str, measure: str) -> list[float]:
+    """A measure on one test set, a value a seed; none where it is not known."""
+    found = [getattr(result, measure) for result in results if result.category == category]
+    return [value for value in found if value is not None]
+
+
+def plot(results: Sequence["Result"], path: Path) -> None:
+    """AU-PRO against multiply-adds: a line for each test set, a point for each preset, a mark for each seed."""
+    from benchmarks.plots import BLACK, CYCLE, figure, legend, save
+
+    drawn, axes = figure("multiply-adds a frame, 10⁹", "AU-PRO up to 30 % false-positive pixels", "What a preset costs")
+    for colour, category in zip(CYCLE, dict.fromkeys(result.category for result in results), strict=False):
+        points = _points([r for r in results if r.category == category and r.au_pro_30 is not None])
+        costs, means = [cost for _, cost, _ in points], [mean(seeds) for _, _, seeds in points]
+        axes.plot(costs, means, "o-", color=colour, markersize=4, label=category)
+        for name, cost, seeds in points:
+            axes.plot([cost] * len(seeds), seeds, "_", color=colour, markersize=7)
+            axes.annotate(name, (cost, mean(seeds)), (3, -10), textcoords="offset points", color=BLACK, fontsize=7)
+    axes.set_xscale("log")
+    legend(axes)
+    save(drawn, path)
+
+
+def _points(results: Sequence["Result"]) -> list[tuple[str, float, list[float]]]:
+    """Preset, cost in 10⁹ multiply-adds, and the AU-PRO of each seed, cheapest first."""
+    found = []
+    for name in dict.fromkeys(result.preset for result in results):
+        rows = [result for result in results if result.preset == name]
+        found.append((name, rows[0].multiply_adds / 1e9, [float(row.au_pro_30 or 0) for row in rows]))
+    return sorted(found, key=lambda point: point[1])

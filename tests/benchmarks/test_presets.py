@@ -1,0 +1,86 @@
+"""The presets' benchmark: real detectors from end to end, kept between runs, as a table and a plot."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import presets
+from benchmarks.preset_report import markdown, plot
+from benchmarks.presets import Result
+from runtime.errors import InputError
+
+QUICK = {"size-hw": "32,36", "output-stride": "8", "train-stride": "8", "window": "none", "students": "1", "steps": "2"}
+
+
+def tiny(data: Path, out: Path, teacher: Path, *more: str) -> list[str]:
+    options = {**QUICK, "teachers": str(teacher), "device": "cpu", "precision": "fp32"}
+    over = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+    return [str(data), "--out", str(out), "--subset", "all", *over, *more]
+
+
+def test_each_preset_and_seed_is_a_detector_that_is_made_once(
+    tiny_category: Path, teacher_files: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = tiny(tiny_category, tmp_path, teacher_files[33], "--presets", "edge,fast", "--seeds", "0,4")
+    presets.main(arguments)
+    printed = capsys.readouterr().out
+    assert (tmp_path / "presets.md").read_text() in printed
+    found = json.loads((tmp_path / "presets.json").read_text())
+    assert [(r["preset"], r["seed"]) for r in found["results"]] == [("edge", 0), ("edge", 4), ("fast", 0), ("fast", 4)]
+    assert found["presets"]["edge"]["steps"] == 2
+    assert found["results"][0]["image_auroc"] != found["results"][1]["image_auroc"] or (
+        found["results"][0]["au_pro_30"] != found["results"][1]["au_pro_30"]
+    )
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("tile/*/detector.onnx")}
+    assert len(made) == 4
+    kept = tmp_path / "tile" / "edge-seed0" / "accuracy-all.json"
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "image_auroc": 0.125}))
+    presets.main(arguments)
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert json.loads((tmp_path / "presets.json").read_text())["results"][0]["image_auroc"] == 0.125
+
+
+def test_the_multiply_adds_are_those_of_teacher_and_student(
+    tiny_category: Path, teacher_files: dict[int, Path], tmp_path: Path
+) -> None:
+    presets.main(tiny(tiny_category, tmp_path, teacher_files[33], "--seeds", "0"))
+    found = json.loads((tmp_path / "presets.json").read_text())["results"][0]
+    # p = 33 at stride 8: 4×5 positions; both pools ordinary, the last convolution with a stride of 2
+    conv4, conv3 = 4 * 5, 10 * 12  # positions that each needs, in rows × columns
+    conv2, conv1 = (2 * 11) * (2 * 13), (2 * 26) * (2 * 30)
+    each = conv4 * 128 * 256 * 16 + conv3 * 256 * 256 * 4 + conv2 * 256 * 128 * 25 + conv1 * 128 * 3 * 25
+    assert found["multiply_adds"] == pytest.approx(2 * each, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--presets", "quick"], "preset 'quick' is none of"),
+        (["--set", "seed=3"], "--set is 'seed=3'; expected OPTION=VALUE"),
+        (["--set", "steps"], "--set is 'steps'; expected OPTION=VALUE"),
+        (["--set", "colour=3"], "unknown option colour"),
+        (["--set", "teachers=p34"], "teacher 'p34' is neither a shipped one"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_anything(
+    tiny_category: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        presets.main([str(tiny_category), "--out", str(tmp_path / "out"), *arguments])
+    assert not (tmp_path / "out").exists()
+
+
+def result(preset: str, seed: int, multiply_adds: int, au_pro: float | None) -> Result:
+    return Result(preset, "tile", seed, multiply_adds, au_pro, au_pro, 0.75, {})
+
+
+def test_the_table_has_a_row_for_each_preset_and_means_over_seeds(tmp_path: Path) -> None:
+    results = [result("edge", 0, 5_000_000_000, 0.5), result("edge", 1, 5_000_000_000, 0.7)]
+    text = markdown([*results, result("paper", 0, 1_800_000_000_000, None)], "a note")
+    assert "| `edge` | 5.0 G | 0.600 ± 0.141 | 0.750 ± 0.000 | 0.600 ± 0.141 | 2 |" in text
+    assert "| `paper` | 1800.0 G | – | 0.750 | – | 1 |" in text
+    assert text.endswith("a note\n")
+    plot([*results, result("paper", 0, 1_800_000_000_000, None)], tmp_path / "plot.svg")
+    plot([*results, result("paper", 0, 1_800_000_000_000, 0.9)], tmp_path / "more.svg")
+    assert (tmp_path / "plot.svg").read_bytes() != (tmp_path / "more.svg").read_bytes()

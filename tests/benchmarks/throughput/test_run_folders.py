@@ -1,0 +1,128 @@
+"""A run folder in PyTorch and in its plain forms: whatever is timed computes what the formulas say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.throughput import plain, torch_subjects
+from benchmarks.throughput.arithmetic import Arithmetic, Layer
+from benchmarks.throughput.torch_subjects import Calibrated
+from runtime.errors import EngineError, InputError
+from train.dense import dense_descriptors
+from train.ensemble import pixels_from_frames
+
+SOME = Arithmetic((Layer("conv", "Conv", 1, 1, "fp32"),))
+
+
+@pytest.fixture(scope="module")
+def run(calibrated_run: Path) -> Calibrated:
+    return Calibrated.load(calibrated_run)
+
+
+@pytest.fixture(scope="module")
+def single(run: Calibrated) -> Calibrated:
+    """The same run with its first student alone: fewer graphs to export."""
+    scales = tuple(replace(scale, students=scale.students[:1]) for scale in run.trained.scales)
+    moments = tuple(replace(m, variance_mean=None, variance_std=None) for m in run.moments)
+    return Calibrated(replace(run.trained, scales=scales), moments)
+
+
+@pytest.fixture(scope="module")
+def frames(run: Calibrated) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (2, *run.trained.config.size_hw, 3), np.uint8)
+
+
+def eager(run: Calibrated, device: str = "cpu", compiled: bool = False) -> torch_subjects.Subject:
+    return torch_subjects.subject_of_module(
+        "row", run.fused(), run.trained.config.size_hw, SOME, device=device, threads=1, compiled=compiled
+    )
+
+
+def test_an_eager_row_and_equations_in_numpy_give_the_maps_of_the_formulas(
+    run: Calibrated, frames: NDArray[np.uint8]
+) -> None:
+    maps, scores = (values.numpy() for values in run.trained.maps_and_scores(frames, run.moments))
+    pixels = pixels_from_frames(torch.from_numpy(frames))
+    networks = [[scale.teacher.network, *scale.students] for scale in run.trained.scales]
+    descriptors = [[dense_descriptors(network, pixels, 8).numpy() for network in scale] for scale in networks]
+    for found in (eager(run).infer(frames), plain.maps_and_scores(run, descriptors)):
+        assert isinstance(found, list | tuple)
+        np.testing.assert_allclose(found[0], maps, atol=1e-3 * maps.std())
+        np.testing.assert_allclose(found[1], scores, atol=1e-3 * maps.std())
+
+
+def test_an_unfused_row_gives_the_maps_of_the_formulas(single: Calibrated, frames: NDArray[np.uint8]) -> None:
+    maps, scores = (values.numpy() for values in single.trained.maps_and_scores(frames, single.moments))
+    subject = plain.unfused_subject("unfused", single, threads=1)
+    found = subject.infer(frames)
+    assert isinstance(found, tuple)
+    np.testing.assert_allclose(found[0], maps, atol=1e-3 * maps.std())
+    np.testing.assert_allclose(found[1], scores, atol=1e-3 * maps.std())
+    # a teacher and a student of p = 33 at stride 8, from the 4×5 positions on: both pools are ordinary ones
+    convolutions = (52 * 60 * 128 * 75, 22 * 26 * 256 * 128 * 25, 10 * 12 * 256 * 256 * 4, 4 * 5 * 128 * 256 * 16)
+    assert subject.arithmetic is not None
+    assert subject.arithmetic.multiply_adds == 2 * sum(convolutions)
+
+
+def test_crops_have_the_descriptors_of_the_dense_map(single: Calibrated, frames: NDArray[np.uint8]) -> None:
+    (scale,) = single.trained.scales
+    subject = plain.patches_subject("patches", single, threads=1, positions=5)
+    (found,) = subject.infer(frames)  # type: ignore[misc]
+    pixels = pixels_from_frames(torch.from_numpy(frames[:1]))
+    for descriptors, network in zip(found, (scale.teacher.network, *scale.students), strict=True):
+        dense = dense_descriptors(network, pixels, 8)[0].flatten(1).T.numpy()[[0, 4, 9, 14, 19]]
+        np.testing.assert_allclose(descriptors, dense, atol=1e-4 * dense.std())
+    assert subject.factor == 20 / 5
+    assert (subject.max_batch, subject.note) == (1, "patches: measured at 5 of 20 positions and scaled linearly")
+    crop = 28**2 * 128 * 75 + 10**2 * 256 * 128 * 25 + 4**2 * 256 * 256 * 4 + 128 * 256 * 16
+    assert subject.arithmetic is not None
+    assert subject.arithmetic.multiply_adds == 2 * 20 * crop
+
+
+def test_more_positions_than_a_frame_has_are_refused(run: Calibrated) -> None:
+    with pytest.raises(InputError, match="--positions is 21; expected 1 to 20, all that a frame has"):
+        plain.patches_subject("patches", run, threads=1, positions=21)
+
+
+def test_a_machine_that_cannot_compile_is_told(run: Calibrated, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
+    torch._dynamo.reset()
+    with pytest.raises(EngineError, match=r"torch.compile does not work here .*; it takes a C\+\+ compiler"):
+        eager(run, compiled=True)
+
+
+def test_a_gpu_that_is_not_there_is_refused(run: Calibrated) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(InputError, match="--device is cuda, but PyTorch finds no NVIDIA GPU"):
+        eager(run, device="cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and PyTorch with CUDA")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_gpu_computes_the_maps_of_the_formulas(run: Calibrated, frames: NDArray[np.uint8], compiled: bool) -> None:
+    maps, _ = run.trained.maps_and_scores(frames, run.moments)
+    subject = eager(run, device="cuda", compiled=compiled)
+    for batch in (frames[:1], frames, frames[:1]):  # CUDA graphs of two shapes, one of them replayed
+        found = subject.infer(batch)
+        assert isinstance(found, list)
+        # convolutions run in TF32: ten bits of a mantissa
+        np.testing.assert_allclose(found[0], maps.numpy()[: len(batch)], atol=0.05 * float(maps.std()))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and PyTorch with CUDA")
+def test_the_limits_of_a_gpu_are_measured() -> None:
+    from benchmarks.throughput.limits import probes
+
+    found = probes({("cuda", kind) for kind in ("fp16", "fp32", "tf32", "int8")}, threads=1)
+    assert {probe.kind for probe in found} == {"fp16", "fp32", "tf32", "int8", "copy"}
+    for probe in found:
+        probe.call()
