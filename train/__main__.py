@@ -23,8 +23,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("detector.onnx"), help="file to write (detector.onnx)")
     parser.add_argument("--run", type=Path, help="run folder (default: <out>-run beside the detector)")
-    names = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-    parser.add_argument("--preset", choices=("auto", *names), default="auto", help="auto: paper on a GPU, else edge")
+    parser.add_argument(
+        "--preset", choices=("auto", *preset_names()), default="auto", help="auto: paper on a GPU, else edge"
+    )
     parser.add_argument("--budget", type=float, default=0.01, help="share of good parts that may be rejected (0.01)")
     exports = ("fp32", "fp16")
     parser.add_argument("--export-precision", choices=exports, default="fp32", help="of exported convolutions (fp32)")
@@ -38,12 +39,19 @@ def main() -> None:
     make_detector(config, run, arguments.out, arguments.budget, precision, weights, arguments.explain)
 
 
+def preset_names() -> list[str]:
+    """The presets that come with the install."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
 def preset(name: str, over: dict[str, object]) -> StudentsConfig:
     """A preset with the options `over` it; ``auto`` takes the paper's on a GPU and ``edge`` elsewhere."""
     from train.device import resolve_device
 
     if name == "auto":
         name = "paper" if resolve_device(str(over.get("device", "auto"))) == "cuda" else "edge"
+    if name not in preset_names():
+        raise InputError(f"preset {name!r} is none of {', '.join(preset_names())}")
     return build(StudentsConfig, {**read_yaml(PRESETS / f"{name}.yaml"), **over})
 
 
