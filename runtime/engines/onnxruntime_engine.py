@@ -26,7 +26,7 @@ class OnnxRuntimeEngine(ThreadedEngine):
     def __init__(self, model: bytes, recipe: Recipe, provider: str = "cpu", threads: int | None = None) -> None:
         """`threads` are the CPU threads of one inference; None takes all cores that this process may use."""
         cores = threads or available_cores()
-        self._session = _open_session(model, provider, cores)
+        self._session = open_session(model, provider, cores)
         self._names = [output.name for output in self._session.get_outputs()]
         device = f"{cores} CPU threads" if provider == "cpu" else "CUDA"
         description = f"ONNX Runtime {onnxruntime.__version__}, {device}"
@@ -45,7 +45,8 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _open_session(model: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
+def open_session(model: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
+    """A session that runs on the provider asked for. Raises `EngineError`."""
     if provider not in PROVIDERS:
         raise EngineError(f"provider is {provider!r}; expected one of {', '.join(PROVIDERS)}")
     if PROVIDERS[provider] not in onnxruntime.get_available_providers():
