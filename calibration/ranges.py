@@ -23,7 +23,7 @@ from runtime.errors import InputError
 LEVELS = 255  # steps between the ends of an 8-bit range
 POSITIONS = 512  # of an image, for percentiles; the extremes are of all
 SEED = 0
-CANDIDATES = (100.0, 99.99, 99.9, 99.5, 99.0)  # percentiles that `mse` chooses from
+CANDIDATES = (99.99, 99.95, 99.9, 99.5, 99.0)  # percentiles that `mse` chooses from, besides the extremes
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ class RangeCollector:
         return self._of_least_error(samples)
 
     def _of_least_error(self, samples: NDArray[np.float32]) -> Ranges:
-        found = [widened(*_between(samples, percentile)) for percentile in CANDIDATES]
+        extremes = widened(np.asarray(self._low), np.asarray(self._high))
+        found = [extremes, *(widened(*_between(samples, percentile)) for percentile in CANDIDATES)]
         best = np.argmin([rounding_error(samples, ranges, self.slope) for ranges in found], axis=0)
         channels = np.arange(len(best))
         low, high = (np.stack([getattr(ranges, end) for ranges in found]) for end in ("low", "high"))

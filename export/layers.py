@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from calibration.ranges import RangeCollector, Ranges
 from runtime.errors import DetectorError
 
-PATCHES = 128  # of an image and a convolution: 32 images then give 4,096, as many as a row has weights
+PATCHES = 256  # of an image and a convolution: 32 images then give 8,192, more than a row has weights
 SEED = 0
 # what may lie between an activation and the next convolution: it moves values or takes their maximum, in one channel
 PASSING = {"MaxPool", "Max", "Reshape", "Slice", "Transpose"}
@@ -111,10 +111,8 @@ def find_layers(proto: Any) -> list[Layer]:
     return layers
 
 
-def observe(
-    proto: Any, layers: list[Layer], frames: Iterable[NDArray[np.uint8]], method: str
-) -> tuple[dict[str, Observed], int]:
-    """What prepared good frames [1, H, W, 3] show of each activated layer, by its name, and how many they were."""
+def observe(proto: Any, layers: list[Layer], frames: Iterable[NDArray[np.uint8]], method: str) -> dict[str, Observed]:
+    """What prepared good frames [1, H, W, 3] show of each activated layer, by its name."""
     from runtime.engines.onnxruntime_engine import available_cores, open_session
 
     active = [layer for layer in layers if layer.activation is not None]
@@ -126,14 +124,13 @@ def observe(
     session = open_session(tapped.SerializeToString(), "cpu", available_cores())
     collectors = {layer.name: RangeCollector(method, layer.slope) for layer in active}
     patches: dict[str, list[NDArray[np.float32]]] = {layer.name: [] for layer in active}
-    random, count = np.random.default_rng(SEED), 0
-    for count, frame in enumerate(frames, 1):  # noqa: B007
+    random = np.random.default_rng(SEED)
+    for frame in frames:
         found = dict(zip(wanted, session.run(wanted, {"frames": frame}), strict=True))
         for layer in active:
             collectors[layer.name].add(found[layer.before_activation])
             patches[layer.name].append(_patches(found[layer.conv.input[0]], layer, random))
-    observed = {name: Observed(each.ranges(), np.concatenate(patches[name])) for name, each in collectors.items()}
-    return observed, count
+    return {name: Observed(each.ranges(), np.concatenate(patches[name])) for name, each in collectors.items()}
 
 
 def _patches(values: NDArray[np.float32], layer: Layer, random: np.random.Generator) -> NDArray[np.float32]:

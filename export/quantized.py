@@ -1,19 +1,21 @@
 """A detector's graph with its convolutions in INT8, as QuantizeLinear and DequantizeLinear say it (Q/DQ).
 
-One form for ONNX Runtime and TensorRT: symmetric, zero points 0, weights by output channel, activations by tensor, biases
-in float. Every convolution but the last of a network is quantized; that one, whose output are the descriptors, and all
-behind it stay float32, since the score lives on small differences between descriptors.
+One form for ONNX Runtime and TensorRT: symmetric, zero points 0, weights by output channel, activations by tensor,
+biases in float. Every convolution but the last of a network is quantized; that one, whose output are the descriptors,
+and all behind it stay float32, since the score lives on small differences between descriptors.
 
 Between two convolutions::
 
-    Conv  →  Q DQ  →  MaxPool  →  Q DQ  →  Add  →  LeakyRelu  →  Mul  →  Q DQ  →  Conv
+    Conv  →  Q DQ  →  MaxPool  →  Q DQ  →  Add  →  LeakyRelu  →  Mul  →  Sub  →  Q DQ  →  Conv
 
 - the convolution's rows are scaled and its bias shifted so that each channel's range (`calibration.ranges`) becomes
   −128 … 127: all scales are 1, and yet each channel has a range of its own;
 - so its result is rounded *before* the activation, where negative values have not been made 200 times smaller, and
   ONNX Runtime has its integer convolution, which it takes only where Q follows at once; the pool runs on integers;
-- Add puts the channel's middle back, LeakyRelu is positively homogeneous and needs no scale, and Mul brings each
-  channel to ±127 for the next convolution, whose weights undo it. The last convolution takes Mul into its weights.
+- Add puts the channel's middle back, LeakyRelu is positively homogeneous and needs no scale, and Mul and Sub bring each
+  channel to −127 … 127 for the next convolution, whose weights and bias undo it. Sub takes a whole number, so that 0,
+  which an activation has more often than any other value, stays exact. The last convolution has float32 to read: its
+  weights take the scale, and neither is needed.
 
 The first convolution reads pixels − 128, which INT8 holds exactly. The networks use no padding of their own, so that
 whatever is constant folds into a bias.
@@ -61,10 +63,11 @@ class _Graph:
     """Nodes and constants of the graph to be."""
 
     def __init__(self, proto: Any) -> None:
-        self.proto, self.nodes, self.pixels = proto, [], 0
+        self.proto, self.pixels = proto, 0
+        self.nodes: list[Any] = []
         self.constants = {tensor.name: tensor for tensor in proto.graph.initializer}
 
-    def constant(self, name: str, values: NDArray[Any]) -> str:
+    def constant(self, name: str, values: NDArray[Any] | np.generic) -> str:
         self.constants[name] = numpy_helper.from_array(np.asarray(values), name)
         return name
 
@@ -88,11 +91,9 @@ class _Graph:
         return self.proto
 
 
-def _convolution(
-    graph: _Graph, layer: Layer, by_conv: Mapping[str, Layer], observed: Mapping[str, Observed]
-) -> None:
+def _convolution(graph: _Graph, layer: Layer, by_conv: Mapping[str, Layer], observed: Mapping[str, Observed]) -> None:
     node, name = layer.conv, layer.name
-    unit = _unit(layer, by_conv, observed)
+    unit, middle = _unit(layer, by_conv, observed)
     weight, bias = layer.weight.astype(np.float64) * unit[:, None, None], layer.bias.astype(np.float64)
     if layer.activation is None:
         node.input[1] = graph.constant(f"{name}.weight", weight.astype(np.float32))
@@ -101,11 +102,11 @@ def _convolution(
     seen = observed[name]
     patches = seen.patches
     if layer.behind is None:
-        bias = bias + PIXEL_MIDDLE * weight.sum(axis=(1, 2, 3))
-        patches = patches - np.float32(PIXEL_MIDDLE)
         node.input[0] = _pixels(graph, node.input[0])
-    else:
-        patches = patches / np.repeat(unit, weight[0, 0].size).astype(np.float32)
+    bias = bias + (weight * middle[:, None, None]).sum(axis=(1, 2, 3))
+    area = weight[0, 0].size
+    scale, shift = (np.repeat(each, area).astype(np.float32) for each in (unit, middle))
+    patches = np.asarray(patches / scale - shift, np.float32)
     step = seen.ranges.step
     whole = rounded(weight.reshape(len(weight), -1) / step[:, None], patches)
     # a range's middle is −½: 256 levels have no middle one
@@ -137,9 +138,7 @@ def _pixels(graph: _Graph, name: str) -> str:
     return graph.pair(centred, graph.constant(f"int8.pixel_scale.{graph.pixels}", scale))
 
 
-def _activation(
-    graph: _Graph, layer: Layer, layers: Sequence[Layer], observed: Mapping[str, Observed]
-) -> str:
+def _activation(graph: _Graph, layer: Layer, layers: Sequence[Layer], observed: Mapping[str, Observed]) -> str:
     """From the convolution's output to what the next one reads, float32 but of INT8 values where that is quantized."""
     ranges = observed[layer.name].ranges
     name = graph.pair(layer.name)
@@ -152,28 +151,33 @@ def _activation(
     name = graph.node("LeakyRelu", [name], f"{layer.name}.activated", alpha=layer.slope)
     if _read_by_last(layer, layers):
         return name
-    factor = (ranges.step / _reach(layer, observed)).astype(np.float32)
-    name = graph.node("Mul", [name, graph.constant(f"{layer.name}.factor", factor[:, None, None])], f"{layer.name}.x")
-    return graph.pair(name)
+    unit, whole = _behind(layer, observed)
+    factor = graph.constant(f"{layer.name}.factor", (ranges.step / unit).astype(np.float32)[:, None, None])
+    name = graph.node("Mul", [name, factor], f"{layer.name}.scaled")
+    shift = graph.constant(f"{layer.name}.shift", whole.astype(np.float32)[:, None, None])
+    return graph.pair(graph.node("Sub", [name, shift], f"{layer.name}.x"))
 
 
 def _unit(
     layer: Layer, by_conv: Mapping[str, Layer], observed: Mapping[str, Observed]
-) -> NDArray[np.float64]:
-    """What a one in each input channel of a convolution stands for, [C]."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What a one in each input channel of a convolution stands for, and how many were taken off it; both [C]."""
     if layer.behind is None:
-        return np.ones(layer.weight.shape[1])
+        channels = layer.weight.shape[1]
+        return np.ones(channels), np.full(channels, PIXEL_MIDDLE)
     behind = by_conv[layer.behind]
     if layer.activation is None:
-        return observed[behind.name].ranges.step
-    return _reach(behind, observed)
+        step = observed[behind.name].ranges.step
+        return step, np.zeros_like(step)
+    return _behind(behind, observed)
 
 
-def _reach(layer: Layer, observed: Mapping[str, Observed]) -> NDArray[np.float64]:
-    """The step of each channel behind the activation, [C]: its largest magnitude there is 127."""
+def _behind(layer: Layer, observed: Mapping[str, Observed]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The step of each channel behind its activation, and its middle, a whole number of such steps; both [C]."""
     ranges = observed[layer.name].ranges
-    ends = np.stack([np.where(end < 0, layer.slope * end, end) for end in (ranges.low, ranges.high)])
-    return np.asarray(np.abs(ends).max(axis=0) / LARGEST)
+    low, high = (np.where(end < 0, layer.slope * end, end) for end in (ranges.low, ranges.high))
+    step = (high - low) / (2 * LARGEST)
+    return step, np.round((low + high) / 2 / step)
 
 
 def _read_by_last(layer: Layer, layers: Sequence[Layer]) -> bool:
