@@ -103,6 +103,8 @@ def _convolution(graph: _Graph, layer: Layer, by_conv: Mapping[str, Layer], obse
     patches = seen.patches
     if layer.behind is None:
         node.input[0] = _pixels(graph, node.input[0])
+    elif not node.input[0].endswith(".dq"):  # something moves the values in between: they stay what they are
+        node.input[0] = graph.pair(node.input[0])
     bias = bias + (weight * middle[:, None, None]).sum(axis=(1, 2, 3))
     area = weight[0, 0].size
     scale, shift = (np.repeat(each, area).astype(np.float32) for each in (unit, middle))
