@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runtime.recipe import Recipe
     from train.data import Split
 
-IMAGES = 32  # for the ranges: with 128 patches of each, as many as a row of 5×5×128 weights needs
+IMAGES = 32  # for the ranges; for the rounding they give more patches than a row of 5×5×128 weights has members
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def find_split(detector: Path, data: Path | None, run: Path | None, unseen: bool
     recipe = read_detector(detector)[1]
     if data is not None:
         images = recipe.provenance.images
-        split = split_by_content(good_images(data), 1 - images["training"] / sum(images.values()))
+        trained, total = images.get("training", 0), max(sum(images.values()), 1)
+        split = split_by_content(good_images(data), 1 - trained / total)  # the share that training held out
     else:
         run = run or detector.with_name(f"{detector.stem}-run")
         if not run.is_dir():

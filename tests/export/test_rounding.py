@@ -8,16 +8,16 @@ from export.rounding import LARGEST, rounded
 
 @pytest.fixture(scope="module")
 def patches() -> np.ndarray:
-    """Inputs of 40 numbers that depend on each other, about a mean that is not zero."""
+    """Inputs of 300 numbers, more than a block, that depend on each other, about a mean that is not zero."""
     random = np.random.default_rng(0)
     return (
-        3 + random.normal(size=(600, 6)) @ random.normal(size=(6, 40)) + 0.05 * random.normal(size=(600, 40))
+        3 + random.normal(size=(600, 6)) @ random.normal(size=(6, 300)) + 0.05 * random.normal(size=(600, 300))
     ).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def weight() -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(9, 40))
+    return np.random.default_rng(1).normal(size=(9, 300))
 
 
 def test_the_outputs_err_far_less_than_by_rounding_each_weight(weight: np.ndarray, patches: np.ndarray) -> None:
@@ -45,16 +45,16 @@ def test_weights_are_symmetric_int8_with_a_step_for_each_row(weight: np.ndarray,
 
 
 def test_where_inputs_do_not_depend_on_each_other_each_weight_is_rounded_by_itself(weight: np.ndarray) -> None:
-    apart = np.concatenate([np.eye(40), -np.eye(40)]).astype(np.float32)  # second moments: a multiple of one
+    apart = np.concatenate([np.eye(300), -np.eye(300)]).astype(np.float32)  # second moments: a multiple of one
     found = rounded(weight, apart)
     np.testing.assert_array_equal(found.weight, np.round(weight / found.step[:, None]))
 
 
 def test_a_row_of_zeros_and_an_input_that_never_moves_are_no_trouble(patches: np.ndarray) -> None:
-    weight = np.vstack([np.zeros(40), np.ones(40)])
+    weight = np.vstack([np.zeros(300), np.ones(300)])
     still = patches.copy()
     still[:, :5] = 7
     found = rounded(weight, still)
     assert not found.weight[0].any()
     assert np.isfinite(found.bias).all()
-    assert np.isfinite(rounded(weight, np.full((8, 40), 2, np.float32)).bias).all()  # nothing moves at all
+    assert np.isfinite(rounded(weight, np.full((8, 300), 2, np.float32)).bias).all()  # nothing moves at all
