@@ -1,6 +1,7 @@
 """Detectors that are quick to quantize: the graph of a real export, of networks with a dozen channels."""
 
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ def part_split(part_images: Path) -> "Split":
 
 @pytest.fixture(scope="session")
 def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactory) -> NarrowDetector:
-    """Writes a detector file of random narrow networks whose students almost imitate the teacher."""
+    """A detector file of random narrow networks whose students almost imitate the teacher; one for each form."""
     import torch
 
     from calibration.scoring import Moments
@@ -51,6 +52,7 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
             bias.copy_(torch.linspace(-3, 1, len(bias)))
         return network
 
+    @cache
     def make(
         patch_size: int = 33, stride: int = 4, form: str = "bailer", students: int = 1, channels: int = 12
     ) -> Path:
@@ -90,3 +92,19 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fp32_file(narrow_detector: NarrowDetector) -> Path:
+    """A detector to quantize: p = 33, stride 4, one student."""
+    return narrow_detector()
+
+
+@pytest.fixture(scope="session")
+def int8_file(fp32_file: Path, part_split: "Split", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in INT8, with its frames beside it."""
+    from export.int8 import Options, quantize
+
+    out = tmp_path_factory.mktemp("int8") / "detector.int8.onnx"
+    quantize(fp32_file, part_split, out, Options(margin=0.05, threads=1, allow_slower=True))  # too small to gain speed
+    return out

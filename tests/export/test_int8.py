@@ -34,18 +34,6 @@ NarrowDetector = Callable[..., Path]
 ANYWHERE = Options(margin=0.05, threads=1, allow_slower=True)  # networks this small gain nothing
 
 
-@pytest.fixture(scope="session")
-def fp32_file(narrow_detector: NarrowDetector) -> Path:
-    return narrow_detector()
-
-
-@pytest.fixture(scope="session")
-def int8_file(fp32_file: Path, part_split: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("int8") / "detector.int8.onnx"
-    quantize(fp32_file, part_split, out, ANYWHERE)
-    return out
-
-
 def scores_of(path: Path, split: Split) -> np.ndarray:
     with Detector.open(path, threads=1) as detector:
         frames = [prepare(read_image(image), detector.recipe.size_hw)[None] for image in split.threshold]

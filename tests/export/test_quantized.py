@@ -1,6 +1,5 @@
 """The INT8 graph from within: what each layer's numbers stand for."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,8 @@ class Case:
 
 
 @pytest.fixture(scope="module")
-def case(narrow_detector: Callable[..., Path], part_split: Split) -> Case:
-    return Case(narrow_detector(), part_split)
+def case(fp32_file: Path, part_split: Split) -> Case:
+    return Case(fp32_file, part_split)
 
 
 def tensor(model: bytes, name: str, frames: np.ndarray) -> np.ndarray:
