@@ -97,9 +97,7 @@ def test_biases_and_all_behind_the_last_convolutions_stay_float(int8_file: Path)
     assert not {"QuantizeLinear", "DequantizeLinear"} & set(reached)
 
 
-@pytest.mark.parametrize(
-    "case", [{}, {"stride": 1, "students": 2}, {"patch_size": 65, "stride": 2}, {"form": "atrous", "stride": 2}]
-)
+@pytest.mark.parametrize("case", [{}, {"stride": 1, "students": 2}, {"patch_size": 65, "stride": 2, "form": "atrous"}])
 def test_onnxruntime_runs_the_convolutions_on_integers(
     case: dict[str, Any], narrow_detector: NarrowDetector, part_split: Split, tmp_path: Path
 ) -> None:
