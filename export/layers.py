@@ -99,10 +99,12 @@ def find_layers(proto: Any) -> list[Layer]:
         if node.op_type != "Conv":
             continue
         pool, activation = _followers(graph, node.output[0])
-        if not all(name in constants for name in node.input[1:3]) or len(node.input) != 3:
+        if not all(name in constants for name in node.input[1:]):
             raise DetectorError(f"{node.name} has no constant weights; quantize a file that export.onnx wrote")
         behind = _owner(node.input[0], producers, owners)
-        weight, bias = constants[node.input[1]], constants[node.input[2]]
+        weight = constants[node.input[1]]
+        # the exporter leaves a bias of zeros out
+        bias = constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(weight), np.float32)
         layers.append(Layer(node, weight, bias, behind, pool if activation else None, activation))
         if activation is not None:
             owners[activation.output[0]] = node.output[0]

@@ -113,8 +113,9 @@ def _convolution(graph: _Graph, layer: Layer, by_conv: Mapping[str, Layer], obse
     whole = rounded(weight.reshape(len(weight), -1) / step[:, None], patches)
     # a range's middle is −½: 256 levels have no middle one
     shifted = (bias - seen.ranges.middle) / step + whole.bias - 0.5
-    node.input[1] = _weight(graph, name, whole.weight.reshape(weight.shape), whole.step)
-    node.input[2] = graph.constant(f"{name}.bias", shifted.astype(np.float32))
+    del node.input[1:]
+    node.input.append(_weight(graph, name, whole.weight.reshape(weight.shape), whole.step))
+    node.input.append(graph.constant(f"{name}.bias", shifted.astype(np.float32)))
     graph.nodes.append(node)
 
 
