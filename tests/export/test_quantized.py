@@ -65,7 +65,9 @@ def test_a_convolutions_result_spans_int8_and_errs_to_neither_side(case: Case, i
     expected = tensor(case.exact, layer.before_activation, case.frames) / step
     found = tensor(case.int8, f"{layer.name}.z", case.frames)
     assert np.abs(found - expected).mean() < (0.3, 1.0, 2.0)[index]  # rounding alone: 0.25; errors add up
-    assert np.abs((found - expected).mean(axis=(0, 2, 3))).max() < (0.1, 0.4, 0.6)[index]
+    assert (
+        np.abs((found - expected).mean(axis=(0, 2, 3))).max() < (0.1, 0.7, 0.9)[index]
+    )  # behind it, with what was lost before
     whole = tensor(case.int8, f"{layer.name}.q", case.frames)
     assert whole.min() <= -120
     assert whole.max() >= 120
