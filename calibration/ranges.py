@@ -11,6 +11,9 @@ Three methods, of which `max` is the default:
 - ``max``: the smallest and the largest value seen. Nothing that good images show is cut off;
 - a percentile, such as ``99.99``: as much is cut off, half of it at either end;
 - ``mse``: of those, for each channel the one whose rounding errs least behind the activation (mean square).
+
+Correlation of the maps with the FP32 maps for the demo line's detector, ranges of 24 parts, six others looked at: max
+0.9923, mse 0.9913, 99.99 0.9907, 99.5 0.787. What cuts off, cuts off what a map is looked at for.
 """
 
 from dataclasses import dataclass
