@@ -12,8 +12,9 @@ Three methods, of which `max` is the default:
 - a percentile, such as ``99.99``: as much is cut off, half of it at either end;
 - ``mse``: of those, for each channel the one whose rounding errs least behind the activation (mean square).
 
-Correlation of the maps with the FP32 maps for the demo line's detector, ranges of 24 parts, six others looked at: max
-0.9923, mse 0.9913, 99.99 0.9907, 99.5 0.787. What cuts off, cuts off what a map is looked at for.
+Correlation of the maps with the FP32 maps, on good images beside those of the ranges: for the demo line's detector max
+0.9923, mse 0.9913, 99.99 0.9907, 99.5 0.787; for one of photographs of cookies max 0.9992, mse 0.9989. What cuts off,
+cuts off what a map is looked at for.
 """
 
 from dataclasses import dataclass
