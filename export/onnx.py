@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from export.parity import Parity
     from runtime.engines import Engine
     from runtime.recipe import Recipe
+    from train.data import Split
 
 PARITY_FRAMES = 16
 
@@ -66,8 +67,8 @@ def export(
         raise InputError(f"--out is {out}; expected a name ending in .onnx")
     statistics = Statistics.load(run / "statistics.json")
     trained = load_run(run, "cpu")
-    frames = parity_frames(trained)
-    frames_file = _npz(frames)
+    frames = parity_frames(trained.split, trained.config.size_hw)
+    frames_file = frames_npz(frames)
 
     def made(which: str) -> Exported:
         return _made(trained, statistics, which, precision, weights, explain, frames, frames_file)
@@ -119,18 +120,18 @@ def _made(
     return Exported(graph, replace(recipe, largest_activation=parity.largest_activation), parity)
 
 
-def parity_frames(trained: "TrainedRun") -> "NDArray[np.uint8]":
+def parity_frames(split: "Split", size_hw: tuple[int, int]) -> "NDArray[np.uint8]":
     """Up to 16 prepared good frames that no student was trained on, [n, H, W, 3]."""
     import numpy as np
 
     from train.data import PreparedImages
 
-    paths = [*trained.split.threshold, *trained.split.statistics][:PARITY_FRAMES]
-    images = PreparedImages(paths, trained.config.size_hw)
+    images = PreparedImages([*split.threshold, *split.statistics][:PARITY_FRAMES], size_hw)
     return np.stack([images[index] for index in range(len(images))])
 
 
-def _npz(frames: "NDArray[np.uint8]") -> bytes:
+def frames_npz(frames: "NDArray[np.uint8]") -> bytes:
+    """The file of parity frames that lies beside a detector."""
     import numpy as np
 
     file = io.BytesIO()

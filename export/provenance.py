@@ -14,5 +14,10 @@ def provenance(split: Split) -> Provenance:
         images_sha256=split.images_sha256,
         versions=versions(),
         commit=commit(),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=now(),
     )
+
+
+def now() -> str:
+    """The time, ISO 8601, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -73,7 +73,7 @@ def facts_of(recipe: Recipe) -> dict[str, str]:
         "Score": _score(recipe),
         "Threshold": _threshold(recipe.threshold),
         "Healthy frames": _health(recipe),
-        "Precision": f"{recipe.precision}, {recipe.form} form, largest activation {recipe.largest_activation:.4g}",
+        "Precision": _precision(recipe),
         "Trained on": _images(recipe),
         "Made": f"{recipe.provenance.created}, Proctor commit {recipe.provenance.commit}",
         "With": ", ".join(f"{name} {version}" for name, version in sorted(recipe.provenance.versions.items())),
@@ -123,6 +123,22 @@ def _health(recipe: Recipe) -> str:
         f"at most {100 * limits.saturated_high:.3g} % saturated, "
         f"width to height {limits.aspect_low:.2f} to {limits.aspect_high:.2f}; others get NO_DECISION"
     )
+
+
+def _precision(recipe: Recipe) -> str:
+    text = f"{recipe.precision}, {recipe.form} form, largest activation {recipe.largest_activation:.4g}"
+    made = recipe.quantization
+    if made is None:
+        return text
+    text = (
+        f"{text}. Quantized from a file in FP32 with ranges ({made.ranges}) of {made.range_images} good images; on "
+        f"{made.frames} good frames its maps correlate {made.map_correlation:.4f} with that file's, "
+        f"{made.decisions_differing} of {made.decisions} decisions differ"
+    )
+    if made.image_auroc_loss is not None:
+        text += f", the image AUROC moves by {-made.image_auroc_loss:+.4f} ({made.defective_images} defective images)"
+    slower = "" if made.speed > 1 else ": it was NOT faster there, which was allowed"
+    return f"{text}; {made.speed:.2f} times the speed ({made.speed_on}){slower}"
 
 
 def _images(recipe: Recipe) -> str:

@@ -14,8 +14,9 @@ from runtime.engines.base import Engine
 from runtime.recipe import Recipe
 
 # largest deviation allowed, of the map's standard deviation. FP32: reordered sums over up to 6,400 products, and the
-# cancellation in S − T; FP16: ten bits of mantissa through four or five layers.
-TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2}
+# cancellation in S − T; FP16: ten bits of mantissa through four or five layers; INT8: two engines
+# round sums on either side of a half apart; ONNX Runtime on integers and with all optimization off differ by 0.2.
+TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2, "int8": 5e-1}
 FRAME_TIMEOUT_S = 600.0  # a machine that takes longer for one frame is not the one to run this
 
 

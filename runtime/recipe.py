@@ -12,6 +12,8 @@ from runtime.errors import DetectorError, InputError
 from runtime.typed import build
 
 SCHEMA = 1
+# fields that files of this schema may lack; left out at their default, so that the hash of an older file stays its own
+LATER = ("relative", "smoothing", "quantization")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,26 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """How an INT8 file was made, and what it was found to lose against the FP32 file it was made from."""
+
+    source_sha256: str  # graph_sha256 of that file
+    ranges: str  # method of calibration.ranges
+    range_images: int  # good images that the ranges are of
+    images_sha256: str  # over the hashes of those images and of the threshold's, sorted
+    margin: float  # largest loss that was allowed, of each of the following
+    frames: int  # held-out good frames whose maps were compared
+    map_correlation: float  # of all their pixels, with the FP32 file's
+    decisions: int  # held-out good images whose decisions were compared, each file at a threshold of its own scores
+    decisions_differing: int
+    defective_images: int  # 0 where none were given
+    image_auroc_loss: float | None  # of the FP32 file's less the INT8 file's; below 0 for a gain
+    au_pro_loss: float | None  # up to 30 % false-positive pixels; none without masks
+    speed: float  # the FP32 file's time over the INT8 file's, median over frames in turns
+    speed_on: str  # engine and threads
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A detector's whole description."""
 
@@ -76,7 +98,7 @@ class Recipe:
     score_quantiles: dict[str, float]  # of the good images' scores, by probability
     threshold: Threshold
     health: HealthLimits
-    precision: str = field(metadata={"choices": ("fp32", "fp16")})  # of the convolutions
+    precision: str = field(metadata={"choices": ("fp32", "fp16", "int8")})  # of the convolutions
     form: str = field(metadata={"choices": ("bailer", "atrous")})  # of the dense extraction
     explain: bool  # whether regression_error and predictive_variance are outputs
     largest_activation: float  # of any layer over the parity frames; FP16 ends at 65,504
@@ -85,11 +107,13 @@ class Recipe:
     provenance: Provenance
     relative: bool = False  # whether the terms are divided by 1 + the mean square of the teacher's descriptor
     smoothing: float = 0.0  # σ of the Gaussian over the map, pixels of the prepared frame; 0 is none
+    quantization: Quantization | None = None  # of an INT8 file alone
     schema: int = SCHEMA
 
     def to_json(self) -> str:
         """The document that goes into the file."""
-        return json.dumps(asdict(self), sort_keys=True)
+        unset = [name for name in LATER if getattr(self, name) == getattr(Recipe, name)]
+        return json.dumps({k: v for k, v in asdict(self).items() if k not in unset}, sort_keys=True)
 
     @property
     def sha256(self) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Split:
     @property
     def images_sha256(self) -> str:
         """One hash over all images: that of their hashes, sorted."""
-        return hashlib.sha256("".join(sorted(self.sha256.values())).encode()).hexdigest()
+        return sha256_of_images(self.sha256.values())
 
     @property
     def counts(self) -> dict[str, int]:
@@ -122,6 +122,11 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
         threshold=flattened(ordered[half : 2 * half]),
         sha256=hashes,
     )
+
+
+def sha256_of_images(hashes: Iterable[str]) -> str:
+    """One hash over images: that of their hashes, sorted."""
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

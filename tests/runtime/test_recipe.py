@@ -48,7 +48,7 @@ def changed(**fields: object) -> str:
             "export the detector again or install the version that made it",
         ),
         (changed(colour="red"), "the recipe is damaged (unknown option colour; "),
-        (changed(precision="int3"), "the recipe is damaged (precision is int3; expected one of fp32, fp16)"),
+        (changed(precision="int3"), "the recipe is damaged (precision is int3; expected one of fp32, fp16, int8)"),
         (changed(threshold={"value": 1}), "the recipe is damaged (budget, confidence, "),
         (
             changed(largest_activation=float("nan")),

@@ -1,0 +1,121 @@
+"""Detectors that are quick to quantize: the graph of a real export, of networks with a dozen channels."""
+
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from train.data import Split
+
+NarrowDetector = Callable[..., Path]
+SIZE_HW = (48, 56)
+
+
+@pytest.fixture(scope="session")
+def part_split(part_images: Path) -> "Split":
+    """The rendered parts by use: 10 to train on, 3 for the statistics, 3 for the threshold."""
+    from runtime.images import list_images
+    from train.data import split_by_content
+
+    return split_by_content(list_images(part_images), 0.375)
+
+
+@pytest.fixture(scope="session")
+def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactory) -> NarrowDetector:
+    """A detector file of random narrow networks whose students almost imitate the teacher; one for each form."""
+    import torch
+
+    from calibration.scoring import Moments
+    from export.fused import FusedDetector
+    from export.graph import export_graph
+    from export.provenance import provenance
+    from runtime.onnx_file import graph_sha256, with_metadata
+    from runtime.recipe import HealthLimits, Recipe, Threshold
+    from runtime.recipe import Scale as RecipeScale
+    from train.dense import Form
+    from train.ensemble import Scale, Standardized
+    from train.networks import PatchNetwork
+
+    def narrow(patch_size: int, channels: int) -> PatchNetwork:
+        network = PatchNetwork(patch_size).eval().requires_grad_(False)
+        widths = [3, *([channels] * (len(network.convs) - 1)), 16]
+        for index, (c_in, c_out) in enumerate(pairwise(widths)):
+            kernel = network.conv(index).kernel_size[0]
+            network.convs[index] = torch.nn.Conv2d(c_in, c_out, kernel).requires_grad_(False)
+        network._initialize()
+        for index in range(len(network.convs)):  # some channels are never positive, as in trained networks
+            bias = network.conv(index).bias
+            assert bias is not None
+            bias.copy_(torch.linspace(-3, 1, len(bias)))
+        no_bias = network.conv(1).bias
+        assert no_bias is not None
+        no_bias.zero_()  # the exporter leaves such a bias out
+        return network
+
+    @cache
+    def make(
+        patch_size: int = 33,
+        stride: int = 4,
+        form: str = "bailer",
+        students: int = 1,
+        channels: int = 12,
+        smoothing: float = 0.0,
+    ) -> Path:
+        torch.manual_seed(patch_size + students)
+        teacher, pupils = narrow(patch_size, channels), []
+        for _ in range(students):
+            student = narrow(patch_size, channels)
+            for mine, other in zip(student.parameters(), teacher.parameters(), strict=True):
+                mine.copy_(other * (1 + 0.1 * torch.randn_like(other)))
+            pupils.append(student)
+        scale = Scale(patch_size, Standardized(teacher, torch.zeros(16), torch.ones(16)), "0" * 64, tuple(pupils))
+        moments = Moments(1.0, 0.5, *((0.5, 0.2) if students > 1 else (None, None)))
+        dense: Form = "atrous" if form == "atrous" else "bailer"
+        fused = FusedDetector([scale], [moments], output_stride=stride, smoothing=smoothing, form=dense)
+        graph = export_graph(fused, SIZE_HW)
+        recipe = Recipe(
+            size_hw=SIZE_HW,
+            interpolation="area",
+            aspect="stretch",
+            region_of_interest=None,
+            students=students,
+            scales=(RecipeScale(patch_size, "0" * 64, 1.0, 0.5, moments.variance_mean, moments.variance_std),),
+            output_stride=stride,
+            smoothing=smoothing,
+            score_pixels=1,
+            score_quantiles={},
+            threshold=Threshold(5.0, 0.2, 0.95, 3, "gumbel", False, 0.63),
+            health=HealthLimits(0, 255, 1, 0.5, 2),
+            precision="fp32",
+            form=form,
+            explain=False,
+            largest_activation=1.0,
+            parity_sha256="1" * 64,
+            graph_sha256=graph_sha256(graph),
+            provenance=provenance(part_split),
+        )
+        path = tmp_path_factory.mktemp("narrow") / "detector.onnx"
+        path.write_bytes(with_metadata(graph, {"recipe": recipe.to_json()}))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fp32_file(narrow_detector: NarrowDetector) -> Path:
+    """A detector to quantize: p = 33, stride 4, one student."""
+    return narrow_detector()
+
+
+@pytest.fixture(scope="session")
+def int8_file(fp32_file: Path, part_split: "Split", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in INT8, with its frames beside it."""
+    from export.int8 import Options, quantize
+
+    out = tmp_path_factory.mktemp("int8") / "detector.int8.onnx"
+    quantize(fp32_file, part_split, out, Options(margin=0.05, threads=1, allow_slower=True))  # too small to gain speed
+    return out
