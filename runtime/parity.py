@@ -74,7 +74,8 @@ class Scored:
 
 def agreement(expected: Scored, found: Scored, threshold: float, tolerance: float) -> Agreement:
     """Compare `found` with `expected`; `tolerance` is a share of the expected map's deviation."""
-    deviation = float(expected.maps.std())
+    # of a constant map it is 0, which nothing can be divided by
+    deviation = max(float(expected.maps.std()), float(np.finfo(np.float32).tiny))
     outside = np.abs(expected.scores - threshold) > tolerance * deviation
     return Agreement(
         frames=len(expected.maps),

@@ -66,9 +66,9 @@ class Subject:
 def limit_of(library: str, device: str, precision: str) -> str:
     """The precision of the matrix product that bounds a graph's convolutions in `library` on `device`.
 
-    A CPU computes FP16 in FP32. On a GPU, ONNX Runtime and PyTorch give FP32 convolutions to the TF32 units unless told
-    otherwise; plans are built without TF32.
+    A CPU computes FP16 in FP32. On a GPU, PyTorch gives FP32 convolutions to the TF32 units unless told otherwise; ONNX
+    Runtime and TensorRT are told.
     """
     if device == "cpu":
         return "int8" if precision == "int8" else "fp32"
-    return "tf32" if precision == "fp32" and library != "tensorrt" else precision
+    return "tf32" if precision == "fp32" and library == "torch" else precision

@@ -11,6 +11,8 @@ from runtime.machine import available_cores
 from runtime.recipe import Recipe
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# without TF32, which keeps ten bits of a mantissa: scores are those of training on every provider
+PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 MAX_BATCH = 64  # the graph takes any number; this bounds the memory one call may ask for
 SLOTS = 2
 
@@ -53,7 +55,9 @@ def open_session(model: bytes, provider: str, threads: int) -> onnxruntime.Infer
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[PROVIDERS[provider]])
+        session = onnxruntime.InferenceSession(
+            model, options, providers=[(PROVIDERS[provider], PROVIDER_OPTIONS[provider])]
+        )
     except Exception as error:  # ONNX Runtime's own exceptions have no common base
         raise EngineError(f"ONNX Runtime cannot load the detector: {_first_line(error)}") from error
     if session.get_providers()[0] != PROVIDERS[provider]:

@@ -13,7 +13,7 @@ from export.folding import FoldedNetwork
 from export.parity import LARGEST_ACTIVATION, Parity, compare, largest_activation
 from runtime.engines.fake import FakeEngine
 from runtime.errors import ParityError
-from runtime.parity import Agreement
+from runtime.parity import Agreement, Scored, agreement
 from train.networks import PatchNetwork
 
 AGREES = Agreement(
@@ -105,6 +105,15 @@ def test_decisions_are_compared_outside_the_band_alone() -> None:
     parity = compared([0, 0, -0.2, 0, 0], threshold=1.95).agreement
     assert (parity.scores_in_band, parity.decisions_compared, parity.decisions_differing) == (1, 4, 0)
     assert parity.score_deviation == pytest.approx(0.2)
+
+
+def test_constant_maps_are_compared_too() -> None:
+    flat = Scored(np.zeros((2, 3, 4), np.float32), np.zeros(2, np.float32))
+    assert agreement(flat, flat, threshold=1, tolerance=1e-3).problem("the file", "the formulas") is None
+    other = Scored(flat.maps + np.float32(0.5), flat.scores)
+    problem = agreement(flat, other, threshold=1, tolerance=1e-3).problem("the file", "the formulas")
+    assert problem is not None
+    assert problem.startswith("the file deviates from the formulas by")
 
 
 def test_a_decision_that_turns_outside_the_band_is_counted() -> None:

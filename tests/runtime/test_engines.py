@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from runtime_samples import SIZE_HW, make_recipe, tiny_model
 
 from runtime.engines import Engine
 from runtime.engines.fake import FakeEngine, deviation_from_grey
+from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import EngineError, ResultTimeout
 
 
@@ -182,3 +184,17 @@ def test_a_failure_inside_onnxruntime_becomes_an_engine_error() -> None:
     with pytest.raises(EngineError, match="ONNX Runtime failed on a batch of 2: "):
         engine.result(ticket)
     engine.close()
+
+
+def test_a_gpu_is_asked_for_without_tf32_and_for_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def refuse(model: bytes, options: object, providers: object) -> None:
+        asked.append(providers)
+        raise RuntimeError("no GPU")
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    with pytest.raises(EngineError, match="ONNX Runtime cannot load the detector: no GPU"):
+        open_session(b"", "cuda", 1)
+    assert asked == [[("CUDAExecutionProvider", {"use_tf32": "0"})]]

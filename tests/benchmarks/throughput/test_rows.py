@@ -139,6 +139,7 @@ def test_the_limit_is_that_of_the_units_that_do_the_work() -> None:
     assert limit_of("onnxruntime", "cpu", "int8") == "int8"
     assert limit_of("torch", "cuda", "fp32") == "tf32"
     assert limit_of("tensorrt", "cuda", "fp32") == "fp32"  # built without TF32
+    assert limit_of("onnxruntime", "cuda", "fp32") == "fp32"  # opened without it
     assert limit_of("tensorrt", "cuda", "fp16") == "fp16"
 
 
