@@ -130,9 +130,13 @@ def shade_x(axes: Axes, low: float, high: float, label: str, colour: str = SKY_B
 
 
 def legend(axes: Axes, place: str = "best", marker_scale: float = 1.0) -> None:
-    """The legend of what has been drawn with a label; `marker_scale` enlarges the points that stand in it."""
+    """The legend of what has been drawn with a label, "beside" the axes where it would cover them.
+
+    `marker_scale` enlarges the points that stand in it.
+    """
+    where = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if place == "beside" else {"loc": place}
     axes.legend(
-        fontsize=FONT_PT - 1, loc=place, markerscale=marker_scale, frameon=True, framealpha=0.85, edgecolor="none"
+        **where, fontsize=FONT_PT - 1, markerscale=marker_scale, frameon=True, framealpha=0.85, edgecolor="none"
     )
 
 

@@ -38,7 +38,7 @@ def roofline(document: dict[str, Any]) -> "Figure":
         raise InputError(f"this is no result of benchmarks.throughput ({error} is missing)") from error
     if not rows:
         raise InputError("no row of this result has an arithmetic; there is nothing to draw")
-    drawn, axes = figure("operations per byte moved", "Gop/s", f"Frames one by one, {where}", (6.4, 4.0))
+    drawn, axes = figure("operations per byte moved", "Gop/s", f"Frames one by one, {where}", (7.2, 3.6))
     knees = [peak / bandwidth for _, peak, bandwidth in roofs if bandwidth]
     places = [row["intensity"] for row in rows] + knees
     x = np.geomspace(min(places) / 4, 4 * max(places), 200)
@@ -51,7 +51,7 @@ def roofline(document: dict[str, Any]) -> "Figure":
         points(axes, [row["intensity"]], [row["operations_per_s"] / GIGA], row["name"] + share, colour, marker, 36)
     _logarithmic(axes)
     axes.set_xlim(x[0], x[-1])
-    legend(axes, "lower right")
+    legend(axes, "beside")
     return drawn
 
 
