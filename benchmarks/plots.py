@@ -17,7 +17,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from runtime.atomic import write_atomically
@@ -138,6 +138,15 @@ def legend(axes: Axes, place: str = "best", marker_scale: float = 1.0) -> None:
     axes.legend(
         **where, fontsize=FONT_PT - 1, markerscale=marker_scale, frameon=True, framealpha=0.85, edgecolor="none"
     )
+
+
+def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
+    """An axis with plain numbers on a logarithmic scale: a decade holds few powers of ten."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = {"x": axes.xaxis, "y": axes.yaxis}[which]
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.table_report import seeds_in_words
 
@@ -35,7 +35,7 @@ def values(results: Sequence["Result"], category: str, measure: str) -> list[flo
 
 def plot(results: Sequence["Result"], path: Path) -> None:
     """AU-PRO against multiply-adds: a line for each test set, a point for each preset, a mark for each seed."""
-    from benchmarks.plots import BLACK, CYCLE, figure, legend, save
+    from benchmarks.plots import BLACK, CYCLE, figure, legend, logarithmic, save
 
     drawn, axes = figure("multiply-adds a frame, 10⁹", "AU-PRO up to 30 % false-positive pixels", "What a preset costs")
     for colour, category in zip(CYCLE, dict.fromkeys(result.category for result in results), strict=False):
@@ -44,9 +44,11 @@ def plot(results: Sequence["Result"], path: Path) -> None:
         axes.plot(costs, means, "o-", color=colour, markersize=4, label=category)
         for name, cost, seeds in points:
             axes.plot([cost] * len(seeds), seeds, "_", color=colour, markersize=7)
-            axes.annotate(name, (cost, mean(seeds)), (3, -10), textcoords="offset points", color=BLACK, fontsize=7)
-    axes.set_xscale("log")
-    legend(axes)
+            place: dict[str, Any] = {"xytext": (0, -14), "textcoords": "offset points", "ha": "center"}
+            axes.annotate(name, (cost, mean(seeds)), color=BLACK, fontsize=7, **place)
+    logarithmic(axes, "x")
+    axes.margins(0.15, 0.1)  # room for the names
+    legend(axes, "beside")
     save(drawn, path)
 
 

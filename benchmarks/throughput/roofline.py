@@ -20,7 +20,6 @@ from runtime.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from benchmarks.plots import Axes
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GIGA = 1e9
@@ -28,7 +27,7 @@ GIGA = 1e9
 
 def roofline(document: dict[str, Any]) -> "Figure":
     """The plot of what benchmarks.throughput writes with ``--json``. Raises `InputError` for another document."""
-    from benchmarks.plots import CYCLE, GREY, figure, legend, line, points
+    from benchmarks.plots import CYCLE, GREY, figure, legend, line, logarithmic, points
 
     try:
         rows = [row for row in document["rows"] if row["operations_per_s"] and row["intensity"]]
@@ -49,22 +48,11 @@ def roofline(document: dict[str, Any]) -> "Figure":
         colour, marker = CYCLE[index % len(CYCLE)], MARKERS[index % len(MARKERS)]
         share = f" ({100 * row['share']:.0f} %)" if row["share"] else ""
         points(axes, [row["intensity"]], [row["operations_per_s"] / GIGA], row["name"] + share, colour, marker, 36)
-    _logarithmic(axes)
+    logarithmic(axes, "x")
+    logarithmic(axes, "y")
     axes.set_xlim(x[0], x[-1])
     legend(axes, "beside")
     return drawn
-
-
-def _logarithmic(axes: "Axes") -> None:
-    """Both axes, with plain numbers: a decade holds few powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
 
 
 def _roofs(limits: list[dict[str, Any]]) -> list[tuple[str, float, float | None]]:
