@@ -130,14 +130,14 @@ def test_log_and_card_of_self_supervised_training_measure_triplets_never_trained
 
 
 def test_a_machine_that_cannot_compile_says_so_and_trains_to_the_same_result(
-    config: TeacherConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    config: TeacherConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import torch._inductor.config
 
     config = replace(config, descriptor="none", triplet=1.0, iterations=2)
     plain = train_teacher(config, tmp_path / "plain")
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
-    uncompiled = train_teacher(replace(config, compile=True), tmp_path / "uncompiled")
+    with torch._inductor.config.patch("cpp.cxx", ("no-such-compiler",)):  # monkeypatch's undoing would lose the name
+        uncompiled = train_teacher(replace(config, compile=True), tmp_path / "uncompiled")
     assert re.search(
         r"torch\.compile cannot compile the teacher here \(.*C\+\+ compiler.*\); it runs uncompiled, only slower",
         capsys.readouterr().out,

@@ -88,12 +88,12 @@ def test_more_positions_than_a_frame_has_are_refused(run: Calibrated) -> None:
         plain.patches_subject("patches", run, threads=1, positions=21)
 
 
-def test_a_machine_that_cannot_compile_is_told(run: Calibrated, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_cannot_compile_is_told(run: Calibrated) -> None:
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
     torch._dynamo.reset()
-    with pytest.raises(EngineError, match=r"torch.compile does not work here .*; it takes a C\+\+ compiler"):
+    patched = config.patch("cpp.cxx", ("no-such-compiler",))  # monkeypatch's undoing would lose the name
+    with patched, pytest.raises(EngineError, match=r"torch.compile does not work here .*; it takes a C\+\+ compiler"):
         eager(run, compiled=True)
 
 
