@@ -7,14 +7,12 @@
 Dashed lines are straight ones, fitted by least squares: what lies on them grows in proportion, plus a constant.
 """
 
-import argparse
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.redraw import redraw
 from runtime import cli
 from runtime.errors import InputError
 
@@ -102,19 +100,7 @@ def title(document: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth.plots", description="Plot a growth result.")
-    parser.add_argument("result", type=Path, help="what benchmarks.growth wrote with --json")
-    parser.add_argument("--out", type=Path, required=True, help="plot to write, .svg or .png")
-    arguments = parser.parse_args()
-
-    from benchmarks.plots import save
-
-    try:
-        document = json.loads(arguments.result.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{arguments.result} cannot be read as JSON ({error}); check the path") from error
-    save(growth_plot(document), arguments.out)
-    print(f"{arguments.out} written")
+    redraw("benchmarks.growth.plots", growth_plot)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,11 @@
 A roof is the smaller of the measured matrix product and the measured copy of memory times the operations per byte.
 """
 
-import argparse
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.redraw import redraw
 from runtime import cli
 from runtime.errors import InputError
 
@@ -67,19 +65,7 @@ def _roofs(limits: list[dict[str, Any]]) -> list[tuple[str, float, float | None]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput.roofline", description="Draw a roofline.")
-    parser.add_argument("result", type=Path, help="what benchmarks.throughput wrote with --json")
-    parser.add_argument("--out", type=Path, required=True, help="plot to write, .svg or .png")
-    arguments = parser.parse_args()
-
-    from benchmarks.plots import save
-
-    try:
-        document = json.loads(arguments.result.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{arguments.result} cannot be read as JSON ({error}); check the path") from error
-    save(roofline(document), arguments.out)
-    print(f"{arguments.out} written")
+    redraw("benchmarks.throughput.roofline", roofline)
 
 
 if __name__ == "__main__":

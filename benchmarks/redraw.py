@@ -1,0 +1,30 @@
+"""A plot drawn again from the JSON that a benchmark wrote: what the commands share that do only this."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def redraw(module: str, draw: "Callable[[dict[str, Any]], Figure]") -> None:
+    """The command ``python -m MODULE RESULT --out FILE``. Raises `InputError` for a file that is no JSON."""
+    benchmark = module.rpartition(".")[0]
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=f"Plot a result of {benchmark} again.")
+    parser.add_argument("result", type=Path, help=f"what {benchmark} wrote with --json")
+    parser.add_argument("--out", type=Path, required=True, help="plot to write, .svg or .png")
+    arguments = parser.parse_args()
+
+    from benchmarks.plots import save
+
+    try:
+        document = json.loads(arguments.result.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{arguments.result} cannot be read as JSON ({error}); check the path") from error
+    save(draw(document), arguments.out)
+    print(f"{arguments.out} written")
