@@ -60,6 +60,7 @@ class Row:
     limit_operations_per_s: float | None  # the fastest probe of that kind, at its median
     share: float | None  # of the limit, at the median latency
     best_share: float | None  # of the limit, at the best batch
+    random: str | None  # PRESET[:OPTION=VALUE…] whose graph it is, with random weights; None for a file
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,7 @@ def _row(
         limit_operations_per_s=limit,
         share=reached / limit if reached and limit else None,
         best_share=at_best / limit if at_best and limit else None,
+        random=subject.random,
     )
 
 
