@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     over = _over(options.set or [])
     names, seeds = options.presets.split(","), integers("--seeds", options.seeds, 0)
-    configs = {name: _config(name, over) for name in names}
+    configs = {name: checked_config(name, over) for name in names}
     for data in options.data:
         good_images(data)  # a wrong folder is refused before hours of training
     results = [
@@ -116,7 +116,8 @@ def _measured(name: str, seed: int, category: str, path: Path, data: Path, subse
     )
 
 
-def _config(name: str, over: dict[str, object]) -> "StudentsConfig":
+def checked_config(name: str, over: dict[str, object]) -> "StudentsConfig":
+    """A preset with the options `over` it. Raises `InputError` for what no training would begin with."""
     from train.__main__ import preset
     from train.checks import check_students, check_teacher_files
 

@@ -108,7 +108,7 @@ def _made(
     graph = export_graph(fused, trained.config.size_hw)
     if weights == "fp16":
         graph = with_halved_weights(graph)
-    recipe = _recipe(trained, statistics, graph, precision, form, explain, frames_file)
+    recipe = recipe_of_run(trained, statistics, graph, precision, form, explain, frames_file)
     engine = OnnxRuntimeEngine(graph, recipe)
     try:
         recipe = _recalibrated(recipe, trained, engine)
@@ -139,7 +139,7 @@ def frames_npz(frames: "NDArray[np.uint8]") -> bytes:
     return file.getvalue()
 
 
-def _recipe(
+def recipe_of_run(
     trained: "TrainedRun",
     statistics: "Statistics",
     graph: bytes,
@@ -148,6 +148,7 @@ def _recipe(
     explain: bool,
     frames_file: bytes,
 ) -> "Recipe":
+    """What a file of `graph` says of itself; its largest activation is 0 until the parity gate has measured it."""
     from export.provenance import provenance
     from runtime.onnx_file import graph_sha256
     from runtime.recipe import Recipe, Scale

@@ -114,6 +114,19 @@ def _checked_split(config: StudentsConfig) -> "Split":
     return split
 
 
+def new_students(config: StudentsConfig, teacher: "PatchNetwork") -> "Iterator[PatchNetwork]":
+    """The students of a teacher's scale before their first step: their weights are a function of the seed."""
+    import torch
+
+    from train.networks import PatchNetwork
+    from train.seeds import STUDENT_WEIGHTS, generator
+
+    width = teacher.width if config.width is None else config.width
+    for index in range(config.students):
+        torch.manual_seed(generator(config.seed, STUDENT_WEIGHTS, teacher.patch_size, index).initial_seed())
+        yield PatchNetwork(teacher.patch_size, width)
+
+
 class _ScaleTraining:
     """One scale: a teacher, its M students, and their optimizer."""
 
@@ -123,18 +136,12 @@ class _ScaleTraining:
         import torch
 
         from train.ensemble import channels_last
-        from train.networks import PatchNetwork
-        from train.seeds import STUDENT_WEIGHTS, generator
 
         self.config, self.folder, self.images, self.scale = config, folder, images, scale
         self.device = torch.device(config.device)
         self.teacher = self._standardized_teacher(teacher)
         self.patch_size = self.teacher.network.patch_size
-        self.students: list[PatchNetwork] = []
-        width = self.teacher.network.width if config.width is None else config.width
-        for index in range(config.students):
-            torch.manual_seed(generator(config.seed, STUDENT_WEIGHTS, self.patch_size, index).initial_seed())
-            self.students.append(PatchNetwork(self.patch_size, width).to(self.device))
+        self.students = [student.to(self.device) for student in new_students(config, self.teacher.network)]
         for network in (self.teacher.network, *self.students):
             channels_last(network)
         # Adam keeps to each weight by itself, so one optimizer trains the students as M would

@@ -1,13 +1,9 @@
 """What is varied, one thing at a time, and a detector of random weights for each through the real export."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from train.ensemble import Scale
 
 AXES = ("side", "students", "scales", "batch")  # what a panel of the plot shows
 
@@ -75,32 +71,15 @@ def exported(configuration: Configuration) -> bytes:
     """
     import torch
 
-    from calibration.scoring import Moments
-    from export.fused import FusedDetector
-    from export.graph import export_graph
+    from benchmarks.untrained import Teacher, untrained, with_biases
     from train.dense import OUTPUT_STRIDES
+    from train.networks import PatchNetwork
+    from train.students import StudentsConfig
 
-    if configuration.stride not in OUTPUT_STRIDES:
-        known = ", ".join(map(str, OUTPUT_STRIDES))
-        raise InputError(f"--stride is {configuration.stride}; expected one of {known}")
+    side, stride = configuration.side, configuration.stride
+    if stride not in OUTPUT_STRIDES:
+        raise InputError(f"--stride is {stride}; expected one of {', '.join(map(str, OUTPUT_STRIDES))}")
+    config = StudentsConfig(students=configuration.students, size_hw=(side, side), output_stride=stride)
     torch.manual_seed(0)
-    several = configuration.students > 1
-    moments = Moments(0.0, 1.0, 0.0 if several else None, 1.0 if several else None)
-    scales = list(_random_scales(configuration))
-    fused = FusedDetector(scales, [moments] * len(scales), output_stride=configuration.stride)
-    return export_graph(fused, (configuration.side, configuration.side))
-
-
-def _random_scales(configuration: Configuration) -> Iterator["Scale"]:
-    import torch
-
-    from train import ensemble
-    from train.networks import DESCRIPTOR_SIZE, PatchNetwork
-
-    for patch_size in configuration.patch_sizes:
-
-        def network(patch_size: int = patch_size) -> PatchNetwork:
-            return PatchNetwork(patch_size, configuration.width).eval().requires_grad_(False)
-
-        teacher = ensemble.Standardized(network(), torch.zeros(DESCRIPTOR_SIZE), torch.ones(DESCRIPTOR_SIZE))
-        yield ensemble.Scale(patch_size, teacher, "0" * 64, tuple(network() for _ in range(configuration.students)))
+    networks = (with_biases(PatchNetwork(patch_size, configuration.width)) for patch_size in configuration.patch_sizes)
+    return untrained(config, [Teacher(network, "0" * 64) for network in networks]).graph()

@@ -1,10 +1,8 @@
-"""VAE: the reconstruction error of a variational autoencoder over descriptors (*Uninformed Students*, CVPR 2020,
-Tables 1 and 2; the model of Kingma and Welling 2014).
+"""VAE: `benchmarks.methods.descriptor_autoencoder` with a random latent vector (Kingma and Welling, ICLR 2014).
 
 The score is the expected squared error over `draws` from the encoder's posterior, which is the reconstruction
-probability of An and Cho (2015) for a decoder of constant deviation. Ours: that deviation (`deviation`, in units of the
-standardized descriptor), the layers, the size of the latent vector, how many descriptors are trained on, steps in place
-of epochs, and the stride. None of it was checked against the text of the CVPR paper, which was not at hand.
+probability of An and Cho (2015) for a decoder of constant deviation. That deviation (`deviation`, in units of the
+standardized descriptor) and the draws are ours, besides all that the autoencoder says of its source and of itself.
 """
 
 from dataclasses import dataclass

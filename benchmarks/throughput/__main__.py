@@ -4,26 +4,40 @@ A DETECTOR is a ``detector.onnx`` (a row for each of ``--engines``), a ``detecto
 each of ``--forms``); ``NAME=PATH`` names its row. ``--onnx`` adds other detectors' files, such as those of
 ``python -m benchmarks.rivals``.
 
+``--random`` adds presets that nobody trained here, each as ``NAME=PRESET:OPTION=VALUE:OPTION=VALUE…`` with the options
+of ``python -m train`` (NAME and options may be left out)::
+
+    python -m benchmarks.throughput edge=edge.onnx --random paper edge-256=edge:size_hw=256,256
+
+Their files are those of the real export, with the real teachers and random students and statistics: speed does not
+depend on weights.
+
 Timed is one call, from a prepared uint8 frame on the host to map and score on the host, on the monotonic clock after a
 warm-up. All rows, and the matrix products that stand for the machine's limit, take turns within each repeat, so that a
 busy moment meets them all; ratios are to the median of the first row or of ``--reference``. Throughput is that of the
-best batch, on a GPU with as many batches under way as the engine takes.
+best batch, on a GPU with as many batches under way as the engine takes. A row that has had ``--seconds`` leaves the
+turns, after three at least; batches of which three would take longer are left out.
 """
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.rivals import RIVALS, export_rivals, size_hw
 from benchmarks.throughput.subject import ENGINES, Subject
 from runtime import cli
 from runtime.engine_options import add_key_option
 from runtime.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    from benchmarks.throughput.random_rows import RandomRow
 
 FORMS = ("eager", "compiled", "unfused", "patches")
 
@@ -34,6 +48,7 @@ def main() -> None:
 
     from benchmarks.environment import describe_environment, one_line
     from benchmarks.throughput.measure import measure
+    from benchmarks.throughput.random_rows import random_row
     from benchmarks.throughput.table import tables
     from benchmarks.throughput.timing import Turns
     from runtime.atomic import write_atomically
@@ -41,12 +56,13 @@ def main() -> None:
 
     arguments.threads = arguments.threads or available_cores()
     turns = Turns(arguments.repeats, arguments.seconds)
+    untrained = [random_row(text) for text in arguments.random]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     with ExitStack() as opened, tempfile.TemporaryDirectory() as folder:
         if arguments.compare:
             arguments.onnx += [str(path) for path in export_rivals(Path(folder), arguments.compare, arguments.size)]
         subjects, notes = [], []
-        for name, make in _rows(arguments):
+        for name, make in _rows(arguments, untrained, Path(folder)):
             try:
                 subject = make()
             except EngineError as error:
@@ -83,8 +99,10 @@ def main() -> None:
         save(roofline(json.loads(json.dumps(document))), arguments.roofline)
 
 
-def _rows(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Subject]]]:
-    """The name of each row and what opens it, in the order of the command line."""
+def _rows(
+    arguments: argparse.Namespace, untrained: "Sequence[RandomRow]", folder: Path
+) -> Iterator[tuple[str, Callable[[], Subject]]]:
+    """The name of each row and what opens it: detectors, random ones, whose files go to `folder`, and foreign files."""
     from benchmarks.throughput.onnx_subjects import subject_of_detector, subject_of_foreign, subject_of_plan
 
     for text in arguments.detectors:
@@ -101,6 +119,11 @@ def _rows(arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Sub
                         row, path, engine, arguments.threads
                     ),
                 )
+    for index, one in enumerate(untrained):
+        path = folder / f"random-{index}.onnx"
+        one.write(path, arguments.precision == "fp16")
+        for row, engine in _by_engine(one.name, arguments.engines):
+            yield row, partial(one.subject, row, path, engine, arguments.threads)
     for text in arguments.onnx:
         name, path = _named(text)
         for row, engine in _by_engine(name, arguments.engines):
@@ -167,12 +190,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "detectors", nargs="*", metavar="DETECTOR", help="detector.onnx, .plan or run folder; NAME=PATH"
     )
+    parser.add_argument(
+        "--random", nargs="+", default=[], metavar="PRESET", help="untrained: NAME=PRESET:OPTION=VALUE…, as to train"
+    )
     parser.add_argument("--onnx", nargs="+", default=[], metavar="FILE", help="other ONNX files of one image input")
     parser.add_argument("--compare", nargs="+", choices=tuple(RIVALS), metavar="RIVAL", help="export these of anomalib")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["onnxruntime-cpu"], help="of ONNX files")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=["eager", "compiled"], help="of a run folder")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of eager and compiled (cpu)")
-    parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="of eager and compiled (fp32)")
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16"), default="fp32", help="of eager, compiled, --random (fp32)"
+    )
     parser.add_argument("--reference", metavar="ROW", help="row that ratios are to (the first)")
     parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads of all rows (all cores)")
     parser.add_argument("--batches", type=cli.positive, nargs="*", default=[1, 2, 4, 8], help="to try (1 2 4 8)")

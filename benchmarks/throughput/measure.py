@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from benchmarks.throughput.limits import Probe, probes
-from benchmarks.throughput.subject import Frames, Subject
-from benchmarks.throughput.timing import Percentiles, Seconds, Turns, in_turns, ratios
+from benchmarks.throughput.subject import BURST, Frames, Subject
+from benchmarks.throughput.timing import LEAST_TURNS, Percentiles, Seconds, Turns, in_turns, ratios, seconds_of
 from runtime.errors import EngineError, InputError
 
 Call = Callable[[], object]
@@ -60,6 +60,7 @@ class Row:
     limit_operations_per_s: float | None  # the fastest probe of that kind, at its median
     share: float | None  # of the limit, at the median latency
     best_share: float | None  # of the limit, at the best batch
+    random: str | None  # PRESET[:OPTION=VALUE…] whose graph it is, with random weights; None for a file
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def measure(
     base = _reference(subjects, reference)
     tools = probes({(s.device, s.limit) for s in subjects if s.arithmetic}, threads)
     calls: dict[tuple[str, int], Call] = {(s.name, SINGLE): partial(s.infer, _frames(s, 1)) for s in subjects}
-    bursts, notes = _bursts(subjects, batches)
+    bursts, notes = _bursts(subjects, batches, turns)
     calls |= {key: burst.call for key, burst in bursts.items()}
     calls |= {(PROBE, index): probe.call for index, probe in enumerate(tools)}
     taken = in_turns(calls, turns)
@@ -117,13 +118,20 @@ class _Burst:
     batches: int  # that one call works off
 
 
-def _bursts(subjects: Sequence[Subject], batches: Sequence[int]) -> tuple[dict[tuple[str, int], _Burst], list[str]]:
-    """The calls of each row and batch size, each tried once: a batch too large for the memory is left out."""
+def _bursts(
+    subjects: Sequence[Subject], batches: Sequence[int], turns: Turns
+) -> tuple[dict[tuple[str, int], _Burst], list[str]]:
+    """The calls of each row and batch size, each tried once: a batch too large for memory or time is left out."""
     found: dict[tuple[str, int], _Burst] = {}
     notes = []
     for subject in subjects:
-        for batch in batches:
-            if batch > subject.max_batch or _is_single(subject, batch):
+        wanted = [batch for batch in batches if batch <= subject.max_batch and not _is_single(subject, batch)]
+        slow = _too_slow(subject, wanted, turns)
+        if slow:
+            shown = ", ".join(map(str, slow))
+            notes.append(f"{subject.name}: {LEAST_TURNS} turns of a batch of {shown} outlast --seconds; left out")
+        for batch in wanted:
+            if batch in slow:
                 continue
             frames = _frames(subject, batch)
             try:
@@ -131,6 +139,20 @@ def _bursts(subjects: Sequence[Subject], batches: Sequence[int]) -> tuple[dict[t
             except EngineError:
                 notes.append(f"{subject.name}: failed on a batch of {batch}, which is left out")
     return found, notes
+
+
+def _too_slow(subject: Subject, batches: Sequence[int], turns: Turns) -> list[int]:
+    """Those whose least turns would outlast `turns.seconds`, if each of their frames took as long as one alone.
+
+    One that the first call condemns has a second: engines tune themselves in their first.
+    """
+    slow, call = list(batches), partial(subject.infer, _frames(subject, 1))
+    least = LEAST_TURNS * (1 if subject.device == "cpu" else BURST)
+    for _ in range(2):
+        if slow:
+            seconds = seconds_of(call)
+            slow = [batch for batch in slow if least * batch * seconds > turns.seconds]
+    return slow
 
 
 def _is_single(subject: Subject, batch: int) -> bool:
@@ -201,6 +223,7 @@ def _row(
         limit_operations_per_s=limit,
         share=reached / limit if reached and limit else None,
         best_share=at_best / limit if at_best and limit else None,
+        random=subject.random,
     )
 
 

@@ -40,6 +40,7 @@ class Subject:
     engine: Engine | None = None  # that can have several batches under way
     factor: float = 1.0
     note: str = ""
+    random: str | None = None  # PRESET[:OPTION=VALUE…] whose graph it is, with random weights; None for a file
 
     def burst(self, frames: Frames) -> int:
         """Run the batch `frames` several times with as many under way as the engine takes, and return how many times.

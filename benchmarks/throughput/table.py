@@ -31,11 +31,10 @@ def _ratios(rows: Sequence[Row]) -> str:
     body = []
     for row in rows:
         x = row.latency_ratio
-        figures = [f"{value:.2f}" for value in (x.p50, x.p95, x.p99, x.max)]
+        figures = [_shown(value, 2) for value in (x.p50, x.p95, x.p99, x.max)]
         size = f"{row.size_hw[0]}×{row.size_hw[1]}"
-        body.append(
-            [row.name, row.engine, row.precision, size, *figures, f"{row.frames_per_s_ratio:.2f}", str(x.samples)]
-        )
+        rate = _shown(row.frames_per_s_ratio, 2)
+        body.append([_label(row), row.engine, row.precision, size, *figures, rate, str(x.samples)])
     return markdown(header, body)
 
 
@@ -45,7 +44,7 @@ def _absolute(rows: Sequence[Row]) -> str:
     for row in rows:
         x = row.latency_ms
         figures = [f"{value:.1f}" for value in (x.p50, x.p95, x.p99, x.max)]
-        body.append([row.name, *figures, str(row.best_batch), f"{row.best_frames_per_s:.1f}"])
+        body.append([_label(row), *figures, str(row.best_batch), _shown(row.best_frames_per_s, 1)])
     return markdown(header, body)
 
 
@@ -60,7 +59,7 @@ def _arithmetic(rows: Sequence[Row]) -> str:
             _rate(row.best_operations_per_s),
             _share(row.best_share),
         ]
-        body.append([row.name, counted, *figures, f"{row.limit}, {_rate(row.limit_operations_per_s)}"])
+        body.append([_label(row), counted, *figures, f"{row.limit}, {_rate(row.limit_operations_per_s)}"])
     return markdown(header, body)
 
 
@@ -71,6 +70,15 @@ def _limits(limits: Sequence[Limit]) -> str:
         figures = [f"{value / GIGA:.1f} {unit}" for value in (limit.per_s, limit.best_per_s)]
         body.append([f"{limit.kind} on {limit.device}", limit.how, *figures, str(limit.samples)])
     return markdown(("limit", "by", "p50", "best", "samples"), body)
+
+
+def _shown(value: float, decimals: int) -> str:
+    """With so many decimals, or with two figures where these would show one or none."""
+    return f"{value:.{decimals}f}" if value * 10**decimals >= 10 else f"{value:.2g}"
+
+
+def _label(row: Row) -> str:
+    return row.name if row.random is None else f"{row.name} (random weights)"
 
 
 def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:

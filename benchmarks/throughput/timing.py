@@ -61,7 +61,7 @@ def in_turns(calls: Mapping[Key, Callable[[], object]], turns: Turns) -> dict[Ke
     """
     for call in calls.values():
         for _ in range(turns.warm_up):
-            if _seconds(call) > turns.seconds / 10:
+            if seconds_of(call) > turns.seconds / 10:
                 break
     taken: dict[Key, list[float]] = {name: [] for name in calls}
     for repeat in range(turns.repeats):
@@ -69,7 +69,7 @@ def in_turns(calls: Mapping[Key, Callable[[], object]], turns: Turns) -> dict[Ke
             if sum(taken[name]) > turns.seconds and len(taken[name]) >= LEAST_TURNS:
                 continue
             time.sleep(turns.pause_s)
-            taken[name].append(_seconds(calls[name]))
+            taken[name].append(seconds_of(calls[name]))
     return {name: np.array(seconds) for name, seconds in taken.items()}
 
 
@@ -79,7 +79,8 @@ def ratios(seconds: Seconds, reference: Seconds) -> Percentiles:
     return Percentiles.of(seconds[:both] / float(np.median(reference[:both])))
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def seconds_of(call: Callable[[], object]) -> float:
+    """Of one call, on the monotonic clock."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

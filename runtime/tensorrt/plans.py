@@ -41,6 +41,7 @@ class Vouched:
 
     plan: bytes
     sidecar: Sidecar
+    signed: bool  # whether the sidecar carries an HMAC; it was checked only where a key was given
 
 
 def sidecar_path(plan: Path) -> Path:
@@ -95,7 +96,7 @@ def build_plan_file(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
     write_atomically(cache, built.timing_cache)
-    write_plan(plan, Vouched(built.plan, sidecar), key)
+    write_plan(plan, Vouched(built.plan, sidecar, key is not None), key)
     return sidecar, found
 
 
@@ -148,8 +149,11 @@ def read_plan(path: Path, key_file: Path | None = None) -> Vouched:
     Raises `DetectorError` for a file that is missing, writable by others, swapped, or (with `key_file`) not signed by
     that key, `InputError` for a key file that cannot be used.
     """
-    key = read_key(key_file)
-    sidecar = read_sidecar(path, key)
+    return _vouched(path, read_key(key_file))
+
+
+def _vouched(path: Path, key: bytes | None) -> Vouched:
+    sidecar, signed = _read_sidecar(path, key)
     try:
         check_only_ours(path)
         plan = path.read_bytes()
@@ -160,17 +164,21 @@ def read_plan(path: Path, key_file: Path | None = None) -> Vouched:
             f"{path} is not the plan that {sidecar_path(path).name} vouches for: one of them was changed or exchanged. "
             f"Nothing of it was run; {AGAIN}"
         )
-    return Vouched(plan, sidecar)
+    return Vouched(plan, sidecar, signed)
 
 
-def read_sidecar(plan: Path, key: bytes | None = None) -> Sidecar:
-    """A plan's sidecar, checked for who may write it and, with `key`, for its HMAC. Raises `DetectorError`."""
+def _read_sidecar(plan: Path, key: bytes | None) -> tuple[Sidecar, bool]:
+    """A plan's sidecar, checked for who may write it and, with `key`, for its HMAC; and whether it carries one.
+
+    Raises `DetectorError`.
+    """
     path = sidecar_path(plan)
     if not path.is_file():
         raise DetectorError(f"{plan} has no {path.name} beside it to vouch for it; {AGAIN}")
     check_only_ours(path)
     try:
-        return sidecar_from_json(path.read_text(), key)
+        text = path.read_text()
+        return sidecar_from_json(text, key), is_signed(text)
     except DetectorError as error:
         raise DetectorError(f"{path}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -242,8 +250,8 @@ def set_plan_threshold(path: Path, value: float, key_file: Path | None = None) -
     `DetectorError` for a plan that nothing vouches for, and for a signed one without its key.
     """
     key = read_key(key_file)
-    vouched = read_plan(path, key_file)
-    if key is None and is_signed(sidecar_path(path).read_text()):
+    vouched = _vouched(path, key)  # read once: what is checked is what is changed
+    if key is None and vouched.signed:
         raise DetectorError(f"{path} is signed; changing its threshold takes the key: --key-file FILE")
     old = vouched.sidecar.recipe
     onnx = path.with_suffix(".onnx")

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,32 @@ def test_a_batch_that_fails_is_left_out_and_said() -> None:
     assert result.notes == ("large: failed on a batch of 4, which is left out",)
 
 
+def test_a_batch_that_would_outlast_its_time_is_left_out_and_said() -> None:
+    turns = Turns(repeats=3, seconds=0.55, warm_up=0, pause_s=0)
+    rows = [subject("slow", 50, arithmetic=None), subject("fast", 1, arithmetic=None)]
+    slow, fast = (result := measure(rows, None, (1, 2, 4), turns, threads=1)).rows
+    assert [one.batch for one in slow.throughput] == [1, 2]
+    assert [one.batch for one in fast.throughput] == [1, 2, 4]
+    assert result.notes == ("slow: 3 turns of a batch of 4 outlast --seconds; left out",)
+
+
+def test_a_burst_on_a_gpu_counts_with_all_its_batches() -> None:
+    turns = Turns(repeats=3, seconds=0.4, warm_up=0, pause_s=0)
+    (row,) = measure([subject("gpu", 5, arithmetic=None, device="cuda")], None, (1, 4), turns, threads=1).rows
+    assert [one.batch for one in row.throughput] == [1]
+
+
+def test_an_engine_that_tunes_itself_first_is_not_taken_for_a_slow_one() -> None:
+    first = iter([0.3])
+
+    def infer(frames: Frames) -> None:
+        time.sleep(next(first, 0.001))
+
+    tuned = Subject(**{**vars(subject("tuned", 0, arithmetic=None)), "infer": infer})
+    result = measure([tuned], None, (4,), Turns(repeats=3, seconds=0.5, pause_s=0), threads=1)
+    assert [one.batch for one in result.rows[0].throughput] == [4]
+
+
 def test_a_burst_keeps_as_many_batches_under_way_as_the_engine_takes() -> None:
     under_way: list[int] = []
 
@@ -169,6 +195,17 @@ def test_on_a_gpu_absolute_times_come_first_and_a_missing_limit_is_said() -> Non
     assert text.index("Absolute times") < text.index("Time as a ratio")
     assert "no limit of fp32 on cuda could be measured; on a GPU that takes PyTorch with CUDA" in text
     assert result.rows[0].share is None
+
+
+def test_a_frame_that_takes_a_minute_has_a_rate_and_a_ratio(result: Result) -> None:
+    rows = (
+        replace(result.rows[0], best_frames_per_s=1 / 51.8, frames_per_s_ratio=0.00123),
+        replace(result.rows[1], best_frames_per_s=51.84),
+    )
+    text = tables(replace(result, rows=rows), "a machine")
+    assert "| 0.019 " in text
+    assert "| 0.0012 " in text
+    assert "| 51.8 " in text
 
 
 def test_rows_of_unequal_frames_are_said_to_be(small_limits: None) -> None:

@@ -177,10 +177,10 @@ def test_a_plan_needs_its_sidecar_and_something_to_run_it(tmp_path: Path) -> Non
     (finding,) = examine_detector(tmp_path, True, True).findings
     assert finding.stops
     assert "has no detector.plan.json beside it to vouch for it" in finding.text
-    write_plan(tmp_path / "detector.plan", Vouched(b"plan", make_sidecar(b"another plan")))
+    write_plan(tmp_path / "detector.plan", Vouched(b"plan", make_sidecar(b"another plan"), False))
     (finding,) = examine_detector(tmp_path, True, True).findings
     assert "is not the plan that detector.plan.json vouches for" in finding.text
-    write_plan(tmp_path / "detector.plan", Vouched(b"plan", make_sidecar(b"plan")))
+    write_plan(tmp_path / "detector.plan", Vouched(b"plan", make_sidecar(b"plan"), False))
     found = examine_detector(tmp_path, True, True)
     assert (found.is_plan, found.recipe_sha256) == (True, make_recipe().sha256)
     assert not any(f.stops for f in found.findings)

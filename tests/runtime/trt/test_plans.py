@@ -382,6 +382,27 @@ def test_a_signed_threshold_takes_the_key(detector_file: Path, plan_file: Path, 
         open_plan(plan_file, key_file=key_file)
 
 
+def test_a_threshold_is_set_in_what_was_checked_and_nothing_read_later(
+    detector_file: Path, plan_file: Path, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_plan_file(detector_file, plan_file, key_file=key_file)
+    read: list[Path] = []
+    for name in ("read_text", "read_bytes"):
+        original = getattr(Path, name)
+
+        def watched(path: Path, *options: Any, original: Any = original, **named: Any) -> Any:
+            read.append(path)
+            return original(path, *options, **named)
+
+        monkeypatch.setattr(Path, name, watched)
+    set_threshold(plan_file, 0.25, key_file)
+    ours = (plan_file, sidecar_path(plan_file), key_file, detector_file)
+    assert [read.count(path) for path in ours] == [1, 1, 1, 1]
+    with pytest.raises(DetectorError, match="takes the key"):
+        set_threshold(plan_file, 0.5)
+    assert [read.count(path) for path in ours] == [2, 2, 1, 1]
+
+
 # Options that mean nothing for the file given
 
 

@@ -1,0 +1,101 @@
+"""Detectors that nobody trained: the graphs that ``python -m export.onnx`` writes, with random students and statistics.
+
+Speed and memory do not depend on weights, so that these stand for trained detectors where nothing else is measured.
+They find no defect.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from calibration.model import TrainedRun
+from calibration.scoring import Moments
+from calibration.statistics import Statistics
+from export.fused import fused_of_run
+from export.graph import export_graph
+from export.onnx import recipe_of_run
+from runtime.onnx_file import with_metadata
+from runtime.recipe import HealthLimits, Threshold
+from train.data import Split, file_sha256
+from train.ensemble import Scale, Standardized, teacher_path
+from train.files import load_network
+from train.networks import DESCRIPTOR_SIZE, PatchNetwork
+from train.run_folder import RunFolder
+from train.students import StudentsConfig, new_students
+
+# of no image: any frame may be scored, and the threshold promises nothing
+ANY_FRAME = HealthLimits(0.0, 255.0, 1.0, 0.0, 1e6)
+NO_THRESHOLD = Threshold(0.0, 1.0, 0.95, 0, "manual", False, 1.0)
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A scale's teacher and the hash of its file."""
+
+    network: PatchNetwork
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """A run as it would be after training and calibration, of no folder and no images."""
+
+    trained: TrainedRun
+    statistics: Statistics
+
+    def graph(self, half: bool = False) -> bytes:
+        """The ONNX graph in Bailer's form, without a recipe. Raises `InputError` for a frame too small for a scale."""
+        fused = fused_of_run(self.trained, self.statistics.moments, half=half)
+        return export_graph(fused, self.trained.config.size_hw)
+
+    def detector(self, half: bool = False) -> bytes:
+        """A whole ``detector.onnx``, whose recipe says that it was made from no image. Raises as `graph`."""
+        graph, precision = self.graph(half), "fp16" if half else "fp32"
+        recipe = recipe_of_run(self.trained, self.statistics, graph, precision, "bailer", False, b"")
+        return with_metadata(graph, {"recipe": recipe.to_json()})
+
+
+def untrained(config: StudentsConfig, teachers: Sequence[Teacher]) -> Untrained:
+    """The detector of `config` before any training, with these teachers in place of those that it names.
+
+    Students are those that training would begin with, but for their biases. These, the teachers' statistics and those
+    of equation 11 are random, since the exporter leaves what is 0 or 1 out of the graph.
+    """
+    with torch.random.fork_rng(devices=[]):
+        scales = tuple(_scale(config, teacher) for teacher in teachers)
+        moments = tuple(_moments(config.students) for _ in teachers)
+    trained = TrainedRun(RunFolder(Path()), config, Split((), (), (), {}), scales, torch.device("cpu"))
+    sizes = tuple(scale.patch_size for scale in scales)
+    return Untrained(trained, Statistics(moments, sizes, NO_THRESHOLD, {}, ANY_FRAME))
+
+
+def shipped_or_file(name: str) -> Teacher:
+    """The teacher that `StudentsConfig.teachers` names. Raises `InputError` where there is none."""
+    path = teacher_path(name)
+    return Teacher(load_network(path)[0], file_sha256(path))
+
+
+def with_biases(network: PatchNetwork) -> PatchNetwork:
+    """The network with random biases in place of its own, which are 0 before any training."""
+    for index in range(len(network.convs)):
+        bias = network.conv(index).bias
+        assert bias is not None
+        torch.nn.init.normal_(bias, std=0.1)
+    return network
+
+
+def _scale(config: StudentsConfig, teacher: Teacher) -> Scale:
+    students = tuple(with_biases(student) for student in new_students(config, teacher.network))
+    for network in (teacher.network, *students):
+        network.eval().requires_grad_(False)
+    standardized = Standardized(teacher.network, torch.randn(DESCRIPTOR_SIZE), 0.5 + torch.rand(DESCRIPTOR_SIZE))
+    return Scale(teacher.network.patch_size, standardized, teacher.sha256, students)
+
+
+def _moments(students: int) -> Moments:
+    error_mean, error_std, variance_mean, variance_std = (1.5 + torch.rand(4)).tolist()
+    if students == 1:
+        return Moments(error_mean, error_std, None, None)
+    return Moments(error_mean, error_std, variance_mean, variance_std)
