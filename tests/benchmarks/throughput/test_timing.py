@@ -27,13 +27,13 @@ def test_percentiles_are_those_of_the_sample() -> None:
 def test_rows_take_turns_and_every_second_round_runs_backwards() -> None:
     log: list[str] = []
     calls = {name: sleeper(0, name, log) for name in "abc"}
-    taken = in_turns(calls, Turns(repeats=3, warm_up=1, pause_s=0))
+    taken = in_turns(calls, Turns(repeats=3, warm_up=1, pause_s=0, settle_s=0))
     assert "".join(log) == "abc" + "abc" + "cba" + "abc"
     assert {name: len(seconds) for name, seconds in taken.items()} == {"a": 3, "b": 3, "c": 3}
 
 
 def test_times_are_those_of_the_call_and_not_of_the_pause() -> None:
-    taken = in_turns({"a": sleeper(0.02, "a", [])}, Turns(repeats=3, warm_up=0, pause_s=0.1))
+    taken = in_turns({"a": sleeper(0.02, "a", [])}, Turns(repeats=3, warm_up=0, pause_s=0.1, settle_s=0))
     assert taken["a"].min() >= 0.02
     assert taken["a"].min() < 0.1
 
@@ -41,15 +41,23 @@ def test_times_are_those_of_the_call_and_not_of_the_pause() -> None:
 def test_a_slow_row_leaves_after_its_time_but_not_before_its_least_turns() -> None:
     log: list[str] = []
     calls = {"slow": sleeper(0.02, "slow", log), "fast": sleeper(0, "fast", log)}
-    taken = in_turns(calls, Turns(repeats=10, seconds=0.01, warm_up=0, pause_s=0))
+    taken = in_turns(calls, Turns(repeats=10, seconds=0.01, warm_up=0, pause_s=0, settle_s=0))
     assert len(taken["slow"]) == LEAST_TURNS
     assert len(taken["fast"]) == 10
 
 
 def test_a_slow_row_is_warm_after_one_call() -> None:
     log: list[str] = []
-    in_turns({"slow": sleeper(0.02, "slow", log)}, Turns(repeats=3, seconds=0.1, warm_up=9, pause_s=0))
+    in_turns({"slow": sleeper(0.02, "slow", log)}, Turns(repeats=3, seconds=0.1, warm_up=9, pause_s=0, settle_s=0))
     assert log == ["slow"] * 4
+
+
+def test_a_short_call_settles_in_each_turn_before_it_is_timed() -> None:
+    log: list[str] = []
+    calls = {"long": sleeper(0.03, "long", log), "short": sleeper(0, "short", log)}
+    taken = in_turns(calls, Turns(repeats=3, warm_up=1, pause_s=0, settle_s=0.02))
+    assert log[2:5] == ["long", "short", "short"]
+    assert {name: len(seconds) for name, seconds in taken.items()} == {"long": 3, "short": 3}
 
 
 def test_a_ratio_compares_the_turns_that_both_took_part_in() -> None:
