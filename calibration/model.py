@@ -29,6 +29,11 @@ class TrainedRun:
     scales: tuple[Scale, ...]
     device: torch.device
 
+    @property
+    def threshold_images(self) -> tuple[Path, ...]:
+        """Those whose scores the threshold is fitted to; see `Split.threshold_images`."""
+        return self.split.threshold_images(len(self.scales), self.config.students)
+
     def terms(self, frames: NDArray[np.uint8]) -> list[tuple[Tensor, Tensor | None]]:
         """Regression error and predictive variance [N, H, W] of each scale, of prepared frames [N, H, W, 3]."""
         pixels = pixels_from_frames(torch.from_numpy(frames).to(self.device))

@@ -170,7 +170,8 @@ def _scored(
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
     from train.data import PreparedImages
 
-    good, bad = (PreparedImages(paths, recipe.size_hw) for paths in (split.threshold, defective))
+    held_out = split.threshold_images(len(recipe.scales), recipe.students)
+    good, bad = (PreparedImages(paths, recipe.size_hw) for paths in (held_out, defective))
     engines: list[Engine] = []
     try:
         for each in (model, graph):
@@ -198,7 +199,8 @@ def _recipe(
     from runtime.versions import commit, versions
     from train.data import sha256_of_images
 
-    used = sha256_of_images(split.sha256[str(path)] for path in (*ranged, *split.threshold))
+    held_out = split.threshold_images(len(recipe.scales), recipe.students)
+    used = sha256_of_images(split.sha256[str(path)] for path in (*ranged, *held_out))
     quantization = Quantization(
         source_sha256=recipe.graph_sha256,
         ranges=options.ranges,

@@ -191,7 +191,7 @@ def _recalibrated(recipe: "Recipe", trained: "TrainedRun", engine: "Engine") -> 
     from calibration.threshold import fit_threshold
     from train.data import PreparedImages
 
-    images = PreparedImages(trained.split.threshold, recipe.size_hw)
+    images = PreparedImages(trained.threshold_images, recipe.size_hw)
     outputs = [engine.result(engine.submit(frame), timeout_s=600) for frame in progress(images, "exported scores")]
     scores = np.array([float(output.anomaly_score[0]) for output in outputs])
     bad = int(np.count_nonzero(~np.isfinite(scores)))

@@ -71,6 +71,16 @@ class Split:
         """Images by use."""
         return {name: len(getattr(self, name)) for name in ("training", "statistics", "threshold")}
 
+    def threshold_images(self, scales: int, students: int) -> tuple[Path, ...]:
+        """The images whose scores the threshold is fitted to: all that no network was trained on, where that is fair.
+
+        Equation 11 turns a lone term, of one scale and one student, into another of the same order: it moves and
+        stretches all scores alike, and smoothing and means of pixels with them. Whether a new part's score passes an
+        order statistic then does not depend on the statistics, so that the images which gave them are as good as any.
+        Where terms are added, the statistics weigh them, and images that helped to choose the weights are left out.
+        """
+        return (*self.threshold, *self.statistics) if scales == students == 1 else self.threshold
+
     def save(self, path: Path) -> None:
         """Write the split as JSON."""
         document = {name: [str(p) for p in getattr(self, name)] for name in ("training", "statistics", "threshold")}

@@ -94,8 +94,8 @@ def title(document: dict[str, Any]) -> str:
     fields = ", ".join(f"p = {patch_size}" for patch_size in base["patch_sizes"])
     return (
         f"From {base['side']}×{base['side']}, M = {base['students']}, {fields}, width {base['width']:g}, "
-        f"stride {base['stride']}, batch {base['batch']}, one thing varied at a time; {document['environment']['cpu']}, "
-        f"threads: {document['threads']}"
+        f"stride {base['stride']}, batch {base['batch']}, one thing varied at a time; "
+        f"{document['environment']['cpu']}, threads: {document['threads']}"
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.fit import DEVIATION_FLOOR, fit, fit_moments, quantiles
@@ -88,13 +89,30 @@ def test_over_the_images_they_come_from_normalized_terms_have_mean_0_and_deviati
 
 def test_the_threshold_is_fitted_to_the_scores_of_its_own_images(calibrated_run: Path) -> None:
     trained, statistics = load_run(calibrated_run), Statistics.load(calibrated_run / "statistics.json")
-    images = [prepare(read_image(path), (32, 36))[None] for path in trained.split.threshold]
+    images = [prepare(read_image(path), (32, 36))[None] for path in trained.threshold_images]
     scores = np.array([float(trained.maps_and_scores(image, statistics.moments)[1]) for image in images])
     kept = np.load(calibrated_run / "calibration_scores.npy")
     np.testing.assert_allclose(kept, scores, rtol=1e-5)
     assert statistics.threshold == fit_threshold(kept, 0.2)
     assert statistics.score_quantiles == quantiles(kept)
     assert statistics.patch_sizes == (33,)
+
+
+def test_of_one_student_all_images_held_out_give_the_threshold_and_the_statistics_move_none_of_them(
+    calibrated_run: Path,
+) -> None:
+    trained = load_run(calibrated_run)
+    lone = replace(trained.scales[0], students=trained.scales[0].students[:1])
+    trained = replace(trained, scales=(lone,), config=replace(trained.config, students=1))
+    assert set(trained.threshold_images) == {*trained.split.threshold, *trained.split.statistics}
+    images = [prepare(read_image(path), (32, 36))[None] for path in trained.threshold_images]
+
+    def scores(moments: Moments) -> NDArray[np.float64]:
+        return np.array([float(trained.maps_and_scores(image, [moments])[1]) for image in images])
+
+    one, other = scores(Moments(20.0, 4.0, None, None)), scores(Moments(3.0, 0.5, None, None))
+    np.testing.assert_allclose(one * 4.0 + 20.0, other * 0.5 + 3.0, rtol=1e-5)
+    np.testing.assert_array_equal(np.argsort(one), np.argsort(other))
 
 
 def test_quantiles_run_from_the_lowest_to_the_highest_score() -> None:

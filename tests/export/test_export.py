@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.fit import quantiles
+from calibration.fit import fit, quantiles
 from calibration.statistics import Statistics
 from calibration.threshold import fit_threshold
 from export import graph as graph_module
@@ -124,6 +124,16 @@ def test_the_threshold_is_fitted_again_on_the_exported_files_own_scores(half_fil
     assert recipe.score_quantiles == pytest.approx(quantiles(scores), rel=1e-6)
     assert recipe.threshold.value != statistics.threshold.value  # FP16 scores are not those of the formulas
     assert recipe.threshold.budget == statistics.threshold.budget
+
+
+def test_of_one_student_every_image_held_out_gives_the_threshold(run: Path, tmp_path: Path) -> None:
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("students: 2", "students: 1"))
+    found, split = fit(run, 0.2), Split.load(run / "split.json")
+    export(run, tmp_path / "detector.onnx")
+    recipe = read_detector(tmp_path / "detector.onnx")[1]
+    assert recipe.students == 1
+    assert found.threshold.sample_size == recipe.threshold.sample_size == len(split.threshold) + len(split.statistics)
 
 
 def test_the_detector_passes_good_parts_and_rejects_what_is_none(detector_file: Path, calibrated_run: Path) -> None:

@@ -37,7 +37,7 @@ ANYWHERE = Options(margin=0.05, threads=1, allow_slower=True)  # networks this s
 
 def scores_of(path: Path, split: Split) -> np.ndarray:
     with Detector.open(path, threads=1) as detector:
-        frames = [prepare(read_image(image), detector.recipe.size_hw)[None] for image in split.threshold]
+        frames = [prepare(read_image(image), detector.recipe.size_hw)[None] for image in split.threshold_images(1, 1)]
         outputs = [detector.engine.result(detector.engine.submit(frame)) for frame in frames]
     return np.array([float(output.anomaly_score[0]) for output in outputs])
 
@@ -124,12 +124,12 @@ def test_the_recipe_says_how_it_was_made_and_what_it_lost(int8_file: Path, fp32_
     assert made is not None
     assert (recipe.precision, recipe.form, recipe.scales) == ("int8", "bailer", source.scales)
     assert (made.ranges, made.range_images, made.margin) == ("max", 10, 0.05)
-    assert (made.frames, made.decisions, made.defective_images) == (3, 3, 0)
+    assert (made.frames, made.decisions, made.defective_images) == (6, 6, 0)  # one scale, one student
     assert 0.95 < made.map_correlation < 1
     assert made.source_sha256 == source.graph_sha256
     assert recipe.graph_sha256 == graph_sha256(model) != source.graph_sha256
     assert tolerance_of(recipe) > 0
-    hashes = sorted(part_split.sha256[str(path)] for path in (*part_split.training, *part_split.threshold))
+    hashes = sorted(part_split.sha256[str(path)] for path in (*part_split.training, *part_split.threshold_images(1, 1)))
     assert made.images_sha256 == hashlib.sha256("".join(hashes).encode()).hexdigest()
     (line,) = [line for line in describe(recipe) if line.startswith("Precision")]
     for text in ("int8", "of 10 good images", f"correlate {made.map_correlation:.4f}", "1 CPU threads"):
@@ -194,7 +194,7 @@ def test_what_is_lost_beyond_the_margin_is_refused_and_nothing_written(
     fp32_file: Path, part_split: Split, tmp_path: Path
 ) -> None:
     strict = Options(margin=1e-7, threads=1, allow_slower=True)
-    with pytest.raises(ParityError, match=r"in INT8 the maps' correlation is 0\.\d+ over 3 good frames .* nothing was"):
+    with pytest.raises(ParityError, match=r"in INT8 the maps' correlation is 0\.\d+ over 6 good frames .* nothing was"):
         quantize(fp32_file, part_split, tmp_path / "int8.onnx", strict)
     assert list(tmp_path.iterdir()) == []
 

@@ -213,3 +213,11 @@ def test_beyond_the_memory_allowed_images_are_read_again(tmp_path: Path, monkeyp
     assert np.array_equal(images[1], before[1])
     with pytest.raises(ImageError):
         images[2]
+
+
+def test_images_of_the_statistics_serve_the_threshold_where_they_weigh_nothing(tmp_path: Path) -> None:
+    split = split_by_content(write_images(tmp_path, 40), 0.5)
+    assert set(split.threshold_images(1, 1)) == {*split.threshold, *split.statistics}
+    assert len(split.threshold_images(1, 1)) == 20
+    for scales, students in ((2, 1), (1, 3)):
+        assert split.threshold_images(scales, students) == split.threshold
