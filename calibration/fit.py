@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from calibration.statistics import Statistics
     from runtime.recipe import HealthLimits
 
+HIGHEST_SHOWN = 3
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 # a term that hardly varies over good images would turn rounding into anomalies when it is divided by
 DEVIATION_FLOOR = 1e-6  # of the term's mean
@@ -37,7 +38,8 @@ def main() -> None:
 def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None = None) -> "Statistics":
     """Fit statistics and threshold of a run folder, write them into it, and return them.
 
-    Raises `InputError` for a run folder that is not finished, or a budget out of range.
+    Prints which good images scored highest: the threshold leans on them, and one bad part among them ruins it. Raises
+    `InputError` for a run folder that is not finished, or a budget out of range.
     """
     import numpy as np
 
@@ -54,6 +56,7 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     held_out = progress(PreparedImages(trained.threshold_images, size_hw), "threshold")
     scores = np.array([float(trained.maps_and_scores(frames, moments)[1]) for frames in held_out])
     np.save(run / "calibration_scores.npy", scores, allow_pickle=False)
+    print(describe_highest(trained.threshold_images, scores))
     statistics = Statistics(
         moments=tuple(moments),
         patch_sizes=tuple(scale.patch_size for scale in trained.scales),
@@ -87,6 +90,13 @@ def fit_moments(trained: "TrainedRun", batches: "Iterable[NDArray[np.uint8]]") -
         single = trained.config.students == 1
         moments.append(Moments(error, error_std, None if single else variance, None if single else variance_std))
     return moments
+
+
+def describe_highest(images: Sequence[Path], scores: "NDArray[np.float64]") -> str:
+    """The images with the highest scores, for people who can tell whether these are good parts."""
+    highest = scores.argsort()[::-1][:HIGHEST_SHOWN]
+    shown = ", ".join(f"{scores[index]:.2f} {images[index]}" for index in highest)
+    return f"highest scores of good images: {shown}. Look at them: one that is no good part belongs out of the folder"
 
 
 def quantiles(scores: "NDArray[np.float64]") -> dict[str, float]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calibration.fit import DEVIATION_FLOOR, fit, fit_moments, quantiles
+from calibration.fit import DEVIATION_FLOOR, describe_highest, fit, fit_moments, quantiles
 from calibration.health import fit_health
 from calibration.model import load_run
 from calibration.scoring import Moments
@@ -113,6 +113,12 @@ def test_of_one_student_all_images_held_out_give_the_threshold_and_the_statistic
     one, other = scores(Moments(20.0, 4.0, None, None)), scores(Moments(3.0, 0.5, None, None))
     np.testing.assert_allclose(one * 4.0 + 20.0, other * 0.5 + 3.0, rtol=1e-5)
     np.testing.assert_array_equal(np.argsort(one), np.argsort(other))
+
+
+def test_the_good_images_that_scored_highest_are_named() -> None:
+    images = [Path(f"good/{index}.png") for index in range(5)]
+    found = describe_highest(images, np.array([1.0, 28.834, 3.0, 15.2, 2.0]))
+    assert found.startswith("highest scores of good images: 28.83 good/1.png, 15.20 good/3.png, 3.00 good/2.png. Look")
 
 
 def test_quantiles_run_from_the_lowest_to_the_highest_score() -> None:
