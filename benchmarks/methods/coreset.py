@@ -19,11 +19,13 @@ def greedy_coreset(vectors: Tensor, count: int, seed: int, projected: int | None
     if count >= len(vectors):
         return torch.arange(len(vectors), device=vectors.device)
     points = _projected(vectors, projected, seed)
+    points = points - points.mean(dim=0)  # no distance changes, and squares that are subtracted below stay small
     chosen = [int(torch.randint(len(points), (1,), generator=generator(seed, SAMPLE)))]
-    distances = _squared(points, chosen[0])
+    squares = points.square().sum(dim=1)
+    distances = _squared(points, squares, chosen[0])
     for _ in tqdm(range(count - 1), "coreset", unit="vector", leave=False, disable=None):
         chosen.append(int(distances.argmax()))
-        distances = torch.minimum(distances, _squared(points, chosen[-1]))
+        distances = torch.minimum(distances, _squared(points, squares, chosen[-1]))
     return torch.tensor(chosen, device=vectors.device)
 
 
@@ -35,7 +37,8 @@ def _projected(vectors: Tensor, dimensions: int | None, seed: int) -> Tensor:
     return projected
 
 
-def _squared(points: Tensor, index: int) -> Tensor:
-    distances: Tensor = (points - points[index]).square().sum(dim=1)
+def _squared(points: Tensor, squares: Tensor, index: int) -> Tensor:
+    """Squared distances [m] to one point: ‖a‖² + ‖b‖² − 2·a·b, which reads the bank once and writes no copy of it."""
+    distances: Tensor = squares + squares[index] - 2 * (points @ points[index])
     distances[index] = 0
     return distances
