@@ -15,7 +15,7 @@ nearest neighbour alone. That code averages 3×3 cells and channels together, to
 the highest patch score without the weight of eq. 7; the weight was checked against anomalib's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -34,7 +34,7 @@ from benchmarks.methods.base import (
     fitted,
 )
 from benchmarks.methods.coreset import greedy_coreset
-from benchmarks.methods.descriptors import as_vectors
+from benchmarks.methods.descriptors import TeacherDescriptors, as_vectors
 from benchmarks.methods.features import Extractor, LocalFeatures, ResNetStages, kept
 from benchmarks.methods.neighbours import nearest
 from runtime.errors import InputError
@@ -45,6 +45,8 @@ class Options:
     """Options of PatchCore."""
 
     layers: tuple[str, ...] = ("layer2", "layer3")
+    teachers: tuple[str, ...] = ()  # one, to take its descriptors in place of the layers: what they are worth (ours)
+    stride: int = 8  # every s-th position of such a teacher; layer2's
     coreset: int = 4_000  # features in the memory bank
     projected: int = 128  # dimensions in which the coreset is chosen
     neighbours: int = 9  # b of equation 7
@@ -112,6 +114,11 @@ def smoothed(anomaly_map: Maps, sigma: float) -> Maps:
 
 
 def make(options: Options, setting: Setting) -> Method:
-    """The method over ResNet-18."""
+    """The method over ResNet-18, or over a teacher. Raises `InputError` for several teachers, or one that is none."""
+    if len(options.teachers) > 1:
+        raise InputError(f"teachers are {', '.join(options.teachers)}; expected one, or none for ResNet-18")
+    if options.teachers:
+        over = replace(setting, teacher=options.teachers[0])
+        return PatchCore(TeacherDescriptors(over, options.stride), options, setting.seed, setting.device)
     extractor = kept(LocalFeatures(ResNetStages(setting), options.layers), setting)
     return PatchCore(extractor, options, setting.seed, setting.device)

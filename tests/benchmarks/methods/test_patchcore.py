@@ -1,16 +1,19 @@
 """PatchCore's features, map and image score, each against its formula written out."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.methods.base import Frames, Setting
+from benchmarks.methods.base import Frames, Setting, as_pixels
 from benchmarks.methods.features import LocalFeatures
-from benchmarks.methods.patchcore import Options, PatchCore, reweighted, smoothed
+from benchmarks.methods.patchcore import Options, PatchCore, make, reweighted, smoothed
 from runtime.errors import InputError
+from train.dense import dense_descriptors
+from train.files import load_network
 
 LAYERS = ("layer2", "layer3")
 
@@ -68,3 +71,19 @@ def test_smoothing_is_a_gaussian_of_the_deviation_named() -> None:
 def test_senseless_options_are_refused(stages: Any) -> None:
     with pytest.raises(InputError, match="expected coreset and neighbours of 2 or more"):
         PatchCore(LocalFeatures(stages, LAYERS), Options(coreset=1), Setting().seed)
+
+
+def test_a_teachers_descriptors_take_the_place_of_the_layers(good: Frames, teacher_files: dict[int, Path]) -> None:
+    options = Options(teachers=(str(teacher_files[33]),), stride=4, coreset=10**6, sigma=0)
+    method = make(options, Setting(0))
+    method.fit(good[:2])
+    assert isinstance(method, PatchCore)
+    network = load_network(teacher_files[33])[0]
+    with torch.no_grad():
+        expected = dense_descriptors(network, as_pixels(good[:2], "cpu"), 4)
+    torch.testing.assert_close(method.bank, expected.permute(0, 2, 3, 1).reshape(-1, 128), rtol=1e-3, atol=1e-4)
+
+
+def test_several_teachers_are_refused() -> None:
+    with pytest.raises(InputError, match="teachers are p17, p33; expected one"):
+        make(Options(teachers=("p17", "p33")), Setting(0))
