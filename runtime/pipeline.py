@@ -15,6 +15,7 @@ from runtime.verdict import Verdict
 Sink = Callable[[Frame, Verdict], None]
 
 POLL_S = 0.2  # how soon a stop is seen while no frame comes
+HAND_OVER_S = 0.01  # a file's next frame takes so long to read and hand over, and meanwhile the engine has work
 RESULT_TIMEOUT_S = 30.0  # after which a frame at the engine is given up as NO_DECISION
 VERDICT_QUEUE = 4
 ABORT_S = 1.0  # for each thread to end once its work is given up
@@ -38,6 +39,8 @@ class Pipeline:
         """`sink` is called from one thread, with each frame and its verdict. `max_frames` (1 or more) ends the run."""
         self._source, self._detector, self._sink = source, detector, sink
         self._max_frames, self._result_timeout_s = max_frames, result_timeout_s
+        # With work under way: of a camera only a frame that is there already, since waiting would delay the one before
+        self._patience_s = 0.0 if source.live else HAND_OVER_S
         self._frames: Channel[Frame] = Channel(1, may_drop=_has_picture if source.live else None)
         self._verdicts: Channel[tuple[Frame, Verdict]] = Channel(VERDICT_QUEUE)
         self._stopping = Event()
@@ -92,8 +95,7 @@ class Pipeline:
         try:
             while True:
                 while len(pending) < self._detector.engine.slots and taken != self._max_frames:
-                    # With work under way, only a frame that is there already: waiting would delay the one before
-                    frame = self._frames.get(timeout_s=0.0 if pending else None)
+                    frame = self._frames.get(timeout_s=self._patience_s if pending else None)
                     if frame is None:
                         break
                     taken += 1

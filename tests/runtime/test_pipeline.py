@@ -111,7 +111,7 @@ def test_a_loss_is_never_dropped_in_favour_of_a_frame() -> None:
 def test_files_are_read_no_further_ahead_than_the_engine_needs() -> None:
     """A frame that is read early waits longer, and its latency counts from then."""
     read: list[int] = []
-    ahead: list[int] = []
+    ahead: list[int] = []  # of each frame's inference, itself included
 
     def frames() -> Iterator[Frame]:
         for number in range(8):
@@ -119,14 +119,13 @@ def test_files_are_read_no_further_ahead_than_the_engine_needs() -> None:
             yield grey_frame(number)
 
     def watch(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if not ahead:
-            time.sleep(0.2)  # long enough to read whatever will be read
-            ahead.append(len(read))
+        time.sleep(0.05)  # long enough to read whatever will be read
+        ahead.append(len(read) - len(ahead))
         return deviation_from_grey(batch)
 
     with fake_detector(watch, slots=2) as detector:
         Pipeline(ListSource(frames()), detector, Collector()).run()
-    assert ahead == [3]  # two at the engine, one in the queue
+    assert max(ahead) == 3  # two at the engine, one in the queue
 
 
 def test_a_frame_limit_ends_an_endless_stream_after_just_that_many() -> None:
