@@ -53,10 +53,11 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     trained = load_run(run, device)
     size_hw = trained.config.size_hw
     moments = fit_moments(trained, progress(PreparedImages(trained.split.statistics, size_hw), "statistics"))
-    held_out = progress(PreparedImages(trained.threshold_images, size_hw), "threshold")
+    images = trained.threshold_images
+    held_out = progress(PreparedImages(images, size_hw), "threshold")
     scores = np.array([float(trained.maps_and_scores(frames, moments)[1]) for frames in held_out])
     np.save(run / "calibration_scores.npy", scores, allow_pickle=False)
-    print(describe_highest(trained.threshold_images, scores))
+    print(describe_highest(images, scores))
     statistics = Statistics(
         moments=tuple(moments),
         patch_sizes=tuple(scale.patch_size for scale in trained.scales),

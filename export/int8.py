@@ -104,6 +104,7 @@ def quantize(
     from runtime.atomic import write_atomically
     from runtime.detector import read_detector
     from runtime.onnx_file import with_metadata
+    from train.data import sha256_of_images
 
     options = options or Options()
     model, recipe = read_detector(detector)
@@ -111,12 +112,14 @@ def quantize(
     defective = [] if defects is None else find_defects(defects, masks)
     marked = None if masks is None else read_masks(defective, recipe.size_hw)
     graph, ranged = _quantized(model, recipe, split, options)
-    fp32, int8, speed_on = _scored(model, graph, recipe, split, [each.path for each in defective], options.threads)
+    held_out = split.threshold_images(len(recipe.scales), recipe.students)
+    fp32, int8, speed_on = _scored(model, graph, recipe, held_out, [each.path for each in defective], options.threads)
     found = compare(fp32, int8, recipe.threshold, marked, speed_on)
     found.check(options.margin, options.allow_slower)
     frames_file = frames_npz(parity_frames(split, recipe.size_hw))
     threshold = threshold_of(int8, recipe.threshold)
-    recipe = _recipe(recipe, graph, frames_file, split, ranged, found, options)
+    images_sha256 = sha256_of_images(split.sha256[str(path)] for path in (*ranged, *held_out))
+    recipe = _recipe(recipe, graph, frames_file, len(ranged), images_sha256, found, options)
     recipe = replace(recipe, threshold=threshold, score_quantiles=_quantiles(int8))
     # the frames first: whoever finds a new detector finds its frames beside it
     write_atomically(out.with_suffix(".parity.npz"), frames_file)
@@ -162,7 +165,12 @@ def _quantized(model: bytes, recipe: "Recipe", split: "Split", options: Options)
 
 
 def _scored(
-    model: bytes, graph: bytes, recipe: "Recipe", split: "Split", defective: Sequence[Path], threads: int | None
+    model: bytes,
+    graph: bytes,
+    recipe: "Recipe",
+    held_out: Sequence[Path],
+    defective: Sequence[Path],
+    threads: int | None,
 ) -> "tuple[Scores, Scores, str]":
     """Scores of the FP32 and of the INT8 file, and what ran them."""
     from calibration.model import progress
@@ -170,7 +178,6 @@ def _scored(
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
     from train.data import PreparedImages
 
-    held_out = split.threshold_images(len(recipe.scales), recipe.students)
     good, bad = (PreparedImages(paths, recipe.size_hw) for paths in (held_out, defective))
     engines: list[Engine] = []
     try:
@@ -187,8 +194,8 @@ def _recipe(
     recipe: "Recipe",
     graph: bytes,
     frames_file: bytes,
-    split: "Split",
-    ranged: Sequence[Path],
+    range_images: int,
+    images_sha256: str,
     found: "Comparison",
     options: Options,
 ) -> "Recipe":
@@ -197,15 +204,12 @@ def _recipe(
     from runtime.onnx_file import graph_sha256
     from runtime.recipe import Quantization
     from runtime.versions import commit, versions
-    from train.data import sha256_of_images
 
-    held_out = split.threshold_images(len(recipe.scales), recipe.students)
-    used = sha256_of_images(split.sha256[str(path)] for path in (*ranged, *held_out))
     quantization = Quantization(
         source_sha256=recipe.graph_sha256,
         ranges=options.ranges,
-        range_images=len(ranged),
-        images_sha256=used,
+        range_images=range_images,
+        images_sha256=images_sha256,
         margin=options.margin,
         **asdict(found),
     )

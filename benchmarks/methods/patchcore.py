@@ -117,8 +117,9 @@ def make(options: Options, setting: Setting) -> Method:
     """The method over ResNet-18, or over a teacher. Raises `InputError` for several teachers, or one that is none."""
     if len(options.teachers) > 1:
         raise InputError(f"teachers are {', '.join(options.teachers)}; expected one, or none for ResNet-18")
+    extractor: Extractor
     if options.teachers:
-        over = replace(setting, teacher=options.teachers[0])
-        return PatchCore(TeacherDescriptors(over, options.stride), options, setting.seed, setting.device)
-    extractor = kept(LocalFeatures(ResNetStages(setting), options.layers), setting)
-    return PatchCore(extractor, options, setting.seed, setting.device)
+        extractor = TeacherDescriptors(replace(setting, teacher=options.teachers[0]), options.stride)
+    else:
+        extractor = LocalFeatures(ResNetStages(setting), options.layers)
+    return PatchCore(kept(extractor, setting), options, setting.seed, setting.device)
