@@ -25,6 +25,7 @@ class Inspection:
     verdict: Verdict
     score: float
     anomaly_map: NDArray[np.float32]  # [H, W], at the size of the mask; without one, of the prepared frame
+    scored_map: NDArray[np.float32]  # [H, W], of the prepared frame: what the score is taken from
     mask: NDArray[np.bool_] | None  # [H, W], at the size of the image file; None where it is not known or not needed
 
 
@@ -63,13 +64,13 @@ def inspect_all(detector: Detector, images: Iterable[TestImage]) -> Iterator[Ins
     for image in images:
         pixels, marked = read_pixels(image)
         verdict = detector.inspect(pixels)
-        anomaly_map, score = _scored(detector, pixels, verdict)
+        anomaly_map, scored_map, score = _scored(detector, pixels, verdict)
         known = masks_exist and (image.mask_path is not None or not image.label)
         if known:
             size_wh = pixels.shape[1], pixels.shape[0]
             resized = cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR)
             anomaly_map = np.asarray(resized, np.float32)
-        yield Inspection(image, verdict, score, anomaly_map, marked if known else None)
+        yield Inspection(image, verdict, score, anomaly_map, scored_map, marked if known else None)
 
 
 def name_in(data: Path, image: TestImage) -> str:
@@ -82,12 +83,15 @@ def ask_engine(detector: Detector, pixels: NDArray[np.uint8]) -> Output:
     return detector.engine.result(detector.engine.submit(prepare(pixels, detector.recipe.size_hw)[None]))
 
 
-def _scored(detector: Detector, pixels: NDArray[np.uint8], verdict: Verdict) -> tuple[NDArray[np.float32], float]:
-    if verdict.anomaly_map is not None and verdict.score is not None:
-        return verdict.anomaly_map, verdict.score
+def _scored(
+    detector: Detector, pixels: NDArray[np.uint8], verdict: Verdict
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """Anomaly map, the map that the score is taken from, and the score."""
+    if verdict.anomaly_map is not None and verdict.scored_map is not None and verdict.score is not None:
+        return verdict.anomaly_map, verdict.scored_map, verdict.score
     # The frame was refused before it was scored. To leave it out would flatter the ranking, so the engine is asked.
     output = ask_engine(detector, pixels)
-    return output.anomaly_map[0], float(output.anomaly_score[0])
+    return output.anomaly_map[0], output.scored_map[0], float(output.anomaly_score[0])
 
 
 def rank_known_pixels(inspections: Iterable[Inspection]) -> PixelRanking | None:

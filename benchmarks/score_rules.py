@@ -1,4 +1,4 @@
-"""How should an image's score be taken from its anomaly map? The image AUROC of many rules, on one detector's maps.
+"""How should an image's score be taken from its map? The image AUROC of many rules, on one detector's maps.
 
 ::
 
@@ -102,9 +102,9 @@ def scores_of(inspections: "Sequence[Inspection]", recipe: "Recipe", rules: Sequ
     top, left, height, width = recipe.region_of_interest or (0, 0, *recipe.size_hw)
     scores = np.empty((len(rules), len(inspections)))
     for column, inspection in enumerate(inspections):
-        smoothed = {0: inspection.anomaly_map}
+        smoothed = {0: inspection.scored_map}
         for sigma in {rule.sigma for rule in rules} - {0}:
-            blurred = cv2.GaussianBlur(inspection.anomaly_map, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+            blurred = cv2.GaussianBlur(inspection.scored_map, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
             smoothed[sigma] = np.asarray(blurred, np.float32)
         for row, rule in enumerate(rules):
             scores[row, column] = rule.score(smoothed[rule.sigma][top : top + height, left : left + width])

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from calibration.model import TrainedRun
-from calibration.scoring import Moments
+from calibration.scoring import Moments, Positions
 from calibration.statistics import Statistics
 from export.fused import fused_of_run
 from export.graph import export_graph
@@ -47,7 +47,7 @@ class Untrained:
 
     def graph(self, half: bool = False) -> bytes:
         """The ONNX graph in Bailer's form, without a recipe. Raises `InputError` for a frame too small for a scale."""
-        fused = fused_of_run(self.trained, self.statistics.moments, half=half)
+        fused = fused_of_run(self.trained, self.statistics.moments, self.statistics.positions, half=half)
         return export_graph(fused, self.trained.config.size_hw)
 
     def detector(self, half: bool = False) -> bytes:
@@ -60,15 +60,17 @@ class Untrained:
 def untrained(config: StudentsConfig, teachers: Sequence[Teacher]) -> Untrained:
     """The detector of `config` before any training, with these teachers in place of those that it names.
 
-    Students are those that training would begin with, but for their biases. These, the teachers' statistics and those
-    of equation 11 are random, since the exporter leaves what is 0 or 1 out of the graph.
+    Students are those that training would begin with, but for their biases. These, the teachers' statistics, those of
+    equation 11 and those by position are random, since the exporter leaves what is 0 or 1 out of the graph.
     """
     with torch.random.fork_rng(devices=[]):
         scales = tuple(_scale(config, teacher) for teacher in teachers)
         moments = tuple(_moments(config.students) for _ in teachers)
+        size_hw = config.size_hw
+        positions = Positions(torch.randn(size_hw), 0.5 + torch.rand(size_hw)) if config.by_position else None
     trained = TrainedRun(RunFolder(Path()), config, Split((), (), (), {}), scales, torch.device("cpu"))
     sizes = tuple(scale.patch_size for scale in scales)
-    return Untrained(trained, Statistics(moments, sizes, NO_THRESHOLD, {}, ANY_FRAME))
+    return Untrained(trained, Statistics(moments, sizes, NO_THRESHOLD, {}, ANY_FRAME, positions))
 
 
 def shipped_or_file(name: str) -> Teacher:

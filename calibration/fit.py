@@ -44,6 +44,7 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     import numpy as np
 
     from calibration.model import load_run, progress
+    from calibration.positions import fit_positions
     from calibration.statistics import Statistics
     from calibration.threshold import fit_threshold
     from runtime.promise import check_rates
@@ -53,9 +54,13 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     trained = load_run(run, device)
     size_hw = trained.config.size_hw
     moments = fit_moments(trained, progress(PreparedImages(trained.split.statistics, size_hw), "statistics"))
+    positions = None
+    if trained.config.by_position:
+        training = progress(PreparedImages(trained.split.training, size_hw), "positions")
+        positions = fit_positions(trained, moments, training)
     images = trained.threshold_images
     held_out = progress(PreparedImages(images, size_hw), "threshold")
-    scores = np.array([float(trained.maps_and_scores(frames, moments)[1]) for frames in held_out])
+    scores = np.array([float(trained.maps_and_scores(frames, moments, positions)[1]) for frames in held_out])
     np.save(run / "calibration_scores.npy", scores, allow_pickle=False)
     print(describe_highest(images, scores))
     statistics = Statistics(
@@ -64,6 +69,7 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
         threshold=fit_threshold(scores, budget, confidence),
         score_quantiles=quantiles(scores),
         health=_health(trained),
+        positions=positions,
     )
     statistics.save(run / "statistics.json")
     return statistics

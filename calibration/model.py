@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from calibration.scoring import Moments, anomaly_map, anomaly_score, normalized, terms
+from calibration.scoring import Moments, Positions, anomaly_map, anomaly_score, by_position, normalized, terms
 from runtime.errors import InputError
 from train.data import PreparedImages, Split
 from train.ensemble import Scale, channels_last, load_scale, pixels_from_frames
@@ -40,11 +40,21 @@ class TrainedRun:
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         return [terms(scale, pixels, self.config.output_stride, self.config.relative) for scale in self.scales]
 
-    def maps_and_scores(self, frames: NDArray[np.uint8], moments: Sequence[Moments]) -> tuple[Tensor, Tensor]:
-        """Anomaly maps [N, H, W] and scores [N] of prepared frames [N, H, W, 3]."""
+    def maps(self, frames: NDArray[np.uint8], moments: Sequence[Moments]) -> Tensor:
+        """Anomaly maps [N, H, W] of prepared frames [N, H, W, 3]."""
         found = [normalized(*pair, m) for pair, m in zip(self.terms(frames), moments, strict=True)]
-        maps = anomaly_map(found, self.config.smoothing)
-        return maps, anomaly_score(maps, self.config.score_pixels, self.config.region_of_interest)
+        return anomaly_map(found, self.config.smoothing)
+
+    def maps_and_scores(
+        self, frames: NDArray[np.uint8], moments: Sequence[Moments], positions: Positions | None
+    ) -> tuple[Tensor, Tensor]:
+        """Anomaly maps [N, H, W] and scores [N] of prepared frames [N, H, W, 3].
+
+        The scores are those of the maps `by_position` where the run asks for that and has `positions`.
+        """
+        maps = self.maps(frames, moments)
+        scored = maps if positions is None else by_position(maps, positions)
+        return maps, anomaly_score(scored, self.config.score_pixels, self.config.region_of_interest)
 
 
 def load_run(path: Path, device: str | None = None) -> TrainedRun:

@@ -26,6 +26,14 @@ class Moments:
     variance_std: float | None
 
 
+@dataclass(frozen=True)
+class Positions:
+    """Mean and deviation [H, W] of the anomaly map at each position, over good images (see `calibration.positions`)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
 def regression_error(students: Tensor, teacher: Tensor) -> Tensor:
     """Equations 8 and 9: ‖mean_i S_i − T‖², [N, h, w].
 
@@ -111,10 +119,21 @@ def smoothing_reach(sigma: float) -> int:
     return math.ceil(SMOOTHING_REACH * sigma)
 
 
+def by_position(maps: Tensor, positions: Positions) -> Tensor:
+    """Anomaly maps [N, H, W] in deviations from what good images show at each position, [N, H, W].
+
+    Ours: the paper has one mean and one deviation for all pixels (equation 11). Good parts vary more in some places
+    than in others, at the border of a frame above all, and there outshine a defect that lies where nothing varies.
+    """
+    return (maps - positions.mean.to(maps.device)) / positions.deviation.to(maps.device)
+
+
 def anomaly_score(
     anomaly_map: Tensor, score_pixels: int = 1, region_of_interest: tuple[int, int, int, int] | None = None
 ) -> Tensor:
-    """Score [N] of maps [N, H, W]: the mean of the `score_pixels` highest values in the region of interest.
+    """Score [N] of maps [N, H, W], `by_position` or not.
+
+    The mean of the `score_pixels` highest values in the region of interest.
 
     The paper scores pixels only; the maximum, `score_pixels` = 1, is the usual step from there to an image.
     """

@@ -67,7 +67,7 @@ def shapes_sha256(trained: TrainedRun, precision: str, weights: str, explain: bo
     config = trained.config
     networks = [network for scale in trained.scales for network in (scale.teacher.network, *scale.students)]
     shapes = [[list(weight.shape) for weight in network.parameters()] for network in networks]
-    scoring = [config.relative, config.smoothing, config.score_pixels]
+    scoring = [config.relative, config.smoothing, config.by_position, config.score_pixels]
     document = [config.size_hw, config.output_stride, shapes, *scoring, precision, weights, explain]
     return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 

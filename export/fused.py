@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from calibration.model import TrainedRun
-from calibration.scoring import Moments, anomaly_score, relative, smoothed, upsampled, within
+from calibration.scoring import Moments, Positions, anomaly_score, relative, smoothed, upsampled, within
 from export.folding import FoldedNetwork
 from train.dense import Form, descriptors_of_padded, reflect_padded
 from train.ensemble import Scale
@@ -48,6 +48,9 @@ class FusedScale(nn.Module):
 class FusedDetector(nn.Module):
     """Everything from uint8 frames to score: the graph that is exported."""
 
+    position_mean: Tensor
+    position_factor: Tensor
+
     def __init__(
         self,
         scales: Sequence[Scale],
@@ -56,6 +59,7 @@ class FusedDetector(nn.Module):
         output_stride: int,
         in_relation: bool = False,
         smoothing: float = 0.0,
+        positions: Positions | None = None,
         score_pixels: int = 1,
         region_of_interest: tuple[int, int, int, int] | None = None,
         form: Form = "bailer",
@@ -66,11 +70,16 @@ class FusedDetector(nn.Module):
         self.scales = nn.ModuleList(FusedScale(s, m, half, in_relation) for s, m in zip(scales, moments, strict=True))
         self.output_stride, self.smoothing, self.score_pixels = output_stride, smoothing, score_pixels
         self.region_of_interest, self.form, self.explain = region_of_interest, form, explain
+        self.by_position = positions is not None
+        if positions is not None:
+            self.register_buffer("position_mean", positions.mean.cpu())
+            self.register_buffer("position_factor", 1 / positions.deviation.cpu())
 
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs, in the order of `forward`."""
         names = ["anomaly_map", "anomaly_score"]
+        names += ["deviation_map"] if self.by_position else []
         if self.explain:
             names += ["regression_error"]
             names += ["predictive_variance"] if self._has_variance else []
@@ -82,7 +91,9 @@ class FusedDetector(nn.Module):
         return isinstance(scale, FusedScale) and scale.moments.variance_mean is not None
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Map [N, H, W] and score [N], with `explain` also the normalized terms [N, L, H, W], all float32.
+        """Map [N, H, W] and score [N], all float32.
+
+        With positions also the map by position [N, H, W], with `explain` the normalized terms [N, L, H, W].
 
         Of prepared frames, uint8 [N, H, W, 3], BGR.
         """
@@ -92,23 +103,33 @@ class FusedDetector(nn.Module):
         per_scale = [error if variance is None else error + variance for error, variance in terms]
         # the mean over the scales before the upsampling: both are linear, and one upsampling is cheaper than several
         anomaly_map = smoothed(upsampled(_mean(per_scale), size_hw, self.output_stride), self.smoothing)
-        outputs = [anomaly_map, self._score(anomaly_map)]
+        if self.by_position:
+            deviation_map = (anomaly_map - self.position_mean) * self.position_factor
+            outputs = [anomaly_map, self._score(deviation_map), deviation_map]
+        else:
+            outputs = [anomaly_map, self._score(anomaly_map)]
         if self.explain:
             outputs += [self._upsampled_terms([error for error, _ in terms], size_hw)]
             outputs += [self._upsampled_terms([v for _, v in terms], size_hw)] if self._has_variance else []
         return tuple(outputs)
 
-    def _score(self, anomaly_map: Tensor) -> Tensor:
+    def _score(self, scored: Tensor) -> Tensor:
         if self.score_pixels == 1:  # the same as the mean of one highest value, without a sort
-            return within(anomaly_map, self.region_of_interest).flatten(1).amax(dim=1)
-        return anomaly_score(anomaly_map, self.score_pixels, self.region_of_interest)
+            return within(scored, self.region_of_interest).flatten(1).amax(dim=1)
+        return anomaly_score(scored, self.score_pixels, self.region_of_interest)
 
     def _upsampled_terms(self, terms: Sequence[Tensor], size_hw: tuple[int, int]) -> Tensor:
         return torch.stack([upsampled(term, size_hw, self.output_stride) for term in terms], dim=1)
 
 
 def fused_of_run(
-    trained: TrainedRun, moments: Sequence[Moments], *, form: Form = "bailer", half: bool = False, explain: bool = False
+    trained: TrainedRun,
+    moments: Sequence[Moments],
+    positions: Positions | None,
+    *,
+    form: Form = "bailer",
+    half: bool = False,
+    explain: bool = False,
 ) -> FusedDetector:
     """The fused detector of a run folder: what changes a score is as the run has it, the rest is given here."""
     config = trained.config
@@ -118,6 +139,7 @@ def fused_of_run(
         output_stride=config.output_stride,
         in_relation=config.relative,
         smoothing=config.smoothing,
+        positions=positions,
         score_pixels=config.score_pixels,
         region_of_interest=config.region_of_interest,
         form=form,

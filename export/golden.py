@@ -19,9 +19,10 @@ def main() -> None:
 
 
 def write_golden(detector: Path, image: Path, out: Path) -> None:
-    """Write `frame`, `prepared`, `anomaly_map` and `anomaly_score` of one image as NPZ.
+    """Write `frame`, `prepared`, `anomaly_map` and `anomaly_score` of one image as NPZ, `deviation_map` if there is.
 
-    The arrays are those of runtime/DETECTOR.md: uint8 [h, w, 3], uint8 [H, W, 3], float32 [H, W] and float32 [].
+    The arrays are those of runtime/DETECTOR.md: uint8 [h, w, 3], uint8 [H, W, 3], float32 [H, W], float32 [] and
+    float32 [H, W].
     """
     import numpy as np
 
@@ -35,13 +36,10 @@ def write_golden(detector: Path, image: Path, out: Path) -> None:
         prepared = prepare(frame, opened.recipe.size_hw)
         output = opened.engine.result(opened.engine.submit(prepared[None]))
     file = io.BytesIO()
-    np.savez_compressed(
-        file,
-        frame=frame,
-        prepared=prepared,
-        anomaly_map=output.anomaly_map[0],
-        anomaly_score=output.anomaly_score[0],
-    )
+    arrays = {"anomaly_map": output.anomaly_map[0], "anomaly_score": output.anomaly_score[0]}
+    if output.deviation_map is not None:
+        arrays["deviation_map"] = output.deviation_map[0]
+    np.savez_compressed(file, frame=frame, prepared=prepared, **arrays)
     write_atomically(out, file.getvalue())
 
 

@@ -101,6 +101,7 @@ def _made(
     fused = fused_of_run(
         trained,
         statistics.moments,
+        statistics.positions,
         form="bailer" if form == "bailer" else "atrous",
         half=precision == "fp16",
         explain=explain,
@@ -113,7 +114,7 @@ def _made(
     try:
         recipe = _recalibrated(recipe, trained, engine)
         tolerance = TOLERANCE["fp16" if "fp16" in (precision, weights) else "fp32"]
-        parity = compare(trained, statistics.moments, recipe.threshold.value, engine, fused, frames, tolerance)
+        parity = compare(trained, statistics, recipe.threshold.value, engine, fused, frames, tolerance)
     finally:
         engine.close()
     parity.check()
@@ -168,6 +169,7 @@ def recipe_of_run(
         output_stride=config.output_stride,
         relative=config.relative,
         smoothing=config.smoothing,
+        by_position=config.by_position,
         score_pixels=config.score_pixels,
         score_quantiles=statistics.score_quantiles,
         threshold=statistics.threshold,

@@ -1,6 +1,5 @@
 """The parity gate: the exported file against the plain formulas, on real good images, before anything is written."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from calibration.model import TrainedRun
-from calibration.scoring import Moments
+from calibration.scoring import by_position
+from calibration.statistics import Statistics
 from export.folding import FoldedNetwork
 from export.fused import FusedDetector
 from runtime.engines import Engine
@@ -47,7 +47,7 @@ class Parity:
 
 def compare(
     trained: TrainedRun,
-    moments: Sequence[Moments],
+    statistics: Statistics,
     threshold: float,
     engine: Engine,
     fused: FusedDetector,
@@ -55,10 +55,13 @@ def compare(
     tolerance: float,
 ) -> Parity:
     """Compare `engine` with the plain formulas on prepared frames [n, H, W, 3], n ≥ 1."""
-    plain = [trained.maps_and_scores(frame[None], moments) for frame in frames]
+    positions = statistics.positions
+    plain = [trained.maps_and_scores(frame[None], statistics.moments, positions) for frame in frames]
+    maps = torch.cat([maps.cpu() for maps, _ in plain])
     expected = Scored(
-        np.concatenate([maps.cpu().numpy() for maps, _ in plain]),
+        maps.numpy(),
         np.concatenate([scores.cpu().numpy() for _, scores in plain]),
+        None if positions is None else by_position(maps, positions).numpy(),
     )
     return Parity(
         agreement=agreement(expected, Scored.by(engine, frames), threshold, tolerance),

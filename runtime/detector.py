@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.engines.base import Engine
+from runtime.engines.base import Engine, Output
 from runtime.errors import DetectorError, EngineError, ImageError, InputError, ResultTimeout
 from runtime.frames import Frame
 from runtime.health import HealthCheck
@@ -136,7 +136,7 @@ class Detector:
             return self.no_decision(pending.frame, f"engine error: {error}")
         except EngineError as error:
             return self.no_decision(pending.frame, f"engine error: {error}")
-        return self._judged(pending.frame, output.anomaly_map[0], float(output.anomaly_score[0]))
+        return self._judged(pending.frame, output)
 
     def no_decision(self, frame: Frame, reason: str) -> Verdict:
         """The verdict on a frame that was not scored."""
@@ -164,25 +164,22 @@ class Detector:
             return True
         return True
 
-    def _judged(self, frame: Frame, anomaly_map: NDArray[np.float32], score: float) -> Verdict:
-        threshold = self.recipe.threshold.value
+    def _judged(self, frame: Frame, output: Output) -> Verdict:
+        threshold, score = self.recipe.threshold.value, float(output.anomaly_score[0])
         if not np.isfinite(score):
             return self.no_decision(frame, f"engine error: the score is {score}")
         if score <= threshold:
-            return self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", score, anomaly_map)
+            return self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", output)
         frame_hw = frame.image.shape[0], frame.image.shape[1]
-        regions = find_regions(anomaly_map, threshold, frame_hw, self.recipe.region_of_interest)
-        return self._verdict(
-            frame, Decision.NG, f"score {score:.3f} above {threshold:.3f}", score, anomaly_map, regions
-        )
+        regions = find_regions(output.scored_map[0], threshold, frame_hw, self.recipe.region_of_interest)
+        return self._verdict(frame, Decision.NG, f"score {score:.3f} above {threshold:.3f}", output, regions)
 
     def _verdict(
         self,
         frame: Frame,
         decision: Decision,
         reason: str,
-        score: float | None = None,
-        anomaly_map: NDArray[np.float32] | None = None,
+        output: Output | None = None,
         regions: tuple[Region, ...] = (),
     ) -> Verdict:
         return Verdict(
@@ -194,12 +191,13 @@ class Detector:
             decided_s=time.monotonic(),
             captured_at=frame.captured_at,
             decided_at=time.time(),
-            score=score,
+            score=None if output is None else float(output.anomaly_score[0]),
             threshold=self.recipe.threshold.value,
             regions=regions,
             recipe_sha256=self._recipe_sha256,
             name=frame.name,
-            anomaly_map=anomaly_map,
+            anomaly_map=None if output is None else output.anomaly_map[0],
+            deviation_map=None if output is None or output.deviation_map is None else output.deviation_map[0],
         )
 
 

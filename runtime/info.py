@@ -107,10 +107,13 @@ def _scales(recipe: Recipe) -> str:
 
 def _score(recipe: Recipe) -> str:
     smoothing = f", smoothed with σ = {recipe.smoothing:g} pixels" if recipe.smoothing else ""
+    which = f"the anomaly map{smoothing}"
+    if recipe.by_position:
+        which += ", in deviations from what the images it was trained on show at each position"
     if recipe.score_pixels == 1:
-        score = f"the highest value of the anomaly map{smoothing}"
+        score = f"the highest value of {which}"
     else:
-        score = f"the mean of the {recipe.score_pixels} highest values of the anomaly map{smoothing}"
+        score = f"the mean of the {recipe.score_pixels} highest values of {which}"
     quantiles = sorted((float(p), value) for p, value in recipe.score_quantiles.items())
     reached = ", ".join(f"{100 * p:.4g} % at most {value:.4g}" for p, value in quantiles)
     return f"{score}; of the good images {reached or 'no scores are recorded'}"

@@ -60,11 +60,11 @@ def _fitted(image: Image) -> Image:
 
 def _heat_panel(left: Image, verdict: Verdict) -> Image:
     grey = cv2.cvtColor(cv2.cvtColor(left, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    if verdict.anomaly_map is None:
+    if verdict.scored_map is None:
         panel = (grey * 0.35).astype(np.uint8)
         _draw_centred(panel, "not scored")
         return panel
-    resized = cv2.resize(verdict.anomaly_map, left.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    resized = cv2.resize(verdict.scored_map, left.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     values = np.asarray(resized, np.float32)
     heat = cv2.addWeighted(coloured(values, verdict.threshold), HEAT_SHARE, grey, 1 - HEAT_SHARE, 0)
     above = (values > verdict.threshold).astype(np.uint8)

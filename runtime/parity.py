@@ -1,8 +1,9 @@
 """Whether two ways to compute a detector agree: maps, scores and decisions, on the same prepared frames.
 
-Maps are compared relative to the standard deviation of the expected map's values; scores relative to the same;
-decisions wherever an expected score lies outside a band around the threshold, in which rounding alone may decide. How
-many scores lie inside the band is reported, so that a gate that compares nothing cannot pass unseen.
+Maps are compared relative to the standard deviation of the expected map's values; scores relative to that of the map
+they are taken from; decisions wherever an expected score lies outside a band around the threshold, in which rounding
+alone may decide. How many scores lie inside the band is reported, so that a gate that compares nothing cannot pass
+unseen.
 """
 
 from dataclasses import dataclass
@@ -57,10 +58,16 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Scored:
-    """Maps [n, H, W] and scores [n] of the same frames."""
+    """Maps [n, H, W] and scores [n] of the same frames; `deviation_maps` where the scores are of these."""
 
     maps: NDArray[np.float32]
     scores: NDArray[np.float32]
+    deviation_maps: NDArray[np.float32] | None = None
+
+    @property
+    def all_maps(self) -> list[NDArray[np.float32]]:
+        """The maps by kind, those last that the scores are taken from."""
+        return [self.maps] if self.deviation_maps is None else [self.maps, self.deviation_maps]
 
     @classmethod
     def by(cls, engine: Engine, frames: NDArray[np.uint8]) -> "Scored":
@@ -69,17 +76,20 @@ class Scored:
         return cls(
             np.concatenate([output.anomaly_map for output in found]),
             np.concatenate([output.anomaly_score for output in found]),
+            None if found[0].deviation_map is None else np.concatenate([o.deviation_map for o in found]),
         )
 
 
 def agreement(expected: Scored, found: Scored, threshold: float, tolerance: float) -> Agreement:
     """Compare `found` with `expected`; `tolerance` is a share of the expected map's deviation."""
     # of a constant map it is 0, which nothing can be divided by
-    deviation = max(float(expected.maps.std()), float(np.finfo(np.float32).tiny))
+    deviations = [max(float(maps.std()), float(np.finfo(np.float32).tiny)) for maps in expected.all_maps]
+    deviation = deviations[-1]
+    pairs = zip(found.all_maps, expected.all_maps, deviations, strict=True)
     outside = np.abs(expected.scores - threshold) > tolerance * deviation
     return Agreement(
         frames=len(expected.maps),
-        map_deviation=float(np.abs(found.maps - expected.maps).max()) / deviation,
+        map_deviation=float(np.max([np.abs(mine - other).max() / each for mine, other, each in pairs])),
         score_deviation=float(np.abs(found.scores - expected.scores).max()) / deviation,
         tolerance=tolerance,
         decisions_compared=int(outside.sum()),

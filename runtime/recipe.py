@@ -13,7 +13,7 @@ from runtime.typed import build
 
 SCHEMA = 1
 # fields that files of this schema may lack; left out at their default, so that the hash of an older file stays its own
-LATER = ("relative", "smoothing", "quantization")
+LATER = ("relative", "smoothing", "by_position", "quantization")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Recipe:
     students: int  # M, of each scale
     scales: tuple[Scale, ...]
     output_stride: int  # every s-th position has a descriptor
-    score_pixels: int  # the score is the mean of so many highest values of the map; 1 is the maximum
+    score_pixels: int  # the score is the mean of so many highest values of its map; 1 is the maximum
     score_quantiles: dict[str, float]  # of the good images' scores, by probability
     threshold: Threshold
     health: HealthLimits
@@ -107,6 +107,7 @@ class Recipe:
     provenance: Provenance
     relative: bool = False  # whether the terms are divided by 1 + the mean square of the teacher's descriptor
     smoothing: float = 0.0  # σ of the Gaussian over the map, pixels of the prepared frame; 0 is none
+    by_position: bool = False  # whether deviation_map is an output, and what the score is taken from
     quantization: Quantization | None = None  # of an INT8 file alone
     schema: int = SCHEMA
 

@@ -46,6 +46,12 @@ class Verdict:
     name: str | None = None
     # float32 [H, W] at the size of the prepared frame; owned by the caller
     anomaly_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    deviation_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)  # where scores are of it
+
+    @property
+    def scored_map(self) -> NDArray[np.float32] | None:
+        """The map that score, threshold and regions are of."""
+        return self.anomaly_map if self.deviation_map is None else self.deviation_map
 
     @property
     def latency_ms(self) -> float:
@@ -53,8 +59,9 @@ class Verdict:
         return (self.decided_s - self.captured_s) * 1e3
 
     def to_json(self) -> str:
-        """One line, without the anomaly map."""
-        document = {name: value for name, value in vars(self).items() if name not in ("anomaly_map", "regions")}
+        """One line, without the maps."""
+        apart = ("anomaly_map", "deviation_map", "regions")
+        document = {name: value for name, value in vars(self).items() if name not in apart}
         document |= {"decision": self.decision.value, "regions": [asdict(region) for region in self.regions]}
         document["latency_ms"] = round(self.latency_ms, 3)
         return json.dumps(document)

@@ -151,6 +151,7 @@ def tiny_config(part_images: Path, teacher_files: dict[int, Path]) -> "StudentsC
         output_stride=8,
         relative=True,
         smoothing=1.5,
+        by_position=True,
         score_pixels=5,
         train_stride=8,
         steps=2,

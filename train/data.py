@@ -75,7 +75,8 @@ class Split:
         """The images whose scores the threshold is fitted to: all that no network was trained on, where that is fair.
 
         Equation 11 turns a lone term, of one scale and one student, into another of the same order: it moves and
-        stretches all scores alike, and smoothing and means of pixels with them. Whether a new part's score passes an
+        stretches all scores alike, and smoothing, means of pixels and statistics by position with them (those are of
+        images that were trained on). Whether a new part's score passes an
         order statistic then does not depend on the statistics, so that the images which gave them are as good as any.
         Where terms are added, the statistics weigh them, and images that helped to choose the weights are left out.
         """

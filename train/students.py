@@ -38,6 +38,9 @@ class StudentsConfig:
     output_stride: int = option(1, "evaluate every s-th position when inspecting", (1, 2, 4, 8))
     relative: bool = option(False, "errors in relation to the descriptor's own size; the paper's are absolute (ours)")
     smoothing: float = option(0.0, "σ of a Gaussian over the map, pixels of the prepared frame; 0, the paper's: none")
+    by_position: bool = option(
+        False, "score and regions in deviations from what the good images show at each position (ours)"
+    )
     score_pixels: int = option(1, "the score is the mean of so many highest values of the map")
     train_stride: int = option(1, "evaluate every s-th position when training, shifted at random", (1, 2, 4, 8))
     window: int | None = option(None, "side of a random window of positions for each step; none for all of them")

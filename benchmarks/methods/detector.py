@@ -71,11 +71,11 @@ class FinishedDetector(Method):
         from calibration.model import load_run
         from calibration.statistics import Statistics
 
-        run, moments = load_run(path, device), Statistics.load(path / "statistics.json").moments
+        run, statistics = load_run(path, device), Statistics.load(path / "statistics.json")
         self.own_size_hw = run.config.size_hw
 
         def answer(frames: Frames) -> tuple[Maps, Scores]:
-            maps, scores = run.maps_and_scores(frames, moments)
+            maps, scores = run.maps_and_scores(frames, statistics.moments, statistics.positions)
             return maps.float().cpu().numpy(), scores.float().cpu().numpy()
 
         self._answer = answer

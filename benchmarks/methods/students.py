@@ -17,19 +17,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
-import numpy as np
+import torch
 
-from benchmarks.methods.base import Frames, MapMethod, Maps, Setting, check_frames, fitted
+from benchmarks.methods.base import Frames, Inspected, Method, Setting, check_frames, fitted
 from calibration.fit import fit_moments
 from calibration.model import TrainedRun, load_run, progress
-from calibration.scoring import Moments
+from calibration.positions import fit_positions
+from calibration.scoring import Moments, Positions
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from train.data import PreparedImages
 from train.ensemble import teacher_path
 from train.students import StudentsConfig, train_students
 
-NOT_OF_TRAINING = ("teachers", "students", "ensemble", "relative", "smoothing")  # one training serves all of these
+# one training serves all of these
+NOT_OF_TRAINING = ("teachers", "students", "ensemble", "relative", "smoothing", "by_position")
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,12 @@ class Options:
     window: int | None = None  # side of a random window of positions for each step
     relative: bool = False  # errors in relation to the descriptor's own size
     smoothing: float = 0.0  # σ of a Gaussian over the map, pixels
+    by_position: bool = False  # scores in deviations from what the frames trained on show at each position
     holdout: float = 0.2  # share of the good frames that is not trained on
 
 
-class Students(MapMethod):
-    """Teachers, their students, and the moments of equation 11."""
+class Students(Method):
+    """Teachers, their students, and the statistics of equation 11."""
 
     def __init__(self, options: Options, setting: Setting) -> None:
         """Raises `InputError` for a teacher that is none, or more students than are trained."""
@@ -66,6 +69,7 @@ class Students(MapMethod):
         self.options, self.setting = options, setting
         self.run: TrainedRun | None = None
         self.moments: list[Moments] = []
+        self.positions: Positions | None = None
 
     def fit(self, good: Frames) -> None:
         """See `Method`. Goes on with a training that the setting's folder of runs holds, or takes its result."""
@@ -79,14 +83,18 @@ class Students(MapMethod):
             run = replace(trained[0], config=config, scales=tuple(scales))
             held_out = PreparedImages(run.split.statistics, size_hw)  # the same of every run: the split is by content
             self.moments = fit_moments(run, progress(held_out, "statistics"))
+            if options.by_position:
+                training = progress(PreparedImages(run.split.training, size_hw), "positions")
+                self.positions = fit_positions(run, self.moments, training)
         self.run = run
 
-    def maps(self, frames: Frames) -> Maps:
-        """See `MapMethod`."""
+    def inspect(self, frames: Frames) -> Inspected:
+        """See `Method`."""
         run = fitted(self.run)
         check_frames(frames, run.config.size_hw)
-        found = [run.maps_and_scores(frames[i : i + 1], self.moments)[0] for i in range(len(frames))]
-        return np.concatenate([np.asarray(m.float().cpu().numpy(), np.float32) for m in found])
+        found = [run.maps_and_scores(frames[i : i + 1], self.moments, self.positions) for i in range(len(frames))]
+        maps, scores = (torch.cat(values).float().cpu().numpy() for values in zip(*found, strict=True))
+        return Inspected(maps, scores)
 
     def _trained(self, good: Frames, teacher: str, size_hw: tuple[int, int], runs: Path) -> TrainedRun:
         options = {k: v for k, v in asdict(self.options).items() if k not in NOT_OF_TRAINING}
@@ -107,6 +115,6 @@ def _store(frames: Frames, folder: Path) -> None:
             write_atomically(path, cv2.imencode(".png", frame)[1].tobytes())
 
 
-def make(options: Options, setting: Setting) -> MapMethod:
+def make(options: Options, setting: Setting) -> Method:
     """The method."""
     return Students(options, setting)

@@ -52,7 +52,8 @@ def maps_and_scores(run: Calibrated, descriptors: Sequence[Sequence[Array]]) -> 
     Of descriptors [N, 128, h, w] for each scale, the teacher's first, as its network gives them.
     """
     config, maps = run.trained.config, []
-    for scale, moments, (teacher, *students) in zip(run.trained.scales, run.moments, descriptors, strict=True):
+    terms = zip(run.trained.scales, run.statistics.moments, descriptors, strict=True)
+    for scale, moments, (teacher, *students) in terms:
         mean, deviation = scale.teacher.mean.numpy(), scale.teacher.deviation.numpy()
         target = (teacher - mean[:, None, None]) / deviation[:, None, None]
         maps.append(normalized_terms(np.stack(students), target, moments, config.relative))
@@ -60,7 +61,10 @@ def maps_and_scores(run: Calibrated, descriptors: Sequence[Sequence[Array]]) -> 
     if config.smoothing:
         whole = np.stack([_smoothed(one, config.smoothing) for one in whole])
     top, left, height, width = config.region_of_interest or (0, 0, *config.size_hw)
-    inside = whole[:, top : top + height, left : left + width].reshape(len(whole), -1)
+    scored, positions = whole, run.statistics.positions
+    if positions is not None:
+        scored = (whole - positions.mean.numpy()) / positions.deviation.numpy()
+    inside = scored[:, top : top + height, left : left + width].reshape(len(whole), -1)
     highest = np.partition(inside, -config.score_pixels, axis=1)[:, -config.score_pixels :]
     return whole, highest.mean(axis=1)
 

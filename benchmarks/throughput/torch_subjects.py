@@ -11,7 +11,6 @@ from torch import Tensor
 from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import Frames, Subject, limit_of
 from calibration.model import TrainedRun, load_run
-from calibration.scoring import Moments
 from calibration.statistics import Statistics
 from export.fused import FusedDetector, fused_of_run
 from export.graph import export_graph
@@ -25,17 +24,17 @@ class Calibrated:
     """A run folder ready for inference."""
 
     trained: TrainedRun
-    moments: tuple[Moments, ...]
+    statistics: Statistics
 
     @classmethod
     def load(cls, run: Path) -> "Calibrated":
         """Raises `InputError` for a folder that is no run, or not trained and calibrated to the end."""
         trained = load_run(run, "cpu")
-        return cls(trained, tuple(Statistics.load(run / "statistics.json").moments))
+        return cls(trained, Statistics.load(run / "statistics.json"))
 
     def fused(self, half: bool = False) -> FusedDetector:
         """The module that ``python -m export.onnx`` exports, in Bailer's form."""
-        return fused_of_run(self.trained, self.moments, half=half).eval()
+        return fused_of_run(self.trained, self.statistics.moments, self.statistics.positions, half=half).eval()
 
 
 def arithmetic_of(fused: FusedDetector, size_hw: tuple[int, int]) -> Arithmetic:

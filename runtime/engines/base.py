@@ -15,6 +15,12 @@ class Output:
     anomaly_score: NDArray[np.float32]  # [n]
     regression_error: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, per scale
     predictive_variance: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, per scale
+    deviation_map: NDArray[np.float32] | None = None  # [n, H, W], where the score is `by_position`
+
+    @property
+    def scored_map(self) -> NDArray[np.float32]:
+        """The map that score, threshold and regions are of, [n, H, W]."""
+        return self.anomaly_map if self.deviation_map is None else self.deviation_map
 
 
 class Engine(Protocol):

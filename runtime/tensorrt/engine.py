@@ -276,6 +276,7 @@ def check_tensors(tensors: tuple[Tensor, ...], recipe: Recipe) -> None:
     scales, variance = len(recipe.scales), recipe.explain and recipe.students > 1
     expected = [Tensor(INPUT, "UINT8", (-1, height, width, 3))]
     expected += [Tensor("anomaly_map", "FLOAT", (-1, height, width)), Tensor("anomaly_score", "FLOAT", (-1,))]
+    expected += [Tensor("deviation_map", "FLOAT", (-1, height, width))] if recipe.by_position else []
     expected += [Tensor("regression_error", "FLOAT", (-1, scales, height, width))] if recipe.explain else []
     expected += [Tensor("predictive_variance", "FLOAT", (-1, scales, height, width))] if variance else []
     if sorted(tensors, key=_name) != sorted(expected, key=_name):

@@ -26,7 +26,7 @@ def inspections(test_set: Path, recipe: Recipe) -> list[Inspection]:
 
 def scored(inspection: Inspection, defect: str, score: float) -> Inspection:
     image = datasets.TestImage(Path(f"{score}.png"), defect != "good", defect, None)
-    return Inspection(image, inspection.verdict, score, inspection.anomaly_map, inspection.mask)
+    return Inspection(image, inspection.verdict, score, inspection.anomaly_map, inspection.scored_map, inspection.mask)
 
 
 def test_kinds_get_equal_shares_spread_over_their_scores(inspections: list[Inspection]) -> None:
@@ -47,7 +47,7 @@ def test_the_defects_outline_is_drawn_beside_it_and_not_on_it(inspections: list[
     assert cv2.imwrite(str(tmp_path / "large.png"), large)
     image = datasets.TestImage(tmp_path / "large.png", True, "dent", None)
     verdict = inspections[0].verdict
-    drawn = overlay(Inspection(image, verdict, 0.0, inspections[0].anomaly_map, mask))
+    drawn = overlay(replace(inspections[0], image=image, score=0.0, mask=mask))
 
     expected = large.copy()
     expected[98:112, 198:222] = TRUTH_COLOUR

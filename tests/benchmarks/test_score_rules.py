@@ -51,7 +51,7 @@ def inspections(test_set: Path, recipe: Recipe) -> list[Inspection]:
 def test_smoothing_spreads_a_spot_and_keeps_a_level(inspections: list[Inspection], recipe: Recipe) -> None:
     spot = np.zeros(recipe.size_hw, np.float32)
     spot[3, 4] = 1
-    both = [replace(inspections[0], anomaly_map=each) for each in (spot, np.full_like(spot, 0.5))]
+    both = [replace(inspections[0], scored_map=each) for each in (spot, np.full_like(spot, 0.5))]
     scores = scores_of(both, recipe, [Rule("maximum"), Rule("maximum", sigma=1)])
     assert scores[0].tolist() == [1.0, 0.5]
     assert scores[1, 0] == pytest.approx(1 / (2 * np.pi), rel=0.02)  # the middle of a Gaussian of σ 1
@@ -62,7 +62,7 @@ def test_rules_look_into_the_region_of_interest_alone(inspections: list[Inspecti
     spot = np.zeros(recipe.size_hw, np.float32)
     spot[0, 0], spot[3, 4] = 1, 0.25
     inside = replace(recipe, region_of_interest=(2, 2, 4, 4))
-    assert scores_of([replace(inspections[0], anomaly_map=spot)], inside, [Rule("maximum")]) == 0.25
+    assert scores_of([replace(inspections[0], scored_map=spot)], inside, [Rule("maximum")]) == 0.25
 
 
 def test_every_rule_is_compared_with_the_first_on_the_same_images() -> None:

@@ -34,8 +34,9 @@ def test_the_graph_is_that_of_a_trained_detector_of_the_same_options(
     calibrated_run: Path, tiny_config: "StudentsConfig"
 ) -> None:
     trained = load_run(calibrated_run, "cpu")
-    moments = Statistics.load(calibrated_run / "statistics.json").moments
-    exported = export_graph(fused_of_run(trained, moments), trained.config.size_hw)
+    statistics = Statistics.load(calibrated_run / "statistics.json")
+    fused = fused_of_run(trained, statistics.moments, statistics.positions)
+    exported = export_graph(fused, trained.config.size_hw)
     made = untrained(tiny_config, [shipped_or_file(name) for name in tiny_config.teachers])
     assert structure(made.graph()) == structure(exported)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from calibration.fit import DEVIATION_FLOOR, describe_highest, fit, fit_moments, quantiles
 from calibration.health import fit_health
 from calibration.model import load_run
+from calibration.positions import fit_positions
 from calibration.scoring import Moments
 from calibration.statistics import Statistics
 from calibration.threshold import fit_threshold
@@ -90,7 +91,9 @@ def test_over_the_images_they_come_from_normalized_terms_have_mean_0_and_deviati
 def test_the_threshold_is_fitted_to_the_scores_of_its_own_images(calibrated_run: Path) -> None:
     trained, statistics = load_run(calibrated_run), Statistics.load(calibrated_run / "statistics.json")
     images = [prepare(read_image(path), (32, 36))[None] for path in trained.threshold_images]
-    scores = np.array([float(trained.maps_and_scores(image, statistics.moments)[1]) for image in images])
+    scores = np.array(
+        [float(trained.maps_and_scores(image, statistics.moments, statistics.positions)[1]) for image in images]
+    )
     kept = np.load(calibrated_run / "calibration_scores.npy")
     np.testing.assert_allclose(kept, scores, rtol=1e-5)
     assert statistics.threshold == fit_threshold(kept, 0.2)
@@ -108,11 +111,19 @@ def test_of_one_student_all_images_held_out_give_the_threshold_and_the_statistic
     images = [prepare(read_image(path), (32, 36))[None] for path in trained.threshold_images]
 
     def scores(moments: Moments) -> NDArray[np.float64]:
-        return np.array([float(trained.maps_and_scores(image, [moments])[1]) for image in images])
+        return np.array([float(trained.maps_and_scores(image, [moments], None)[1]) for image in images])
 
     one, other = scores(Moments(20.0, 4.0, None, None)), scores(Moments(3.0, 0.5, None, None))
     np.testing.assert_allclose(one * 4.0 + 20.0, other * 0.5 + 3.0, rtol=1e-5)
     np.testing.assert_array_equal(np.argsort(one), np.argsort(other))
+
+    def scores_by_position(moments: Moments) -> NDArray[np.float64]:
+        training = [prepare(read_image(path), (32, 36))[None] for path in trained.split.training]
+        positions = fit_positions(trained, [moments], training)
+        return np.array([float(trained.maps_and_scores(image, [moments], positions)[1]) for image in images])
+
+    one, other = scores_by_position(Moments(20.0, 4.0, None, None)), scores_by_position(Moments(3.0, 0.5, None, None))
+    np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
 def test_the_good_images_that_scored_highest_are_named() -> None:
@@ -141,7 +152,12 @@ def test_statistics_come_back_from_their_file(calibrated_run: Path, tmp_path: Pa
     statistics = Statistics.load(calibrated_run / "statistics.json")
     single = replace(statistics, moments=(Moments(0.1, 1 / 3, None, None),), patch_sizes=(33,))
     single.save(tmp_path / "statistics.json")
-    assert Statistics.load(tmp_path / "statistics.json") == single
+    found = Statistics.load(tmp_path / "statistics.json")
+    assert replace(found, positions=None) == replace(single, positions=None)
+    assert found.positions is not None
+    assert single.positions is not None
+    assert torch.equal(found.positions.mean, single.positions.mean)
+    assert torch.equal(found.positions.deviation, single.positions.deviation)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from calibration.scoring import Moments
+from calibration.scoring import Moments, Positions
 from export.fused import FusedDetector
 from export.graph import export_graph, with_halved_weights
 from train.dense import Form, dense_descriptors
@@ -39,6 +39,7 @@ class Case:
     half: bool = False
     relative: bool = False
     smoothing: float = 0.0
+    by_position: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Expected:
 
     anomaly_map: Array
     anomaly_score: Array
+    deviation_map: Array
     regression_error: Array
     predictive_variance: Array
 
@@ -58,6 +60,7 @@ CASES = {
     "stride 2, bailer": Case((33,), 3, 2, "bailer", (35, 37), 1, None),
     "stride 4, atrous": Case((33, 65), 2, 4, "atrous", (38, 41), 7, (2, 5, 30, 31), True),
     "relative and smoothed": Case((33, 65), 2, 4, "bailer", (38, 41), explain=True, relative=True, smoothing=2.5),
+    "by position": Case((33,), 1, 4, "bailer", (38, 41), 3, (2, 5, 30, 31), True, smoothing=2.5, by_position=True),
     "stride 8, p17": Case((17,), 1, 8, "atrous", (26, 33), 200),
 }
 
@@ -120,10 +123,22 @@ def plain_outputs(case: Case, terms: Sequence[tuple[Array, Array]], moments: Seq
     if case.smoothing:
         reach = int(np.ceil(3 * case.smoothing))
         anomaly_map = np.stack([gaussian_filter(m, case.smoothing, mode="mirror", radius=reach) for m in anomaly_map])
+    positions = positions_of(case)
+    scored = anomaly_map
+    if positions is not None:
+        scored = (anomaly_map - positions.mean.double().numpy()) / positions.deviation.double().numpy()
     top, left, height, width = case.region or (0, 0, *case.size_hw)
-    inside = anomaly_map[:, top : top + height, left : left + width].reshape(len(anomaly_map), -1)
+    inside = scored[:, top : top + height, left : left + width].reshape(len(anomaly_map), -1)
     score = np.sort(inside, axis=1)[:, -case.score_pixels :].mean(axis=1)
-    return Expected(anomaly_map, score, np.stack(errors, axis=1), np.stack(variances, axis=1))
+    return Expected(anomaly_map, score, scored, np.stack(errors, axis=1), np.stack(variances, axis=1))
+
+
+def positions_of(case: Case) -> Positions | None:
+    if not case.by_position:
+        return None
+    draw = torch.Generator().manual_seed(0)
+    mean, spread = torch.randn(case.size_hw, generator=draw), torch.rand(case.size_hw, generator=draw)
+    return Positions(mean, 0.3 + spread)
 
 
 def exported(case: Case, make_scale: Callable[..., Scale], frames: NDArray[np.uint8]) -> tuple[FusedDetector, Expected]:
@@ -136,6 +151,7 @@ def exported(case: Case, make_scale: Callable[..., Scale], frames: NDArray[np.ui
         output_stride=case.stride,
         in_relation=case.relative,
         smoothing=case.smoothing,
+        positions=positions_of(case),
         score_pixels=case.score_pixels,
         region_of_interest=case.region,
         form=case.form,
@@ -166,7 +182,7 @@ def test_the_exported_graph_is_equations_8_to_12(case: Case, make_scale: Callabl
     fused, expected = exported(case, make_scale, frames)
     model = export_graph(fused, case.size_hw)
     outputs = run(model, frames)
-    names = ["anomaly_map", "anomaly_score"]
+    names = ["anomaly_map", "anomaly_score"] + (["deviation_map"] if case.by_position else [])
     if case.explain:
         names += ["regression_error"] + (["predictive_variance"] if case.students > 1 else [])
     assert list(outputs) == names

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from export.folding import FoldedNetwork
 from export.parity import LARGEST_ACTIVATION, Parity, compare, largest_activation
+from runtime.engines.base import Output
 from runtime.engines.fake import FakeEngine
 from runtime.errors import ParityError
 from runtime.parity import Agreement, Scored, agreement
@@ -81,7 +82,7 @@ def compared(error: list[float], threshold: float) -> Parity:
     frames = np.stack([np.full((2, 2, 3), i, np.uint8) for i in range(5)])
     wave = torch.tensor([[1.0, -1.0], [1.0, -1.0]])
 
-    def plain(batch: NDArray[np.uint8], _: object) -> tuple[torch.Tensor, torch.Tensor]:
+    def plain(batch: NDArray[np.uint8], *_: object) -> tuple[torch.Tensor, torch.Tensor]:
         return wave[None], torch.tensor([float(batch.flat[0])])
 
     scores = {i: i + error[i] for i in range(5)}
@@ -90,13 +91,14 @@ def compared(error: list[float], threshold: float) -> Parity:
         def result(self, ticket: int, timeout_s: float = 30.0) -> Any:
             output = super().result(ticket, timeout_s)
             score = np.array([scores[round(float(output.anomaly_score[0]))]], np.float32)
-            return SimpleNamespace(anomaly_map=wave[None].numpy(), anomaly_score=score)
+            return Output(wave[None].numpy(), score)
 
     engine = Engine((2, 2), lambda batch: batch[..., 0].astype(np.float32))
     try:
         run: Any = SimpleNamespace(maps_and_scores=plain)
         fused: Any = Loud()
-        return compare(run, [], threshold, engine, fused, frames, tolerance=0.1)
+        statistics: Any = SimpleNamespace(moments=(), positions=None)
+        return compare(run, statistics, threshold, engine, fused, frames, tolerance=0.1)
     finally:
         engine.close()
 
@@ -114,6 +116,20 @@ def test_constant_maps_are_compared_too() -> None:
     problem = agreement(flat, other, threshold=1, tolerance=1e-3).problem("the file", "the formulas")
     assert problem is not None
     assert problem.startswith("the file deviates from the formulas by")
+
+
+def test_maps_by_position_are_compared_and_scores_in_their_unit() -> None:
+    wave = np.array([[[1.0, -1.0], [1.0, -1.0]]], np.float32)
+    plain, scores = Scored(wave, np.array([3.0], np.float32)), np.array([3.2], np.float32)
+    expected = replace(plain, deviation_maps=4 * wave)
+    found = agreement(expected, Scored(wave, scores, 4 * wave + np.float32(0.4)), threshold=3.1, tolerance=0.06)
+    assert found.map_deviation == pytest.approx(0.1)
+    assert found.score_deviation == pytest.approx(0.05)
+    assert found.scores_in_band == 1
+    found = agreement(expected, Scored(wave * 2, scores, 4 * wave), threshold=3.1, tolerance=0.06)
+    assert found.map_deviation == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="zip"):
+        agreement(expected, plain, threshold=3.1, tolerance=0.06)  # a map that is missing is no agreement
 
 
 def test_a_decision_that_turns_outside_the_band_is_counted() -> None:

@@ -13,7 +13,9 @@ from runtime_samples import SIZE_HW, fake_detector, grey_frame, make_recipe, tin
 
 from runtime import Decision, Detector
 from runtime.detector import read_detector
+from runtime.engines.base import Output
 from runtime.engines.fake import FakeEngine, deviation_from_grey
+from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import DetectorError, EngineError, ImageError
 from runtime.frames import Frame, missing_frame
 from runtime.onnx_file import with_metadata
@@ -40,6 +42,29 @@ def test_a_defective_part_is_ng_with_its_regions_in_pixels_of_the_original_frame
     assert region.box_xywh == (20, 8, 4, 4)
     assert region.area == 16
     assert region.center_xy == (21.5, 9.5)
+
+
+def test_where_scores_are_by_position_regions_and_pictures_are_of_the_same_map() -> None:
+    def infer(frames: NDArray[np.uint8]) -> Output:
+        maps = deviation_from_grey(frames)
+        by_position = maps * np.where(np.arange(SIZE_HW[1]) < 12, 0.1, 1).astype(np.float32)  # the left half varies
+        return Output(maps, by_position.max(axis=(1, 2)), deviation_map=by_position)
+
+    image = np.full((16, 24, 3), 128, np.uint8)
+    image[2:4, 3:5] = image[9:11, 20:22] = 255
+    recipe = replace(make_recipe(), by_position=True)
+    with Detector(recipe, ThreadedEngine(infer, SIZE_HW, 1, 1, "by position")) as detector:
+        verdict = detector.inspect(image)
+        image[9:11, 20:22] = 128
+        other = detector.inspect(image)
+    assert (verdict.decision, [region.box_xywh for region in verdict.regions]) == (Decision.NG, [(20, 9, 2, 2)])
+    assert verdict.anomaly_map is not None
+    assert verdict.scored_map is not None
+    assert verdict.scored_map is verdict.deviation_map
+    assert verdict.score == verdict.scored_map.max() == verdict.regions[0].peak_score
+    assert verdict.anomaly_map[2, 3] > verdict.scored_map[2, 3]
+    assert (other.decision, other.regions) == (Decision.OK, ())
+    assert not {"anomaly_map", "deviation_map"} & json.loads(verdict.to_json()).keys()
 
 
 def test_a_score_at_the_threshold_is_ok() -> None:

@@ -37,11 +37,13 @@ def test_a_recipe_is_told_in_words() -> None:
     assert make_recipe().sha256 in text["Recipe"]
 
 
-def test_relation_and_smoothing_are_told_where_they_are_in_force() -> None:
-    plain, changed = describe(make_recipe()), describe(replace(make_recipe(), relative=True, smoothing=4.0))
+def test_relation_smoothing_and_positions_are_told_where_they_are_in_force() -> None:
+    recipe = make_recipe()
+    plain, changed = describe(recipe), describe(replace(recipe, relative=True, smoothing=4.0, by_position=True))
     told = [line for line in changed if line not in plain]
     assert any(line.endswith("for each size, errors in relation to the descriptor's size") for line in told)
-    assert any("of the anomaly map, smoothed with σ = 4 pixels; of the good images" in line for line in told)
+    position = "in deviations from what the images it was trained on show at each position"
+    assert any(f"of the anomaly map, smoothed with σ = 4 pixels, {position}; of the good" in line for line in told)
 
 
 def test_a_region_of_interest_is_told_in_pixels() -> None:

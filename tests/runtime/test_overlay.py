@@ -51,6 +51,13 @@ def test_a_colour_stands_for_one_score_whatever_else_the_map_shows() -> None:
     assert tuple(shown[350, 540]) == heat_of(0.0, 0.5)
 
 
+def test_the_map_that_the_score_is_taken_from_is_the_one_that_is_drawn() -> None:
+    frame = grey_frame()
+    high = np.full((16, 24), 0.9, np.float32)
+    shown = draw_overlay(frame, replace(verdict_on(frame), deviation_map=high))
+    assert tuple(int(channel) for channel in shown[200, 700]) == heat_of(0.9, 0.5) != heat_of(0.0, 0.5)
+
+
 @pytest.mark.parametrize("threshold", [0.5, 12.0])
 def test_the_scale_is_anchored_at_the_threshold(threshold: float) -> None:
     assert heat_of(threshold, threshold) == heat_of(1.0, 1.0)

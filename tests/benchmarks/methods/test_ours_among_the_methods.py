@@ -77,9 +77,8 @@ def test_a_run_folder_gives_the_plain_formulas_scores(calibrated_run: Path) -> N
     frames = np.random.default_rng(0).integers(0, 255, (2, 32, 36, 3)).astype(np.uint8)
     method = FinishedDetector(calibrated_run)
     method.fit(frames)
-    maps, scores = load_run(calibrated_run).maps_and_scores(
-        frames, Statistics.load(calibrated_run / "statistics.json").moments
-    )
+    statistics = Statistics.load(calibrated_run / "statistics.json")
+    maps, scores = load_run(calibrated_run).maps_and_scores(frames, statistics.moments, statistics.positions)
     found = method.inspect(frames)
     np.testing.assert_allclose(found.scores, scores.numpy(), rtol=1e-4)
     assert found.maps is not None

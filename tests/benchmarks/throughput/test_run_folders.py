@@ -27,13 +27,17 @@ def run(calibrated_run: Path) -> Calibrated:
 def single(run: Calibrated) -> Calibrated:
     """The same run with its first student alone: fewer graphs to export."""
     scales = tuple(replace(scale, students=scale.students[:1]) for scale in run.trained.scales)
-    moments = tuple(replace(m, variance_mean=None, variance_std=None) for m in run.moments)
-    return Calibrated(replace(run.trained, scales=scales), moments)
+    moments = tuple(replace(m, variance_mean=None, variance_std=None) for m in run.statistics.moments)
+    return Calibrated(replace(run.trained, scales=scales), replace(run.statistics, moments=moments))
 
 
 @pytest.fixture(scope="module")
 def frames(run: Calibrated) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (2, *run.trained.config.size_hw, 3), np.uint8)
+
+
+def scored(run: Calibrated, frames: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+    return run.trained.maps_and_scores(frames, run.statistics.moments, run.statistics.positions)
 
 
 def eager(run: Calibrated, device: str = "cpu", compiled: bool = False) -> torch_subjects.Subject:
@@ -45,7 +49,7 @@ def eager(run: Calibrated, device: str = "cpu", compiled: bool = False) -> torch
 def test_an_eager_row_and_equations_in_numpy_give_the_maps_of_the_formulas(
     run: Calibrated, frames: NDArray[np.uint8]
 ) -> None:
-    maps, scores = (values.numpy() for values in run.trained.maps_and_scores(frames, run.moments))
+    maps, scores = (values.numpy() for values in scored(run, frames))
     pixels = pixels_from_frames(torch.from_numpy(frames))
     networks = [[scale.teacher.network, *scale.students] for scale in run.trained.scales]
     descriptors = [[dense_descriptors(network, pixels, 8).numpy() for network in scale] for scale in networks]
@@ -56,7 +60,7 @@ def test_an_eager_row_and_equations_in_numpy_give_the_maps_of_the_formulas(
 
 
 def test_an_unfused_row_gives_the_maps_of_the_formulas(single: Calibrated, frames: NDArray[np.uint8]) -> None:
-    maps, scores = (values.numpy() for values in single.trained.maps_and_scores(frames, single.moments))
+    maps, scores = (values.numpy() for values in scored(single, frames))
     subject = plain.unfused_subject("unfused", single, threads=1)
     found = subject.infer(frames)
     assert isinstance(found, tuple)
@@ -108,7 +112,7 @@ def test_a_gpu_that_is_not_there_is_refused(run: Calibrated) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and PyTorch with CUDA")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_gpu_computes_the_maps_of_the_formulas(run: Calibrated, frames: NDArray[np.uint8], compiled: bool) -> None:
-    maps, _ = run.trained.maps_and_scores(frames, run.moments)
+    maps, _ = scored(run, frames)
     subject = eager(run, device="cuda", compiled=compiled)
     for batch in (frames[:1], frames, frames[:1]):  # CUDA graphs of two shapes, one of them replayed
         found = subject.infer(batch)

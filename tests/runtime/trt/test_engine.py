@@ -310,6 +310,10 @@ def test_a_wrong_type_is_refused_before_anything_runs() -> None:
     ):
         with pytest.raises(DetectorError, match=r"the plan has frames .*; its recipe says frames UINT8 \[-1, 16"):
             check_tensors(tuple(wrong), right)
+    by_position = replace(right, by_position=True)
+    check_tensors((*good, Tensor("deviation_map", "FLOAT", (-1, 16, 24))), by_position)
+    with pytest.raises(DetectorError, match=r"its recipe says .*, deviation_map FLOAT \[-1, 16, 24\]; "):
+        check_tensors(tuple(good), by_position)
     explained = replace(right, explain=True)
     more = [Tensor(name, "FLOAT", (-1, 2, 16, 24)) for name in ("regression_error", "predictive_variance")]
     check_tensors((*good, *more), explained)

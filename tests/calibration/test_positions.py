@@ -1,0 +1,95 @@
+"""Statistics by position: against NumPy, from the images that were trained on, and what happens to their file."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from calibration.model import load_run
+from calibration.positions import PRIOR_IMAGES, SMOOTHING, fit_positions
+from calibration.scoring import Positions, by_position
+from calibration.statistics import POSITIONS, Statistics
+from runtime.errors import InputError
+from train.data import PreparedImages
+
+SIZE_HW = (20, 24)
+REGION = (2, 3, 15, 16)
+
+
+def a_run(maps: NDArray[np.float64]) -> Any:
+    """A run whose maps are `maps` [n, H, W], by the number that a frame's first pixel holds."""
+    return SimpleNamespace(
+        config=SimpleNamespace(size_hw=SIZE_HW, region_of_interest=REGION),
+        maps=lambda frames, moments: torch.from_numpy(maps[[int(frame[0, 0, 0]) for frame in frames]]),
+    )
+
+
+def frames(*numbers: int) -> NDArray[np.uint8]:
+    return np.stack([np.full((*SIZE_HW, 3), number, np.uint8) for number in numbers])
+
+
+def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(gaussian_filter(values, SMOOTHING, mode="mirror", radius=int(np.ceil(3 * SMOOTHING))))
+
+
+def drawn(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    top, left, height, width = REGION
+    overall = values[top : top + height, left : left + width].mean()
+    return (count * values + PRIOR_IMAGES * overall) / (count + PRIOR_IMAGES)
+
+
+def test_mean_and_deviation_of_each_position_are_those_of_numpy() -> None:
+    # far from zero, where a sum of squares in float32 would lose the deviation
+    maps = 1e3 + np.random.default_rng(0).normal(size=(5, *SIZE_HW)) * np.linspace(0.1, 3, SIZE_HW[1])
+    found = fit_positions(a_run(maps), [], [frames(0, 1), frames(2), frames(3, 4)])
+    mean = drawn(smooth(maps.mean(axis=0)), 5)
+    variance = drawn(smooth(np.square(maps - mean).mean(axis=0)), 5)
+    np.testing.assert_allclose(found.mean.numpy(), mean, rtol=1e-6)
+    np.testing.assert_allclose(found.deviation.numpy(), np.sqrt(variance), rtol=1e-5)
+
+
+def test_a_place_where_few_images_show_nothing_borrows_from_the_others() -> None:
+    maps = np.zeros((3, *SIZE_HW))
+    maps[:, :, 14:] = np.array([-1.0, 0.0, 1.0])[:, None, None]
+    found = fit_positions(a_run(maps), [], [frames(0, 1, 2)])
+    assert 0.1 < found.deviation[0, 0] < 0.5 < found.deviation[0, -1]
+
+
+def test_what_is_common_at_a_place_counts_less_there_than_elsewhere() -> None:
+    mean, deviation = torch.zeros(2, 3), torch.ones(2, 3)
+    mean[1, 2], deviation[1, 2] = 6.0, 2.0
+    found = by_position(torch.full((1, 2, 3), 8.0), Positions(mean, deviation))
+    assert found[0].tolist() == [[8.0, 8.0, 8.0], [8.0, 8.0, 1.0]]
+
+
+def test_calibration_takes_them_from_the_images_that_were_trained_on(calibrated_run: Path) -> None:
+    trained, statistics = load_run(calibrated_run), Statistics.load(calibrated_run / "statistics.json")
+    images = PreparedImages(trained.split.training, trained.config.size_hw)
+    expected = fit_positions(trained, list(statistics.moments), (images[i][None] for i in range(len(images))))
+    assert statistics.positions is not None
+    torch.testing.assert_close(statistics.positions.mean, expected.mean)
+    torch.testing.assert_close(statistics.positions.deviation, expected.deviation)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "positions.safetensors is missing or damaged"),
+        (b"x", "positions.safetensors is not the one that was written with it"),
+    ],
+)
+def test_a_file_that_is_missing_or_another_is_refused_with_the_way_out(
+    calibrated_run: Path, tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    Statistics.load(calibrated_run / "statistics.json").save(tmp_path / "statistics.json")
+    if content is None:
+        (tmp_path / POSITIONS).unlink()
+    else:
+        (tmp_path / POSITIONS).write_bytes(content)
+    with pytest.raises(InputError, match=rf"statistics.json is damaged \({message}\); run python -m calibration.fit"):
+        Statistics.load(tmp_path / "statistics.json")
