@@ -44,7 +44,7 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     import numpy as np
 
     from calibration.model import load_run, progress
-    from calibration.positions import fit_positions
+    from calibration.positions import fit_positions, images_by_position
     from calibration.statistics import Statistics
     from calibration.threshold import fit_threshold
     from runtime.promise import check_rates
@@ -56,8 +56,7 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     moments = fit_moments(trained, progress(PreparedImages(trained.split.statistics, size_hw), "statistics"))
     positions = None
     if trained.config.by_position:
-        training = progress(PreparedImages(trained.split.training, size_hw), "positions")
-        positions = fit_positions(trained, moments, training)
+        positions = fit_positions(trained, moments, images_by_position(trained))
     images = trained.threshold_images
     held_out = progress(PreparedImages(images, size_hw), "threshold")
     scores = np.array([float(trained.maps_and_scores(frames, moments, positions)[1]) for frames in held_out])

@@ -32,7 +32,7 @@ class TrainedRun:
     @property
     def threshold_images(self) -> tuple[Path, ...]:
         """Those whose scores the threshold is fitted to; see `Split.threshold_images`."""
-        return self.split.threshold_images(len(self.scales), self.config.students)
+        return self.split.threshold_images(len(self.scales), self.config.students, self.config.by_position)
 
     def terms(self, frames: NDArray[np.uint8]) -> list[tuple[Tensor, Tensor | None]]:
         """Regression error and predictive variance [N, H, W] of each scale, of prepared frames [N, H, W, 3]."""

@@ -1,12 +1,13 @@
 """What good images show at each position of a frame: the statistics behind `calibration.scoring.by_position`.
 
-They come from the images that the students were trained on. These are the many, and a threshold that is fitted to
-other images holds for new parts whatever the training images gave. The students err less on them than on new parts, by
-about as much everywhere, which moves all scores and not their order.
+They come from two sets of images that count the same: those that the students were trained on, which are many, and
+those of equation 11's statistics, which are few. On the first the students err too little, where they have learnt by
+heart most of all, so that the second keep places from looking more certain than they are. A threshold is fitted to
+neither, and holds for new parts whatever they gave.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,19 +28,33 @@ SMOOTHING = 4.0  # σ in pixels of the prepared frame: what a place shows, its n
 PRIOR_IMAGES = 1  # so many images more that show everywhere what all show on average: for few images, and still places
 
 
-def fit_positions(trained: "TrainedRun", moments: "list[Moments]", batches: Iterable[NDArray[np.uint8]]) -> Positions:
-    """Mean and deviation of the anomaly map at each position over prepared frames [N, H, W, 3], summed in float64.
+def images_by_position(trained: "TrainedRun") -> "list[Iterator[NDArray[np.uint8]]]":
+    """The two sets of prepared images, as `fit_positions` takes them, with progress bars."""
+    from calibration.model import progress
+    from train.data import PreparedImages
 
-    Both are smoothed over neighbouring positions, and drawn a little towards their means over the region of interest.
+    sets = (trained.split.training, trained.split.statistics)
+    return [progress(PreparedImages(paths, trained.config.size_hw), "positions") for paths in sets]
+
+
+def fit_positions(
+    trained: "TrainedRun", moments: Sequence[Moments], sets: Sequence[Iterable[NDArray[np.uint8]]]
+) -> Positions:
+    """Mean and deviation of the anomaly map at each position over sets of prepared frames [N, H, W, 3].
+
+    Sums are in float64, and each set counts the same. Both are smoothed over neighbouring positions, and drawn a little
+    towards their means over the region of interest.
     """
-    region = trained.config.region_of_interest
-    total = torch.zeros(2, *trained.config.size_hw, dtype=torch.float64)
-    count = 0
-    for frames in batches:
-        maps = trained.maps(frames, moments).double()
-        total += torch.stack([maps.sum(dim=0), maps.square().sum(dim=0)]).cpu()
-        count += len(maps)
-    first, second = total / count
+    region, powers, count = trained.config.region_of_interest, [], 0
+    for batches in sets:
+        total, size = torch.zeros(2, *trained.config.size_hw, dtype=torch.float64), 0
+        for frames in batches:
+            maps = trained.maps(frames, moments).double()
+            total += torch.stack([maps.sum(dim=0), maps.square().sum(dim=0)]).cpu()
+            size += len(maps)
+        powers.append(total / size)
+        count += size
+    first, second = torch.stack(powers).mean(dim=0)
 
     def drawn(values: torch.Tensor) -> torch.Tensor:
         values = smoothed(values[None], SMOOTHING)

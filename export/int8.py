@@ -112,7 +112,7 @@ def quantize(
     defective = [] if defects is None else find_defects(defects, masks)
     marked = None if masks is None else read_masks(defective, recipe.size_hw)
     graph, ranged = _quantized(model, recipe, split, options)
-    held_out = split.threshold_images(len(recipe.scales), recipe.students)
+    held_out = split.threshold_images(len(recipe.scales), recipe.students, recipe.by_position)
     fp32, int8, speed_on = _scored(model, graph, recipe, held_out, [each.path for each in defective], options.threads)
     found = compare(fp32, int8, recipe.threshold, marked, speed_on)
     found.check(options.margin, options.allow_slower)

@@ -17,6 +17,7 @@ from runtime.images import list_images, read_image
 from runtime.preparation import prepare
 
 FEWEST_IMAGES = 7  # two for statistics, two for the threshold (which needs two scores), three to train on
+FEWEST_OF_A_USE = 5  # for statistics and threshold each, where a third of the images allows it
 TRAINING_FOLDERS = ("train/good", "train/ok")
 SET_APART = 0.2  # share of good images kept for a test where a data set does not say which
 PROBLEMS_SHOWN = 5  # in one message
@@ -71,16 +72,16 @@ class Split:
         """Images by use."""
         return {name: len(getattr(self, name)) for name in ("training", "statistics", "threshold")}
 
-    def threshold_images(self, scales: int, students: int) -> tuple[Path, ...]:
+    def threshold_images(self, scales: int, students: int, by_position: bool) -> tuple[Path, ...]:
         """The images whose scores the threshold is fitted to: all that no network was trained on, where that is fair.
 
         Equation 11 turns a lone term, of one scale and one student, into another of the same order: it moves and
-        stretches all scores alike, and smoothing, means of pixels and statistics by position with them (those are of
-        images that were trained on). Whether a new part's score passes an
+        stretches all scores alike, and smoothing and means of pixels with them. Whether a new part's score passes an
         order statistic then does not depend on the statistics, so that the images which gave them are as good as any.
-        Where terms are added, the statistics weigh them, and images that helped to choose the weights are left out.
+        Where terms are added or scores are `by_position`, the statistics weigh terms or places, and images that helped
+        to choose the weights are left out.
         """
-        return (*self.threshold, *self.statistics) if scales == students == 1 else self.threshold
+        return (*self.threshold, *self.statistics) if scales == students == 1 and not by_position else self.threshold
 
     def save(self, path: Path) -> None:
         """Write the split as JSON."""
@@ -105,8 +106,9 @@ class Split:
 def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
     """Split images into training, statistics and threshold by their content's hash.
 
-    `holdout` is the share held out, halved between the last two; small sets hold out five for each as far as a third of
-    the images goes. Equal files share a fate, so that no image is both trained and judged on. Raises `InputError` for
+    `holdout` is the share held out, a quarter of it for the statistics, which need few images, and the rest for the
+    threshold, which proves more the more it has; small sets hold out five for each as far as a third of the images
+    goes. Equal files share a fate, so that no image is both trained and judged on. Raises `InputError` for
     fewer than seven different images.
     """
     if not 0 < holdout < 1:
@@ -119,7 +121,8 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
         raise InputError(
             f"found {len(by_hash)} different good images; give {FEWEST_IMAGES} or more (a few hundred, to be good)"
         )
-    half = max(round(len(by_hash) * holdout / 2), min(5, len(by_hash) // 6), 2)
+    half = max(round(len(by_hash) * holdout / 2), min(FEWEST_OF_A_USE, len(by_hash) // 6), 2)
+    statistics = max(half // 2, min(half, FEWEST_OF_A_USE))
     ordered = [by_hash[key] for key in sorted(by_hash)]
     if len(ordered) - 2 * half < 1:
         raise InputError(f"holdout {holdout:g} of {len(ordered)} images leaves none to train on; use a smaller share")
@@ -129,8 +132,8 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
 
     return Split(
         training=flattened(ordered[2 * half :]),
-        statistics=flattened(ordered[:half]),
-        threshold=flattened(ordered[half : 2 * half]),
+        statistics=flattened(ordered[:statistics]),
+        threshold=flattened(ordered[statistics : 2 * half]),
         sha256=hashes,
     )
 

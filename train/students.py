@@ -50,7 +50,7 @@ class StudentsConfig:
     learning_rate: float = option(1e-4, "Adam's")
     schedule: str = option("constant", "of the learning rate; cosine ends at zero", ("constant", "cosine"))
     weight_decay: float = option(1e-5, "Adam's")
-    holdout: float = option(0.2, "share of the images held out, half for statistics, half for the threshold")
+    holdout: float = option(0.2, "share of the images held out, a quarter for statistics, the rest for the threshold")
     seed: int = option(0, "of weights, order and shifts")
     checkpoint_every: int = option(200, "steps between two checkpoints")
     device: str = option("auto", "where to train", ("auto", "cpu", "cuda"))

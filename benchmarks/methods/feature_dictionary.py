@@ -15,7 +15,6 @@ entries, as here, and patches of 16×16 pixels every 4, which would be sixteen t
 number of neighbours that are averaged (here the nearest alone), and the averaged map.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +23,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.methods.base import Frames, MapMethod, Maps, Setting, as_pixels, at_frame_size, check_frames, fitted
+from benchmarks.methods.base import Frames, MapMethod, Maps, Setting, at_frame_size, check_frames, fitted
 from benchmarks.methods.clusters import cluster_centres
 from benchmarks.methods.descriptors import Vectors, as_vectors, sample_vectors
 from benchmarks.methods.features import Extractor, kept
 from benchmarks.methods.neighbours import nearest
+from benchmarks.methods.patch_features import PatchFeatures, pooled_stages
 from runtime.errors import InputError
-
-CHUNK = 256  # patches described at once
 
 
 @dataclass(frozen=True)
@@ -45,42 +43,6 @@ class Options:
     neighbours: int = 1  # entries whose distances are averaged
     samples: int = 10_000  # patches that are clustered
     explained: float = 0.95  # share of the variance that PCA keeps
-
-
-class PatchFeatures:
-    """A descriptor of each `stride`-th patch, float32 [n, C, ceil(H / stride), ceil(W / stride)].
-
-    The patch is centred in the pixels that it stands for; borders are reflected. `describe` turns patches [b, 3, p, p],
-    RGB in [0, 1], into vectors [b, C].
-    """
-
-    def __init__(
-        self, describe: Callable[[Tensor], Tensor], identity: str, patch: int, stride: int, device: str = "cpu"
-    ) -> None:
-        if not 1 <= stride <= patch:
-            raise InputError(f"stride is {stride}; expected 1 to {patch}, the side of a patch")
-        self.describe, self.patch, self.stride, self.device = describe, patch, stride, device
-        self.identity = f"patches of {patch} every {stride} by {identity}"
-
-    @torch.no_grad()
-    def __call__(self, frames: Frames) -> Tensor:
-        """See `Extractor`. Raises `InputError` for frames too small to reflect."""
-        return torch.stack([self._described(pixels) for pixels in as_pixels(frames, self.device)]).cpu()
-
-    def _described(self, pixels: Tensor) -> Tensor:
-        rows, columns = (-(-length // self.stride) for length in pixels.shape[1:])
-        before = (self.patch - self.stride) // 2
-        behind = [
-            (count - 1) * self.stride + self.patch - before - length
-            for count, length in zip((rows, columns), pixels.shape[1:], strict=True)
-        ]
-        if max(before, *behind) >= min(pixels.shape[1:]):
-            raise InputError(f"patches of {self.patch} pixels are too large for frames of {list(pixels.shape[1:])}")
-        padded = functional.pad(pixels[None], (before, behind[1], before, behind[0]), mode="reflect")[0]
-        windows = padded.unfold(1, self.patch, self.stride).unfold(2, self.patch, self.stride)  # [3, h, w, p, p]
-        patches = windows.permute(1, 2, 0, 3, 4).reshape(-1, 3, self.patch, self.patch)
-        vectors = torch.cat([self.describe(chunk) for chunk in torch.split(patches, CHUNK)])
-        return vectors.T.reshape(-1, rows, columns)
 
 
 class FeatureDictionary(MapMethod):
@@ -123,15 +85,12 @@ class FeatureDictionary(MapMethod):
 
 def make(options: Options, setting: Setting) -> MapMethod:
     """The method over ResNet-18."""
-    from train.data import file_sha256
-    from train.descriptor import DescriptorNetwork
+    describe, identity = pooled_stages(setting, options.input_size)
 
-    network = DescriptorNetwork(setting.backbone, options.input_size, setting.weights).to(setting.device)
-    source = file_sha256(setting.weights) if setting.weights else "torchvision"
-    identity = f"{setting.backbone} {source} at {options.input_size}, of unit L1 norm"
+    def of_unit_norm(patches: Tensor) -> Tensor:
+        return functional.normalize(describe(patches), p=1.0, dim=1)
 
-    def describe(patches: Tensor) -> Tensor:
-        return functional.normalize(network(patches), p=1.0, dim=1)
-
-    extractor = PatchFeatures(describe, identity, options.patch, options.stride, setting.device)
+    extractor = PatchFeatures(
+        of_unit_norm, f"{identity}, of unit L1 norm", options.patch, options.stride, setting.device
+    )
     return FeatureDictionary(kept(extractor, setting), options, setting.seed)

@@ -37,7 +37,10 @@ from benchmarks.methods.coreset import greedy_coreset
 from benchmarks.methods.descriptors import TeacherDescriptors, as_vectors
 from benchmarks.methods.features import Extractor, LocalFeatures, ResNetStages, kept
 from benchmarks.methods.neighbours import nearest
+from benchmarks.methods.patch_features import PatchFeatures, pooled_stages
 from runtime.errors import InputError
+
+TAUGHT_AT = 96  # side in pixels at which patches enter P when it teaches (`descriptor_input` of train.teacher)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,10 @@ class Options:
 
     layers: tuple[str, ...] = ("layer2", "layer3")
     teachers: tuple[str, ...] = ()  # one, to take its descriptors in place of the layers: what they are worth (ours)
-    stride: int = 8  # every s-th position of such a teacher; layer2's
+    patch: int | None = (
+        None  # side of patches that P describes one by one, as it teaches a teacher; for the same (ours)
+    )
+    stride: int = 8  # every s-th position of such a teacher, or pixels between such patches; layer2's
     coreset: int = 4_000  # features in the memory bank
     projected: int = 128  # dimensions in which the coreset is chosen
     neighbours: int = 9  # b of equation 7
@@ -114,12 +120,15 @@ def smoothed(anomaly_map: Maps, sigma: float) -> Maps:
 
 
 def make(options: Options, setting: Setting) -> Method:
-    """The method over ResNet-18, or over a teacher. Raises `InputError` for several teachers, or one that is none."""
-    if len(options.teachers) > 1:
-        raise InputError(f"teachers are {', '.join(options.teachers)}; expected one, or none for ResNet-18")
+    """The method over ResNet-18, a teacher, or what one is taught. Raises `InputError` for more than one of these."""
+    if len(options.teachers) > 1 or (options.teachers and options.patch):
+        also = f" and patch is {options.patch}" if options.patch else ""
+        raise InputError(f"teachers are {', '.join(options.teachers)}{also}; expected one, or none for ResNet-18")
     extractor: Extractor
     if options.teachers:
         extractor = TeacherDescriptors(replace(setting, teacher=options.teachers[0]), options.stride)
+    elif options.patch:
+        extractor = PatchFeatures(*pooled_stages(setting, TAUGHT_AT), options.patch, options.stride, setting.device)
     else:
         extractor = LocalFeatures(ResNetStages(setting), options.layers)
     return PatchCore(kept(extractor, setting), options, setting.seed, setting.device)

@@ -4,8 +4,8 @@ A row of Table 3 is one teacher, or several for the multi-scale form (eq. 12); M
 trained are used, so that one training serves every M: the students of one seed are the same however many there are.
 
 Frames are prepared already, so they are stored as they are and trained on at their own size. Other than the compared
-methods, the students see no more than 1 − `holdout` of the good frames: half of what is held out gives the statistics
-of equation 11, as in the paper, and the other half, which the product's threshold takes, is not used here. The defaults
+methods, the students see no more than 1 − `holdout` of the good frames: a part of what is held out gives the statistics
+of equation 11, as in the paper, and the rest, which the product's threshold takes, is not used here. The defaults
 are the paper's; `train.students` states the deviations that remain.
 """
 
@@ -22,7 +22,7 @@ import torch
 from benchmarks.methods.base import Frames, Inspected, Method, Setting, check_frames, fitted
 from calibration.fit import fit_moments
 from calibration.model import TrainedRun, load_run, progress
-from calibration.positions import fit_positions
+from calibration.positions import fit_positions, images_by_position
 from calibration.scoring import Moments, Positions
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
@@ -84,8 +84,7 @@ class Students(Method):
             held_out = PreparedImages(run.split.statistics, size_hw)  # the same of every run: the split is by content
             self.moments = fit_moments(run, progress(held_out, "statistics"))
             if options.by_position:
-                training = progress(PreparedImages(run.split.training, size_hw), "positions")
-                self.positions = fit_positions(run, self.moments, training)
+                self.positions = fit_positions(run, self.moments, images_by_position(run))
         self.run = run
 
     def inspect(self, frames: Frames) -> Inspected:

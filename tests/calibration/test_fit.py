@@ -16,7 +16,6 @@ from torch import Tensor
 from calibration.fit import DEVIATION_FLOOR, describe_highest, fit, fit_moments, quantiles
 from calibration.health import fit_health
 from calibration.model import load_run
-from calibration.positions import fit_positions
 from calibration.scoring import Moments
 from calibration.statistics import Statistics
 from calibration.threshold import fit_threshold
@@ -106,7 +105,7 @@ def test_of_one_student_all_images_held_out_give_the_threshold_and_the_statistic
 ) -> None:
     trained = load_run(calibrated_run)
     lone = replace(trained.scales[0], students=trained.scales[0].students[:1])
-    trained = replace(trained, scales=(lone,), config=replace(trained.config, students=1))
+    trained = replace(trained, scales=(lone,), config=replace(trained.config, students=1, by_position=False))
     assert set(trained.threshold_images) == {*trained.split.threshold, *trained.split.statistics}
     images = [prepare(read_image(path), (32, 36))[None] for path in trained.threshold_images]
 
@@ -117,13 +116,13 @@ def test_of_one_student_all_images_held_out_give_the_threshold_and_the_statistic
     np.testing.assert_allclose(one * 4.0 + 20.0, other * 0.5 + 3.0, rtol=1e-5)
     np.testing.assert_array_equal(np.argsort(one), np.argsort(other))
 
-    def scores_by_position(moments: Moments) -> NDArray[np.float64]:
-        training = [prepare(read_image(path), (32, 36))[None] for path in trained.split.training]
-        positions = fit_positions(trained, [moments], training)
-        return np.array([float(trained.maps_and_scores(image, [moments], positions)[1]) for image in images])
 
-    one, other = scores_by_position(Moments(20.0, 4.0, None, None)), scores_by_position(Moments(3.0, 0.5, None, None))
-    np.testing.assert_allclose(one, other, rtol=1e-4)
+def test_by_position_the_images_of_the_statistics_have_no_part_in_the_threshold(calibrated_run: Path) -> None:
+    trained = load_run(calibrated_run)
+    lone = replace(trained.scales[0], students=trained.scales[0].students[:1])
+    trained = replace(trained, scales=(lone,), config=replace(trained.config, students=1))
+    assert trained.config.by_position
+    assert trained.threshold_images == trained.split.threshold
 
 
 def test_the_good_images_that_scored_highest_are_named() -> None:

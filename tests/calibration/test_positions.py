@@ -46,9 +46,10 @@ def drawn(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
 def test_mean_and_deviation_of_each_position_are_those_of_numpy() -> None:
     # far from zero, where a sum of squares in float32 would lose the deviation
     maps = 1e3 + np.random.default_rng(0).normal(size=(5, *SIZE_HW)) * np.linspace(0.1, 3, SIZE_HW[1])
-    found = fit_positions(a_run(maps), [], [frames(0, 1), frames(2), frames(3, 4)])
-    mean = drawn(smooth(maps.mean(axis=0)), 5)
-    variance = drawn(smooth(np.square(maps - mean).mean(axis=0)), 5)
+    found = fit_positions(a_run(maps), [], [[frames(0, 1), frames(2)], [frames(3), frames(4)]])
+    sets = maps[:3], maps[3:]  # the two count the same
+    mean = drawn(smooth(np.mean([each.mean(axis=0) for each in sets], axis=0)), 5)
+    variance = drawn(smooth(np.mean([np.square(each - mean).mean(axis=0) for each in sets], axis=0)), 5)
     np.testing.assert_allclose(found.mean.numpy(), mean, rtol=1e-6)
     np.testing.assert_allclose(found.deviation.numpy(), np.sqrt(variance), rtol=1e-5)
 
@@ -56,7 +57,7 @@ def test_mean_and_deviation_of_each_position_are_those_of_numpy() -> None:
 def test_a_place_where_few_images_show_nothing_borrows_from_the_others() -> None:
     maps = np.zeros((3, *SIZE_HW))
     maps[:, :, 14:] = np.array([-1.0, 0.0, 1.0])[:, None, None]
-    found = fit_positions(a_run(maps), [], [frames(0, 1, 2)])
+    found = fit_positions(a_run(maps), [], [[frames(0, 1, 2)]])
     assert 0.1 < found.deviation[0, 0] < 0.5 < found.deviation[0, -1]
 
 
@@ -67,10 +68,12 @@ def test_what_is_common_at_a_place_counts_less_there_than_elsewhere() -> None:
     assert found[0].tolist() == [[8.0, 8.0, 8.0], [8.0, 8.0, 1.0]]
 
 
-def test_calibration_takes_them_from_the_images_that_were_trained_on(calibrated_run: Path) -> None:
+def test_calibration_takes_them_from_the_images_trained_on_and_those_of_the_statistics(calibrated_run: Path) -> None:
     trained, statistics = load_run(calibrated_run), Statistics.load(calibrated_run / "statistics.json")
-    images = PreparedImages(trained.split.training, trained.config.size_hw)
-    expected = fit_positions(trained, list(statistics.moments), (images[i][None] for i in range(len(images))))
+    uses = (trained.split.training, trained.split.statistics)
+    images = [PreparedImages(use, trained.config.size_hw) for use in uses]
+    sets = [np.stack([some[i] for i in range(len(some))]) for some in images]
+    expected = fit_positions(trained, statistics.moments, [[each] for each in sets])
     assert statistics.positions is not None
     torch.testing.assert_close(statistics.positions.mean, expected.mean)
     torch.testing.assert_close(statistics.positions.deviation, expected.deviation)

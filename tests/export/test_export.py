@@ -130,12 +130,13 @@ def test_of_one_student_every_image_held_out_gives_the_threshold(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = run / "config.yaml"
-    config.write_text(config.read_text().replace("students: 2", "students: 1"))
+    text = config.read_text().replace("students: 2", "students: 1").replace("by_position: true", "by_position: false")
+    config.write_text(text)
     found, split = fit(run, 0.2), Split.load(run / "split.json")
     assert f"highest scores of good images: {found.score_quantiles['1.0']:.2f} " in capsys.readouterr().out
     export(run, tmp_path / "detector.onnx")
     recipe = read_detector(tmp_path / "detector.onnx")[1]
-    assert recipe.students == 1
+    assert (recipe.students, recipe.by_position) == (1, False)
     assert found.threshold.sample_size == recipe.threshold.sample_size == len(split.threshold) + len(split.statistics)
 
 

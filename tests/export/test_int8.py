@@ -37,7 +37,9 @@ ANYWHERE = Options(margin=0.05, threads=1, allow_slower=True)  # networks this s
 
 def scores_of(path: Path, split: Split) -> np.ndarray:
     with Detector.open(path, threads=1) as detector:
-        frames = [prepare(read_image(image), detector.recipe.size_hw)[None] for image in split.threshold_images(1, 1)]
+        frames = [
+            prepare(read_image(image), detector.recipe.size_hw)[None] for image in split.threshold_images(1, 1, False)
+        ]
         outputs = [detector.engine.result(detector.engine.submit(frame)) for frame in frames]
     return np.array([float(output.anomaly_score[0]) for output in outputs])
 
@@ -129,7 +131,9 @@ def test_the_recipe_says_how_it_was_made_and_what_it_lost(int8_file: Path, fp32_
     assert made.source_sha256 == source.graph_sha256
     assert recipe.graph_sha256 == graph_sha256(model) != source.graph_sha256
     assert tolerance_of(recipe) > 0
-    hashes = sorted(part_split.sha256[str(path)] for path in (*part_split.training, *part_split.threshold_images(1, 1)))
+    hashes = sorted(
+        part_split.sha256[str(path)] for path in (*part_split.training, *part_split.threshold_images(1, 1, False))
+    )
     assert made.images_sha256 == hashlib.sha256("".join(hashes).encode()).hexdigest()
     (line,) = [line for line in describe(recipe) if line.startswith("Precision")]
     for text in ("int8", "of 10 good images", f"correlate {made.map_correlation:.4f}", "1 CPU threads"):

@@ -68,13 +68,16 @@ def test_a_layout_that_holds_its_images_elsewhere_is_refused(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("count", "holdout", "held_out"),
-    [(7, 0.2, 2), (12, 0.2, 2), (18, 0.2, 3), (30, 0.2, 5), (60, 0.2, 6), (100, 0.5, 25), (40, 0.01, 5)],
-)
-def test_the_held_out_share_is_halved_and_small_sets_hold_out_more(
-    tmp_path: Path, count: int, holdout: float, held_out: int
+    [
+        (7, 0.2, (2, 2)), (12, 0.2, (2, 2)), (18, 0.2, (3, 3)), (30, 0.2, (5, 5)), (60, 0.2, (5, 7)),
+        (100, 0.2, (5, 15)), (100, 0.5, (12, 38)), (40, 0.01, (5, 5)),
+    ],
+)  # fmt: skip
+def test_a_quarter_of_the_held_out_share_is_for_the_statistics_and_small_sets_hold_out_more(
+    tmp_path: Path, count: int, holdout: float, held_out: tuple[int, int]
 ) -> None:
     split = split_by_content(write_images(tmp_path, count), holdout)
-    expected = {"training": count - 2 * held_out, "statistics": held_out, "threshold": held_out}
+    expected = {"training": count - sum(held_out), "statistics": held_out[0], "threshold": held_out[1]}
     assert split.counts == expected
     training, statistics, threshold = uses(split)
     assert training.isdisjoint(statistics | threshold)
@@ -217,7 +220,8 @@ def test_beyond_the_memory_allowed_images_are_read_again(tmp_path: Path, monkeyp
 
 def test_images_of_the_statistics_serve_the_threshold_where_they_weigh_nothing(tmp_path: Path) -> None:
     split = split_by_content(write_images(tmp_path, 40), 0.5)
-    assert set(split.threshold_images(1, 1)) == {*split.threshold, *split.statistics}
-    assert len(split.threshold_images(1, 1)) == 20
+    assert set(split.threshold_images(1, 1, False)) == {*split.threshold, *split.statistics}
+    assert len(split.threshold_images(1, 1, False)) == 20
     for scales, students in ((2, 1), (1, 3)):
-        assert split.threshold_images(scales, students) == split.threshold
+        assert split.threshold_images(scales, students, False) == split.threshold
+    assert split.threshold_images(1, 1, True) == split.threshold

@@ -27,6 +27,7 @@ from benchmarks.methods import (
 from benchmarks.methods.base import Frames, Method, Setting
 from benchmarks.methods.descriptors import DescriptorMethod, VectorModel
 from benchmarks.methods.features import LocalFeatures
+from benchmarks.methods.patch_features import PatchFeatures
 from runtime.errors import InputError
 
 LAYERS = ("layer2", "layer3")
@@ -47,7 +48,7 @@ def pooled_colours(patches: Tensor) -> Tensor:
 
 def make_dictionary(seed: int, stages: Any) -> Method:
     options = feature_dictionary.Options(entries=6, neighbours=2, samples=150)
-    extractor = feature_dictionary.PatchFeatures(pooled_colours, "colours", patch=8, stride=4)
+    extractor = PatchFeatures(pooled_colours, "colours", patch=8, stride=4)
     return feature_dictionary.FeatureDictionary(extractor, options, seed)
 
 

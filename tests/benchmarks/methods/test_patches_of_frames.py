@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.methods import anogan, autoencoder, feature_dictionary, ocgan
+from benchmarks.methods import anogan, autoencoder, feature_dictionary, ocgan, patchcore
 from benchmarks.methods.base import Frames, Setting, as_pixels
-from benchmarks.methods.feature_dictionary import PatchFeatures
 from benchmarks.methods.patch_autoencoder import autoencoder as network_of
+from benchmarks.methods.patch_features import PatchFeatures
 from benchmarks.methods.patches import averaged_over_patches, check_patch, random_patches, starts
 from benchmarks.methods.training import batches, minimize, seeded
 from runtime.errors import InputError
@@ -81,13 +81,35 @@ def test_the_threshold_is_three_deviations_above_the_good_frames_mean(good: Fram
     assert method.threshold == pytest.approx(scores.mean() + 3 * scores.std(), rel=1e-5)
 
 
-def test_the_dictionarys_features_have_unit_l1_norm(good: Frames, tmp_path: Path) -> None:
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
+    """That of a ResNet-18 of random weights."""
     from safetensors.torch import save_file
     from torchvision.models import resnet18
 
     torch.manual_seed(0)
     save_file(resnet18(weights=None).state_dict(), tmp_path / "resnet18.safetensors")
-    setting = Setting(backbone="resnet18-layer23", weights=tmp_path / "resnet18.safetensors")
+    return Setting(backbone="resnet18-layer23", weights=tmp_path / "resnet18.safetensors")
+
+
+def test_patchcore_over_patches_sees_what_a_teacher_is_taught(good: Frames, setting: Setting) -> None:
+    from train.descriptor import DescriptorNetwork
+
+    options = patchcore.Options(patch=17, stride=16, coreset=10**6, sigma=0)
+    method = patchcore.make(options, setting)
+    method.fit(good[:2])
+    assert isinstance(method, patchcore.PatchCore)
+    pixels = as_pixels(good[:2], "cpu")
+    inner = pixels[1, :, 16:32, 16:32]  # the patch of 17 that stands for these pixels has one more row and column
+    padded = torch.nn.functional.pad(inner[None], (0, 1, 0, 1), mode="reflect")
+    expected = DescriptorNetwork(setting.backbone, 96, setting.weights)(padded)[0]
+    assert method.bank.shape == (8, 384)
+    torch.testing.assert_close(method.bank[7], expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="teachers are p33 and patch is 33; expected one, or none"):
+        patchcore.make(patchcore.Options(teachers=("p33",), patch=33), setting)
+
+
+def test_the_dictionarys_features_have_unit_l1_norm(good: Frames, setting: Setting) -> None:
     options = feature_dictionary.Options(patch=16, stride=16, input_size=32)
     method = feature_dictionary.make(options, setting)
     assert isinstance(method, feature_dictionary.FeatureDictionary)
