@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from benchmarks import datasets
 from benchmarks.datasets import read_test_set
 from benchmarks.decisions import Decisions, Rate
-from benchmarks.evaluation import inspect_all, name_in, rank_known_pixels, summarize
+from benchmarks.evaluation import Inspection, inspect_all, name_in, rank_known_pixels, summarize
 from calibration.threshold import rate_interval
 from runtime.detector import Detector
-from runtime.engines.fake import FakeEngine
+from runtime.engines.base import Output
+from runtime.engines.fake import FakeEngine, deviation_from_grey
+from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import EngineError
 from runtime.recipe import Recipe
 from runtime.verdict import Decision
@@ -56,6 +58,23 @@ def test_a_map_is_resized_to_its_mask(test_set: Path, recipe: Recipe) -> None:
     assert inspection.anomaly_map.shape == inspection.mask.shape == (6, 8)
     # twice the size, linear between centres: weights 3/4 and 1/4
     assert inspection.anomaly_map[:3, :3].tolist() == [[1, 0.75, 0.25], [0.75, 0.5625, 0.1875], [0.25, 0.1875, 0.0625]]
+
+
+def test_pixels_are_of_the_papers_map_and_the_score_of_the_one_it_is_taken_from(test_set: Path, recipe: Recipe) -> None:
+    def run(frames: NDArray[np.uint8]) -> Output:
+        maps = deviation_from_grey(frames)
+        return Output(maps, 7 - maps.min(axis=(1, 2)), deviation_map=7 - maps)
+
+    def inspected(made: Recipe) -> list[Inspection]:
+        with Detector(made, ThreadedEngine(run, made.size_hw, 1, 1, "by position")) as opened:
+            return list(inspect_all(opened, read_test_set(test_set)))
+
+    refusing = replace(recipe, by_position=True, health=replace(recipe.health, brightness_low=254))
+    scored, refused = inspected(replace(recipe, by_position=True)), inspected(refusing)
+    assert {each.verdict.decision for each in refused} == {Decision.NO_DECISION}
+    for each in (*scored, *refused):
+        np.testing.assert_allclose(each.scored_map, 7 - each.anomaly_map)
+        assert each.score == each.scored_map.max()
 
 
 def test_an_image_without_a_verdict_is_rejected_and_ranked_all_the_same(test_set: Path, recipe: Recipe) -> None:

@@ -29,7 +29,7 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
     """A detector file of random narrow networks whose students almost imitate the teacher; one for each form."""
     import torch
 
-    from calibration.scoring import Moments
+    from calibration.scoring import Moments, Positions
     from export.fused import FusedDetector
     from export.graph import export_graph
     from export.provenance import provenance
@@ -64,6 +64,7 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
         students: int = 1,
         channels: int = 12,
         smoothing: float = 0.0,
+        by_position: bool = False,
     ) -> Path:
         torch.manual_seed(patch_size + students)
         teacher, pupils = narrow(patch_size, channels), []
@@ -75,7 +76,10 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
         scale = Scale(patch_size, Standardized(teacher, torch.zeros(16), torch.ones(16)), "0" * 64, tuple(pupils))
         moments = Moments(1.0, 0.5, *((0.5, 0.2) if students > 1 else (None, None)))
         dense: Form = "atrous" if form == "atrous" else "bailer"
-        fused = FusedDetector([scale], [moments], output_stride=stride, smoothing=smoothing, form=dense)
+        positions = Positions(torch.randn(SIZE_HW), 0.5 + torch.rand(SIZE_HW)) if by_position else None
+        fused = FusedDetector(
+            [scale], [moments], output_stride=stride, smoothing=smoothing, positions=positions, form=dense
+        )
         graph = export_graph(fused, SIZE_HW)
         recipe = Recipe(
             size_hw=SIZE_HW,
@@ -86,6 +90,7 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
             scales=(RecipeScale(patch_size, "0" * 64, 1.0, 0.5, moments.variance_mean, moments.variance_std),),
             output_stride=stride,
             smoothing=smoothing,
+            by_position=by_position,
             score_pixels=1,
             score_quantiles={},
             threshold=Threshold(5.0, 0.2, 0.95, 3, "gumbel", False, 0.63),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -190,6 +191,15 @@ def test_the_exported_graph_is_equations_8_to_12(case: Case, make_scale: Callabl
         assert deviation(outputs[name], getattr(expected, name), expected.anomaly_map) < FP32_TOLERANCE, name
     one = run(model, frames[1:2])  # the number of frames is dynamic
     np.testing.assert_allclose(one["anomaly_map"][0], outputs["anomaly_map"][1], atol=1e-4)
+
+
+def test_statistics_by_position_stay_exact_where_weights_are_halved(make_scale: Callable[..., Scale]) -> None:
+    case = Case((33,), 1, 8, "bailer", (40, 44), by_position=True)
+    fused, _ = exported(case, make_scale, frames_of(case.size_hw, 2))
+    model = onnx.load_model_from_string(with_halved_weights(export_graph(fused, case.size_hw)))
+    kept = {tuple(weight.dims): weight.data_type for weight in model.graph.initializer}
+    assert kept[case.size_hw] == onnx.TensorProto.FLOAT
+    assert onnx.TensorProto.FLOAT16 in kept.values()
 
 
 @pytest.mark.parametrize("precision", ["convolutions", "stored weights"])

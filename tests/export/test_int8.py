@@ -61,6 +61,23 @@ def test_both_inputs_of_every_convolution_but_the_last_are_dequantized(int8_file
         assert reader.op_type == "QuantizeLinear"  # ONNX Runtime's integer convolution wants it at once
 
 
+def test_scores_by_position_stay_so_and_their_threshold_is_of_its_own_images(
+    narrow_detector: NarrowDetector, part_split: Split, tmp_path: Path
+) -> None:
+    source, out = narrow_detector(by_position=True), tmp_path / "int8.onnx"
+    quantize(source, part_split, out, ANYWHERE)
+    recipe = read_detector(out)[1]
+    assert recipe.by_position
+    assert recipe.threshold.sample_size == len(part_split.threshold) < len(part_split.threshold_images(1, 1, False))
+    with Detector.open(source, threads=1) as plain, Detector.open(out, threads=1) as int8:
+        frame = prepare(read_image(part_split.threshold[0]), recipe.size_hw)[None]
+        expected, found = (each.engine.result(each.engine.submit(frame)) for each in (plain, int8))
+    assert expected.deviation_map is not None
+    assert found.deviation_map is not None
+    assert np.corrcoef(expected.deviation_map.ravel(), found.deviation_map.ravel())[0, 1] > 0.99
+    assert found.anomaly_score[0] == found.deviation_map.max()
+
+
 def test_it_is_symmetric_and_weights_have_a_scale_for_each_output_channel(int8_file: Path) -> None:
     model = onnx.load(int8_file)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}

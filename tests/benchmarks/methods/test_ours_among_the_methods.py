@@ -52,6 +52,24 @@ def test_fewer_students_are_the_first_of_one_training(
         one.inspect(planted[:, :24])
 
 
+def test_by_position_scores_are_of_another_map_and_maps_stay_the_papers(
+    options: Options, good: Frames, planted: Frames, tmp_path: Path
+) -> None:
+    setting = Setting(runs=tmp_path)
+    plain, by_position = Students(options, setting), Students(replace(options, by_position=True), setting)
+    plain.fit(good)
+    by_position.fit(good)
+    assert len(list(tmp_path.iterdir())) == 1  # one training serves both
+    found, expected = by_position.inspect(planted), plain.inspect(planted)
+    assert found.maps is not None
+    assert expected.maps is not None
+    np.testing.assert_array_equal(found.maps, expected.maps)
+    positions = by_position.positions
+    assert positions is not None
+    deviations = (found.maps - positions.mean.numpy()) / positions.deviation.numpy()
+    np.testing.assert_allclose(found.scores, deviations.max(axis=(1, 2)), rtol=1e-5)
+
+
 def test_more_students_than_were_trained_are_refused(options: Options) -> None:
     with pytest.raises(InputError, match="students is 3; expected 1 to 2, the ensemble trained"):
         Students(replace(options, students=3), Setting())
