@@ -50,7 +50,7 @@ class TrainedRun:
     ) -> tuple[Tensor, Tensor]:
         """Anomaly maps [N, H, W] and scores [N] of prepared frames [N, H, W, 3].
 
-        The scores are those of the maps `by_position` where the run asks for that and has `positions`.
+        Where `positions` are given, the scores are those of the maps `by_position`.
         """
         maps = self.maps(frames, moments)
         scored = maps if positions is None else by_position(maps, positions)

@@ -56,7 +56,7 @@ def test_a_short_call_settles_in_each_turn_before_it_is_timed() -> None:
     log: list[str] = []
     calls = {"long": sleeper(0.03, "long", log), "short": sleeper(0, "short", log)}
     taken = in_turns(calls, Turns(repeats=3, warm_up=1, pause_s=0, settle_s=0.02))
-    assert log[2:5] == ["long", "short", "short"]
+    assert log[2:6] == ["long", "short", "short", "short"]
     assert {name: len(seconds) for name, seconds in taken.items()} == {"long": 3, "short": 3}
 
 
