@@ -109,7 +109,7 @@ def _score(recipe: Recipe) -> str:
     smoothing = f", smoothed with σ = {recipe.smoothing:g} pixels" if recipe.smoothing else ""
     which = f"the anomaly map{smoothing}"
     if recipe.by_position:
-        which += ", in deviations from what the images it was trained on show at each position"
+        which += ", in deviations from what good images show at each position"
     if recipe.score_pixels == 1:
         score = f"the highest value of {which}"
     else:

@@ -42,7 +42,7 @@ def test_relation_smoothing_and_positions_are_told_where_they_are_in_force() -> 
     plain, changed = describe(recipe), describe(replace(recipe, relative=True, smoothing=4.0, by_position=True))
     told = [line for line in changed if line not in plain]
     assert any(line.endswith("for each size, errors in relation to the descriptor's size") for line in told)
-    position = "in deviations from what the images it was trained on show at each position"
+    position = "in deviations from what good images show at each position"
     assert any(f"of the anomaly map, smoothed with σ = 4 pixels, {position}; of the good" in line for line in told)
 
 
