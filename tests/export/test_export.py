@@ -140,6 +140,23 @@ def test_of_one_student_every_image_held_out_gives_the_threshold(
     assert found.threshold.sample_size == recipe.threshold.sample_size == len(split.threshold) + len(split.statistics)
 
 
+def test_golden_arrays_by_position_are_those_that_the_doctor_finds_again(
+    detector_file: Path, calibrated_run: Path, tmp_path: Path
+) -> None:
+    from export.golden import write_golden
+    from runtime.doctor.vendor import golden
+
+    shutil.copy(detector_file, tmp_path / "demo.onnx")
+    image, arrays = Split.load(calibrated_run / "split.json").threshold[0], tmp_path / "demo.golden.npz"
+    write_golden(detector_file, image, arrays)
+    assert golden("cpu", str(tmp_path))["deviation"] < 1e-4
+    with np.load(arrays) as kept:
+        changed = dict(kept)
+    changed["deviation_map"] = changed["deviation_map"] + changed["deviation_map"].std() / 100
+    np.savez(arrays, **changed)
+    assert golden("cpu", str(tmp_path))["deviation"] == pytest.approx(0.01, rel=0.05)
+
+
 def test_the_detector_passes_good_parts_and_rejects_what_is_none(detector_file: Path, calibrated_run: Path) -> None:
     split = Split.load(calibrated_run / "split.json")
     with Detector.open(detector_file, threads=1) as detector:
