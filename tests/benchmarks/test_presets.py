@@ -44,7 +44,7 @@ def test_each_preset_and_seed_is_a_detector_that_is_made_once(
 def test_the_multiply_adds_are_those_of_teacher_and_student(
     tiny_category: Path, teacher_files: dict[int, Path], tmp_path: Path
 ) -> None:
-    presets.main(tiny(tiny_category, tmp_path, teacher_files[33], "--seeds", "0"))
+    presets.main(tiny(tiny_category, tmp_path, teacher_files[33], "--seeds", "0", "--set", "width=1"))
     found = json.loads((tmp_path / "presets.json").read_text())["results"][0]
     # p = 33 at stride 8: 4×5 positions; both pools ordinary, the last convolution with a stride of 2
     conv4, conv3 = 4 * 5, 10 * 12  # positions that each needs, in rows × columns
