@@ -91,11 +91,9 @@ class FusedDetector(nn.Module):
         return isinstance(scale, FusedScale) and scale.moments.variance_mean is not None
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Map [N, H, W] and score [N], all float32.
+        """Map [N, H, W] and score [N] of prepared frames, uint8 [N, H, W, 3], BGR; all outputs are float32.
 
         With positions also the map by position [N, H, W], with `explain` the normalized terms [N, L, H, W].
-
-        Of prepared frames, uint8 [N, H, W, 3], BGR.
         """
         size_hw = (int(frames.shape[1]), int(frames.shape[2]))
         pixels = frames.float().permute(0, 3, 1, 2)  # cast first: TensorRT may do nothing else with uint8

@@ -169,7 +169,7 @@ def recipe_of_run(
         output_stride=config.output_stride,
         relative=config.relative,
         smoothing=config.smoothing,
-        by_position=config.by_position,
+        by_position=statistics.positions is not None,  # what the graph was made with
         score_pixels=config.score_pixels,
         score_quantiles=statistics.score_quantiles,
         threshold=statistics.threshold,

@@ -49,9 +49,7 @@ class Options:
 
     layers: tuple[str, ...] = ("layer2", "layer3")
     teachers: tuple[str, ...] = ()  # one, to take its descriptors in place of the layers: what they are worth (ours)
-    patch: int | None = (
-        None  # side of patches that P describes one by one, as it teaches a teacher; for the same (ours)
-    )
+    patch: int | None = None  # side of patches that P describes one by one, as it does for a teacher: the same (ours)
     stride: int = 8  # every s-th position of such a teacher, or pixels between such patches; layer2's
     coreset: int = 4_000  # features in the memory bank
     projected: int = 128  # dimensions in which the coreset is chosen

@@ -53,7 +53,7 @@ class Options:
     window: int | None = None  # side of a random window of positions for each step
     relative: bool = False  # errors in relation to the descriptor's own size
     smoothing: float = 0.0  # σ of a Gaussian over the map, pixels
-    by_position: bool = False  # scores in deviations from what the frames trained on show at each position
+    by_position: bool = False  # scores in deviations from what good frames show at each position
     holdout: float = 0.2  # share of the good frames that is not trained on
 
 

@@ -157,6 +157,18 @@ def test_golden_arrays_by_position_are_those_that_the_doctor_finds_again(
     assert golden("cpu", str(tmp_path))["deviation"] == pytest.approx(0.01, rel=0.05)
 
 
+def test_the_recipe_says_of_positions_what_the_graph_was_made_with(run: Path, tmp_path: Path) -> None:
+    fit(run, 0.2)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("by_position: true", "by_position: false"))
+    export(run, tmp_path / "detector.onnx")  # the statistics are still those by position
+    with Detector.open(tmp_path / "detector.onnx", threads=1) as detector:
+        frame = prepare(read_image(Split.load(run / "split.json").threshold[0]), detector.recipe.size_hw)
+        output = detector.engine.result(detector.engine.submit(frame[None]))
+    assert detector.recipe.by_position
+    assert output.deviation_map is not None
+
+
 def test_the_detector_passes_good_parts_and_rejects_what_is_none(detector_file: Path, calibrated_run: Path) -> None:
     split = Split.load(calibrated_run / "split.json")
     with Detector.open(detector_file, threads=1) as detector:
