@@ -91,8 +91,7 @@ def test_the_command_prints_writes_and_plots(
     assert document["results"][0]["name"] == "maximum"
     assert document["results"][0]["image_auroc"] == 0.75
     assert document["results"][0]["by_defect"] == {"dent": 1.0, "scratch": 0.5}
-    assert (np.array(document["scores"][0]) * 128).tolist() == [10, 40, 60, 20]
-    assert [image["path"] for image in document["images"]][2] == "test/dent/000.png"
+    assert document["images"] == {"good": 2, "defective": 2}
     assert plot_file.read_bytes().startswith(b"<?xml")
     printed = capsys.readouterr().out
     assert "2 good and 2 defective images" in printed

@@ -151,10 +151,12 @@ def test_an_interrupt_gives_up_what_is_under_way() -> None:
     def interrupt() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    threading.Timer(0.1, interrupt).start()
-    with fake_detector(partial(slowly, 0.01)) as detector, pytest.raises(KeyboardInterrupt):
-        Pipeline(ListSource(paced(10**9, 0.0)), detector, Collector()).run()
-    signal.signal(signal.SIGINT, before)
+    try:
+        threading.Timer(0.1, interrupt).start()
+        with fake_detector(partial(slowly, 0.01)) as detector, pytest.raises(KeyboardInterrupt):
+            Pipeline(ListSource(paced(10**9, 0.0)), detector, Collector()).run()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_stop_ends_a_camera_that_delivers_nothing() -> None:
