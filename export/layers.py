@@ -95,6 +95,7 @@ def find_layers(proto: Any) -> list[Layer]:
     producers = {output: node for node in graph.node for output in node.output}
     layers: list[Layer] = []
     owners: dict[str, str] = {}  # of each activation's output
+    depthwise: set[str] = set()
     for node in graph.node:
         if node.op_type != "Conv":
             continue
@@ -102,8 +103,10 @@ def find_layers(proto: Any) -> list[Layer]:
         if not all(name in constants for name in node.input[1:]):
             raise DetectorError(f"{node.name} has no constant weights; quantize a file that export.onnx wrote")
         weight = constants[node.input[1]]
-        if weight.shape[1] == 1:
-            continue  # of the Gaussian over the finished map, which stays as it is
+        if weight.shape[1] == 1 or node.input[0] in depthwise:
+            # the Gaussian over the finished map and separable convolutions: little arithmetic, that stays as it is
+            depthwise.add(node.output[0])
+            continue
         behind = _owner(node.input[0], producers, owners)
         # the exporter leaves a bias of zeros out
         bias = constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(weight), np.float32)

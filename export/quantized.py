@@ -2,7 +2,8 @@
 
 One form for ONNX Runtime and TensorRT: symmetric, zero points 0, weights by output channel, activations by tensor,
 biases in float. Every convolution but the last of a network is quantized; that one, whose output are the descriptors,
-and all behind it stay float32, since the score lives on small differences between descriptors.
+and all behind it stay float32, since the score lives on small differences between descriptors. So do separable
+convolutions, which have little arithmetic to save: the convolution before them gives what it means, by one more Mul.
 
 Between two convolutions::
 
@@ -152,8 +153,12 @@ def _activation(graph: _Graph, layer: Layer, layers: Sequence[Layer], observed: 
     middle = (ranges.middle / ranges.step + 0.5).astype(np.float32)
     name = graph.node("Add", [name, graph.constant(f"{layer.name}.middle", middle[:, None, None])], f"{layer.name}.z")
     name = graph.node("LeakyRelu", [name], f"{layer.name}.activated", alpha=layer.slope)
-    if _read_by_last(layer, layers):
-        return name
+    readers = [each for each in layers if each.behind == layer.name]
+    if any(each.activation is None for each in readers):
+        return name  # its weights take the scale
+    if not readers:
+        step = graph.constant(f"{layer.name}.step", ranges.step.astype(np.float32)[:, None, None])
+        return graph.node("Mul", [name, step], f"{layer.name}.x")
     unit, whole = _behind(layer, observed)
     factor = graph.constant(f"{layer.name}.factor", (ranges.step / unit).astype(np.float32)[:, None, None])
     name = graph.node("Mul", [name, factor], f"{layer.name}.scaled")
@@ -181,8 +186,3 @@ def _behind(layer: Layer, observed: Mapping[str, Observed]) -> tuple[NDArray[np.
     low, high = (np.where(end < 0, layer.slope * end, end) for end in (ranges.low, ranges.high))
     step = (high - low) / (2 * LARGEST)
     return step, np.round((low + high) / 2 / step)
-
-
-def _read_by_last(layer: Layer, layers: Sequence[Layer]) -> bool:
-    """Whether the convolution behind an activation is the last of its network."""
-    return any(each.behind == layer.name and each.activation is None for each in layers)

@@ -23,14 +23,15 @@ def save_network(
     half: bool = False,
     beside: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a patch network with its card (patch size, width, how it was made) and the tensors `beside` it.
+    """Write a patch network with its card (its shape, how it was made) and the tensors `beside` it.
 
     `half` stores the weights in FP16, which halves the file; the tensors beside keep their type.
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in network.state_dict().items()}
     beside = {f"beside.{name}": tensor.detach().cpu().contiguous() for name, tensor in (beside or {}).items()}
-    _write(path, {**tensors, **beside}, {**card, "patch_size": network.patch_size, "width": network.width})
+    shape = {"patch_size": network.patch_size, "width": network.width, "separable": network.separable}
+    _write(path, {**tensors, **beside}, {**card, **shape})
 
 
 def load_network(path: Path) -> tuple[PatchNetwork, dict[str, Any], dict[str, Tensor]]:
@@ -42,7 +43,7 @@ def load_network(path: Path) -> tuple[PatchNetwork, dict[str, Any], dict[str, Te
     patch_size = card.get("patch_size")
     if patch_size not in PATCH_SIZES:
         raise InputError(f"{path} is not a patch network: its patch size is {patch_size!r}")
-    network = PatchNetwork(int(patch_size), float(card.get("width", 1.0)))
+    network = PatchNetwork(int(patch_size), float(card.get("width", 1.0)), bool(card.get("separable", False)))
     weights = {name: tensor.float() for name, tensor in tensors.items() if not name.startswith("beside.")}
     try:
         network.load_state_dict(weights)

@@ -31,6 +31,7 @@ class StudentsConfig:
     teachers: tuple[str, ...] = option(("p33",), "names of shipped teachers or files, one for each scale")
     students: int = option(3, "M, students of each scale")
     width: float | None = option(None, "share of the paper's channels in the students; none: their teacher's (ours)")
+    separable: bool = option(False, "students of depthwise and 1×1 convolutions behind the first (ours)")
     size_hw: tuple[int, int] = option((256, 256), "height,width of the prepared frame in pixels")
     region_of_interest: tuple[int, int, int, int] | None = option(
         None, "top,left,height,width in the prepared frame that the score is taken from; none for all of it"
@@ -127,7 +128,7 @@ def new_students(config: StudentsConfig, teacher: "PatchNetwork") -> "Iterator[P
     width = teacher.width if config.width is None else config.width
     for index in range(config.students):
         torch.manual_seed(generator(config.seed, STUDENT_WEIGHTS, teacher.patch_size, index).initial_seed())
-        yield PatchNetwork(teacher.patch_size, width)
+        yield PatchNetwork(teacher.patch_size, width, config.separable)
 
 
 class _ScaleTraining:

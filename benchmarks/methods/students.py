@@ -42,6 +42,7 @@ class Options:
     students: int = 3  # M, used of each scale
     ensemble: int = 5  # trained of each scale
     width: float | None = None  # share of the paper's channels; None: as the teacher's
+    separable: bool = False  # depthwise and 1×1 convolutions behind the first
     epochs: int = 100
     steps: int | None = None  # of each scale, in place of epochs
     batch_size: int = 1

@@ -40,12 +40,14 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
     from train.ensemble import Scale, Standardized
     from train.networks import PatchNetwork
 
-    def narrow(patch_size: int, channels: int) -> PatchNetwork:
-        network = PatchNetwork(patch_size).eval().requires_grad_(False)
+    def narrow(patch_size: int, channels: int, separable: bool = False) -> PatchNetwork:
+        network = PatchNetwork(patch_size, separable=separable).eval().requires_grad_(False)
         widths = [3, *([channels] * (len(network.convs) - 1)), 16]
         for index, (c_in, c_out) in enumerate(pairwise(widths)):
-            kernel = network.conv(index).kernel_size[0]
-            network.convs[index] = torch.nn.Conv2d(c_in, c_out, kernel).requires_grad_(False)
+            conv = network.conv(index)
+            groups = c_in if conv.groups > 1 else 1
+            narrower = torch.nn.Conv2d(c_in, c_out, conv.kernel_size[0], groups=groups)  # type: ignore[arg-type]
+            network.convs[index] = narrower.requires_grad_(False)
         network._initialize()
         for index in range(len(network.convs)):  # some channels are never positive, as in trained networks
             bias = network.conv(index).bias
@@ -65,13 +67,15 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
         channels: int = 12,
         smoothing: float = 0.0,
         by_position: bool = False,
+        separable: bool = False,
     ) -> Path:
         torch.manual_seed(patch_size + students)
         teacher, pupils = narrow(patch_size, channels), []
         for _ in range(students):
-            student = narrow(patch_size, channels)
-            for mine, other in zip(student.parameters(), teacher.parameters(), strict=True):
-                mine.copy_(other * (1 + 0.1 * torch.randn_like(other)))
+            student = narrow(patch_size, channels, separable)
+            if not separable:
+                for mine, other in zip(student.parameters(), teacher.parameters(), strict=True):
+                    mine.copy_(other * (1 + 0.1 * torch.randn_like(other)))
             pupils.append(student)
         scale = Scale(patch_size, Standardized(teacher, torch.zeros(16), torch.ones(16)), "0" * 64, tuple(pupils))
         moments = Moments(1.0, 0.5, *((0.5, 0.2) if students > 1 else (None, None)))

@@ -136,6 +136,24 @@ def test_onnxruntime_runs_the_convolutions_on_integers(
     assert kinds.count("Conv") + kinds.count("FusedConv") == networks
 
 
+def test_separable_convolutions_stay_as_they_are(
+    narrow_detector: NarrowDetector, part_split: Split, tmp_path: Path
+) -> None:
+    fp32, out = narrow_detector(separable=True, smoothing=1.5), tmp_path / "int8.onnx"
+    assert quantize(fp32, part_split, out, ANYWHERE).map_correlation > 0.99
+    model = onnx.load(out)
+    made = nodes_by_output(model)
+    convs = [node for node in model.graph.node if node.op_type == "Conv"]
+    quantized = [conv for conv in convs if conv.input[0] in made and made[conv.input[0]].op_type == "DequantizeLinear"]
+    # three of the teacher, and the student's first; behind it three depthwise ones, each with one of 1×1
+    assert (len(convs), len(quantized)) == (4 + 7 + 2, 3 + 1)
+    with Detector.open(fp32, threads=1) as exact, Detector.open(out, threads=1) as int8:
+        frame = prepare(read_image(part_split.training[0]), exact.recipe.size_hw)[None]
+        expected, found = (each.engine.result(each.engine.submit(frame)).anomaly_map for each in (exact, int8))
+    # not only in proportion: the first convolution's scale is undone before the float ones
+    np.testing.assert_allclose(found, expected, atol=0.25 * float(expected.std()))
+
+
 def test_the_recipe_says_how_it_was_made_and_what_it_lost(int8_file: Path, fp32_file: Path, part_split: Split) -> None:
     model, recipe = read_detector(int8_file)
     source = read_detector(fp32_file)[1]

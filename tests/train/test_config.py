@@ -97,7 +97,7 @@ def test_a_network_comes_back_with_its_card_and_what_lies_beside_it(tmp_path: Pa
     network, path = PatchNetwork(33), tmp_path / "network.safetensors"
     save_network(path, network, {"made": "here"}, beside={"mean": torch.arange(3.0)})
     found, card, beside = load_network(path)
-    assert card == {"made": "here", "patch_size": 33, "width": 1.0}
+    assert card == {"made": "here", "patch_size": 33, "width": 1.0, "separable": False}
     assert torch.equal(beside["mean"], torch.arange(3.0))
     for name, tensor in network.state_dict().items():
         assert torch.equal(found.state_dict()[name], tensor)
@@ -108,6 +108,14 @@ def test_a_thinner_network_comes_back_as_thin(tmp_path: Path) -> None:
     found = load_network(tmp_path / "thin.safetensors")[0]
     assert found.width == 0.5
     assert [conv.out_channels for conv in map(found.conv, range(5))] == [64, 64, 128, 128, 128]
+
+
+def test_a_separable_network_comes_back_as_one(tmp_path: Path) -> None:
+    network = PatchNetwork(33, 0.5, separable=True)
+    save_network(tmp_path / "separable.safetensors", network, {})
+    found = load_network(tmp_path / "separable.safetensors")[0]
+    assert (found.separable, found.layers) == (True, network.layers)
+    assert [conv.groups for conv in map(found.conv, range(7))] == [1, 64, 1, 128, 1, 128, 1]
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:

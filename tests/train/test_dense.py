@@ -40,6 +40,34 @@ def test_width_thins_the_hidden_layers_alone(patch_size: int) -> None:
         layers_of(patch_size, 0)
 
 
+def test_separable_layers_see_the_same_field_with_a_tenth_of_the_weights() -> None:
+    conv = [layer for layer in layers_of(33, 0.5, separable=True) if isinstance(layer, Conv)]
+    assert conv == [
+        Conv(64, 5),
+        Conv(64, 5, depthwise=True),
+        Conv(128, 1),
+        Conv(128, 2, depthwise=True),
+        Conv(128, 1),
+        Conv(128, 4, depthwise=True),
+        Conv(128, 1),
+    ]
+    for patch_size in PATCH_SIZES:
+        assert receptive_field(layers_of(patch_size, separable=True)) == FIELD[patch_size]
+    whole, separable = (sum(p.numel() for p in PatchNetwork(33, 0.5, which).parameters()) for which in (False, True))
+    assert separable < 0.11 * whole
+    assert layers_of(65, separable=True)[-1] == Conv(128, 1)  # 1×1 already: nothing to separate
+
+
+def test_the_descriptor_of_a_separable_network_is_linear_in_its_depthwise_weights() -> None:
+    network = PatchNetwork(33, 0.1, separable=True).requires_grad_(False)
+    depthwise = len(network.convs) - 2
+    assert network.conv(depthwise).groups == network.conv(depthwise).in_channels
+    patches = torch.rand(2, 3, 33, 33)
+    before = network(patches)
+    network.conv(depthwise).weight.neg_()
+    torch.testing.assert_close(network(patches), -before)  # biases are 0 before training
+
+
 def narrow_network(patch_size: int, channels: int = 6) -> PatchNetwork:
     """A patch network with the kernels of the real one and few channels, so that every crop can be run."""
     network = PatchNetwork(patch_size)
@@ -47,6 +75,11 @@ def narrow_network(patch_size: int, channels: int = 6) -> PatchNetwork:
     torch.manual_seed(patch_size)
     network.convs = nn.ModuleList(nn.Conv2d(channels if i else 3, channels, kernel) for i, kernel in enumerate(kernels))
     return network.requires_grad_(False)
+
+
+def separable_network(patch_size: int) -> PatchNetwork:
+    torch.manual_seed(patch_size)
+    return PatchNetwork(patch_size, 0.1, separable=True).requires_grad_(False)
 
 
 def descriptors_of_crops(network: PatchNetwork, image: Tensor, stride: int) -> Tensor:
@@ -83,6 +116,15 @@ def test_both_forms_equal_the_network_run_on_every_crop(patch_size: int, stride:
     for form in FORMS:
         found = dense_descriptors(network, image, stride, form)[0]
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("patch_size", "stride"), [(17, 2), (33, 1), (33, 8), (65, 4)])
+def test_separable_networks_equal_crops_too(patch_size: int, stride: int) -> None:
+    network, image = separable_network(patch_size), image_of(37, 46)
+    expected = descriptors_of_crops(network, image[0], stride)
+    for form in FORMS:
+        found = dense_descriptors(network, image, stride, form)[0]
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.std()))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -71,6 +71,17 @@ def test_students_are_as_wide_as_asked_or_as_their_teacher(
     export(tmp_path / "run", tmp_path / "detector.onnx").check()
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_separable_students_train_and_are_exported_as_they_score(
+    tiny_config: StudentsConfig, tmp_path: Path, precision: str
+) -> None:
+    assert train_students(replace(tiny_config, separable=True, width=0.25), tmp_path / "run")
+    scale = load_scale(tmp_path / "run", 33, 2)
+    assert [network.separable for network in (scale.teacher.network, *scale.students)] == [False, True, True]
+    fit(tmp_path / "run", 0.5)
+    export(tmp_path / "run", tmp_path / "detector.onnx", precision=precision).check()
+
+
 def test_students_change_and_differ_from_each_other(calibrated_run: Path) -> None:
     first, second = load_scale(calibrated_run, 33, 2).students
     assert not torch.equal(first.conv(0).weight, second.conv(0).weight)
