@@ -20,7 +20,7 @@ class FoldedNetwork(nn.Module):
 
     def __init__(self, network: PatchNetwork, half: bool = False) -> None:
         super().__init__()
-        self.layers, self.activated = network.layers, network.activated
+        self.layers = network.layers
         self.groups = [network.conv(index).groups for index in range(len(network.convs))]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
@@ -52,7 +52,7 @@ class FoldedNetwork(nn.Module):
         return pixels
 
     def convolved(self, x: Tensor, index: int, stride: int = 1, dilation: int = 1) -> Tensor:
-        """Convolution `index` with its activation, if it has one; the result of the last is float32 again.
+        """Convolution `index` with its activation; the last is linear, and its result float32 again.
 
         From the descriptors on all is float32: a sum of 128 squares overflows FP16 above a deviation of 22.
         """
@@ -60,8 +60,7 @@ class FoldedNetwork(nn.Module):
         x = functional.conv2d(x.to(weight.dtype), weight, bias, stride, dilation=dilation, groups=groups)
         if self.watcher is not None:
             self.watcher(float(x.abs().max()))
-        x = functional.leaky_relu(x, LEAKY_SLOPE) if self.activated[index] else x
-        return x.float() if index == len(self.weights) - 1 else x
+        return x.float() if index == len(self.weights) - 1 else functional.leaky_relu(x, LEAKY_SLOPE)
 
     def _append(self, weight: Tensor, bias: Tensor) -> None:
         self.weights.append(_frozen(weight))

@@ -95,7 +95,7 @@ def find_layers(proto: Any) -> list[Layer]:
     producers = {output: node for node in graph.node for output in node.output}
     layers: list[Layer] = []
     owners: dict[str, str] = {}  # of each activation's output
-    depthwise: set[str] = set()
+    separable: set[str] = set()  # what depthwise convolutions give, and those of 1×1 behind them
     for node in graph.node:
         if node.op_type != "Conv":
             continue
@@ -103,9 +103,9 @@ def find_layers(proto: Any) -> list[Layer]:
         if not all(name in constants for name in node.input[1:]):
             raise DetectorError(f"{node.name} has no constant weights; quantize a file that export.onnx wrote")
         weight = constants[node.input[1]]
-        if weight.shape[1] == 1 or node.input[0] in depthwise:
+        if weight.shape[1] == 1 or node.input[0] in separable:
             # the Gaussian over the finished map and separable convolutions: little arithmetic, that stays as it is
-            depthwise.add(node.output[0])
+            separable.add(node.output[0] if activation is None else activation.output[0])
             continue
         behind = _owner(node.input[0], producers, owners)
         # the exporter leaves a bias of zeros out

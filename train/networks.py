@@ -23,7 +23,7 @@ PIXEL_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution of stride 1 without padding. A `depthwise` one filters each channel by itself, and is linear."""
+    """A convolution of stride 1 without padding. A `depthwise` one filters each channel by itself."""
 
     channels: int
     kernel: int
@@ -56,9 +56,9 @@ def layers_of(patch_size: int, width: float = 1.0, separable: bool = False) -> t
 
     The descriptor keeps its 128 dimensions, so that whatever reads descriptors need not know the width; thinner
     networks are ours. Half the channels cost about a quarter of the multiply-adds. `separable` makes each convolution
-    but the first, which reads three colours only, a depthwise one and one of 1×1 (Howard et al., *MobileNets*, 2017;
-    with no activation between the two): about an eighth of the multiply-adds. Raises `InputError` for a size that
-    the table has not, or a width out of range.
+    but the first, which reads three colours only, a depthwise one and one of 1×1, each with its activation (Howard et
+    al., *MobileNets*, 2017): about an eighth of the multiply-adds. Raises `InputError` for a size that the table has
+    not, or a width out of range.
     """
     if patch_size not in LAYERS:
         raise InputError(f"patch size {patch_size} is not one of {', '.join(map(str, PATCH_SIZES))}")
@@ -104,8 +104,8 @@ def receptive_field(layers: tuple[Layer, ...]) -> int:
 class PatchNetwork(nn.Module):
     """A teacher or student: a crop of p×p pixels in, a 128-d descriptor out.
 
-    Convolutions use no padding; a leaky ReLU (slope 5e-3) follows each but the last and the depthwise ones. `width`
-    thins the hidden layers, `separable` splits them (`layers_of`).
+    Convolutions use no padding; a leaky ReLU (slope 5e-3) follows each but the last. `width` thins the hidden layers,
+    `separable` splits them (`layers_of`).
     """
 
     pixel_mean: Tensor
@@ -121,8 +121,6 @@ class PatchNetwork(nn.Module):
             nn.Conv2d(c_in, conv.channels, conv.kernel, groups=c_in if conv.depthwise else 1)
             for c_in, conv in zip(channels[:-1], convs, strict=True)
         )
-        # the last stays linear, to be standardized
-        self.activated = (*(not conv.depthwise for conv in convs[:-1]), False)
         # not saved with the weights: they are part of the definition, as the layers are
         self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
@@ -131,8 +129,7 @@ class PatchNetwork(nn.Module):
     def _initialize(self) -> None:
         """He initialization, which keeps the activations' scale through the leaky ReLUs; the paper names none."""
         for conv in map(self.conv, range(len(self.convs))):
-            slope = LEAKY_SLOPE if conv.groups == 1 else 1.0
-            nn.init.kaiming_normal_(conv.weight, a=slope, nonlinearity="leaky_relu")
+            nn.init.kaiming_normal_(conv.weight, a=LEAKY_SLOPE, nonlinearity="leaky_relu")
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
 
@@ -141,10 +138,10 @@ class PatchNetwork(nn.Module):
         return cast(nn.Conv2d, self.convs[index])
 
     def convolved(self, x: Tensor, index: int, stride: int = 1, dilation: int = 1) -> Tensor:
-        """Convolution `index` with its activation, if it has one."""
+        """Convolution `index` with its activation; the last is linear."""
         conv = self.conv(index)
         x = functional.conv2d(x, conv.weight, conv.bias, stride, dilation=dilation, groups=conv.groups)
-        return functional.leaky_relu(x, LEAKY_SLOPE) if self.activated[index] else x
+        return x if index == len(self.convs) - 1 else functional.leaky_relu(x, LEAKY_SLOPE)
 
     def normalized(self, pixels: Tensor) -> Tensor:
         """Pixels [N, 3, H, W], RGB in [0, 1], as the first convolution expects them."""

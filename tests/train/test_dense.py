@@ -58,16 +58,6 @@ def test_separable_layers_see_the_same_field_with_a_tenth_of_the_weights() -> No
     assert layers_of(65, separable=True)[-1] == Conv(128, 1)  # 1×1 already: nothing to separate
 
 
-def test_the_descriptor_of_a_separable_network_is_linear_in_its_depthwise_weights() -> None:
-    network = PatchNetwork(33, 0.1, separable=True).requires_grad_(False)
-    depthwise = len(network.convs) - 2
-    assert network.conv(depthwise).groups == network.conv(depthwise).in_channels
-    patches = torch.rand(2, 3, 33, 33)
-    before = network(patches)
-    network.conv(depthwise).weight.neg_()
-    torch.testing.assert_close(network(patches), -before)  # biases are 0 before training
-
-
 def narrow_network(patch_size: int, channels: int = 6) -> PatchNetwork:
     """A patch network with the kernels of the real one and few channels, so that every crop can be run."""
     network = PatchNetwork(patch_size)
