@@ -1,11 +1,18 @@
-"""The presets' figures as a Markdown table, and as a plot of AU-PRO against cost."""
+"""The presets' figures as a Markdown table, and as a plot of AU-PRO against cost.
 
+``python -m benchmarks.preset_report presets.json… --out FILE`` draws one plot of what several runs wrote.
+"""
+
+import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.table_report import seeds_in_words
+from runtime import cli
+from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from benchmarks.presets import Result
@@ -59,3 +66,26 @@ def _points(results: Sequence["Result"]) -> list[tuple[str, float, list[float]]]
         rows = [result for result in results if result.preset == name]
         found.append((name, rows[0].multiply_adds / 1e9, [float(row.au_pro_30 or 0) for row in rows]))
     return sorted(found, key=lambda point: point[1])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.preset_report", description="Plot presets again.")
+    parser.add_argument("results", type=Path, nargs="+", help="files that benchmarks.presets wrote")
+    parser.add_argument("--out", type=Path, required=True, help="plot to write, .svg or .png")
+    options = parser.parse_args(arguments)
+    plot([result for path in options.results for result in _read(path)], options.out)
+    print(f"{options.out} written")
+
+
+def _read(path: Path) -> list["Result"]:
+    from benchmarks.presets import Result
+
+    try:
+        return [Result(**result) for result in json.loads(path.read_text())["results"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} holds no results of benchmarks.presets ({error}); check the path") from error
+
+
+if __name__ == "__main__":
+    cli.run(main)

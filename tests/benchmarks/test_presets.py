@@ -1,11 +1,12 @@
 """The presets' benchmark: real detectors from end to end, kept between runs, as a table and a plot."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from benchmarks import presets
+from benchmarks import preset_report, presets
 from benchmarks.preset_report import markdown, plot
 from benchmarks.presets import Result
 from runtime.errors import InputError
@@ -84,3 +85,16 @@ def test_the_table_has_a_row_for_each_preset_and_means_over_seeds(tmp_path: Path
     plot([*results, result("paper", 0, 1_800_000_000_000, None)], tmp_path / "plot.svg")
     plot([*results, result("paper", 0, 1_800_000_000_000, 0.9)], tmp_path / "more.svg")
     assert (tmp_path / "plot.svg").read_bytes() != (tmp_path / "more.svg").read_bytes()
+
+
+def test_one_plot_of_what_several_runs_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [tmp_path / "first.json", tmp_path / "second.json"]
+    for path, preset in zip(paths, ("slow", "quick"), strict=True):
+        path.write_text(json.dumps({"results": [asdict(result(preset, 0, 10**9, 0.5))]}))
+    out = tmp_path / "presets.svg"
+    preset_report.main([*map(str, paths), "--out", str(out)])
+    assert f"{out} written" in capsys.readouterr().out
+    assert all(f"<!-- {preset} -->" in out.read_text() for preset in ("slow", "quick"))
+    paths[1].write_text("{}")
+    with pytest.raises(InputError, match=r"second\.json holds no results of benchmarks\.presets"):
+        preset_report.main([*map(str, paths), "--out", str(out)])
