@@ -107,7 +107,9 @@ def test_samples_come_from_every_frame_and_none_twice(good: Frames, stages: Any)
     extractor = LocalFeatures(stages, ("layer2",), 1)
     found = sample_vectors(extractor, good, 60, seed=0)
     every = extractor(good).permute(0, 2, 3, 1).reshape(12 * 256, 8).numpy()
-    frames = [int(np.flatnonzero((every == vector).all(axis=1))[0]) // 256 for vector in found]
+    distances = np.abs(found[:, None] - every).max(axis=2)  # a batch of another size may round differently
+    assert distances.min(axis=1).max() < 1e-5 * every.std()
+    frames = distances.argmin(axis=1) // 256
     assert found.shape == (60, 8)
     assert sorted(set(frames)) == list(range(12))
     assert len(np.unique(found, axis=0)) == 60
