@@ -4,12 +4,12 @@
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.redraw import read_result
 from benchmarks.table_report import seeds_in_words
 from runtime import cli
 from runtime.errors import InputError
@@ -82,8 +82,8 @@ def _read(path: Path) -> list["Result"]:
     from benchmarks.presets import Result
 
     try:
-        return [Result(**result) for result in json.loads(path.read_text())["results"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [Result(**result) for result in read_result(path)["results"]]
+    except (KeyError, TypeError) as error:
         raise InputError(f"{path} holds no results of benchmarks.presets ({error}); check the path") from error
 
 

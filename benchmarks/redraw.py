@@ -22,9 +22,13 @@ def redraw(module: str, draw: "Callable[[dict[str, Any]], Figure]") -> None:
 
     from benchmarks.plots import save
 
-    try:
-        document = json.loads(arguments.result.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{arguments.result} cannot be read as JSON ({error}); check the path") from error
-    save(draw(document), arguments.out)
+    save(draw(read_result(arguments.result)), arguments.out)
     print(f"{arguments.out} written")
+
+
+def read_result(path: Path) -> Any:
+    """What a benchmark wrote. Raises `InputError` for a file that is no JSON."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error}); check the path") from error

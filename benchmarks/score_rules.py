@@ -213,8 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scores, (_, labels) = scores_of(inspections, recipe, rules), scores_and_labels(inspections)
     results = compare(scores, labels, np.array([image.defect for image in images]), rules)
     environment = describe_environment()
-    counts = f"{np.count_nonzero(~labels)} good and {np.count_nonzero(labels)} defective images"
-    print(f"{options.detector} on {options.data}, {options.subset}: {counts}; {engine}")
+    counts = {"good": int(np.count_nonzero(~labels)), "defective": int(np.count_nonzero(labels))}
+    images_in_words = f"{counts['good']} good and {counts['defective']} defective images"
+    print(f"{options.detector} on {options.data}, {options.subset}: {images_in_words}; {engine}")
     print(report(results))
     print(one_line(environment))
     if options.json:
@@ -223,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "data": str(options.data),
             "subset": options.subset,
             "results": [asdict(each) | {"name": each.rule.name} for each in results],
-            "images": {"good": int(np.count_nonzero(~labels)), "defective": int(np.count_nonzero(labels))},
+            "images": counts,
             "environment": environment,
         }
         write_atomically(options.json, json.dumps(document, indent=1).encode())
