@@ -1,6 +1,7 @@
 """OpenCV's captures behind one door: opened with finite timeouts, read without vendor errors or noise on stderr."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from runtime.preparation import as_bgr
 OPEN_TIMEOUT_MS = 3000
 # FFmpeg keeps to it over HTTP and may take three times as long over RTSP. V4L2 has no such option and fails after 10 s
 READ_TIMEOUT_MS = 2000
+# of the time between two frames, as the camera stamps them: a backlog comes in less, what is live takes all of it
+BACKLOG_SHARE = 0.5
+LONGEST_BACKLOG_MS = 10_000.0
 
 
 class Capture(Protocol):
@@ -42,6 +46,19 @@ class OpenCVCapture:
         except (cv2.error, ImageError):
             return None
 
+    def skip_backlog(self) -> None:
+        """Drop what waits to be read, by timestamps: up to 10 s of it, and the frame that shows that it is over."""
+        if not self._capture.grab():
+            return
+        first_ms = before_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        asked_s = time.monotonic()
+        while self._capture.grab():
+            now_ms, arrived_s = self._capture.get(cv2.CAP_PROP_POS_MSEC), time.monotonic()
+            waited_ms = 1000 * (arrived_s - asked_s)
+            if waited_ms >= BACKLOG_SHARE * (now_ms - before_ms) or now_ms - first_ms > LONGEST_BACKLOG_MS:
+                return
+            before_ms, asked_s = now_ms, arrived_s
+
     def release(self) -> None:
         """See `Capture.release`."""
         self._capture.release()
@@ -67,6 +84,17 @@ def open_ffmpeg(url: str) -> OpenCVCapture:
     if not capture.isOpened():
         raise SourceError(f"{without_password(url)} cannot be opened as video; check the address and that it plays")
     return OpenCVCapture(capture)
+
+
+def open_rtsp(url: str) -> OpenCVCapture:
+    """An RTSP camera, from the picture that it takes now. Raises `SourceError` as `open_ffmpeg` does.
+
+    FFmpeg watches a stream for a second or more before it is open, and then delivers what it saw meanwhile at once. The
+    parts on those pictures are gone; nobody may take their verdicts for those of the parts that are there now.
+    """
+    capture = open_ffmpeg(url)
+    capture.skip_backlog()
+    return capture
 
 
 def without_password(url: str) -> str:

@@ -11,8 +11,10 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
+# the ball moves by the clock: by frames, a camera that was opened again could show the very picture it was lost with
 PLAY = (
-    "( videotestsrc is-live=true pattern=ball foreground-color=0xff808080 background-color=0xff707070"
+    "( videotestsrc is-live=true pattern=ball animation-mode=wall-time"
+    " foreground-color=0xff808080 background-color=0xff707070"
     " ! video/x-raw,format=I420,width=96,height=64,framerate=20/1 ! jpegenc ! rtpjpegpay name=pay0 pt=26 )"
 )
 

@@ -4,12 +4,14 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from runtime_samples import lose_twice
 
+from runtime.sources import open_source
 from runtime.verdict import Decision
 
 PYTHON = "/usr/bin/python3"
@@ -61,3 +63,12 @@ def test_an_rtsp_camera_that_dies_and_hangs_is_lost_twice_and_comes_back_twice(c
     summary = lose_twice(camera.url, kill, camera.hang, camera.resume)
     assert summary.reconnects == 2
     assert summary.decisions[Decision.NO_DECISION] == 2
+
+
+def test_an_rtsp_camera_that_was_opened_shows_what_it_sees_now_and_nothing_of_before(camera: RtspCamera) -> None:
+    with open_source(camera.url) as source:
+        source.read()
+        started_s = time.monotonic()
+        for _ in range(10):
+            source.read()
+    assert time.monotonic() - started_s > 0.25  # half of what it takes the camera; a backlog comes in a few ms
