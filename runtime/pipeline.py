@@ -45,7 +45,7 @@ class Pipeline:
         self._verdicts: Channel[tuple[Frame, Verdict]] = Channel(VERDICT_QUEUE)
         self._stopping = Event()
         self._errors: list[BaseException] = []
-        self._summary = Summary()
+        self._summary = Summary(detector.recipe.threshold)
 
     def run(self) -> Summary:
         """Work until the stream ends, `max_frames` are done or `stop` is called, and return the summary.

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from runtime.frames import Frame
+from runtime.promise import explain
+from runtime.recipe import Threshold
 from runtime.verdict import Decision, Verdict
 
 BINS_PER_OCTAVE = 64  # quantiles are read at the middle of a bin: within ±0.6 % of the true value
@@ -63,7 +65,9 @@ class ScoreSample:
 class Summary:
     """Adds up verdicts. For one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, threshold: Threshold | None = None) -> None:
+        """`threshold` is the one that the verdicts are by: what it promises is said along with their counts."""
+        self._threshold = threshold
         self.decisions: Counter[Decision] = Counter()
         self.drops = 0  # frames that the camera delivered and nobody took in time
         self.reconnects = 0  # how often a lost camera was opened again
@@ -114,6 +118,7 @@ class Summary:
             "latency_ms": self._latency_as_dict() if self._latencies.count else None,
             "drops": self.drops,
             "reconnects": self.reconnects,
+            "threshold": _threshold_as_dict(self._threshold) if self._threshold else None,
             "ground_truth": self._truth_as_dict() if self._parts else None,
         }
 
@@ -130,6 +135,8 @@ class Summary:
             quantiles = ", ".join(f"{name} {value:.1f}" for name, value in facts["latency_ms"].items())
             lines.append(f"{self.fps:.1f} frames a second; capture to decision in ms: {quantiles}")
         lines.append(f"{self.drops} frames dropped, {self.reconnects} reconnects")
+        if self._threshold:
+            lines.append(f"threshold {self._threshold.value:.3f}: {explain(self._threshold)}")
         if self._parts:
             lines.append(self._truth_in_words())
         return lines
@@ -155,6 +162,10 @@ class Summary:
             f"image AUROC {score}; rejected {self._rejected[True]} of {self._parts[True]} defective "
             f"and {self._rejected[False]} of {self._parts[False]} good parts"
         )
+
+
+def _threshold_as_dict(threshold: Threshold) -> dict[str, Any]:
+    return {"value": threshold.value, "proven": threshold.supported, "promise": explain(threshold)}
 
 
 def auroc(good: ArrayLike, defective: ArrayLike) -> float:

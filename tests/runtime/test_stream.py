@@ -60,7 +60,9 @@ def test_without_json_the_rejects_and_the_summary_are_printed(detector_file: Pat
     assert lines[0] == "NG          frame 1 (b.png): score 0.992 above 0.500; 1 region, peak at x 10, y 4"
     assert lines[1].startswith("NO_DECISION frame 2 (c.png): ")
     assert lines[2] == "3 frames: 1 OK, 1 NG, 1 NO_DECISION"
-    assert json.loads((tmp_path / "summary.json").read_text())["NG"] == 1
+    assert lines[-1].startswith("threshold 0.500: ")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["NG"], summary["threshold"]["value"]) == (1, 0.5)
     names = sorted(path.name for path in (tmp_path / "overlays").iterdir())
     assert names == ["000000-OK.jpg", "000001-NG.jpg", "000002-NO_DECISION.jpg"]
     assert cv2.imread(str(tmp_path / "overlays" / names[1])) is not None

@@ -8,6 +8,7 @@ import pytest
 from runtime_samples import fake_detector, grey_frame
 
 from runtime.frames import missing_frame
+from runtime.recipe import Threshold
 from runtime.summary import SAMPLE_SIZE, LatencyHistogram, ScoreSample, Summary, auroc
 from runtime.verdict import Verdict
 
@@ -87,6 +88,16 @@ def test_no_decision_counts_as_a_reject() -> None:
         summary.add(frame, detector.inspect(frame))
     truth = summary.as_dict()["ground_truth"]
     assert (truth["defective_rejected"], truth["image_auroc"]) == (1, None)
+
+
+def test_a_summary_says_what_its_threshold_promises() -> None:
+    proven = Threshold(13.5, 0.01, 0.95, 300, "order-statistic", True, 0.00994)
+    assert Summary(proven).lines()[-1].startswith("threshold 13.500: 300 good images show that at most 1 % ")
+    unproven = replace(proven, sample_size=60, method="gumbel", supported=False, supported_budget=0.0487)
+    assert Summary(unproven).lines()[-1].startswith("threshold 13.500: NOT PROVEN: 1 % ")
+    facts = json.loads(Summary(unproven).to_json())["threshold"]
+    assert (facts["value"], facts["proven"]) == (13.5, False)
+    assert facts["promise"].startswith("NOT PROVEN")
 
 
 def test_a_run_without_frames_has_a_summary() -> None:
