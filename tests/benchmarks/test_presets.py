@@ -30,6 +30,10 @@ def test_each_preset_and_seed_is_a_detector_that_is_made_once(
     found = json.loads((tmp_path / "presets.json").read_text())
     assert [(r["preset"], r["seed"]) for r in found["results"]] == [("edge", 0), ("edge", 4), ("fast", 0), ("fast", 4)]
     assert found["presets"]["edge"]["steps"] == 2
+    good, defective = found["results"][0]["good_rejected"], found["results"][0]["defective_rejected"]
+    assert [good[1], defective[1]] == [len(list((tiny_category / "test").glob(p))) for p in ("good/*", "[!g]*/*")]
+    assert 0 <= good[0] <= good[1]
+    assert 0 <= defective[0] <= defective[1]
     assert found["results"][0]["image_auroc"] != found["results"][1]["image_auroc"] or (
         found["results"][0]["au_pro_30"] != found["results"][1]["au_pro_30"]
     )
