@@ -46,6 +46,10 @@ class OpenCVCapture:
         except (cv2.error, ImageError):
             return None
 
+    def get(self, what: int) -> float:
+        """A property of the capture, by OpenCV's number for it (``cv2.CAP_PROP_…``)."""
+        return self._capture.get(what)
+
     def skip_backlog(self) -> None:
         """Drop what waits to be read, by timestamps: up to 10 s of it, and the frame that shows that it is over."""
         if not self._capture.grab():

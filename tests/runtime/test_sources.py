@@ -1,5 +1,7 @@
 """Sources by URI: files, folders, videos, the demo line, and what is refused."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -60,15 +62,70 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         open_source(str(tmp_path))
 
 
-def test_a_video_file_gives_each_frame_once(tmp_path: Path) -> None:
-    path = tmp_path / "line.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
-    for grey in (40, 80, 120, 160):
+def write_video(path: Path, code: str, greys: Sequence[int]) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*code), 25, (64, 48))
+    for grey in greys:
         writer.write(np.full((48, 64, 3), grey, np.uint8))
     writer.release()
-    frames = read_all(open_source(str(path)))
-    assert [round(float(frame.image.mean()), -1) for frame in frames] == [40, 80, 120, 160]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("line.avi", "MJPG"),
+        ("line.mp4", "mp4v"),
+        ("line.mkv", "VP80"),
+        ("line.ts", "mpg1"),  # FFmpeg announces nearly twice its frames
+        ("line.mjpeg", "MJPG"),  # and here a negative number
+        ("10:30.avi", "MJPG"),
+    ],
+)
+def test_a_video_file_gives_each_frame_once(
+    tmp_path: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / name, code, (40, 80, 120, 160) * 5)
+    frames = read_all(open_source(name))
+    assert [round(float(frame.image.mean()), -1) for frame in frames] == [40, 80, 120, 160] * 5
+    assert [frame.frame_id for frame in frames] == list(range(20))
     assert frames[0].image.shape == (48, 64, 3)
+
+
+def frame_data(video: bytes, number: int) -> slice:
+    """Where a frame lies in an AVI file."""
+    at = [found.end() + 4 for found in re.finditer(b"00dc", video)][number + 1]  # the first is in the header
+    return slice(at, at + int.from_bytes(video[at - 4 : at], "little"))
+
+
+@pytest.mark.parametrize("damaged", [[0], [3], [2, 3]])
+def test_frames_of_a_video_that_cannot_be_decoded_are_missing_ones(tmp_path: Path, damaged: list[int]) -> None:
+    path = tmp_path / "line.avi"
+    write_video(path, "MJPG", range(40, 100, 10))
+    video = bytearray(path.read_bytes())
+    for number in damaged:
+        data = frame_data(video, number)
+        video[data] = bytes(data.stop - data.start)
+    path.write_bytes(video)
+    frames = read_all(open_source(str(path)))
+    problems = [
+        f"frame {at} of line.avi is damaged and cannot be decoded" if at in damaged else None for at in range(6)
+    ]
+    assert [frame.problem for frame in frames] == problems
+    assert [frame.frame_id for frame in frames] == list(range(6))
+    assert round(float(frames[5].image.mean()), -1) == 90
+
+
+@pytest.mark.parametrize("left", [1, 10, 19])
+def test_a_video_that_was_cut_short_says_so_in_its_last_frame(tmp_path: Path, left: int) -> None:
+    path = tmp_path / "line.avi"
+    write_video(path, "MJPG", [100] * 20)
+    video = path.read_bytes()
+    path.write_bytes(video[: frame_data(video, left - 1).stop])
+    frames = read_all(open_source(str(path)))
+    assert [frame.problem for frame in frames[:-1]] == [None] * left
+    assert frames[-1].problem == (
+        f"line.avi ends after {left} of 20 frames: it was cut short or is damaged; copy or record it again"
+    )
 
 
 def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
