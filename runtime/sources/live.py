@@ -15,14 +15,15 @@ from runtime.sources.capture import Capture
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 10.0  # between attempts to reopen; doubled after each
 SILENCE_S = 15.0  # longer than any capture's own timeout: V4L2 gives up after 10 s, FFmpeg after 6 s
 CLOSE_TIMEOUT_S = 15.0
+QUICK_FAILURE_S = 1.0  # shorter than any timeout: a picture did arrive, or the connection was closed
 
 
 class LiveSource:
     """A camera that never dies silently.
 
     When a capture fails it is released and opened again, after pauses that grow from 0.5 s to 10 s. Each loss is one
-    frame with a `problem`, and so is every 15 s in which a capture neither delivers nor fails. Only the newest frame
-    waits to be read; older ones are dropped and counted.
+    frame with a `problem`, and so is each picture that cannot be decoded, and every 15 s in which a capture neither
+    delivers nor fails. Only the newest frame waits to be read; older ones are dropped and counted.
     """
 
     live = True
@@ -98,9 +99,15 @@ class LiveSource:
             self._arrived.close()
 
     def _deliver(self, capture: Capture) -> None:
-        """Hand over what the capture delivers, until it fails or the source is closed."""
+        """Hand over what the capture delivers, until it fails twice in a row or the source is closed."""
         while not self._closing.is_set():
+            asked_s = time.monotonic()
             image = capture.read()
+            if image is None and time.monotonic() - asked_s < QUICK_FAILURE_S:
+                image = capture.read()
+                if image is not None:
+                    reason = f"damaged picture: {self._name} sent one that cannot be decoded"
+                    self._arrived.put(missing_frame(0, reason, live=True))
             if image is None:
                 self._lost = True
                 reason = f"camera lost: {self._name} stopped delivering; opening it again"

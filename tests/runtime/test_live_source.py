@@ -160,6 +160,7 @@ class CameraServer:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/stream"
         self.hangs = threading.Event()
+        self.damages_next = threading.Event()
         self._dead = threading.Event()
 
     def start(self) -> None:
@@ -176,8 +177,10 @@ class CameraServer:
                         time.sleep(0.01)
                     if dead.is_set():
                         return
+                    damaged = camera.damages_next.is_set()
+                    camera.damages_next.clear()
                     try:
-                        self.wfile.write(_mjpeg_part(number))
+                        self.wfile.write(_mjpeg_part(number, damaged))
                     except OSError:
                         return
                     time.sleep(0.02)
@@ -197,10 +200,12 @@ class CameraServer:
         self._thread.join()
 
 
-def _mjpeg_part(number: int) -> bytes:
+def _mjpeg_part(number: int, damaged: bool) -> bytes:
     grey = 110 + number * 7 % 40
     image = np.full((16, 24, 3), grey, np.uint8)
     data = cv2.imencode(".jpg", image)[1].tobytes()
+    if damaged:
+        data = data[:20] + bytes(len(data) - 20)
     return b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(data), data)
 
 
@@ -225,6 +230,19 @@ def test_a_network_camera_that_dies_and_hangs_is_lost_twice_and_comes_back_twice
     assert summary.reconnects == 2
     assert summary.decisions[Decision.NO_DECISION] == 2
     assert summary.decisions[Decision.OK] >= 9
+
+
+def test_a_picture_that_cannot_be_decoded_is_one_frame_with_a_problem_and_no_loss() -> None:
+    with playing_camera() as camera, open_source(camera.url) as source:
+        assert isinstance(source, LiveSource)
+        camera.damages_next.set()
+        damaged = read_until(source, lambda frame: frame.problem is not None)
+        assert damaged.problem == f"damaged picture: {camera.url} sent one that cannot be decoded"
+        for _ in range(5):
+            frame = source.read()
+            assert frame is not None
+            assert frame.problem is None
+        assert source.reconnects == 0
 
 
 def test_a_network_camera_that_is_not_there_is_one_error() -> None:
