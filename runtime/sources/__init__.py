@@ -8,7 +8,7 @@ from runtime.demo import DemoLine
 from runtime.errors import SourceError
 from runtime.images import SUFFIXES
 from runtime.sources.base import Source
-from runtime.sources.capture import open_ffmpeg, open_rtsp, open_v4l2, without_password
+from runtime.sources.capture import open_network, open_v4l2, without_password
 from runtime.sources.demo import DemoSource
 from runtime.sources.folder import FolderSource
 from runtime.sources.live import LiveSource
@@ -17,7 +17,7 @@ from runtime.sources.video import VideoFileSource
 __all__ = ["Source", "open_source"]
 
 KNOWN = "0 or v4l2:0 (a camera), a video file, a folder of images, rtsp://…, http://… and demo"
-_NETWORK = {"rtsp": open_rtsp, "rtsps": open_rtsp, "http": open_ffmpeg, "https": open_ffmpeg}
+_NETWORK = ("rtsp", "rtsps", "http", "https")
 
 
 def open_source(
@@ -42,7 +42,7 @@ def open_source(
         device = uri if uri.isdigit() else rest
         return LiveSource(f"camera {device}", partial(open_v4l2, device), reconnect_limit)
     if scheme in _NETWORK and rest.startswith("//"):
-        return LiveSource(without_password(uri), partial(_NETWORK[scheme], uri), reconnect_limit)
+        return LiveSource(without_password(uri), partial(open_network, uri), reconnect_limit)
     return _open_path(uri)
 
 

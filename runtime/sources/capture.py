@@ -1,7 +1,6 @@
 """OpenCV's captures behind one door: opened with finite timeouts, read without vendor errors or noise on stderr."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,11 @@ from numpy.typing import NDArray
 
 from runtime.errors import ImageError, SourceError
 from runtime.preparation import as_bgr
+from runtime.sources.backlog import skip_backlog
 
 OPEN_TIMEOUT_MS = 3000
 # FFmpeg keeps to it over HTTP and may take three times as long over RTSP. V4L2 has no such option and fails after 10 s
 READ_TIMEOUT_MS = 2000
-# of the time between two frames, as the camera stamps them: a backlog comes in less, what is live takes all of it
-BACKLOG_SHARE = 0.5
-LONGEST_BACKLOG_MS = 10_000.0
 
 
 class Capture(Protocol):
@@ -50,19 +47,6 @@ class OpenCVCapture:
         """A property of the capture, by OpenCV's number for it (``cv2.CAP_PROP_…``)."""
         return self._capture.get(what)
 
-    def skip_backlog(self) -> None:
-        """Drop what waits to be read, by timestamps: up to 10 s of it, and the frame that shows that it is over."""
-        if not self._capture.grab():
-            return
-        first_ms = before_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
-        asked_s = time.monotonic()
-        while self._capture.grab():
-            now_ms, arrived_s = self._capture.get(cv2.CAP_PROP_POS_MSEC), time.monotonic()
-            waited_ms = 1000 * (arrived_s - asked_s)
-            if waited_ms >= BACKLOG_SHARE * (now_ms - before_ms) or now_ms - first_ms > LONGEST_BACKLOG_MS:
-                return
-            before_ms, asked_s = now_ms, arrived_s
-
     def release(self) -> None:
         """See `Capture.release`."""
         self._capture.release()
@@ -82,22 +66,25 @@ def open_v4l2(device: str) -> OpenCVCapture:
 
 def open_ffmpeg(url: str) -> OpenCVCapture:
     """A network stream or a video file. Raises `SourceError` when it cannot be opened or holds no video."""
+    return OpenCVCapture(_opened(url))
+
+
+def open_network(url: str) -> OpenCVCapture:
+    """A network camera, from the picture that it takes now. Raises `SourceError` as `open_ffmpeg` does.
+
+    The parts on the pictures before are gone; nobody may take their verdicts for those of the parts that are there now.
+    """
+    capture = _opened(url)
+    skip_backlog(capture)
+    return OpenCVCapture(capture)
+
+
+def _opened(url: str) -> cv2.VideoCapture:
     with quiet_opencv():
         timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)
     if not capture.isOpened():
         raise SourceError(f"{without_password(url)} cannot be opened as video; check the address and that it plays")
-    return OpenCVCapture(capture)
-
-
-def open_rtsp(url: str) -> OpenCVCapture:
-    """An RTSP camera, from the picture that it takes now. Raises `SourceError` as `open_ffmpeg` does.
-
-    FFmpeg watches a stream for a second or more before it is open, and then delivers what it saw meanwhile at once. The
-    parts on those pictures are gone; nobody may take their verdicts for those of the parts that are there now.
-    """
-    capture = open_ffmpeg(url)
-    capture.skip_backlog()
     return capture
 
 

@@ -17,6 +17,7 @@ from runtime_samples import lose_twice
 from runtime.errors import SourceError, SourceTimeout
 from runtime.frames import Frame
 from runtime.sources import open_source
+from runtime.sources.capture import open_network
 from runtime.sources.live import LiveSource
 from runtime.verdict import Decision
 
@@ -161,6 +162,7 @@ class CameraServer:
         self.url = f"http://127.0.0.1:{self.port}/stream"
         self.hangs = threading.Event()
         self.damages_next = threading.Event()
+        self.backlog = 0  # pictures that are sent at once, in black
         self._dead = threading.Event()
 
     def start(self) -> None:
@@ -172,6 +174,7 @@ class CameraServer:
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
+                self.wfile.write(_mjpeg_part(0) * camera.backlog)
                 for number in itertools.count():
                     while camera.hangs.is_set() and not dead.is_set():
                         time.sleep(0.01)
@@ -180,7 +183,7 @@ class CameraServer:
                     damaged = camera.damages_next.is_set()
                     camera.damages_next.clear()
                     try:
-                        self.wfile.write(_mjpeg_part(number, damaged))
+                        self.wfile.write(_mjpeg_part(110 + number * 7 % 40, damaged))
                     except OSError:
                         return
                     time.sleep(0.02)
@@ -200,8 +203,7 @@ class CameraServer:
         self._thread.join()
 
 
-def _mjpeg_part(number: int, damaged: bool) -> bytes:
-    grey = 110 + number * 7 % 40
+def _mjpeg_part(grey: int, damaged: bool = False) -> bytes:
     image = np.full((16, 24, 3), grey, np.uint8)
     data = cv2.imencode(".jpg", image)[1].tobytes()
     if damaged:
@@ -230,6 +232,16 @@ def test_a_network_camera_that_dies_and_hangs_is_lost_twice_and_comes_back_twice
     assert summary.reconnects == 2
     assert summary.decisions[Decision.NO_DECISION] == 2
     assert summary.decisions[Decision.OK] >= 9
+
+
+def test_a_network_camera_shows_what_it_sees_now_and_nothing_of_before() -> None:
+    with playing_camera() as camera:
+        camera.backlog = 20
+        capture = open_network(camera.url)
+        image = capture.read()
+        capture.release()
+    assert image is not None
+    assert image.mean() > 100
 
 
 def test_a_picture_that_cannot_be_decoded_is_one_frame_with_a_problem_and_no_loss() -> None:
