@@ -38,8 +38,10 @@ def open_source(
     scheme, _, rest = uri.partition(":")
     if uri == "demo":
         return DemoSource(DemoLine(seed, size_hw, defect_rate))
+    if uri in ("", "v4l2:"):
+        raise SourceError(f"camera {uri!r} names nothing to open; expected {KNOWN}")
     if re.fullmatch(r"[0-9]+", uri) or scheme == "v4l2":
-        device = uri if uri.isdigit() else rest
+        device = rest or uri
         return LiveSource(f"camera {device}", partial(open_v4l2, device), reconnect_limit)
     if scheme in _NETWORK and rest.startswith("//"):
         return LiveSource(without_password(uri), partial(open_network, uri), reconnect_limit)
@@ -47,11 +49,15 @@ def open_source(
 
 
 def _open_path(uri: str) -> Source:
-    path = Path(uri)
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in SUFFIXES):
-        return FolderSource(path)
-    if path.is_file():
-        return VideoFileSource(path)
+    path, shown = Path(uri), without_password(uri)
+    try:
+        if path.is_dir() or (path.is_file() and path.suffix.lower() in SUFFIXES):
+            return FolderSource(path)
+        if path.is_file():
+            return VideoFileSource(path)
+    except OSError as error:
+        reason = f"camera {shown!r} cannot be read: {error.strerror}; check the path and who may read it"
+        raise SourceError(reason) from error
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri):
-        raise SourceError(f"camera {without_password(uri)!r} has a scheme that is not known; expected {KNOWN}")
-    raise SourceError(f"camera {uri!r} is no file or folder; expected {KNOWN}")
+        raise SourceError(f"camera {shown!r} has a scheme that is not known; expected {KNOWN}")
+    raise SourceError(f"camera {shown!r} is no file or folder; expected {KNOWN}")

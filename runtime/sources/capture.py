@@ -1,6 +1,7 @@
 """OpenCV's captures behind one door: opened with finite timeouts, read without vendor errors or noise on stderr."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,13 +55,13 @@ class OpenCVCapture:
 
 def open_v4l2(device: str) -> OpenCVCapture:
     """A V4L2 camera by number (``0``) or path (``/dev/video0``). Raises `SourceError` when it cannot be opened."""
+    path = f"/dev/video{device}" if re.fullmatch("[0-9]+", device) else device
     with quiet_opencv():
-        capture = cv2.VideoCapture(int(device) if device.isdigit() else device, cv2.CAP_V4L2)
+        capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
         # one buffer in the driver: a second would show each part one frame late
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    path = f"/dev/video{device}" if device.isdigit() else device
     if not capture.isOpened():
-        raise SourceError(f"camera {device} cannot be opened; {_device_advice(Path(path))}")
+        raise SourceError(f"camera {device} cannot be opened; {_device_advice(path)}")
     return OpenCVCapture(capture)
 
 
@@ -89,16 +90,23 @@ def _opened(url: str) -> cv2.VideoCapture:
 
 
 def without_password(url: str) -> str:
-    """A URL fit for messages and logs: ``rtsp://user:secret@host/`` without the secret."""
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
+    """A URL fit for messages and logs: ``rtsp://user:secret@host/video?pwd=secret`` as ``rtsp://user@host/video?…``.
+
+    A password may hold a ``/`` that should have been escaped: where an ``@`` follows it, rather too much is left out.
+    """
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*:/+)?([^/?#]*)(.*)", url, re.DOTALL)
+    assert match is not None  # it matches anything
+    scheme, authority, rest = match[1] or "", match[2], match[3]
+    if "@" not in authority and ":" in authority and "@" in rest:
+        authority, rest = authority + rest, ""
     credentials, at, host = authority.rpartition("@")
     user = credentials.partition(":")[0]
-    return f"{scheme}{separator}{user}{at}{host}{slash}{path}"
+    place, mark, _ = f"{host}{rest}".partition("?")
+    return f"{scheme}{user}{at}{place}{mark and '?…'}"
 
 
-def _device_advice(path: Path) -> str:
-    if not path.exists():
+def _device_advice(path: str) -> str:
+    if not os.path.exists(path):
         found = sorted(str(device) for device in Path("/dev").glob("video*"))
         return f"there is no {path} (found {', '.join(found) or 'no cameras'}); plug it in or give another --camera"
     if not os.access(path, os.R_OK | os.W_OK):

@@ -17,10 +17,10 @@ class FolderSource:
     live, drops, reconnects = False, 0, 0
 
     def __init__(self, path: Path) -> None:
-        """Raises `SourceError` when `path` is a folder without images."""
+        """Raises `SourceError` when `path` is a folder without images, `OSError` when it cannot be read."""
         try:
             self._paths = list_images(path) if path.is_dir() else [path]
-        except (InputError, OSError) as error:
+        except InputError as error:
             raise SourceError(str(error)) from error
         self._next = 0
 

@@ -169,6 +169,23 @@ def test_an_unknown_scheme_is_refused_with_those_that_are_known() -> None:
         open_source("gopher://u:secret@x/y")
 
 
+@pytest.mark.parametrize("uri", ["", "v4l2:"])
+def test_an_empty_camera_is_refused(uri: str) -> None:
+    with pytest.raises(SourceError, match=f"camera '{uri}' names nothing to open; expected 0 or v4l2:0"):
+        open_source(uri)
+
+
+@pytest.mark.parametrize("device", ["4294967296", "²", "x" * 300])
+def test_a_device_that_cannot_be_is_one_that_is_not_there(device: str) -> None:
+    with pytest.raises(SourceError, match=f"camera {device} cannot be opened; there is no .*{device}"):
+        open_source(f"v4l2:{device}")
+
+
+def test_a_name_that_is_too_long_is_refused() -> None:
+    with pytest.raises(SourceError, match=r"camera 'x+' (cannot be read: File name too long|is no file or folder); "):
+        open_source("x" * 300)
+
+
 def test_a_path_that_is_not_there_is_refused() -> None:
     with pytest.raises(SourceError, match="camera 'no-such-folder' is no file or folder; expected 0 or v4l2:0"):
         open_source("no-such-folder")
@@ -179,6 +196,13 @@ def test_a_path_that_is_not_there_is_refused() -> None:
     [
         ("rtsp://user:secret@host:554/a@b", "rtsp://user@host:554/a@b"),
         ("rtsp://host/path", "rtsp://host/path"),
+        ("rtsp:/user:secret@host/path", "rtsp:/user@host/path"),
+        ("user:secret@host/path", "user@host/path"),
+        ("rtsp://user:se/cret@host/path", "rtsp://user@host/path"),
+        ("rtsp://user:se?cret@host/path", "rtsp://user@host/path"),
+        ("http://host:80/video.cgi?user=a&pwd=secret", "http://host:80/video.cgi?…"),
+        ("http://user:secret@host?pwd=secret", "http://user@host?…"),
+        ("/videos/10:30 a@b.avi", "/videos/10:30 a@b.avi"),
         ("0", "0"),
     ],
 )
