@@ -8,10 +8,11 @@ from runtime.demo import DemoLine
 from runtime.errors import SourceError
 from runtime.images import SUFFIXES
 from runtime.sources.base import Source
-from runtime.sources.capture import open_network, open_v4l2, without_password
+from runtime.sources.capture import open_v4l2, without_password
 from runtime.sources.demo import DemoSource
 from runtime.sources.folder import FolderSource
 from runtime.sources.live import LiveSource
+from runtime.sources.network import open_network
 from runtime.sources.video import VideoFileSource
 
 __all__ = ["Source", "open_source"]

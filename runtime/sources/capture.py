@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from runtime.errors import ImageError, SourceError
 from runtime.preparation import as_bgr
-from runtime.sources.backlog import skip_backlog
 
 OPEN_TIMEOUT_MS = 3000
 # FFmpeg keeps to it over HTTP and may take three times as long over RTSP. V4L2 has no such option and fails after 10 s
@@ -23,8 +22,15 @@ READ_TIMEOUT_MS = 2000
 class Capture(Protocol):
     """An open camera or video. For one thread at a time."""
 
+    @property
+    def drops(self) -> int:
+        """Pictures that were left out because they came too late."""
+
     def read(self) -> NDArray[np.uint8] | None:
-        """The next picture, uint8 [H, W, 3], BGR. None when the capture failed or ended: it will not recover."""
+        """The next picture, uint8 [H, W, 3], BGR. None when the capture ended or failed, or if one cannot be decoded.
+
+        Raises `SourceError` when the capture is of no use any more, with the reason.
+        """
 
     def release(self) -> None:
         """Close it."""
@@ -33,13 +39,21 @@ class Capture(Protocol):
 class OpenCVCapture:
     """A `Capture` over `cv2.VideoCapture`."""
 
+    drops = 0
+
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
 
     def read(self) -> NDArray[np.uint8] | None:
         """See `Capture.read`."""
         try:
-            arrived, image = self._capture.read()
+            return self._retrieved() if self._capture.grab() else None
+        except cv2.error:
+            return None
+
+    def _retrieved(self) -> NDArray[np.uint8] | None:
+        try:
+            arrived, image = self._capture.retrieve()
             return as_bgr(np.asarray(image)) if arrived else None
         except (cv2.error, ImageError):
             return None
@@ -67,20 +81,11 @@ def open_v4l2(device: str) -> OpenCVCapture:
 
 def open_ffmpeg(url: str) -> OpenCVCapture:
     """A network stream or a video file. Raises `SourceError` when it cannot be opened or holds no video."""
-    return OpenCVCapture(_opened(url))
+    return OpenCVCapture(open_video(url))
 
 
-def open_network(url: str) -> OpenCVCapture:
-    """A network camera, from the picture that it takes now. Raises `SourceError` as `open_ffmpeg` does.
-
-    The parts on the pictures before are gone; nobody may take their verdicts for those of the parts that are there now.
-    """
-    capture = _opened(url)
-    skip_backlog(capture)
-    return OpenCVCapture(capture)
-
-
-def _opened(url: str) -> cv2.VideoCapture:
+def open_video(url: str) -> cv2.VideoCapture:
+    """OpenCV's own capture for `open_ffmpeg`."""
     with quiet_opencv():
         timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)

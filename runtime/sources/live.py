@@ -7,6 +7,9 @@ from dataclasses import replace
 from threading import Event, Thread
 from types import TracebackType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from runtime.channel import Channel
 from runtime.errors import SourceError, SourceTimeout
 from runtime.frames import Frame, missing_frame
@@ -45,6 +48,7 @@ class LiveSource:
         self._arrived: Channel[Frame] = Channel(1, may_drop=lambda frame: frame.problem is None)
         self._error: SourceError | None = None
         self._lost = False
+        self._late_drops = 0
         self._closing = Event()
         self._heard_s = time.monotonic()
         self._thread = Thread(target=self._grab, args=(open_capture(),), name=f"camera {name}", daemon=True)
@@ -53,7 +57,7 @@ class LiveSource:
     @property
     def drops(self) -> int:
         """See `Source.drops`."""
-        return self._arrived.drops
+        return self._arrived.drops + self._late_drops
 
     def read(self, timeout_s: float = 5.0) -> Frame | None:
         """See `Source.read`. Frame ids count the frames that are read, not those that were dropped."""
@@ -100,20 +104,31 @@ class LiveSource:
 
     def _deliver(self, capture: Capture) -> None:
         """Hand over what the capture delivers, until it fails twice in a row or the source is closed."""
-        while not self._closing.is_set():
-            asked_s = time.monotonic()
+        try:
+            while not self._closing.is_set():
+                image = self._picture(capture)
+                self._arrived.put(Frame(image, 0, live=True))
+        except SourceError as error:
+            self._lost = True
+            self._arrived.put(missing_frame(0, f"camera lost: {error}; opening it again", live=True))
+
+    def _picture(self, capture: Capture) -> NDArray[np.uint8]:
+        """The next picture. One before it that cannot be decoded is a frame with a `problem`."""
+        asked_s, drops_before = time.monotonic(), capture.drops
+        try:
             image = capture.read()
             if image is None and time.monotonic() - asked_s < QUICK_FAILURE_S:
                 image = capture.read()
                 if image is not None:
                     reason = f"damaged picture: {self._name} sent one that cannot be decoded"
                     self._arrived.put(missing_frame(0, reason, live=True))
-            if image is None:
-                self._lost = True
-                reason = f"camera lost: {self._name} stopped delivering; opening it again"
-                self._arrived.put(missing_frame(0, reason, live=True))
-                return
-            self._arrived.put(Frame(image, 0, live=True))
+        except SourceError as error:
+            raise SourceError(f"{self._name} was closed, since {error}") from error
+        finally:
+            self._late_drops += capture.drops - drops_before
+        if image is None:
+            raise SourceError(f"{self._name} stopped delivering")
+        return image
 
     def _reopened(self) -> Capture | None:
         """The camera opened again, with pauses that double. None when the source is closed or the limit is reached."""

@@ -16,9 +16,9 @@ from runtime_samples import lose_twice
 
 from runtime.errors import SourceError, SourceTimeout
 from runtime.frames import Frame
-from runtime.sources import open_source
-from runtime.sources.capture import open_network
+from runtime.sources import network, open_source
 from runtime.sources.live import LiveSource
+from runtime.sources.network import NetworkCapture, open_network
 from runtime.verdict import Decision
 
 
@@ -27,7 +27,7 @@ class ScriptedCapture:
 
     def __init__(self, frames: int, hang: threading.Event | None = None, period_s: float = 0.0) -> None:
         self._left, self._hang, self._period_s = frames, hang, period_s
-        self.released = False
+        self.drops, self.released = 0, False
 
     def read(self) -> NDArray[np.uint8] | None:
         time.sleep(self._period_s)
@@ -242,6 +242,45 @@ def test_a_network_camera_shows_what_it_sees_now_and_nothing_of_before() -> None
         capture.release()
     assert image is not None
     assert image.mean() > 100
+
+
+def read_slowly_until_pictures_are_dropped(capture: NetworkCapture) -> None:
+    deadline_s = time.monotonic() + 15
+    while capture.drops == 0 and time.monotonic() < deadline_s:
+        assert capture.read() is not None
+        time.sleep(0.1)
+    assert capture.drops > 0
+
+
+def test_pictures_that_pile_up_before_a_slow_reader_are_dropped() -> None:
+    with playing_camera() as camera:
+        capture = open_network(camera.url)
+        read_slowly_until_pictures_are_dropped(capture)
+        assert capture.read() is not None
+        capture.release()
+
+
+def test_a_machine_that_does_not_catch_up_with_a_camera_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "LONGEST_S", 0.0)
+    with playing_camera() as camera:
+        capture = open_network(camera.url)
+        with pytest.raises(SourceError, match="this machine is too slow for it; ask the camera for fewer or smaller"):
+            read_slowly_until_pictures_are_dropped(capture)
+        capture.release()
+
+
+def test_the_reason_of_a_capture_that_is_of_no_use_any_more_is_told() -> None:
+    class Failing(ScriptedCapture):
+        def read(self) -> NDArray[np.uint8] | None:
+            self.drops += 7
+            raise SourceError("this machine is too slow for it")
+
+    with LiveSource("camera 0", opener(Failing(1), ScriptedCapture(10**6, period_s=0.01))) as source:
+        lost = read_until(source, lambda frame: frame.problem is not None)
+        assert (
+            lost.problem == "camera lost: camera 0 was closed, since this machine is too slow for it; opening it again"
+        )
+        assert source.drops >= 7
 
 
 def test_a_picture_that_cannot_be_decoded_is_one_frame_with_a_problem_and_no_loss() -> None:
