@@ -14,11 +14,10 @@ depend on weights.
 
 Timed is one call, from a prepared uint8 frame on the host to map and score on the host, on the monotonic clock after a
 warm-up. All rows, and the matrix products that stand for the machine's limit, take turns within each repeat, so that a
-busy moment meets them all; in each turn of a call that takes less than a second, two that are not timed go first, as a line's frames follow one
-another;
-ratios are to the median of the first row or of ``--reference``. Throughput is that of the best batch, on a GPU with as
-many batches under way as the engine takes. A row that has had ``--seconds`` leaves the turns, after three at least;
-batches of which three would take longer are left out.
+busy moment meets them all; in each turn of a call that takes less than a second, two that are not timed go first, as a
+line's frames follow one another; ratios are to the median of the first row or of ``--reference``. Throughput is that of
+the best batch, on a GPU with as many batches under way as the engine takes. A row that has had ``--seconds`` leaves the
+turns, after three at least; batches of which three would take longer are left out.
 """
 
 import argparse
