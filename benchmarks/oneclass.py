@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.oneclass MNIST.npz [--classes 0,1] [--methods ours,1-nn] [--students 5] [--steps 5000]
+    python -m benchmarks.oneclass DATA [--classes 0,1] [--methods ours,1-nn] [--students 5] [--steps 5000]
         [--train-limit N] [--test-limit N] [--seed 0] [--keep FOLDER] [--json FILE] [--plots FOLDER]
 
 Every method is fitted on the training images of one class and judged by the image AUROC over the test images of all
@@ -10,8 +10,9 @@ classes, the others being anomalous; then the mean over the classes. ``ours`` ar
 on images zoomed to its 33×33 pixels, one score for each image; 1-NN, OC-SVM, K-Means, ℓ2-AE and VAE see the same
 teacher's descriptor of the same zoomed image, and OCGAN the image itself.
 
-`benchmarks.small_images` says what the file holds. Limits take the first images of each class, in the file's order, and
-are said with the result: figures under a limit are no Table 2.
+``DATA`` is a set as it is distributed, a folder of MNIST's four IDX files (gzipped or not) or of CIFAR-10's binary
+version, or one ``.npz`` file; `benchmarks.datasets.npz` says what that holds. Limits take the first images of each
+class, in the files' order, and are said with the result: figures under a limit are no Table 2.
 
 With ``--keep`` each class's result is a file of its own, and the same command goes on after an interruption.
 ``--plots`` draws the paper's Figure 4: the scores of every method and class, and for ours descriptors of a few images.
@@ -26,9 +27,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.datasets.one_class import SmallImages, read_small_images
 from benchmarks.methods.registry import METHODS, entry, make_small_image_method, method_options
 from benchmarks.oneclass_results import read_result, write_result
-from benchmarks.small_images import SmallImages, read_small_images
 from benchmarks.table import assignments, integers
 from runtime import cli
 from runtime.errors import InputError
@@ -167,11 +168,11 @@ def _report(
 
 
 def _classes(text: str | None, images: SmallImages) -> tuple[int, ...]:
-    present = tuple(int(kind) for kind in np.unique(images.train_labels))
+    present = images.classes()
     chosen = integers("--classes", text, 0) if text else present
     missing = [kind for kind in chosen if kind not in present]
     if missing:
-        raise InputError(f"--classes names {missing[0]}; the file has {', '.join(map(str, present))}")
+        raise InputError(f"--classes names {missing[0]}; the data have {', '.join(map(str, present))}")
     return chosen
 
 
@@ -207,7 +208,7 @@ def _save(options: argparse.Namespace, found: "dict[str, dict[int, ClassResult]]
 
     left_out = ("json", "keep", "plots", "format")
     document = {
-        "data": options.data.name,
+        "data": options.data.absolute().name,
         "image_auroc": {
             name: {str(kind): result.auroc for kind, result in results.items()} for name, results in found.items()
         },
@@ -227,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.oneclass", description="One class of small images against all others (Table 2)."
     )
     methods = ",".join(SMALL_IMAGE_METHODS)
-    parser.add_argument("data", type=Path, help="MNIST or CIFAR-10 as .npz")
+    parser.add_argument("data", type=Path, help="MNIST (IDX files) or CIFAR-10 (binary) as a folder, or as .npz")
     parser.add_argument("--methods", default=methods, help=f"comma-separated ({methods})")
     parser.add_argument("--classes", help="comma-separated labels (default: all)")
     parser.add_argument("--teacher", default="p33", help="a shipped teacher or a file (p33)")

@@ -5,13 +5,13 @@ it left, and one with other settings computes anew. A file is an ``.npz`` withou
 """
 
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.datasets.npz import UNREADABLE
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
 
@@ -64,5 +64,5 @@ def read_result(path: Path, sha256: str) -> ClassResult | None:
             return ClassResult(float(file["auroc"]), float(file["seconds"]), file["scores"], answers)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except (KeyError, *UNREADABLE) as error:
         raise InputError(f"{path} is damaged ({error}); remove it, so that it is computed again") from error

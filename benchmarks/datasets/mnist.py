@@ -1,4 +1,4 @@
-"""MNIST (LeCun et al., 1998): digits, 28×28 pixels, as an .npz file or as its four IDX files.
+"""MNIST (LeCun et al., 1998): digits, 28×28 pixels, as its four IDX files.
 
 An IDX file is two zero bytes, the type (8: unsigned bytes), the number of dimensions, each size as a big-endian
 32-bit integer, and the values, last index fastest. The files may be gzipped, as distributed, or unpacked.
@@ -6,7 +6,6 @@ An IDX file is two zero bytes, the type (8: unsigned bytes), the number of dimen
 
 import gzip
 import math
-import zipfile
 import zlib
 from pathlib import Path
 
@@ -15,26 +14,15 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError
 
-KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-Arrays = tuple[NDArray[np.uint8], ...]  # images [n, H, W] and classes [n] to train on, and the same to test on
 
 
-def read_npz(path: Path) -> Arrays:
-    """The arrays of an .npz file; pickled ones are refused. Raises `InputError` unless all four are there and fit."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file]
-            if missing:
-                raise InputError(f"{path} has no {', '.join(missing)}; expected {', '.join(KEYS)}")
-            return _checked(tuple(file[key] for key in KEYS), path)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is no .npz file of arrays without pickles ({error}); copy it again") from error
+def read_idx(folder: Path) -> tuple[NDArray[np.uint8], ...]:
+    """Images [n, H, W] and classes [n] to train on, and the same to test on.
 
-
-def read_idx(folder: Path) -> Arrays:
-    """The arrays of the four IDX files in `folder`. Raises `InputError` for one that is missing or damaged."""
-    return _checked(tuple(_read_idx(_find(folder, name)) for name in FILES), folder)
+    Raises `InputError` for a file that is missing or damaged; whether numbers and shapes fit is left to the caller.
+    """
+    return tuple(_read_idx(_find(folder, name)) for name in FILES)
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -56,14 +44,3 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
     if len(data) != start + math.prod(shape):
         raise InputError(f"{path} holds {len(data)} bytes; expected {start + math.prod(shape)} for {shape} values")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy()
-
-
-def _checked(arrays: tuple[NDArray[np.generic], ...], source: Path) -> Arrays:
-    for images, classes in (arrays[:2], arrays[2:]):
-        if images.ndim != 3 or classes.shape != images.shape[:1]:
-            raise InputError(
-                f"{source} holds images {images.shape} and labels {classes.shape}; expected [n, H, W], [n]"
-            )
-        if images.dtype != np.uint8 or classes.dtype.kind not in "iu":
-            raise InputError(f"{source} holds {images.dtype} images, {classes.dtype} labels; expected uint8, integers")
-    return tuple(np.asarray(array, np.uint8) for array in arrays)

@@ -1,4 +1,4 @@
-"""One class against the others: the reader, the limits, the students of one class, and the command."""
+"""One class against the others: the students of one class, and the command."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import oneclass
+from benchmarks.datasets.one_class import read_small_images
 from benchmarks.methods.base import Frames
 from benchmarks.oneclass import judge
 from benchmarks.oneclass_students import OneClassStudents, Options
-from benchmarks.small_images import read_small_images
 from runtime.errors import InputError
 from train.files import load_network
 
@@ -117,55 +117,6 @@ def test_a_seed_repeats_itself_and_bad_images_are_refused(bars: Frames, teacher_
         quick(teacher_files[33]).fit(bars[:3])
 
 
-def test_colours_are_read_as_rgb_and_both_spellings_are_known(tmp_path: Path) -> None:
-    images = np.zeros((2, 4, 4, 3), np.uint8)
-    images[:, :, :, 0] = 200  # red
-    labels = np.array([[3], [5]])
-    np.savez(tmp_path / "c.npz", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
-    found = read_small_images(tmp_path / "c.npz")
-    assert found.train[0, 0, 0].tolist() == [0, 0, 200]
-    assert found.test_labels.tolist() == [3, 5]
-
-
-def test_limits_take_the_first_of_each_class(npz: Path) -> None:
-    images = read_small_images(npz)
-    limited = images.limited(3, 2)
-    assert limited.train_labels.tolist() == [0, 1, 0, 1, 0, 1]
-    assert np.array_equal(limited.train, images.train[:6])
-    assert len(limited.test) == 4
-    assert images.limited(None, None).train.shape == (40, 28, 28, 3)
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"x_train": np.zeros(3)}, "holds x_train; expected x_train, y_train, x_test, y_test"),
-        ({"x_train": np.zeros((2, 4, 4))}, r"float64 images of shape \[2, 4, 4\]; expected uint8"),
-        ({"y_train": np.zeros(5, int)}, "2 images and 5 int64 labels"),
-        ({"y_train": np.zeros(2)}, "2 images and 2 float64 labels; expected integers"),
-        ({"x_train": np.array([{}, {}])}, "cannot be read as an .npz file of plain arrays"),
-    ],
-)
-def test_other_arrays_are_refused(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
-    images, labels = np.zeros((2, 4, 4), np.uint8), np.zeros(2, int)
-    whole = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
-    path = tmp_path / "bad.npz"
-    np.savez(path, **(arrays if len(arrays) == 1 and "holds" in message else whole | arrays))
-    with pytest.raises(InputError, match=message):
-        read_small_images(path)
-    with pytest.raises(InputError, match=r"cannot be read as an \.npz file"):
-        read_small_images(tmp_path / "nothing.npz")
-
-
-def test_the_hash_of_images_knows_every_pixel_and_label(npz: Path) -> None:
-    images = read_small_images(npz)
-    assert images.sha256() == read_small_images(npz).sha256()
-    assert images.limited(None, 3).sha256() != images.sha256()
-    before = images.sha256()
-    images.test_labels[0] = 7
-    assert images.sha256() != before
-
-
 def test_the_command_reports_every_method_and_says_what_was_left_out(
     npz: Path, teacher_files: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,6 +158,24 @@ def test_the_command_goes_on_from_what_it_kept(
     assert "0.1234" not in capsys.readouterr().out
 
 
+def test_the_command_takes_files_as_they_are_distributed(
+    npz: Path, teacher_files: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    for name, array in np.load(npz).items():
+        what, part = name.split("_")
+        header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+        file_name = f"{part.replace('test', 't10k')}-{'images' if what == 'x' else 'labels'}-idx{array.ndim}-ubyte"
+        (folder / file_name).write_bytes(header + array.astype(np.uint8).tobytes())
+    printed = []
+    for data in (npz, folder):
+        oneclass.main([str(data), "--methods", "1-nn", "--teacher", str(teacher_files[33]), "--device", "cpu"])
+        printed.append(capsys.readouterr().out)
+    assert "1-NN, class 1: " in printed[0]
+    assert printed[0] == printed[1]
+
+
 def test_the_command_draws_figure_4(npz: Path, teacher_files: dict[int, Path], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     run(npz, teacher_files[33], tmp_path, "--classes", "1", "--plots", str(tmp_path / "plots"))
@@ -220,7 +189,7 @@ def test_the_command_draws_figure_4(npz: Path, teacher_files: dict[int, Path], t
     ("arguments", "message"),
     [
         (["--methods", "patchcore"], "there is no method 'patchcore' for small images; choose among ours, 1-nn"),
-        (["--classes", "7"], "--classes names 7; the file has 0, 1"),
+        (["--classes", "7"], "--classes names 7; the data have 0, 1"),
         (["--train-limit", "0"], "a limit is 0; expected 1 image"),
         (["--students", "0", "--methods", "ours"], "expected students of 1 or more"),
     ],
