@@ -3,6 +3,7 @@
 import pickle
 import warnings
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +79,28 @@ def _pooled(features: Tensor) -> Tensor:
 
 
 def _backbone(name: str, weights: Path | None) -> nn.Module:
-    if weights is None:
-        # torchvision checks the file's hash and loads tensors only
-        net: Any = torchvision.models.resnet18(weights=torchvision.models.ResNet18_Weights.IMAGENET1K_V1)
-    else:
-        net = torchvision.models.resnet18(weights=None)
+    net: Any = _downloaded() if weights is None else torchvision.models.resnet18(weights=None)
     net.fc = nn.Identity()
     if name == "resnet18-layer23":
         net.layer4 = nn.Identity()
     if weights is not None:
         _load(net, weights)
     return net  # type: ignore[no-any-return]
+
+
+def _downloaded() -> nn.Module:
+    """Torchvision's ResNet-18; it checks the file's hash, keeps it, and loads tensors only."""
+    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    try:
+        return torchvision.models.resnet18(weights=weights)  # type: ignore[no-any-return]
+    except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        kept = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"the weights of torchvision's ResNet-18 could neither be read from {kept} nor downloaded from"
+            f" {weights.url} ({reason}); give a file of them, with --descriptor-weights FILE to train or measure"
+            " teachers, with --weights FILE to compare methods"
+        ) from error
 
 
 def _load(net: nn.Module, path: Path) -> None:

@@ -322,6 +322,22 @@ def test_a_file_that_holds_no_tensors_is_refused(tmp_path: Path, name: str, cont
         read_state(tmp_path / name)
 
 
+@pytest.mark.parametrize("kept", [None, b"junk"])
+def test_without_a_network_a_file_of_the_weights_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes | None
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.setattr("urllib.request._opener", None)  # or an earlier test's would be used, with its proxies
+    if kept is not None:
+        path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(kept)
+    message = r"neither be read from \S+ nor downloaded from https://\S+ \(.+\); give a file of them, with --desc"
+    with pytest.raises(InputError, match=message):
+        DescriptorNetwork("resnet18", 32, None)
+
+
 def test_weights_of_another_shape_are_refused(resnet: Any, tmp_path: Path) -> None:
     state = {**resnet.state_dict(), "conv1.weight": torch.zeros(64, 3, 5, 5)}
     save_file(state, tmp_path / "other.safetensors")
