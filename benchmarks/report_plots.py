@@ -26,7 +26,7 @@ def roc_plot(images: Curve, ranking: PixelRanking | None) -> Figure:
     plots.line(axes, images.fpr, images.value, f"images, {images.area():.3f}", plots.BLUE)
     if ranking is not None:
         pixels = ranking.roc_curve()
-        plots.line(axes, pixels.fpr, pixels.value, f"pixels, {pixels.area():.3f}", plots.VERMILLION, 1)
+        plots.line(axes, *pixels.outline(), f"pixels, {pixels.area():.3f}", plots.VERMILLION, 1)
     plots.legend(axes, "lower right")
     return drawn
 
@@ -38,7 +38,7 @@ def pro_plot(ranking: PixelRanking) -> Figure:
     for limit in LIMITS:
         label = f"to {100 * limit:.0f} %, area {curve.area(limit):.3f}"
         plots.shade_x(axes, 0, limit, label, plots.ORANGE if limit == min(LIMITS) else plots.SKY_BLUE)
-    plots.line(axes, curve.fpr, curve.value, colour=plots.BLUE)
+    plots.line(axes, *curve.outline(), colour=plots.BLUE)
     axes.set_xlim(0, 1.15 * max(LIMITS))
     axes.set_ylim(0, 1.02)
     plots.legend(axes, "lower right")

@@ -11,12 +11,13 @@ The area under PRO over FPR is taken from 0 to a limit (0.3 in the paper) and di
 through many thresholds; here every distinct score is one, and the curve is linear in between.
 
 How it stays exact and small. Between two successive scores of defective pixels only FPR moves, so the curve's corners
-lie at the distinct scores of defective pixels, and those are few. `rank_pixels` therefore sorts the scores of the good
-pixels in place (4 bytes a pixel), looks the defective scores up in them, and keeps the corners alone; all pixel metrics
-are read from that one ranking.
+lie at the distinct scores of defective pixels. `rank_pixels` sorts the scores of the good pixels (4 bytes each) and,
+with the size of their regions, those of the defective ones (8 bytes each), both in place; all pixel metrics are read
+from that one ranking. A curve has two corners for each distinct score of a defective pixel, 32 bytes, so it is never
+held: its corners are computed as they are read, a piece at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -28,61 +29,112 @@ from runtime.summary import auroc as rank_auroc
 
 ScoreMap = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+PIECE = 1 << 15  # defective pixels whose corners are computed at once, about 100 bytes each
+DRAWN = 4096  # a drawn curve keeps what a plot of so many pixels a side can show
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A polyline over the false-positive rate, from (0, 0) to (1, 1); both float64 [n], neither decreasing."""
+    """A polyline over the false-positive rate, from (0, 0) to (1, 1), neither of which decreases.
 
-    fpr: NDArray[np.float64]
-    value: NDArray[np.float64]
+    `pieces` begins anew at each call, and yields FPR and value of the corners in order, both float64 [n].
+    """
+
+    pieces: Callable[[], Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]]
+
+    @property
+    def fpr(self) -> NDArray[np.float64]:
+        """FPR of all corners, float64 [n]; of a large set, more than memory may hold."""
+        return np.concatenate([fpr for fpr, _ in self.pieces()])
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        """The value at all corners, float64 [n]; of a large set, more than memory may hold."""
+        return np.concatenate([value for _, value in self.pieces()])
 
     def area(self, fpr_limit: float = 1.0) -> float:
         """Area from 0 to `fpr_limit`, in (0, 1], divided by that limit; so 1 is perfect at every limit."""
         if not 0 < fpr_limit <= 1:
             raise InputError(f"the false-positive limit is {fpr_limit}; it must be above 0 and at most 1")
-        inside = int(np.searchsorted(self.fpr, fpr_limit, side="right"))
-        fpr, value = self.fpr[:inside], self.value[:inside]
-        at_limit = np.interp(fpr_limit, self.fpr, self.value)
-        twice = np.dot(np.diff(fpr), value[1:] + value[:-1]) + (fpr_limit - fpr[-1]) * (at_limit + value[-1])
-        return float(twice / (2 * fpr_limit))  # trapezoids
+        twice = end_fpr = end_value = 0.0
+        for fpr, value in self.pieces():
+            fpr, value = np.insert(fpr, 0, end_fpr), np.insert(value, 0, end_value)
+            inside = int(np.searchsorted(fpr, fpr_limit, side="right"))
+            end_fpr, end_value = fpr[inside - 1], value[inside - 1]
+            twice += np.dot(np.diff(fpr[:inside]), value[1:inside] + value[: inside - 1])  # trapezoids
+            if inside < len(fpr):
+                at_limit = np.interp(fpr_limit, fpr[inside - 1 : inside + 1], value[inside - 1 : inside + 1])
+                twice += (fpr_limit - end_fpr) * (at_limit + end_value)
+                break
+        return float(twice / (2 * fpr_limit))
+
+    def outline(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """FPR and value of corners enough to draw it: others lie less than 1 / `DRAWN` from one of them."""
+        kept = [(fpr[seen], value[seen]) for fpr, value in self.pieces() for seen in [_seen(fpr, value)]]
+        fpr, value = zip(*kept, strict=True)
+        return np.concatenate(fpr), np.concatenate(value)
+
+
+def _seen(fpr: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The first and the last corner in each square of a grid, bool [n]."""
+    square = np.floor(fpr * DRAWN) + np.floor(value * DRAWN)  # the curve enters another one when this rises
+    entered = np.diff(square) > 0
+    return np.asarray(np.append(True, entered) | np.append(entered, True))
 
 
 @dataclass(frozen=True)
 class PixelRanking:
-    """What the order of all pixel scores says: one entry for each distinct score of a defective pixel, highest first.
+    """The pixels of all images by score, the highest first.
 
-    `good_above` and `good_from` (int64 [n]) count the good pixels whose score is above that score, and at least that
-    score. `detected` (int64 [n]) counts the defective pixels whose score is at least that score; `overlap`
-    (float64 [n]) is their PRO. `good` is the number of good pixels.
+    `good_scores` (float32 [n]) are the negated scores of the good pixels, ascending. `defective` (complex64 [m]) are
+    those of the defective ones, ascending, each with the number of pixels in its region as the imaginary part: exact
+    up to regions of 4096×4096 pixels. `regions` is the number of regions.
     """
 
-    good_above: NDArray[np.int64]
-    good_from: NDArray[np.int64]
-    detected: NDArray[np.int64]
-    overlap: NDArray[np.float64]
-    good: int
+    good_scores: NDArray[np.float32]
+    defective: NDArray[np.complex64]
+    regions: int
+
+    @property
+    def good(self) -> int:
+        """The number of good pixels."""
+        return len(self.good_scores)
 
     def pro_curve(self) -> Curve:
         """PRO over FPR, both over all images."""
-        return self._curve(self.overlap)
+        return Curve(lambda: self._corners(lambda pixels: 1 / pixels.imag.astype(np.float64), self.regions))
 
     def roc_curve(self) -> Curve:
         """True-positive rate of pixels over FPR."""
-        return self._curve(self.detected / self.detected[-1])
+        return Curve(lambda: self._corners(lambda pixels: np.ones(len(pixels)), len(self.defective)))
 
-    def _curve(self, value: NDArray[np.float64]) -> Curve:
+    def _corners(
+        self, weights: Callable[[NDArray[np.complex64]], NDArray[np.float64]], total: int
+    ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         # each distinct score is two corners: before its pixels are detected, and after. Good pixels that share the
         # score move FPR in the same step, so that ties make a sloped segment.
-        # Written in place: there may be tens of millions, and each temporary of both corners is 16 bytes a pixel.
-        fpr, corners = np.empty(2 * len(value) + 2), np.empty(2 * len(value) + 2)
-        np.divide(self.good_above, self.good, out=fpr[1:-1:2])
-        np.divide(self.good_from, self.good, out=fpr[2:-1:2])
-        corners[2:-1:2] = value
-        corners[3:-1:2] = value[:-1]
-        fpr[0] = corners[0] = corners[1] = 0.0
-        fpr[-1] = corners[-1] = 1.0
-        return Curve(fpr, corners)
+        yield np.zeros(1), np.zeros(1)
+        detected = before = 0.0  # weight of the pixels so far; value at the last corner
+        for start in range(0, len(self.defective), PIECE):
+            pixels = self.defective[start : start + PIECE]
+            following = self.defective[start + 1 : start + PIECE + 1]
+            weight = detected + np.cumsum(weights(pixels))
+            detected = weight[-1]
+            last = np.ones(len(pixels), np.bool_)  # of a run of equal scores, which may go on in the next piece
+            if len(following) < len(pixels):
+                weight[-1] = total  # but for rounding it is
+            last[: len(following)] = pixels.real[: len(following)] != following.real
+            if not last.any():
+                continue
+            scores = pixels.real[last]
+            fpr, value = np.empty((len(scores), 2)), np.empty((len(scores), 2))
+            fpr[:, 0] = np.searchsorted(self.good_scores, scores, side="left")
+            fpr[:, 1] = np.searchsorted(self.good_scores, scores, side="right")
+            np.minimum(weight[last] / total, 1.0, out=value[:, 1])  # above 1 by rounding
+            value[0, 0], value[1:, 0] = before, value[:-1, 1]
+            before = value[-1, 1]
+            yield (fpr / self.good).ravel(), value.ravel()
+        yield np.ones(2), np.array([before, 1.0])
 
 
 def auroc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
@@ -123,27 +175,16 @@ def rank_pixels(maps: Sequence[ScoreMap], masks: Sequence[Mask]) -> PixelRanking
     """Order the pixels of all images by score.
 
     `maps[i]` is float32 [H, W], high where anomalous; `masks[i]` is bool [H, W], true where defective, all false for a
-    good image. Sizes may differ from image to image. Takes 4 bytes for each good pixel and about 45 for each defective
-    one, beside the arguments; a curve that is read from it takes another 64 for each defective pixel. Raises
-    `InputError` for numbers, shapes or types that do not fit, for scores that are not finite, and where there is no
-    defective or no good pixel.
+    good image. Sizes may differ from image to image. Takes 4 bytes for each good pixel and 8 for each defective one,
+    beside the arguments; what is read from it takes a few megabytes more. Raises `InputError` for numbers, shapes or
+    types that do not fit, for scores that are not finite, and where there is no defective or no good pixel.
     """
     _check(maps, masks)
     defective = sum(int(np.count_nonzero(mask)) for mask in masks)
     good = sum(mask.size for mask in masks) - defective
     if not defective or not good:
         raise InputError(f"{defective} defective and {good} good pixels in {len(masks)} masks; both kinds are needed")
-    good_scores = _sorted_good_scores(maps, masks, good)
-    distinct, detected, overlap = _distinct_scores(maps, masks, defective)
-    good_above = np.searchsorted(good_scores, distinct, side="right")
-    good_from = np.searchsorted(good_scores, distinct, side="left")
-    return PixelRanking(
-        good_above=np.subtract(good, good_above, out=good_above),
-        good_from=np.subtract(good, good_from, out=good_from),
-        detected=detected,
-        overlap=np.divide(overlap, overlap[-1], out=overlap),  # the last is the number of regions, but for rounding
-        good=good,
-    )
+    return PixelRanking(_sorted_good_scores(maps, masks, good), *_sorted_defective_pixels(maps, masks, defective))
 
 
 def _check(maps: Sequence[ScoreMap], masks: Sequence[Mask]) -> None:
@@ -163,38 +204,27 @@ def _sorted_good_scores(maps: Sequence[ScoreMap], masks: Sequence[Mask], count: 
     filled = 0
     for score_map, mask in zip(maps, masks, strict=True):
         good = score_map[~mask]
-        scores[filled : filled + good.size] = good
+        np.negative(good, out=scores[filled : filled + good.size])
         filled += good.size
     scores.sort()  # in place: a sorted copy or an argsort of all pixels would be the largest array by far
     return scores
 
 
-def _distinct_scores(
+def _sorted_defective_pixels(
     maps: Sequence[ScoreMap], masks: Sequence[Mask], count: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64]]:
-    """The distinct scores of defective pixels, highest first; the number and the weight of the pixels from there up."""
-    scores, weights = _defective_pixels(maps, masks, count)
-    order = np.argsort(-scores, kind="stable")
-    scores, weights = scores[order], weights[order]
-    del order  # 8 bytes a pixel that would stay to the end
-    np.cumsum(weights, out=weights)
-    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))  # last pixel of each run of equal scores
-    return scores[last], last + 1, weights[last]
-
-
-def _defective_pixels(
-    maps: Sequence[ScoreMap], masks: Sequence[Mask], count: int
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Score and weight of each defective pixel; a pixel weighs 1 / (pixels of its region), a region 1 in all."""
-    scores, weights = np.empty(count, np.float32), np.empty(count, np.float64)
-    filled = 0
+) -> tuple[NDArray[np.complex64], int]:
+    """The defective pixels, as `PixelRanking` has them, and the number of regions."""
+    pixels = np.empty(count, np.complex64)  # NumPy sorts these by their real part, in place and with their partner
+    filled = regions = 0
     for score_map, mask in zip(maps, masks, strict=True):
         if not mask.any():
             continue
-        _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)  # label 0 is the background
+        found, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)  # label 0 is the background
         region = labels[mask]
-        part = slice(filled, filled + region.size)
-        scores[part] = score_map[mask]
-        weights[part] = 1 / np.bincount(region)[region]
+        part = pixels[filled : filled + region.size]
+        part.real = -score_map[mask]
+        part.imag = np.bincount(region)[region]
         filled += region.size
-    return scores, weights
+        regions += found - 1
+    pixels.sort()
+    return pixels, regions

@@ -25,6 +25,14 @@ def test_the_random_sets_hold_ties_between_good_and_defective_pixels() -> None:
         assert good & {float(score) for m, mask in zip(maps, masks, strict=True) for score in m[mask]}
 
 
+def test_no_two_scores_of_a_cost_are_equal() -> None:
+    scores = np.stack(metrics.distinct_maps(20, 256, np.random.default_rng(0)))
+    assert scores.dtype == np.float32
+    assert len(np.unique(scores)) == scores.size
+    assert 0 < scores.min() < scores.max() == 1
+    assert np.corrcoef(scores.ravel()[:-1], scores.ravel()[1:])[0, 1] == pytest.approx(0, abs=0.01)
+
+
 def test_a_cost_is_that_of_a_process_of_its_own() -> None:
     measured = metrics.cost(4, 128, 0.05)
     assert measured.given_mib == pytest.approx(4 * 128 * 128 * 5 / 2**20)

@@ -5,8 +5,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from benchmarks.metrics import Maps, Masks, naive_area, naive_auroc, naive_curve, random_set
-from calibration.metrics import au_pro, auroc, pixel_auroc, pro_curve, rank_pixels
+from benchmarks.metrics import Maps, Masks, distinct_maps, naive_area, naive_auroc, naive_curve, random_set
+from calibration.metrics import PIECE, au_pro, auroc, pixel_auroc, pro_curve, rank_pixels
 from runtime.errors import InputError
 
 
@@ -125,16 +125,42 @@ def test_negative_zero_equals_zero() -> None:
     assert pixel_auroc([np.array([[0.0, -0.0]], np.float32)], [np.array([[True, False]])]) == 0.5
 
 
-def test_memory_is_four_bytes_a_good_pixel_and_45_a_defective_one() -> None:
-    """At 100 maps of 1024×1024 with 5 % defective pixels these bounds are 0.6 GB beside the arguments."""
-    rng = np.random.default_rng(0)
-    maps = [rng.random((256, 256), np.float32) for _ in range(16)]
+@pytest.mark.parametrize("piece", [1, 2, 5])
+@pytest.mark.parametrize("levels", [2, 7, 10**6])
+def test_a_curve_in_pieces_is_the_whole_one(monkeypatch: pytest.MonkeyPatch, piece: int, levels: int) -> None:
+    maps, masks = random_set(seed=levels, levels=levels)
+    whole = rank_pixels(maps, masks)
+    expected = [(c.fpr, c.value, c.area(0.05), c.area(0.3)) for c in (whole.pro_curve(), whole.roc_curve())]
+    monkeypatch.setattr("calibration.metrics.PIECE", piece)  # runs of equal scores go on over many of them
+    for curve, (fpr, value, *areas) in zip((whole.pro_curve(), whole.roc_curve()), expected, strict=True):
+        np.testing.assert_array_equal(curve.fpr, fpr)
+        np.testing.assert_allclose(curve.value, value, rtol=0, atol=1e-12)
+        assert [curve.area(0.05), curve.area(0.3)] == pytest.approx(areas, abs=1e-12)
+        assert (np.diff(curve.value) >= 0).all()
+
+
+def test_an_outline_is_small_and_close_to_the_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = distinct_maps(4, 64, np.random.default_rng(0))
+    masks = [np.tri(64, dtype=bool) for _ in maps]
+    monkeypatch.setattr("calibration.metrics.DRAWN", 20)
+    curve = pro_curve(maps, masks)
+    fpr, value = curve.outline()
+    assert len(fpr) <= 2 * (2 * 20 + 1) < len(curve.fpr) / 50
+    assert (fpr[0], value[0], fpr[-1], value[-1]) == (0, 0, 1, 1)
+    assert np.abs(np.interp(curve.fpr, fpr, value) - curve.value).max() <= 1 / 20
+
+
+@pytest.mark.parametrize("share", [0.05, 0.35, 0.9])
+def test_memory_is_eight_bytes_a_pixel_at_most_whatever_is_defective(share: float) -> None:
+    """At 100 maps of 1024×1024 these are 0.8 GB beside the arguments, which take 0.5."""
+    maps = distinct_maps(16, 256, np.random.default_rng(0))
     masks = [np.zeros((256, 256), bool) for _ in maps]
     for mask in masks:
-        mask[:64, :128] = True
+        mask[: round(256 * share)] = True
     defective = sum(int(mask.sum()) for mask in masks)
     good = sum(mask.size for mask in masks) - defective
-    one_image = 256 * 256 * 8  # labels and a selection of the image at hand
+    one_image = 256 * 256 * 24  # labels and selections of the image at hand
+    one_piece = 150 * PIECE
 
     tracemalloc.start()
     ranking = rank_pixels(maps, masks)
@@ -142,10 +168,11 @@ def test_memory_is_four_bytes_a_good_pixel_and_45_a_defective_one() -> None:
     tracemalloc.reset_peak()
     ranking.pro_curve().area(0.3)
     ranking.roc_curve().area()
+    ranking.roc_curve().outline()
     curves = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert ranked < 4 * good + 45 * defective + one_image
-    assert curves < (32 + 64) * defective + one_image  # the sorted good pixels have gone by now
+    assert ranked < 4 * good + 8 * defective + one_image
+    assert curves < 4 * good + 8 * defective + one_piece
 
 
 @pytest.mark.parametrize(
