@@ -65,7 +65,10 @@ def resolved(name: str, over: dict[str, str]) -> Any:
     from benchmarks.oneclass_students import Options
     from runtime.typed import build
 
-    return build(Options, over)
+    try:
+        return build(Options, over)
+    except InputError as error:
+        raise InputError(f"ours: {error}") from error
 
 
 def make(name: str, options: Any, setting: "Setting") -> "Method":
@@ -82,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = _parser().parse_args(arguments)
     methods = options.methods.split(",")
-    for name in methods:
+    over = assignments(options.set or [])
+    for name in [*methods, *over]:
         if name not in SMALL_IMAGE_METHODS:
             raise InputError(
                 f"there is no method {name!r} for small images; choose among {', '.join(SMALL_IMAGE_METHODS)}"
@@ -92,7 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise InputError(f"a limit is {limit}; expected 1 image of each class or more")
     images = read_small_images(options.data).limited(options.train_limit, options.test_limit)
     classes = _classes(options.classes, images)
-    over = assignments(options.set or [])
     over["ours"] = {"students": str(options.students), "steps": str(options.steps), **over.get("ours", {})}
     if options.plots:
         import benchmarks.oneclass_plots  # noqa: F401  that matplotlib is missing is said before the work, not after

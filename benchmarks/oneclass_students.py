@@ -8,7 +8,7 @@ Deviations: steps in place of epochs; a share of the class (`holdout`), which is
 equation 11; the batch size and the learning rate are those of the paper's teachers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.methods.base import Frames, Inspected, Method, Scores, as_pixels, check_frames, fitted
+from benchmarks.methods.bounds import above_zero, at_least, proper_shares
 from benchmarks.methods.descriptors import zoomed
 from benchmarks.methods.training import SPLIT, WEIGHTS, minimize, seeded
 from benchmarks.oneclass_results import Answers
 from calibration.scoring import predictive_variance, regression_error
 from runtime.errors import InputError
-from train.device import autocast, resolve_precision
+from train.device import PRECISIONS, autocast, resolve_precision
 from train.ensemble import channels_last
 from train.files import load_network
 from train.losses import student_loss
@@ -43,16 +44,19 @@ class Options:
     learning_rate: float = 2e-4
     weight_decay: float = 1e-5
     holdout: float = 0.1  # share of the images that equation 11 is normalized over
-    precision: str = "auto"  # fp32, bf16, or bf16 if the hardware has it
+    precision: str = field(default="auto", metadata={"choices": PRECISIONS})  # auto: bf16 if the hardware has it
+
+    def __post_init__(self) -> None:
+        at_least(self, students=1, steps=1, batch_size=1, weight_decay=0)
+        above_zero(self, "learning_rate")
+        proper_shares(self, "holdout")
 
 
 class OneClassStudents(Method):
     """A teacher and its students of one class. It has no maps: an image is one descriptor."""
 
     def __init__(self, teacher: Path, options: Options, seed: int = 0, device: str = "cpu") -> None:
-        """Raises `InputError` for a file that is no teacher, or options that cannot be used."""
-        if options.students < 1 or not 0 < options.holdout < 1:
-            raise InputError(f"{options}; expected students of 1 or more, holdout between 0 and 1")
+        """Raises `InputError` for a file that is no teacher."""
         self.options, self.seed, self.device = options, seed, device
         self.precision = resolve_precision(options.precision, device)
         self.teacher = load_network(teacher)[0].eval().requires_grad_(False).to(device)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.methods.base import Frames, Inspected, Maps, Method, Setting, as_pixels, check_frames, fitted
+from benchmarks.methods.bounds import above_zero, at_least
 from benchmarks.methods.patches import averaged_over_patches, check_patch, random_patches
 from benchmarks.methods.training import NOISE, SEARCH, WEIGHTS, minimize, seeded
 from runtime.errors import InputError
@@ -44,6 +45,10 @@ class Options:
     search_steps: int = 500
     search_rate: float = 1e-2
     discrimination: float = 0.1  # λ
+
+    def __post_init__(self) -> None:
+        at_least(self, latent=1, width=1, steps=1, batch_size=1, search_steps=0)
+        above_zero(self, "learning_rate", "search_rate")
 
 
 class Generator(nn.Module):

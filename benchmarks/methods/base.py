@@ -20,6 +20,7 @@ Frames = NDArray[np.uint8]
 Maps = NDArray[np.float32]
 Scores = NDArray[np.float32]
 State = TypeVar("State")
+LARGEST_SEED = 2**32 - 1  # scikit-learn takes no other
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Setting:
     features: Path | None = None  # folder that keeps features; None keeps none
     features_bytes: int = 4 << 30  # most that the folder may hold
     runs: Path | None = None  # folder that keeps trained students; None trains in a temporary one
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise InputError(f"the seed is {self.seed}; expected 0 to {LARGEST_SEED}")
 
 
 class Method(Protocol):

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.methods.base import Scores, Setting, fitted
+from benchmarks.methods.bounds import above_zero, at_least
 from benchmarks.methods.descriptors import VectorModel, Vectors
 from benchmarks.methods.training import WEIGHTS, minimize, seeded
-from runtime.errors import InputError
 from train.descriptor import Standardization
 from train.networks import LEAKY_SLOPE
 
@@ -32,11 +32,13 @@ class Options:
     batch_size: int = 256
     learning_rate: float = 1e-3
 
+    def __post_init__(self) -> None:
+        at_least(self, hidden=1, latent=1, steps=1, batch_size=1)
+        above_zero(self, "learning_rate")
+
 
 def dense_layers(*sizes: int) -> nn.Sequential:
     """Fully connected layers of the given sizes, a leaky ReLU after each but the last."""
-    if min(sizes) < 1:
-        raise InputError(f"layers of {', '.join(map(str, sizes))} units; expected 1 or more in each")
     layers: list[nn.Module] = []
     for size_in, size_out in pairwise(sizes):
         layers += [nn.Linear(size_in, size_out), nn.LeakyReLU(LEAKY_SLOPE)]

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.methods.base import Scores, Setting, fitted
+from benchmarks.methods.bounds import above_zero, at_least
 from benchmarks.methods.descriptor_autoencoder import dense_layers, reconstruction_error
 from benchmarks.methods.descriptors import VectorModel, Vectors
 from benchmarks.methods.training import NOISE, WEIGHTS, minimize, seeded
-from runtime.errors import InputError
 from train.descriptor import Standardization
 from train.seeds import generator
 
@@ -34,6 +34,10 @@ class Options:
     batch_size: int = 256
     learning_rate: float = 1e-3
 
+    def __post_init__(self) -> None:
+        at_least(self, hidden=1, latent=1, draws=1, steps=1, batch_size=1)
+        above_zero(self, "deviation", "learning_rate")
+
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(mean, variance) ‖ N(0, 1)), [n], of a diagonal posterior [n, z] (Kingma and Welling, appendix B)."""
@@ -44,8 +48,6 @@ class VectorVAE:
     """A VAE of standardized vectors."""
 
     def __init__(self, options: Options, setting: Setting) -> None:
-        if options.draws < 1 or options.deviation <= 0:
-            raise InputError(f"draws is {options.draws}, deviation {options.deviation}; expected both above 0")
         self.options, self.setting = options, setting
         self.networks: tuple[nn.Module, nn.Module] | None = None
 

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.methods.base import Frames, MapMethod, Maps, Setting, at_frame_size, check_frames, fitted
+from benchmarks.methods.bounds import above_zero, at_least, proper_shares
 from benchmarks.methods.descriptor_autoencoder import reconstruction_error
 from benchmarks.methods.descriptors import Vectors, as_vectors, sample_vectors
 from benchmarks.methods.features import Extractor, ResNetStages, Stages, kept
 from benchmarks.methods.training import WEIGHTS, minimize, seeded
-from runtime.errors import InputError
 from train.descriptor import Standardization
 
 
@@ -42,13 +42,16 @@ class Options:
     batch_size: int = 1_024
     learning_rate: float = 1e-3
 
+    def __post_init__(self) -> None:
+        at_least(self, region=1, samples=2, steps=1, batch_size=2)
+        above_zero(self, "learning_rate")
+        proper_shares(self, "explained")
+
 
 class RegionalFeatures:
     """Stages at the frame's size, averaged over regions: float32 [n, C, H / region, W / region]."""
 
     def __init__(self, stages: Stages, names: Sequence[str], region: int) -> None:
-        if region < 1:
-            raise InputError(f"region is {region}; expected a side of 1 pixel or more")
         self.stages, self.names, self.region = stages, tuple(names), region
         self.identity = f"regions of {region} of {','.join(names)} of {stages.identity}"
 
@@ -86,8 +89,6 @@ class DeepFeatureReconstruction(MapMethod):
     """An autoencoder of regional features."""
 
     def __init__(self, extractor: Extractor, options: Options, seed: int, device: str = "cpu") -> None:
-        if not 0 < options.explained < 1 or options.batch_size < 2 or options.samples < 2:
-            raise InputError(f"{options}; expected explained between 0 and 1, samples and batch_size of 2 or more")
         self.extractor, self.options, self.seed, self.device = extractor, options, seed, device
         self.size_hw: tuple[int, int] | None = None
 

@@ -24,12 +24,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.methods.base import Frames, MapMethod, Maps, Setting, at_frame_size, check_frames, fitted
+from benchmarks.methods.bounds import at_least, proper_shares
 from benchmarks.methods.clusters import cluster_centres
 from benchmarks.methods.descriptors import Vectors, as_vectors, sample_vectors
 from benchmarks.methods.features import Extractor, kept
 from benchmarks.methods.neighbours import nearest
 from benchmarks.methods.patch_features import PatchFeatures, pooled_stages
-from runtime.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,15 @@ class Options:
     samples: int = 10_000  # patches that are clustered
     explained: float = 0.95  # share of the variance that PCA keeps
 
+    def __post_init__(self) -> None:
+        at_least(self, input_size=1, entries=1, neighbours=1, samples=2)
+        proper_shares(self, "explained")
+
 
 class FeatureDictionary(MapMethod):
     """A dictionary of good patches."""
 
     def __init__(self, extractor: Extractor, options: Options, seed: int) -> None:
-        if options.neighbours < 1 or options.entries < 1:
-            raise InputError(f"{options}; expected entries and neighbours of 1 or more")
         self.extractor, self.options, self.seed = extractor, options, seed
         self.size_hw: tuple[int, int] | None = None
         self.pca: Any = None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.methods.base import Frames, Inspected, Method, Setting, check_frames, fitted
+from benchmarks.methods.bounds import at_least
 from benchmarks.methods.features import Extractor, ResNetStages, Stages, kept
 from benchmarks.methods.neighbours import nearest
 from runtime.errors import InputError
@@ -26,6 +27,9 @@ class Options:
     layers: tuple[str, ...] = ("layer2", "layer3")
     neighbours: int = 2
     columns: int = 256  # those of highest variance
+
+    def __post_init__(self) -> None:
+        at_least(self, neighbours=1, columns=1)
 
 
 class PooledFeatures:
@@ -45,8 +49,6 @@ class ImageNeighbours(Method):
     """Good images as points."""
 
     def __init__(self, extractor: Extractor, options: Options) -> None:
-        if options.neighbours < 1 or options.columns < 1:
-            raise InputError(f"{options}; expected neighbours and columns of 1 or more")
         self.extractor, self.options = extractor, options
         self.size_hw: tuple[int, int] | None = None
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from benchmarks.methods.anogan import adversarial
 from benchmarks.methods.base import Frames, Inspected, Method, Setting, as_pixels, check_frames, fitted
+from benchmarks.methods.bounds import above_zero, at_least
 from benchmarks.methods.descriptors import zoomed
 from benchmarks.methods.training import NOISE, WEIGHTS, batches, seeded
 from runtime.errors import InputError
@@ -51,6 +52,13 @@ class Options:
     steps: int = 3_000
     batch_size: int = 64
     learning_rate: float = 2e-4
+
+    def __post_init__(self) -> None:
+        at_least(self, latent=1, width=1, noise=0, reconstruction=0, latent_weight=0, mining_steps=0, mining_rate=0)
+        at_least(self, steps=1, batch_size=2)
+        above_zero(self, "learning_rate")
+        if not 0 <= self.mine_from <= 1:
+            raise InputError(f"mine_from is {self.mine_from}; expected a share of 0 to 1")
 
 
 def _encoder(width: int, outputs: int) -> list[nn.Module]:
@@ -87,8 +95,6 @@ class OneClassGan(Method):
     """A bounded autoencoder of one class of images."""
 
     def __init__(self, options: Options, seed: int, device: str = "cpu") -> None:
-        if options.steps < 1 or options.batch_size < 2 or not 0 <= options.mine_from <= 1:
-            raise InputError(f"{options}; expected steps of 1, batch_size of 2 or more, mine_from of 0 to 1")
         self.options, self.seed, self.device = options, seed, device
         self.size_hw: tuple[int, int] | None = None
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.methods.base import Frames, MapMethod, Maps, as_pixels, check_frames, fitted
+from benchmarks.methods.bounds import above_zero, at_least
 from benchmarks.methods.patches import averaged_over_patches, check_patch, random_patches
 from benchmarks.methods.training import WEIGHTS, minimize, seeded
 from runtime.errors import InputError
@@ -37,6 +38,10 @@ class PatchOptions:
     batch_size: int = 16
     learning_rate: float = 2e-4
     weight_decay: float = 1e-5
+
+    def __post_init__(self) -> None:
+        at_least(self, latent=1, width=1, steps=1, batch_size=1, weight_decay=0)
+        above_zero(self, "learning_rate")
 
 
 def encoder_layers(patch: int, latent: int, width: int) -> list[tuple[int, int, int, int, int]]:

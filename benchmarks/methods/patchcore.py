@@ -33,6 +33,7 @@ from benchmarks.methods.base import (
     check_frames,
     fitted,
 )
+from benchmarks.methods.bounds import at_least
 from benchmarks.methods.coreset import greedy_coreset
 from benchmarks.methods.descriptors import TeacherDescriptors, as_vectors
 from benchmarks.methods.features import Extractor, LocalFeatures, ResNetStages, kept
@@ -56,13 +57,14 @@ class Options:
     neighbours: int = 9  # b of equation 7
     sigma: float = 4.0  # of the smoothing, pixels; 0 for none
 
+    def __post_init__(self) -> None:
+        at_least(self, patch=1, coreset=2, projected=1, neighbours=2, sigma=0)
+
 
 class PatchCore(Method):
     """A memory bank of good patch features."""
 
     def __init__(self, extractor: Extractor, options: Options, seed: int, device: str = "cpu") -> None:
-        if options.coreset < 2 or options.projected < 1 or options.neighbours < 2 or options.sigma < 0:
-            raise InputError(f"{options}; expected coreset and neighbours of 2 or more, projected of 1, sigma of 0")
         self.extractor, self.options, self.seed, self.device = extractor, options, seed, device
         self.size_hw: tuple[int, int] | None = None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from benchmarks.methods.base import MapMethod, Setting
+from benchmarks.methods.bounds import at_least
 from benchmarks.methods.patch_autoencoder import PatchAutoencoder, PatchOptions
 from benchmarks.methods.ssim import dissimilarity_map, ssim
 
@@ -19,6 +20,10 @@ class Options(PatchOptions):
     """Options of the SSIM autoencoder."""
 
     window: int = 11  # side of SSIM's window, pixels
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, window=1)
 
 
 def make(options: Options, setting: Setting) -> MapMethod:

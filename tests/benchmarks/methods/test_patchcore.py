@@ -69,7 +69,7 @@ def test_smoothing_is_a_gaussian_of_the_deviation_named() -> None:
 
 
 def test_senseless_options_are_refused(stages: Any) -> None:
-    with pytest.raises(InputError, match="expected coreset and neighbours of 2 or more"):
+    with pytest.raises(InputError, match="coreset is 1; expected 2 or more"):
         PatchCore(LocalFeatures(stages, LAYERS), Options(coreset=1), Setting().seed)
 
 
