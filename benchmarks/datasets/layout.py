@@ -54,13 +54,27 @@ def good(paths: Sequence[Path], kind: str = "good") -> list[TestImage]:
     return [TestImage(path, False, kind, None) for path in paths]
 
 
+def by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    """Files by stem, in order. Raises `InputError` for two of one stem, since masks are found by it."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in found:
+            raise InputError(
+                f"{found[path.stem]} and {path.name} differ in their ending alone; rename one, since images and masks"
+                " are paired by what stands before it"
+            )
+        found[path.stem] = path
+    return found
+
+
 def masked(images: Sequence[Path], masks: Path, defect: str, ending: str = "") -> list[TestImage]:
     """Defective test images, each with the file in `masks` whose stem is its own and `ending`.
 
-    Raises `InputError` for an image without its mask, and for a mask (a file with `ending`) without its image.
+    Raises `InputError` for an image without its mask, for a mask (a file with `ending`) without its image, and for two
+    files of one stem.
     """
-    found = {path.stem: path for path in sorted(masks.glob("*")) if path.suffix.lower() in SUFFIXES}
-    for image in images:
+    found = by_stem([path for path in sorted(masks.glob("*")) if path.suffix.lower() in SUFFIXES])
+    for image in by_stem(images).values():
         if image.stem + ending not in found:
             raise InputError(f"{image} has no mask; expected {masks / f'{image.stem}{ending}.png'}")
     expected = {image.stem + ending for image in images}

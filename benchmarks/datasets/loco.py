@@ -20,7 +20,7 @@ with the authors' tables. Image AUROC is the same figure as theirs, by kind.
 from pathlib import Path
 
 from benchmarks.datasets.images import TestImage
-from benchmarks.datasets.layout import Layout, defects_in, folder_in, good, listed, subfolders
+from benchmarks.datasets.layout import Layout, by_stem, defects_in, folder_in, good, listed, subfolders
 from runtime.errors import InputError
 from runtime.images import list_images
 
@@ -47,15 +47,14 @@ def _test(data: Path) -> list[TestImage]:
 
 
 def _anomalous(folder: Path, masks: Path) -> list[TestImage]:
-    paths = list_images(folder)
-    for path in paths:
+    images = by_stem(list_images(folder))
+    for path in images.values():
         if not any((masks / path.stem).glob("*.png")):
             raise InputError(f"{path} has no mask; expected one file or more in {masks / path.stem}")
-    stems = {path.stem for path in paths}
-    orphans = [path for path in subfolders(masks) if path.name not in stems]
+    orphans = [path for path in subfolders(masks) if path.name not in images]
     if orphans:
         raise InputError(f"{orphans[0]} has no image in {folder}; restore the image or remove the masks")
-    return [TestImage(path, True, folder.name, masks / path.stem) for path in paths]
+    return [TestImage(path, True, folder.name, masks / path.stem) for path in images.values()]
 
 
 LAYOUT = Layout("loco", "MVTec LOCO AD", _recognises, _training, _test)

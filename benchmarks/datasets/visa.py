@@ -64,8 +64,11 @@ def _rows(data: Path) -> list[Row] | None:
     path = folder.parent / "split_csv" / "1cls.csv"
     if not path.is_file():
         return None
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *lines = list(csv.reader(file)) or [[]]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark before the first column
+            header, *lines = list(csv.reader(file)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read ({error}); expected CSV in UTF-8, as in the download") from error
     if header != COLUMNS:
         raise InputError(f"{path} has the columns {', '.join(header) or 'none'}; expected {', '.join(COLUMNS)}")
     rows = [_row(data, line, path) for line in lines if line and line[0] == folder.name]

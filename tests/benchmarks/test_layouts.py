@@ -157,6 +157,33 @@ def test_a_damaged_split_file_is_refused(data: Path, text: str, message: str) ->
         datasets.read_test_set(data)
 
 
+@pytest.mark.parametrize("data", ["visa"], indirect=True)
+def test_a_split_file_is_read_with_a_byte_order_mark_and_refused_in_another_encoding(data: Path) -> None:
+    path, before = data.parent / "split_csv" / "1cls.csv", datasets.read_test_set(data)
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert datasets.read_test_set(data) == before
+    path.write_text(path.read_text() + "é", encoding="utf-16")
+    with pytest.raises(InputError, match=r"1cls.csv cannot be read \(.+\); expected CSV in UTF-8"):
+        datasets.read_test_set(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "image"),
+    [
+        ("mvtec", "test/dent/000.png"),
+        ("mvtec", "ground_truth/dent/000_mask.png"),
+        ("mvtec2", "test_public/bad/000.png"),
+        ("loco", "test/logical_anomalies/000.png"),
+    ],
+    indirect=["data"],
+)
+def test_two_files_that_would_share_a_mask_are_refused(data: Path, image: str) -> None:
+    path = data / image
+    path.with_suffix(".bmp").write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=rf"{path.stem}\.bmp and {path.stem}\.png differ in their ending alone"):
+        datasets.read_test_set(data)
+
+
 @pytest.mark.parametrize("data", ["ksdd"], indirect=True)
 def test_the_commutator_that_the_authors_leave_out_is_left_out(data: Path) -> None:
     paths = datasets.training_images(data) + [image.path for image in datasets.read_test_set(data)]
