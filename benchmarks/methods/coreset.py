@@ -14,7 +14,7 @@ def greedy_coreset(vectors: Tensor, count: int, seed: int, projected: int | None
     Each next vector is the one farthest from all chosen before. Distances are taken after a random linear projection to
     `projected` dimensions (None: none; 128 in the authors' code). The first one, which the paper leaves open, is drawn;
     the code takes the one that is farthest, in the mean, from ten that are drawn. All of a bank that holds no more than
-    `count`.
+    `count`; fewer than `count` where every other vector equals a chosen one, but for rounding.
     """
     if count >= len(vectors):
         return torch.arange(len(vectors), device=vectors.device)
@@ -22,9 +22,13 @@ def greedy_coreset(vectors: Tensor, count: int, seed: int, projected: int | None
     points = points - points.mean(dim=0)  # no distance changes, and squares that are subtracted below stay small
     chosen = [int(torch.randint(len(points), (1,), generator=generator(seed, SAMPLE)))]
     squares = points.square().sum(dim=1)
+    nothing = 8 * torch.finfo(points.dtype).eps * squares.max()  # what rounding leaves of squares that cancel
     distances = _squared(points, squares, chosen[0])
     for _ in tqdm(range(count - 1), "coreset", unit="vector", leave=False, disable=None):
-        chosen.append(int(distances.argmax()))
+        farthest = int(distances.argmax())
+        if distances[farthest] <= nothing:
+            break  # or one vector would be chosen again and again
+        chosen.append(farthest)
         distances = torch.minimum(distances, _squared(points, squares, chosen[-1]))
     return torch.tensor(chosen, device=vectors.device)
 

@@ -105,8 +105,10 @@ def reweighted(patch: Tensor, bank: Tensor, index: int, neighbours: int) -> floa
 
     s = (1 − exp ‖patch − m*‖ / Σ_m exp ‖patch − m‖) · ‖patch − m*‖, over the `neighbours` nearest m of m* in the bank.
     """
-    _, around = nearest(bank[index][None], bank, neighbours)
     distance = (patch - bank[index]).norm()
+    if len(bank) == 1:
+        return float(distance)  # good frames of one colour: no neighbours to weigh by, and the weight would be 0
+    _, around = nearest(bank[index][None], bank, neighbours)
     others = (patch - bank[around[0]]).norm(dim=1)
     weight = 1 - (distance - torch.logsumexp(others, dim=0)).exp()  # the quotient of exponentials without overflow
     return float(weight * distance)

@@ -66,5 +66,16 @@ def test_equal_vectors_are_not_chosen_before_all_others() -> None:
     assert {30, 31, 32} <= set(greedy_coreset(vectors, 4, seed=0).tolist())
 
 
+@pytest.mark.parametrize("projected", [None, 16])
+@pytest.mark.parametrize("shift", [0.0, 100.0])
+def test_no_vector_is_chosen_twice(projected: int | None, shift: float) -> None:
+    draw = torch.Generator().manual_seed(0)
+    distinct = torch.rand(7, 64, generator=draw) + shift
+    vectors = distinct[torch.randint(7, (300,), generator=draw)]
+    chosen = greedy_coreset(vectors, 50, seed=0, projected=projected)
+    assert sorted(map(tuple, vectors[chosen].tolist())) == sorted(map(tuple, distinct.tolist()))
+    assert len(greedy_coreset(torch.zeros(9, 4), 3, seed=0)) == 1
+
+
 def test_a_bank_no_larger_than_the_coreset_is_kept_whole() -> None:
     assert greedy_coreset(torch.rand(5, 2), 9, seed=0).tolist() == [0, 1, 2, 3, 4]

@@ -68,6 +68,10 @@ def test_smoothing_is_a_gaussian_of_the_deviation_named() -> None:
     assert np.array_equal(smoothed(impulse, 0), impulse)
 
 
+def test_a_bank_of_a_single_vector_gives_the_plain_distance() -> None:
+    assert reweighted(torch.tensor([3.0, 4.0]), torch.zeros(1, 2), 0, 9) == 5
+
+
 def test_senseless_options_are_refused(stages: Any) -> None:
     with pytest.raises(InputError, match="coreset is 1; expected 2 or more"):
         PatchCore(LocalFeatures(stages, LAYERS), Options(coreset=1), Setting().seed)
