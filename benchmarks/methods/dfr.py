@@ -1,4 +1,5 @@
-"""DFR (Shi, Yang and Qi, *Unsupervised Anomaly Segmentation via Deep Feature Reconstruction*, Neurocomputing 2021).
+"""DFR (Shi, Yang and Qi, *Unsupervised Anomaly Segmentation via Deep Feature Reconstruction*, Neurocomputing 2021;
+arXiv 2012.07122).
 
 Multi-scale regional features: every stage is enlarged to the frame, averaged over 4×4 pixels at a stride of 4, and all
 are concatenated. A 1×1 convolutional autoencoder learns to reconstruct them; its latent size is the number of

@@ -1,4 +1,9 @@
-"""The structural similarity index (Wang et al. 2004), as Bergmann et al. (VISAPP 2019) train and score with it."""
+"""The structural similarity index (Wang et al. 2004), as Bergmann et al. (VISAPP 2019, section 3.1.4, equation 8) train
+and score with it.
+
+Their text says c1 = 0.01 and c2 = 0.03. In Wang et al. these are K1 and K2, of which the constants are the squares for
+values in [0, 1]; so it is here.
+"""
 
 import torch
 from torch import Tensor
@@ -6,7 +11,7 @@ from torch.nn import functional
 
 from runtime.errors import InputError
 
-LUMINANCE, CONTRAST = 0.01**2, 0.03**2  # c1 and c2 of the papers, for pixels in [0, 1]
+LUMINANCE, CONTRAST = 0.01**2, 0.03**2  # c1 and c2, for pixels in [0, 1]
 
 
 def ssim(a: Tensor, b: Tensor, window: int = 11) -> Tensor:

@@ -1,4 +1,4 @@
-"""SSIM-AE (Bergmann et al., VISAPP 2019): an autoencoder trained and scored by structural similarity.
+"""SSIM-AE (Bergmann et al., VISAPP 2019, section 3.1.4): an autoencoder trained and scored by structural similarity.
 
 The window of 11 pixels is that of Bergmann et al. (*MVTec AD*, CVPR 2019, section 4.1.2). They turn colour images grey
 first; here SSIM is averaged over the channels. The deviations of `patch_autoencoder` apply. Nothing is clipped: a
