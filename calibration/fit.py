@@ -61,6 +61,8 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     held_out = progress(PreparedImages(images, size_hw), "threshold")
     scores = np.array([float(trained.maps_and_scores(frames, moments, positions)[1]) for frames in held_out])
     np.save(run / "calibration_scores.npy", scores, allow_pickle=False)
+    if copies := trained.split.copies_left_out(images):
+        print(copies)
     print(describe_highest(images, scores))
     statistics = Statistics(
         moments=tuple(moments),

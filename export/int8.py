@@ -46,9 +46,11 @@ def main() -> None:
 
     split = find_split(detector, arguments.data, arguments.run, arguments.unseen)
     found = quantize(detector, split, out, options, arguments.defects, arguments.masks)
-    threshold = read_detector(out)[1].threshold
+    recipe = read_detector(out)[1]
     print(found.describe())
-    print(f"threshold {threshold.value:.4f}. {explain(threshold)}")
+    if copies := split.copies_left_out(split.threshold_images(len(recipe.scales), recipe.students, recipe.by_position)):
+        print(copies)
+    print(f"threshold {recipe.threshold.value:.4f}. {explain(recipe.threshold)}")
     print(f"{out} written, {out.stat().st_size / 1e6:.1f} MB ({detector} has {detector.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -59,13 +61,14 @@ def find_split(detector: Path, data: Path | None, run: Path | None, unseen: bool
     would vouch for the threshold. `unseen` says that no stage has seen any of them, and allows them.
     """
     from runtime.detector import read_detector
-    from train.data import Split, good_images, split_by_content
+    from train.data import Split, good_images, split_as_counted, split_by_content
 
     recipe = read_detector(detector)[1]
     if data is not None:
-        images = recipe.provenance.images
-        trained, total = images.get("training", 0), max(sum(images.values()), 1)
-        split = split_by_content(good_images(data), 1 - trained / total)  # the share that training held out
+        counts = recipe.provenance.images
+        share = 1 - counts.get("training", 0) / max(sum(counts.values()), 1)  # that training held out
+        images = good_images(data)
+        split = split_by_content(images, share) if unseen else split_as_counted(images, counts)
     else:
         run = run or detector.with_name(f"{detector.stem}-run")
         if not run.is_dir():

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,24 @@ class Split:
         order statistic then does not depend on the statistics, so that the images which gave them are as good as any.
         Where terms are added or scores are `by_position`, the statistics weigh terms or places, and images that helped
         to choose the weights are left out.
+
+        Of equal files the first alone: what n scores prove, they prove as n independent images.
         """
-        return (*self.threshold, *self.statistics) if scales == students == 1 and not by_position else self.threshold
+        fair = scales == students == 1 and not by_position
+        different: dict[str, Path] = {}
+        for path in (*self.threshold, *self.statistics) if fair else self.threshold:
+            different.setdefault(self.sha256[str(path)], path)
+        return tuple(different.values())
+
+    def copies_left_out(self, images: Sequence[Path]) -> str | None:
+        """A sentence on the files that are copies of these `threshold_images`; None where there are none."""
+        counted = {self.sha256[str(path)] for path in images}
+        copies = sum(self.sha256[str(path)] in counted for path in (*self.threshold, *self.statistics)) - len(images)
+        if not copies:
+            return None
+        return (
+            f"left out of the threshold: {copies:,} copies of the {len(images):,} images it counts; they prove nothing"
+        )
 
     def save(self, path: Path) -> None:
         """Write the split as JSON."""
@@ -113,29 +129,46 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
     """
     if not 0 < holdout < 1:
         raise InputError(f"holdout is {holdout:g}; expected a share between 0 and 1, such as 0.2")
+    hashes, groups = _by_content(paths)
+    if len(groups) < FEWEST_IMAGES:
+        raise InputError(
+            f"found {len(groups)} different good images; give {FEWEST_IMAGES} or more (a few hundred, to be good)"
+        )
+    half = max(round(len(groups) * holdout / 2), min(FEWEST_OF_A_USE, len(groups) // 6), 2)
+    statistics = max(half // 2, min(half, FEWEST_OF_A_USE))
+    if len(groups) - 2 * half < 1:
+        raise InputError(f"holdout {holdout:g} of {len(groups)} images leaves none to train on; use a smaller share")
+    return Split(
+        training=_flattened(groups[2 * half :]),
+        statistics=_flattened(groups[:statistics]),
+        threshold=_flattened(groups[statistics : 2 * half]),
+        sha256=hashes,
+    )
+
+
+def split_as_counted(paths: Sequence[Path], counts: Mapping[str, int]) -> Split:
+    """The split that training made of these very images, from the files it took for each use, `Split.counts`.
+
+    The share that was held out would not give it again: it is one of different images, and these are counts of files.
+    """
+    hashes, groups = _by_content(paths)
+    ordered = _flattened(groups)
+    statistics = counts.get("statistics", 0)
+    held_out = statistics + counts.get("threshold", 0)
+    return Split(ordered[held_out:], ordered[:statistics], ordered[statistics:held_out], hashes)
+
+
+def _by_content(paths: Sequence[Path]) -> tuple[dict[str, str], list[list[Path]]]:
+    """SHA-256 of each file by its path, and the files in groups of equal content, in the order of their hashes."""
     hashes = {str(path): file_sha256(path) for path in paths}
     by_hash: dict[str, list[Path]] = {}
     for path in paths:
         by_hash.setdefault(hashes[str(path)], []).append(path)
-    if len(by_hash) < FEWEST_IMAGES:
-        raise InputError(
-            f"found {len(by_hash)} different good images; give {FEWEST_IMAGES} or more (a few hundred, to be good)"
-        )
-    half = max(round(len(by_hash) * holdout / 2), min(FEWEST_OF_A_USE, len(by_hash) // 6), 2)
-    statistics = max(half // 2, min(half, FEWEST_OF_A_USE))
-    ordered = [by_hash[key] for key in sorted(by_hash)]
-    if len(ordered) - 2 * half < 1:
-        raise InputError(f"holdout {holdout:g} of {len(ordered)} images leaves none to train on; use a smaller share")
+    return hashes, [by_hash[key] for key in sorted(by_hash)]
 
-    def flattened(groups: list[list[Path]]) -> tuple[Path, ...]:
-        return tuple(path for group in groups for path in group)
 
-    return Split(
-        training=flattened(ordered[2 * half :]),
-        statistics=flattened(ordered[:statistics]),
-        threshold=flattened(ordered[statistics : 2 * half]),
-        sha256=hashes,
-    )
+def _flattened(groups: Sequence[Sequence[Path]]) -> tuple[Path, ...]:
+    return tuple(path for group in groups for path in group)
 
 
 def sha256_of_images(hashes: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """Calibration of a run folder: moments against NumPy in float64, health limits, and the file that keeps them."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from calibration.threshold import fit_threshold
 from runtime.errors import InputError
 from runtime.images import read_image
 from runtime.preparation import prepare
-from train.data import PreparedImages
+from train.data import PreparedImages, Split
 
 if TYPE_CHECKING:
     from train.students import StudentsConfig
@@ -123,6 +124,18 @@ def test_by_position_the_images_of_the_statistics_have_no_part_in_the_threshold(
     trained = replace(trained, scales=(lone,), config=replace(trained.config, students=1))
     assert trained.config.by_position
     assert trained.threshold_images == trained.split.threshold
+
+
+def test_copies_of_held_out_images_prove_nothing_and_are_counted_aloud(
+    calibrated_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
+    split = Split.load(run / "split.json")
+    copies = [Path(shutil.copy(split.threshold[0], tmp_path / f"{number}.png")) for number in range(20)]
+    sha256 = {**split.sha256, **dict.fromkeys(map(str, copies), split.sha256[str(split.threshold[0])])}
+    replace(split, threshold=(*split.threshold, *copies), sha256=sha256).save(run / "split.json")
+    assert fit(run, 0.2).threshold == Statistics.load(calibrated_run / "statistics.json").threshold
+    assert "left out of the threshold: 20 copies of the 3 images it counts" in capsys.readouterr().out
 
 
 def test_the_good_images_that_scored_highest_are_named() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import ImageError, InputError
 from runtime.preparation import prepare
-from train.data import PreparedImages, Split, good_images, set_apart, split_by_content
+from train.data import PreparedImages, Split, good_images, set_apart, split_as_counted, split_by_content
 
 
 def write_images(folder: Path, count: int, suffix: str = ".png") -> list[Path]:
@@ -93,6 +93,30 @@ def test_equal_files_share_a_fate_and_count_once(tmp_path: Path) -> None:
         assert one.isdisjoint(other)
     assert sum(split.counts.values()) == 23
     assert [len(part) for part in uses(split)] == [10, 2, 2]
+
+
+def test_of_copies_one_alone_counts_for_the_threshold(tmp_path: Path) -> None:
+    paths = write_images(tmp_path, 40)
+    plain = split_by_content(paths, 0.5)
+    assert plain.copies_left_out(plain.threshold_images(1, 1, False)) is None
+    copies = [
+        Path(shutil.copy(path, path.with_name(f"{number}-{path.name}"))) for number in range(3) for path in paths[::2]
+    ]
+    split = split_by_content(paths + copies, 0.5)
+    for by_position in (False, True):
+        images, expected = (each.threshold_images(1, 1, by_position) for each in (split, plain))
+        assert [split.sha256[str(path)] for path in images] == [plain.sha256[str(path)] for path in expected]
+        held_out = (*split.threshold, *(() if by_position else split.statistics))
+        left_out = f"left out of the threshold: {len(held_out) - len(images)} copies of the {len(images)} images"
+        assert (split.copies_left_out(images) or "").startswith(left_out)
+
+
+def test_from_the_counts_of_its_files_a_split_with_copies_is_found_again(tmp_path: Path) -> None:
+    paths = write_images(tmp_path, 40)
+    copied = split_by_content(paths, 0.2).training[0]
+    copies = [Path(shutil.copy(copied, tmp_path / f"copy-{number}.png")) for number in range(60)]
+    split = split_by_content(paths + copies, 0.2)
+    assert split_as_counted(paths + copies, split.counts) == split
 
 
 def test_the_split_depends_on_content_and_not_on_names_or_order(tmp_path: Path) -> None:
