@@ -28,7 +28,7 @@ PRO_LIMIT = 0.3
 @dataclass(frozen=True)
 class _Answer:
     score: float
-    anomaly_map: NDArray[np.float32]
+    scored_map: NDArray[np.float32]
     seconds: float
 
 
@@ -36,6 +36,7 @@ class _Answer:
 class Scores:
     """Of one file: image scores of good and defective images, [n] each, maps [n, H, W] of some good, of all defective.
 
+    The maps are those that scores and regions are of: by position the deviation maps, which the others go into.
     `seconds` [n] are those of each good frame, beside those of the other file.
     """
 
@@ -173,14 +174,14 @@ def _ask(engine: Engine, frame: NDArray[np.uint8]) -> _Answer:
     start = time.perf_counter()
     output = engine.result(engine.submit(frame), FRAME_TIMEOUT_S)
     seconds = time.perf_counter() - start
-    return _Answer(float(output.anomaly_score[0]), output.anomaly_map[0], seconds)
+    return _Answer(float(output.anomaly_score[0]), output.scored_map[0], seconds)
 
 
 def _scores(good: list[_Answer], again: list[_Answer], bad: list[_Answer]) -> Scores:
     return Scores(
         good=np.array([answer.score for answer in good]),
-        maps=np.stack([answer.anomaly_map for answer in good[:FRAMES]]),
+        maps=np.stack([answer.scored_map for answer in good[:FRAMES]]),
         seconds=np.array([answer.seconds for answer in (*good, *again)]),
         bad=np.array([answer.score for answer in bad]),
-        bad_maps=np.array([answer.anomaly_map for answer in bad], np.float32),
+        bad_maps=np.array([answer.scored_map for answer in bad], np.float32),
     )

@@ -73,7 +73,7 @@ class Quantization:
     images_sha256: str  # over the hashes of those images and of the threshold's, sorted
     margin: float  # largest loss that was allowed, of each of the following
     frames: int  # held-out good frames whose maps were compared
-    map_correlation: float  # of all their pixels, with the FP32 file's
+    map_correlation: float  # of all pixels of the maps that scores are of, with the FP32 file's
     decisions: int  # held-out good images whose decisions were compared, each file at a threshold of its own scores
     decisions_differing: int
     defective_images: int  # 0 where none were given

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from calibration.metrics import auroc
 from export.int8_gate import FEWEST_TURNS, FRAMES, WARM_UP, Comparison, Scores, compare, score_in_turns, threshold_of
+from runtime.engines.base import Output
 from runtime.engines.fake import FakeEngine
+from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import ParityError
 from runtime.recipe import Threshold
 
@@ -158,6 +161,19 @@ def noted() -> Noted:
 
 def frames(count: int, value: Callable[[int], int] = lambda index: index) -> list[np.ndarray]:
     return [np.full((1, 2, 2, 3), value(index), np.uint8) for index in range(count)]
+
+
+def test_by_position_the_maps_are_those_that_scores_are_taken_from() -> None:
+    def answer(batch: NDArray[np.uint8]) -> Output:
+        maps = batch[..., 0].astype(np.float32)
+        return Output(maps, maps.max(axis=(1, 2)), deviation_map=-maps)
+
+    engines = [ThreadedEngine(answer, (2, 2), 1, 1, "fake") for _ in range(2)]
+    for found in score_in_turns(engines[0], engines[1], frames(2), frames(1, lambda index: 200)):
+        assert found.maps.tolist() == [[[0, 0], [0, 0]], [[-1, -1], [-1, -1]]]
+        assert found.bad_maps.tolist() == [[[-200, -200], [-200, -200]]]
+    for engine in engines:
+        engine.close()
 
 
 def test_engines_take_turns_and_too_few_frames_are_shown_again(noted: Noted) -> None:
