@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from runtime.engines.base import Output
 from runtime.engines.threaded import ThreadedEngine
-from runtime.errors import EngineError
+from runtime.errors import DetectorError, EngineError
 from runtime.machine import available_cores
 from runtime.recipe import Recipe
 
@@ -25,9 +25,13 @@ class OnnxRuntimeEngine(ThreadedEngine):
     """
 
     def __init__(self, model: bytes, recipe: Recipe, provider: str = "cpu", threads: int | None = None) -> None:
-        """`threads` are the CPU threads of one inference; None takes all cores that this process may use."""
+        """`threads` are the CPU threads of one inference; None takes all cores that this process may use.
+
+        Raises `EngineError` where it cannot start, `DetectorError` for a graph of other frames than the recipe's.
+        """
         cores = threads or available_cores()
         self._session = open_session(model, provider, cores)
+        _check_input(self._session, recipe.size_hw)
         self._names = [output.name for output in self._session.get_outputs()]
         device = f"{cores} CPU threads" if provider == "cpu" else "CUDA"
         description = f"ONNX Runtime {onnxruntime.__version__}, {device}"
@@ -66,6 +70,16 @@ def open_session(model: bytes, provider: str, threads: int) -> onnxruntime.Infer
             "check the NVIDIA driver and CUDA libraries, or use --provider cpu"
         )
     return session
+
+
+def _check_input(session: onnxruntime.InferenceSession, size_hw: tuple[int, int]) -> None:
+    height, width = size_hw
+    found = {each.name: each.shape[1:] for each in session.get_inputs()}
+    if found != {"frames": [height, width, 3]}:
+        inputs = ", ".join(f"{name} [N, {', '.join(map(str, shape))}]" for name, shape in found.items())
+        raise DetectorError(
+            f"the graph takes {inputs}, its recipe expects frames [N, {height}, {width}, 3]; export the detector again"
+        )
 
 
 def _first_line(error: Exception) -> str:

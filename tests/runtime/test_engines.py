@@ -13,7 +13,7 @@ from runtime_samples import SIZE_HW, make_recipe, tiny_model
 from runtime.engines import Engine
 from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.onnxruntime_engine import open_session
-from runtime.errors import EngineError, ResultTimeout
+from runtime.errors import DetectorError, EngineError, ResultTimeout
 
 
 def fake_engine() -> Engine:
@@ -175,11 +175,27 @@ def test_onnxruntime_refuses_what_it_cannot_run() -> None:
         OnnxRuntimeEngine(b"not a model", make_recipe())
 
 
-def test_a_failure_inside_onnxruntime_becomes_an_engine_error() -> None:
+def test_a_graph_of_other_frames_than_the_recipes_is_refused() -> None:
     pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-    engine = OnnxRuntimeEngine(tiny_model(), replace(make_recipe(), size_hw=(20, 20)), threads=1)
+    expected = r"the graph takes frames \[N, 16, 24, 3\], its recipe expects frames \[N, 8, 24, 3\]; export"
+    with pytest.raises(DetectorError, match=expected):
+        OnnxRuntimeEngine(tiny_model(), replace(make_recipe(), size_hw=(8, 24)), threads=1)
+
+
+def test_a_failure_inside_onnxruntime_becomes_an_engine_error() -> None:
+    onnx = pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
+    from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+    # another frame's size within the graph than at its input: no whole number of frames
+    model = onnx.load_model_from_string(tiny_model())
+    for size in model.graph.input[0].type.tensor_type.shape.dim[1:3]:
+        size.dim_value = 20
+    model.graph.node[0].input[0] = "reshaped"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1, *SIZE_HW, 3]), "shape"))
+    model.graph.node.insert(0, onnx.helper.make_node("Reshape", ["frames", "shape"], ["reshaped"]))
+    engine = OnnxRuntimeEngine(model.SerializeToString(), replace(make_recipe(), size_hw=(20, 20)), threads=1)
     ticket = engine.submit(np.zeros((2, 20, 20, 3), np.uint8))
     with pytest.raises(EngineError, match="ONNX Runtime failed on a batch of 2: "):
         engine.result(ticket)
