@@ -54,7 +54,7 @@ class Untrained:
         """A whole ``detector.onnx``, whose recipe says that it was made from no image. Raises as `graph`."""
         graph, precision = self.graph(half), "fp16" if half else "fp32"
         recipe = recipe_of_run(self.trained, self.statistics, graph, precision, "bailer", False, b"")
-        return with_metadata(graph, {"recipe": recipe.to_json()})
+        return with_metadata(graph, recipe.metadata)
 
 
 def untrained(config: StudentsConfig, teachers: Sequence[Teacher]) -> Untrained:

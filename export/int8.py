@@ -126,7 +126,7 @@ def quantize(
     recipe = replace(recipe, threshold=threshold, score_quantiles=_quantiles(int8))
     # the frames first: whoever finds a new detector finds its frames beside it
     write_atomically(out.with_suffix(".parity.npz"), frames_file)
-    write_atomically(out, with_metadata(graph, {"recipe": recipe.to_json()}))
+    write_atomically(out, with_metadata(graph, recipe.metadata))
     return found
 
 

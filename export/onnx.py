@@ -76,7 +76,7 @@ def export(
     done = faster_form(trained, precision, weights, explain, made, frames) if form == "auto" else made(form)
     # the frames first: whoever finds a new detector finds its frames beside it
     write_atomically(out.with_suffix(".parity.npz"), frames_file)
-    write_atomically(out, with_metadata(done.graph, {"recipe": done.recipe.to_json()}))
+    write_atomically(out, with_metadata(done.graph, done.recipe.metadata))
     return done.parity
 
 

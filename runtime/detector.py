@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,7 @@ from runtime.frames import Frame
 from runtime.health import HealthCheck
 from runtime.onnx_file import graph_sha256, read_metadata
 from runtime.preparation import as_bgr, prepare
-from runtime.recipe import Recipe, recipe_from_json
+from runtime.recipe import Recipe, recipe_from_metadata
 from runtime.regions import find_regions
 from runtime.verdict import Decision, Region, Verdict
 
@@ -232,15 +231,9 @@ def read_detector(path: Path) -> tuple[bytes, Recipe]:
     except OSError as error:
         raise DetectorError(f"{path} cannot be read ({error.strerror}); check the path") from error
     try:
-        recipe = recipe_from_json(_recipe_text(read_metadata(model)))
+        recipe = recipe_from_metadata(read_metadata(model))
         if graph_sha256(model) != recipe.graph_sha256:
             raise DetectorError("its graph is not the one its recipe describes; export the detector again")
     except DetectorError as error:
         raise DetectorError(f"{path}: {error}") from error
     return model, recipe
-
-
-def _recipe_text(metadata: Mapping[str, str]) -> str:
-    if "recipe" not in metadata:
-        raise DetectorError("an ONNX file without a recipe; make a detector with python -m export.onnx")
-    return metadata["recipe"]

@@ -1,16 +1,23 @@
 """What a threshold promises: how many good images prove a false-reject rate, and the same in words."""
 
 import math
+from typing import TYPE_CHECKING
 
 from runtime.errors import InputError
-from runtime.recipe import Threshold
+
+if TYPE_CHECKING:
+    from runtime.recipe import Threshold
+
+LEAST_BUDGET = 1e-9  # three billion images would prove it; far below, rounding hides the number that is needed
 
 
 def check_rates(budget: float, confidence: float) -> None:
-    """Raise `InputError` unless both are fractions between 0 and 1."""
+    """Raise `InputError` unless both are fractions between 0 and 1, and the budget is no less than `LEAST_BUDGET`."""
     for name, rate in (("false-reject budget", budget), ("confidence", confidence)):
         if not 0 < rate < 1:
             raise InputError(f"the {name} is {rate}; it is a fraction between 0 and 1, 0.01 for 1 in 100")
+    if budget < LEAST_BUDGET:
+        raise InputError(f"the false-reject budget is {budget:g}; give {LEAST_BUDGET:g} or more, 0.01 for 1 in 100")
 
 
 def bound_when_none_rejected(sample_size: int, confidence: float) -> float:
@@ -22,7 +29,7 @@ def bound_when_none_rejected(sample_size: int, confidence: float) -> float:
 
 
 def images_needed(budget: float, confidence: float = 0.95) -> int:
-    """Smallest number of good images that can prove `budget`; raises `InputError` for rates outside (0, 1)."""
+    """Smallest number of good images that can prove `budget`; raises `InputError` as `check_rates` does."""
     check_rates(budget, confidence)
     n = math.ceil(math.log1p(-confidence) / math.log1p(-budget)) + 1
     # the closed form may round to the wrong side of an integer: the bound itself decides
@@ -31,7 +38,7 @@ def images_needed(budget: float, confidence: float = 0.95) -> int:
     return n
 
 
-def explain(threshold: Threshold) -> str:
+def explain(threshold: "Threshold") -> str:
     """What a threshold promises, and what would make it promise more, for whoever runs the line."""
     if threshold.method == "manual":
         return "It was set by hand: no good images vouch for it."

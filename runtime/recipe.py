@@ -1,14 +1,16 @@
 """The recipe: everything that a detector file says of itself. Each field is defined here, once, with its unit.
 
-It travels inside the ONNX file as one JSON document (``metadata_props["recipe"]``).
+It travels inside the ONNX file as one JSON document (``metadata_props["recipe"]``), beside the document's hash.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from runtime.errors import DetectorError, InputError
+from runtime.promise import check_rates
 from runtime.typed import build
 
 SCHEMA = 1
@@ -27,6 +29,13 @@ class Threshold:
     method: str = field(metadata={"choices": ("order-statistic", "gumbel", "manual")})
     supported: bool  # whether `sample_size` good images can prove the budget
     supported_budget: float  # the smallest false-reject rate that `sample_size` can prove
+
+    def __post_init__(self) -> None:
+        if self.method == "manual":  # which promises nothing
+            return
+        check_rates(self.budget, self.confidence)
+        if not 0 < self.supported_budget <= 1:
+            raise InputError(f"supported_budget is {self.supported_budget:g}; expected a share above 0, at most 1")
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,15 @@ class Recipe:
     quantization: Quantization | None = None  # of an INT8 file alone
     schema: int = SCHEMA
 
+    def __post_init__(self) -> None:
+        if min(self.size_hw) < 1:
+            raise InputError(f"size_hw is {self.size_hw[0]},{self.size_hw[1]}; expected 1 pixel or more each way")
+        if self.region_of_interest is not None:
+            check_region(self.region_of_interest, self.size_hw)
+        for probability in self.score_quantiles:
+            if not _is_share(probability):
+                raise InputError(f"score_quantiles has {probability!r}; expected probabilities from 0 to 1")
+
     def to_json(self) -> str:
         """The document that goes into the file."""
         unset = [name for name in LATER if getattr(self, name) == getattr(Recipe, name)]
@@ -119,7 +137,12 @@ class Recipe:
     @property
     def sha256(self) -> str:
         """The recipe's hash, which every verdict carries."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        return _sha256(self.to_json())
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The entries of an ONNX file's metadata that `recipe_from_metadata` reads."""
+        return {"recipe": self.to_json(), "recipe_sha256": self.sha256}
 
     def with_threshold(self, value: float) -> "Recipe":
         """The same detector with a threshold set by hand, which no sample vouches for."""
@@ -127,12 +150,37 @@ class Recipe:
         return replace(self, threshold=manual)
 
 
+def check_region(region: tuple[int, int, int, int], size_hw: tuple[int, int]) -> None:
+    """Raise `InputError` unless a region of interest (top, left, height, width) lies within a frame of `size_hw`."""
+    top, left, rows, columns = region
+    height, width = size_hw
+    if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
+        raise InputError(f"region_of_interest {region} lies outside {height}×{width} pixels")
+
+
+def recipe_from_metadata(metadata: Mapping[str, str]) -> Recipe:
+    """The recipe in an ONNX file's metadata.
+
+    Raises `DetectorError` when there is none, when it is not the one whose hash lies beside it, and what
+    `recipe_from_json` raises. Files from before that hash have none.
+    """
+    if "recipe" not in metadata:
+        raise DetectorError("an ONNX file without a recipe; make a detector with python -m export.onnx")
+    text = metadata["recipe"]
+    if metadata.get("recipe_sha256", _sha256(text)) != _sha256(text):
+        raise DetectorError(
+            "its recipe is not the one that was written into it (recipe_sha256): the file was damaged or changed by "
+            "hand; copy it again or export the detector again"
+        )
+    return recipe_from_json(text)
+
+
 def recipe_from_json(text: str) -> Recipe:
     """Parse a recipe. Raises `DetectorError` for another schema or a damaged document."""
     try:
         document: Any = json.loads(text)
         schema = document["schema"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DetectorError("the recipe is damaged; export the detector again") from error
     if schema != SCHEMA:
         raise DetectorError(
@@ -143,3 +191,14 @@ def recipe_from_json(text: str) -> Recipe:
         return build(Recipe, document)
     except InputError as error:
         raise DetectorError(f"the recipe is damaged ({error}); export the detector again") from error
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -43,7 +43,7 @@ def set_threshold(path: Path, value: float, key_file: Path | None = None) -> flo
 
 def write_recipe(path: Path, model: bytes, recipe: Recipe) -> None:
     """Write the detector file `model` to `path` with another recipe."""
-    write_atomically(path, with_metadata(model, read_metadata(model) | {"recipe": recipe.to_json()}))
+    write_atomically(path, with_metadata(model, read_metadata(model) | recipe.metadata))
 
 
 def _as_threshold(text: str) -> float:

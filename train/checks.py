@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from runtime.errors import InputError
+from runtime.recipe import check_region
 
 if TYPE_CHECKING:
     from train.students import StudentsConfig
@@ -36,10 +37,8 @@ def check_students(config: "StudentsConfig") -> None:
     if config.window is not None and not config.train_stride <= config.window <= min(height, width):
         raise InputError(f"window is {config.window}; expected {config.train_stride} to {min(height, width)} pixels")
     if config.region_of_interest:
-        top, left, rows, columns = config.region_of_interest
-        if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
-            raise InputError(f"region_of_interest {config.region_of_interest} lies outside {height}×{width} pixels")
-        height, width = rows, columns
+        check_region(config.region_of_interest, config.size_hw)
+        _, _, height, width = config.region_of_interest
     most = min(height * width, MOST_SCORE_PIXELS)
     if config.score_pixels > most:
         raise InputError(

@@ -108,7 +108,7 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
             provenance=provenance(part_split),
         )
         path = tmp_path_factory.mktemp("narrow") / "detector.onnx"
-        path.write_bytes(with_metadata(graph, {"recipe": recipe.to_json()}))
+        path.write_bytes(with_metadata(graph, recipe.metadata))
         return path
 
     return make

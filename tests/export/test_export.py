@@ -185,7 +185,7 @@ def test_the_file_needs_no_other_and_tells_nothing_of_the_machine(detector_file:
     data = detector_file.read_bytes()
     model = onnx.load_model_from_string(data)
     assert all(tensor.data_location == TensorProto.DEFAULT for tensor in model.graph.initializer)
-    assert [entry.key for entry in model.metadata_props] == ["recipe"]
+    assert [entry.key for entry in model.metadata_props] == ["recipe", "recipe_sha256"]
     assert model.producer_name == "proctor"
     for node in model.graph.node:
         assert not node.doc_string

@@ -111,8 +111,8 @@ def lose_twice(url: str, kill: Callable[[], None], hang: Callable[[], None], res
 def write_detector(path: Path) -> Path:
     """Write a real detector.onnx, made by the onnx package: its map is how far blue is from 128, over 128."""
     model = tiny_model()
-    document = replace(make_recipe(), graph_sha256=graph_sha256(model)).to_json()
-    path.write_bytes(with_metadata(model, {"recipe": document, "author": "somebody"}))
+    recipe = replace(make_recipe(), graph_sha256=graph_sha256(model))
+    path.write_bytes(with_metadata(model, {**recipe.metadata, "author": "somebody"}))
     return path
 
 

@@ -18,7 +18,7 @@ from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import DetectorError, EngineError, ImageError
 from runtime.frames import Frame, missing_frame
-from runtime.onnx_file import with_metadata
+from runtime.onnx_file import read_metadata, with_metadata
 
 
 def test_a_good_part_is_ok() -> None:
@@ -222,6 +222,10 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
             with_metadata(model, {"recipe": make_recipe().to_json()}),
             "its graph is not the one its recipe describes; export the detector again",
         ),
+        "flipped.onnx": (
+            good.replace(b'"value": 0.5', b'"value": 8.5'),
+            "its recipe is not the one that was written into it (recipe_sha256): the file was damaged",
+        ),
         "cut.onnx": (good[:-1], "not an ONNX file, or a damaged one; export the detector again"),
     }
     for name, (content, message) in cases.items():
@@ -229,5 +233,7 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
         with pytest.raises(DetectorError) as caught:
             read_detector(tmp_path / name)
         assert str(caught.value).startswith(f"{tmp_path / name}: {message}")
+    (tmp_path / "before.onnx").write_bytes(with_metadata(good, {"recipe": read_metadata(good)["recipe"]}))
+    assert read_detector(tmp_path / "before.onnx")[1] == read_detector(tmp_path / "good.onnx")[1]
     with pytest.raises(DetectorError, match=r"gone\.onnx cannot be read \(No such file or directory\); check the path"):
         read_detector(tmp_path / "gone.onnx")

@@ -13,6 +13,13 @@ def test_an_impossible_budget_is_refused(budget: float) -> None:
         images_needed(budget)
 
 
+def test_a_budget_that_no_number_of_images_proves_in_practice_is_refused() -> None:
+    assert images_needed(1e-9) == 2_995_732_273
+    for budget in (0.9e-9, 1e-24, 1e-310):
+        with pytest.raises(InputError, match="give 1e-09 or more"):
+            images_needed(budget)
+
+
 @pytest.mark.parametrize(
     ("threshold", "expected"),
     [

@@ -36,6 +36,10 @@ def changed(**fields: object) -> str:
     return json.dumps(json.loads(make_recipe().to_json()) | fields)
 
 
+def with_threshold(**fields: object) -> str:
+    return changed(threshold=json.loads(make_recipe().to_json())["threshold"] | fields)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -54,6 +58,18 @@ def changed(**fields: object) -> str:
             changed(largest_activation=float("nan")),
             "the recipe is damaged (largest_activation is nan; expected NUMBER)",
         ),
+        ("[" * 100_000, "the recipe is damaged; export the detector again"),
+        (changed(size_hw=[0, 0]), "the recipe is damaged (size_hw is 0,0; expected 1 pixel or more each way)"),
+        (changed(size_hw=[-5, 5]), "the recipe is damaged (size_hw is -5,5; expected 1 pixel or more each way)"),
+        (
+            changed(region_of_interest=[500, 500, 10, 10]),
+            "the recipe is damaged (region_of_interest (500, 500, 10, 10) lies outside 16×24 pixels)",
+        ),
+        (changed(score_quantiles={"half": 1}), "the recipe is damaged (score_quantiles has 'half'; expected prob"),
+        (with_threshold(budget=0), "the recipe is damaged (the false-reject budget is 0.0; it is a fraction"),
+        (with_threshold(budget=1e-24), "the recipe is damaged (the false-reject budget is 1e-24; give 1e-09 or more"),
+        (with_threshold(confidence=1), "the recipe is damaged (the confidence is 1.0; it is a fraction"),
+        (with_threshold(supported_budget=0), "the recipe is damaged (supported_budget is 0; expected a share above 0"),
     ],
 )
 def test_what_is_no_recipe_is_refused(text: str, message: str) -> None:
