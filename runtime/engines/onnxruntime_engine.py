@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from runtime.engines.base import Output
 from runtime.engines.threaded import ThreadedEngine
-from runtime.errors import DetectorError, EngineError
+from runtime.errors import DetectorError, EngineError, InputError
 from runtime.machine import available_cores
 from runtime.recipe import Recipe
 
@@ -15,6 +15,7 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 MAX_BATCH = 64  # the graph takes any number; this bounds the memory one call may ask for
 SLOTS = 2
+MOST_THREADS = 1024  # ONNX Runtime starts as many as it is told to
 
 
 class OnnxRuntimeEngine(ThreadedEngine):
@@ -47,7 +48,10 @@ class OnnxRuntimeEngine(ThreadedEngine):
 
 
 def open_session(model: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
-    """A session on exactly the provider asked for. Raises `EngineError` where it cannot start."""
+    """A session on exactly the provider asked for.
+
+    Raises `EngineError` where it cannot start, `InputError` for a number of threads that is none.
+    """
     if provider not in PROVIDERS:
         raise EngineError(f"provider is {provider!r}; expected one of {', '.join(PROVIDERS)}")
     if PROVIDERS[provider] not in onnxruntime.get_available_providers():
@@ -55,6 +59,8 @@ def open_session(model: bytes, provider: str, threads: int) -> onnxruntime.Infer
             f"this ONNX Runtime has no {PROVIDERS[provider]}; pip install onnxruntime-gpu in place of onnxruntime, "
             "or use --provider cpu"
         )
+    if not 1 <= threads <= MOST_THREADS:
+        raise InputError(f"threads is {threads}; expected 1 to {MOST_THREADS:,}, and no more than there are cores")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

@@ -13,7 +13,7 @@ from runtime_samples import SIZE_HW, make_recipe, tiny_model
 from runtime.engines import Engine
 from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.onnxruntime_engine import open_session
-from runtime.errors import DetectorError, EngineError, ResultTimeout
+from runtime.errors import DetectorError, EngineError, InputError, ResultTimeout
 
 
 def fake_engine() -> Engine:
@@ -173,6 +173,9 @@ def test_onnxruntime_refuses_what_it_cannot_run() -> None:
         OnnxRuntimeEngine(b"", make_recipe(), provider="npu")
     with pytest.raises(EngineError, match="ONNX Runtime cannot load the detector: "):
         OnnxRuntimeEngine(b"not a model", make_recipe())
+    for threads in (-1, 99999999999):
+        with pytest.raises(InputError, match=f"threads is {threads}; expected 1 to 1,024"):
+            OnnxRuntimeEngine(b"", make_recipe(), threads=threads)
 
 
 def test_a_graph_of_other_frames_than_the_recipes_is_refused() -> None:
