@@ -45,6 +45,10 @@ class Choice:
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))  # ISO 8601
     schema: int = SCHEMA
 
+    def __post_init__(self) -> None:
+        if self.chosen not in self.ratios:
+            raise InputError(f"chosen is {self.chosen!r}, which has no ratio; expected one of those in ratios")
+
     def words(self) -> str:
         """The choice and its reason, in one line for people."""
         reference, ratio = next(iter(self.ratios)), self.ratios[self.chosen]
@@ -75,7 +79,7 @@ def read_choice(path: Path) -> Choice | None:
         return build(Choice, document)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, InputError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, InputError) as error:
         raise InputError(f"{path} is damaged ({error}); delete it, so that the choice is measured anew") from error
 
 
@@ -87,7 +91,7 @@ def recall(path: Path, now: Circumstances) -> tuple[Choice | None, str | None]:
         return None, str(error)
     if choice is None:
         return None, None
-    if choice.schema != SCHEMA or choice.chosen not in choice.ratios:
+    if choice.schema != SCHEMA:
         return None, f"{path} was written by another version"
     reason = choice.circumstances.difference(now)
     return (None, f"{path} does not hold any more: {reason}") if reason else (choice, None)

@@ -92,7 +92,7 @@ def sidecar_from_json(text: str, key: bytes | None = None) -> Sidecar:
     try:
         document: dict[str, Any] = dict(json.loads(text))
         schema, recipe_schema = document["schema"], document["recipe"]["schema"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DetectorError(f"it is damaged; {AGAIN}") from error
     found = document.pop(SIGNATURE, None)
     if key is not None:

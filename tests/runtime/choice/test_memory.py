@@ -1,7 +1,7 @@
 """A remembered choice: it holds for what it was measured on, and for nothing else."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,15 @@ def test_a_choice_of_other_circumstances_does_not_hold_and_says_why(
     assert reason in stale
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"chosen": 3}', "\xff"])
+def changed(**fields: object) -> str:
+    return json.dumps(asdict(CHOICE) | fields)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"chosen": 3}', "\xff", "[" * 100_000, changed(ratios={}), changed(chosen="openvino")],
+    ids=["cut", "list", "no text", "bytes", "deep", "no ratios", "not among them"],
+)
 def test_a_damaged_memory_is_called_so_and_does_not_hold(text: str, tmp_path: Path) -> None:
     path = tmp_path / "choice.json"
     path.write_bytes(text.encode("latin-1"))
@@ -63,10 +71,8 @@ def test_a_damaged_memory_is_called_so_and_does_not_hold(text: str, tmp_path: Pa
 
 def test_a_memory_of_another_version_does_not_hold(tmp_path: Path) -> None:
     path = tmp_path / "choice.json"
-    for changes in ({"schema": 2}, {"chosen": "openvino"}):
-        remember(path, CHOICE)
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-        assert recall(path, NOW) == (None, f"{path} was written by another version")
+    path.write_text(changed(schema=2))
+    assert recall(path, NOW) == (None, f"{path} was written by another version")
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence_and_no_error(tmp_path: Path) -> None:
