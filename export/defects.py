@@ -1,5 +1,6 @@
 """Defective images with their masks, for whoever has some: a folder of images, and one of masks with the same names."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,8 @@ def find_defects(folder: Path, masks: Path | None) -> list[Defect]:
     A mask lies at the same place below `masks` and has the image's name, or ``NAME_mask``; of MVTec AD give
     ``ground_truth``. Raises `InputError` when there is no image, or one without its mask.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; give --defects a folder of defective images")
+    if not os.path.isdir(folder):  # Path.is_dir raises where a folder may not be entered
+        raise InputError(f"{folder} is not a folder, or cannot be reached; give --defects a folder of defective images")
     paths = sorted(
         path
         for path in folder.rglob("*")

@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Build a TensorRT plan of a detector, on the machine that will run it, and check it against ONNX "
         "Runtime. It takes minutes.",
     )
-    parser.add_argument("detector", type=Path, help="detector.onnx, with its detector.parity.npz beside it")
+    parser.add_argument("detector", type=cli.file, help="detector.onnx, with its detector.parity.npz beside it")
     parser.add_argument("--out", type=Path, help="file to write (default: <detector stem>.plan beside it)")
     parser.add_argument("--max-batch", type=cli.positive, default=1, metavar="N", help="most frames at once (1)")
     parser.add_argument(

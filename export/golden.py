@@ -9,7 +9,7 @@ from runtime import cli
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m export.golden", description=__doc__)
-    parser.add_argument("detector", type=Path, help="detector.onnx")
+    parser.add_argument("detector", type=cli.file, help="detector.onnx")
     parser.add_argument("image", type=Path, help="image to inspect, of any size")
     parser.add_argument("--out", type=Path, help="file to write (default: <detector stem>.golden.npz beside it)")
     arguments = parser.parse_args()

@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Quantize a detector's convolutions to INT8 from good images, check what is lost and gained "
         "against the FP32 file, and write it only when it is worth having.",
     )
-    parser.add_argument("detector", type=Path, help="detector.onnx, in FP32")
+    parser.add_argument("detector", type=cli.file, help="detector.onnx, in FP32")
     parser.add_argument("--out", type=Path, help="file to write (default: <detector stem>.int8.onnx beside it)")
     images = parser.add_argument_group("the good images that the detector was made from (default: --run <stem>-run)")
     which = images.add_mutually_exclusive_group()

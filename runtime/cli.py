@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from runtime.errors import ProctorError
 
@@ -16,7 +17,8 @@ EXTRAS = {
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a command's `main` and exit: 0 when it returns, 2 on a `ProctorError` or a missing extra, 130 on Ctrl-C.
+    """Run a command's `main` and exit: 0 when it returns, 130 on Ctrl-C, 2 on a `ProctorError`, a missing extra, or a
+    path that the system refuses.
 
     A reader that closes the pipe early (``| head``) ends the command quietly.
     """
@@ -36,6 +38,18 @@ def run(main: Callable[[], None]) -> None:
     except BrokenPipeError:
         # Python would report the same again while it closes stdout at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None:
+            raise  # a fault of ours
+        _fail(f"{error.filename} cannot be used ({error.strerror}); check the path and its permissions", 2)
+
+
+def file(text: str) -> Path:
+    """An argument type: a path with a name, beside which other files can be named."""
+    path = Path(text)
+    if not path.name:
+        raise argparse.ArgumentTypeError(f"{text!r} is no file's name")
+    return path
 
 
 def positive(text: str) -> int:

@@ -204,6 +204,8 @@ def _check_engine(engine: str | None, path: Path, provider: str | None, key_file
     """Raise `InputError` for an engine that is not known, or that contradicts the file or the options."""
     if engine not in (None, *ENGINES):
         raise InputError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}")
+    if not path.name:
+        raise InputError(f"the detector is {str(path)!r}; expected a file, such as detector.onnx")
     if engine == "auto" and provider is not None:
         raise InputError("--engine auto chooses the provider itself; leave out --provider")
     if engine == "auto" and key_file is not None:

@@ -1,6 +1,7 @@
 """The engine that is fastest here: what this machine has is compared with ONNX Runtime on its CPU, then timed."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +46,10 @@ def choose_engine(path: Path, threads: int | None, plan: PlanOptions) -> tuple[R
     `DetectorError` without a detector.onnx, and what opening the engine raises; nothing is tried in its place.
     """
     path = path.with_suffix(".onnx")
-    if not path.is_file():
-        raise DetectorError(f"{path} is not there; --engine auto compares all engines with what it computes")
+    if not os.path.isfile(path):  # Path.is_file raises where a folder may not be entered
+        raise DetectorError(
+            f"{path} is not there, or cannot be reached; --engine auto compares all engines with what it computes"
+        )
     model, recipe = read_detector(path)
     found = alternatives(path, model, recipe, threads, plan)
     if len(found) == 1:

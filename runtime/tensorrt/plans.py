@@ -8,6 +8,7 @@ build, not to run.
 import hashlib
 import io
 import logging
+import os
 import zipfile
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -173,7 +174,7 @@ def _read_sidecar(plan: Path, key: bytes | None) -> tuple[Sidecar, bool]:
     Raises `DetectorError`.
     """
     path = sidecar_path(plan)
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a folder may not be entered
         raise DetectorError(f"{plan} has no {path.name} beside it to vouch for it; {AGAIN}")
     check_only_ours(path)
     try:

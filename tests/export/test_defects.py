@@ -48,8 +48,9 @@ def test_a_mask_is_brought_to_the_size_of_the_maps_and_loses_no_spot(tmp_path: P
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not a folder; give --defects a folder"):
-        find_defects(tmp_path / "none", None)
+    for name in ("none", "n" * 300):
+        with pytest.raises(InputError, match="is not a folder, or cannot be reached; give --defects a folder"):
+            find_defects(tmp_path / name, None)
     write(tmp_path / "test" / "good" / "0.png")
     with pytest.raises(InputError, match="holds no images of defects"):
         find_defects(tmp_path / "test", None)

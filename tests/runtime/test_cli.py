@@ -1,11 +1,12 @@
 """How every command ends."""
 
+import argparse
 import subprocess
 import sys
 
 import pytest
 
-from runtime.cli import EXTRAS, run
+from runtime.cli import EXTRAS, file, run
 from runtime.errors import InputError
 
 
@@ -22,6 +23,7 @@ def raising(error: BaseException) -> None:
             2,
             "error: torch is not installed; pip install 'proctor[train]' (from a checkout: '.[train]')\n",
         ),
+        (PermissionError(13, "Permission denied", "a/b"), 2, "error: a/b cannot be used (Permission denied); check"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
@@ -31,12 +33,22 @@ def test_a_command_ends_with_one_sentence(
     with pytest.raises(SystemExit) as ended:
         run(lambda: raising(error))
     assert ended.value.code == status
-    assert capsys.readouterr().err == message
+    assert capsys.readouterr().err.startswith(message)
 
 
-def test_a_fault_of_ours_keeps_its_traceback() -> None:
-    with pytest.raises(ModuleNotFoundError):
-        run(lambda: raising(ModuleNotFoundError("No module named 'runtime.nothing'", name="runtime.nothing")))
+@pytest.mark.parametrize(
+    "fault",
+    [ModuleNotFoundError("No module named 'runtime.nothing'", name="runtime.nothing"), OSError(9, "Bad descriptor")],
+)
+def test_a_fault_of_ours_keeps_its_traceback(fault: Exception) -> None:
+    with pytest.raises(type(fault)):
+        run(lambda: raising(fault))
+
+
+@pytest.mark.parametrize("text", ["", ".", "/"])
+def test_a_path_without_a_name_is_no_file(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no file's name"):
+        file(text)
 
 
 def test_a_closed_pipe_ends_quietly() -> None:

@@ -108,9 +108,10 @@ def test_a_threshold_that_is_no_number_is_refused(
 def test_a_plan_that_nothing_vouches_for_is_refused(
     command: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    arguments = [tmp_path / "a.plan"] + (["1"] if command is set_threshold else [])
-    with pytest.raises(DetectorError, match=r"a\.plan has no a\.plan\.json beside it to vouch for it"):
-        call(command, monkeypatch, *arguments)
+    for folder in (tmp_path, tmp_path / ("n" * 300)):
+        arguments = [folder / "a.plan"] + (["1"] if command is set_threshold else [])
+        with pytest.raises(DetectorError, match=r"a\.plan has no a\.plan\.json beside it to vouch for it"):
+            call(command, monkeypatch, *arguments)
 
 
 def test_a_command_ends_with_one_sentence_and_status_2(

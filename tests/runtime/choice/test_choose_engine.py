@@ -171,8 +171,16 @@ def test_an_engine_is_not_given_the_file_of_another(detector_file: Path) -> None
     with pytest.raises(DetectorError, match=r"detector\.plan has no detector\.plan\.json beside it"):
         Detector.open(detector_file, engine="tensorrt")
     detector_file.unlink()
-    with pytest.raises(DetectorError, match=r"detector\.onnx is not there; --engine auto compares all engines"):
-        Detector.open(plan, engine="auto")
+    unreachable = detector_file.with_name("n" * 300) / "detector.onnx"
+    for path in (plan, unreachable):
+        with pytest.raises(DetectorError, match=r"detector\.onnx is not there, or cannot be reached; --engine auto"):
+            Detector.open(path, engine="auto")
+
+
+@pytest.mark.parametrize("engine", ["auto", "tensorrt"])
+def test_a_path_without_a_name_is_no_detector(engine: str) -> None:
+    with pytest.raises(InputError, match=r"the detector is '\.'; expected a file, such as detector\.onnx"):
+        Detector.open("", engine=engine)
 
 
 def test_a_detector_says_why_it_runs_on_its_engine(detector_file: Path) -> None:
