@@ -1,6 +1,7 @@
 """``python -m calibration.fit``: statistics of equation 11 and the threshold, from good images held out of training."""
 
 import argparse
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     from calibration.positions import fit_positions, images_by_position
     from calibration.statistics import Statistics
     from calibration.threshold import fit_threshold
+    from runtime.atomic import write_atomically
     from runtime.promise import check_rates
     from train.data import PreparedImages
 
@@ -60,7 +62,9 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     images = trained.threshold_images
     held_out = progress(PreparedImages(images, size_hw), "threshold")
     scores = np.array([float(trained.maps_and_scores(frames, moments, positions)[1]) for frames in held_out])
-    np.save(run / "calibration_scores.npy", scores, allow_pickle=False)
+    file = io.BytesIO()
+    np.save(file, scores, allow_pickle=False)
+    write_atomically(run / "calibration_scores.npy", file.getvalue())
     if copies := trained.split.copies_left_out(images):
         print(copies)
     print(describe_highest(images, scores))

@@ -12,7 +12,9 @@ from tqdm import tqdm
 
 from calibration.scoring import Moments, Positions, anomaly_map, anomaly_score, by_position, normalized, terms
 from runtime.errors import InputError
+from train.checks import check_students
 from train.data import PreparedImages, Split
+from train.device import resolve_device
 from train.ensemble import Scale, channels_last, load_scale, pixels_from_frames
 from train.files import load_network
 from train.run_folder import RunFolder
@@ -60,14 +62,19 @@ class TrainedRun:
 def load_run(path: Path, device: str | None = None) -> TrainedRun:
     """Open a run folder for scoring, on the device it was trained on unless another is named.
 
-    Raises `InputError` when it is not a run folder, not finished, or its images were changed since.
+    Raises `InputError` when it is not a run folder, not finished, its options cannot be used, or its images were
+    changed since.
     """
     folder = RunFolder(path)
     config = folder.config(StudentsConfig)
+    try:
+        check_students(config)
+    except InputError as error:
+        raise InputError(f"{folder.config_path} was changed since training: {error}") from error
     split = Split.load(folder.split_path)
-    place = torch.device(device or config.device)
-    if place.type == "cuda" and not torch.cuda.is_available():
+    if device is None and config.device == "cuda" and not torch.cuda.is_available():
         raise InputError(f"{path} was trained on a GPU and there is none here; name the CPU with --device cpu")
+    place = torch.device(resolve_device(device or config.device))
     scales = []
     for patch_size in _patch_sizes(path, len(config.teachers)):
         scale = load_scale(path, patch_size, config.students)
@@ -82,6 +89,11 @@ def _patch_sizes(run: Path, scales: int) -> list[int]:
     by_scale = {}
     for path in run.glob("teacher-p*.safetensors"):
         _, card, _ = load_network(path)
+        if "scale" not in card:
+            raise InputError(
+                f"{path} is a teacher as it is shipped, without what this run's training adds; remove it, and train "
+                "again in a new run folder if it took the place of the run's own"
+            )
         by_scale[card["scale"]] = int(card["patch_size"])
     if sorted(by_scale) != list(range(scales)):
         raise InputError(f"{run} is not trained to the end; go on with python -m train.students")

@@ -54,5 +54,5 @@ class Statistics:
             return cls(kept.moments, kept.patch_sizes, kept.threshold, kept.score_quantiles, kept.health, positions)
         except FileNotFoundError as error:
             raise InputError(f"{path.parent} is not calibrated; run python -m calibration.fit {path.parent}") from error
-        except (OSError, ValueError, InputError) as error:
+        except (OSError, ValueError, RecursionError, InputError) as error:
             raise InputError(f"{path} is damaged ({error}); run python -m calibration.fit {path.parent}") from error

@@ -58,7 +58,7 @@ def read_yaml(path: Path) -> dict[str, object]:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} holds {type(values).__name__}, expected options as 'name: value' lines")

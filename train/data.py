@@ -100,9 +100,12 @@ class Split:
         )
 
     def save(self, path: Path) -> None:
-        """Write the split as JSON."""
-        document = {name: [str(p) for p in getattr(self, name)] for name in ("training", "statistics", "threshold")}
-        write_atomically(path, json.dumps({**document, "sha256": self.sha256}, indent=1).encode())
+        """Write the split as JSON, with whole paths: a run goes on, and is exported, from any working folder."""
+        document: dict[str, object] = {
+            name: [str(p.absolute()) for p in getattr(self, name)] for name in ("training", "statistics", "threshold")
+        }
+        document["sha256"] = {str(Path(p).absolute()): sha256 for p, sha256 in self.sha256.items()}
+        write_atomically(path, json.dumps(document, indent=1).encode())
 
     @classmethod
     def load(cls, path: Path) -> "Split":
@@ -110,8 +113,10 @@ class Split:
         try:
             document: Any = json.loads(path.read_text())
             uses = {n: tuple(Path(p) for p in document[n]) for n in ("training", "statistics", "threshold")}
-            split = cls(**uses, sha256=document["sha256"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            split = cls(**uses, sha256=dict(document["sha256"]))
+            if not all(uses.values()) or any(str(p) not in split.sha256 for paths in uses.values() for p in paths):
+                raise ValueError
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{path} is missing or damaged; train the students again") from error
         for image, sha256 in split.sha256.items():
             if file_sha256(Path(image)) != sha256:

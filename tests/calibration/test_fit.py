@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from runtime.errors import InputError
 from runtime.images import read_image
 from runtime.preparation import prepare
 from train.data import PreparedImages, Split
+from train.ensemble import teacher_path
 
 if TYPE_CHECKING:
     from train.students import StudentsConfig
@@ -180,8 +182,9 @@ def test_statistics_come_back_from_their_file(calibrated_run: Path, tmp_path: Pa
         lambda text: text.replace("error_mean", "mean_error"),
         lambda text: json.dumps({**json.loads(text), "moments": "none"}),
         lambda text: json.dumps({**json.loads(text), "threshold": None}),
+        lambda text: "[" * 100_000,
     ],
-    ids=["cut", "list", "renamed", "no moments", "no threshold"],
+    ids=["cut", "list", "renamed", "no moments", "no threshold", "deep"],
 )
 def test_damaged_statistics_are_refused_with_the_way_out(
     calibrated_run: Path, tmp_path: Path, damage: Callable[[str], str]
@@ -215,3 +218,54 @@ def test_an_unfinished_run_is_not_calibrated(tmp_path: Path, tiny_config: "Stude
         InputError, match=r"is no run folder \(no config.yaml\); make one with python -m train.students"
     ):
         fit(tmp_path / "elsewhere", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"students": 0}, "students is 0; expected 1 or more"),
+        ({"students": -1}, "students is -1; expected 1 or more"),
+        ({"size_hw": [0, 0]}, "size_hw is 0,0; expected 32 pixels or more each way"),
+        ({"smoothing": -1.0}, "smoothing is -1.0; expected 0 or more"),
+        ({"score_pixels": 10**8}, "score_pixels is 100000000; expected 840 or less"),
+        ({"region_of_interest": [500, 500, 10, 10]}, r"region_of_interest \(500, 500, 10, 10\) lies outside 32×36"),
+    ],
+)
+def test_a_run_whose_options_cannot_be_used_is_refused(
+    calibrated_run: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    run = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
+    config = run / "config.yaml"
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), **changes}))
+    with pytest.raises(InputError, match=rf"run/config\.yaml was changed since training: {message}"):
+        load_run(run)
+
+
+def test_a_shipped_teacher_in_a_run_folder_is_named(calibrated_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
+    shutil.copy(teacher_path("p33-quarter"), run)
+    with pytest.raises(InputError, match=r"teacher-p33-quarter\.safetensors is a teacher as it is shipped.* remove it"):
+        load_run(run)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only where there is no GPU to ask for")
+def test_a_gpu_that_is_not_there_is_no_claim_about_the_training(calibrated_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="device is cuda, but PyTorch finds no NVIDIA GPU; use --device cpu"):
+        load_run(calibrated_run, "cuda")
+    run = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("device: cpu", "device: cuda"))
+    with pytest.raises(InputError, match="run was trained on a GPU and there is none here; name the CPU with"):
+        load_run(run)
+
+
+def test_scores_that_cannot_be_written_leave_the_statistics_that_were_there(
+    calibrated_run: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
+    (run / "calibration_scores.npy").unlink()
+    (run / "calibration_scores.npy").mkdir()
+    with pytest.raises(InputError, match=r"calibration_scores\.npy cannot be written"):
+        fit(run, 0.5)
+    for name in ("statistics.json", "positions.safetensors"):
+        assert (run / name).read_bytes() == (calibrated_run / name).read_bytes()

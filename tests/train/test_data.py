@@ -156,7 +156,33 @@ def test_a_split_comes_back_from_its_file_and_notices_a_changed_image(tmp_path: 
         Split.load(tmp_path / "split.json")
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{}", json.dumps({"training": 1, "statistics": [], "threshold": []})])
+def test_a_split_holds_in_another_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_images(tmp_path / "images", 10)
+    monkeypatch.chdir(tmp_path)
+    split_by_content(good_images(Path("images")), 0.4).save(tmp_path / "split.json")
+    monkeypatch.chdir(tmp_path / "images")
+    split = Split.load(tmp_path / "split.json")
+    assert split == split_by_content(good_images(tmp_path / "images"), 0.4)
+
+
+USES = {"training": ["a"], "statistics": ["b"], "threshold": ["c"]}
+HASHES = dict.fromkeys("abc", "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1]",
+        "{}",
+        "[" * 100_000,
+        json.dumps({"training": 1, "statistics": [], "threshold": []}),
+        json.dumps({**USES, "sha256": list(HASHES.values())}),
+        json.dumps({**USES, "sha256": {"a": "0" * 64}}),
+        json.dumps({**USES, "statistics": [], "sha256": HASHES}),
+    ],
+    ids=["empty", "list", "no uses", "deep", "number", "hashes in a list", "hashes missing", "no statistics"],
+)
 def test_a_damaged_split_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "split.json").write_text(text)
     with pytest.raises(InputError, match="is missing or damaged; train the students again"):
