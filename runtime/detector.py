@@ -167,10 +167,14 @@ class Detector:
         threshold, score = self.recipe.threshold.value, float(output.anomaly_score[0])
         if not np.isfinite(score):
             return self.no_decision(frame, f"engine error: the score is {score}")
+        scored_map = output.scored_map[0]
+        # a maximum may have skipped a NaN; both ends are seen without an array for what is finite
+        if not (np.isfinite(scored_map.min()) and np.isfinite(scored_map.max())):
+            return self.no_decision(frame, "engine error: the map holds values that are not finite")
         if score <= threshold:
             return self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", output)
         frame_hw = frame.image.shape[0], frame.image.shape[1]
-        regions = find_regions(output.scored_map[0], threshold, frame_hw, self.recipe.region_of_interest)
+        regions = find_regions(scored_map, threshold, frame_hw, self.recipe.region_of_interest)
         return self._verdict(frame, Decision.NG, f"score {score:.3f} above {threshold:.3f}", output, regions)
 
     def _verdict(

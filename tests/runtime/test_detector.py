@@ -149,6 +149,22 @@ def test_a_score_that_is_no_number_is_no_decision(value: float) -> None:
     assert (verdict.decision, verdict.reason) == (Decision.NO_DECISION, f"engine error: the score is {value}")
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("scored", ["anomaly_map", "deviation_map"])
+def test_a_map_with_values_that_are_no_numbers_is_no_decision(scored: str, value: float) -> None:
+    """The score alone may look good: ONNX Runtime's maximum can skip a NaN."""
+
+    def infer(frames: NDArray[np.uint8]) -> Output:
+        maps = {name: deviation_from_grey(frames) for name in ("anomaly_map", scored)}
+        maps[scored][0, 3, 5] = value
+        return Output(**maps, anomaly_score=np.zeros(1, np.float32))
+
+    with Detector(make_recipe(), ThreadedEngine(infer, SIZE_HW, 1, 1, "overflowing")) as detector:
+        verdict = detector.inspect(grey_frame())
+    assert verdict.decision is Decision.NO_DECISION
+    assert verdict.reason == "engine error: the map holds values that are not finite"
+
+
 def test_an_engine_that_stalled_is_used_again_once_it_recovers() -> None:
     """Late results must not hold their slots for ever."""
     release = threading.Event()
