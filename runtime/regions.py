@@ -23,7 +23,8 @@ def find_regions(
     top, left, height, width = region_of_interest or (0, 0, *anomaly_map.shape)
     above = np.zeros(anomaly_map.shape, np.uint8)
     inspected = slice(top, top + height), slice(left, left + width)
-    above[inspected] = anomaly_map[inspected] > threshold
+    # in float64, as the score is compared: NumPy would round the threshold to the map's float32
+    above[inspected] = np.greater(anomaly_map[inspected], threshold, signature="dd->?")
     if not above.any():
         return ()
     count, labels, stats, centers = cv2.connectedComponentsWithStats(above, connectivity=8)

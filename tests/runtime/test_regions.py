@@ -58,6 +58,14 @@ def test_no_region_where_nothing_is_above() -> None:
     assert find_regions(np.full((4, 4), 0.5, np.float32), 0.5, (4, 4)) == ()
 
 
+def test_a_threshold_between_two_values_of_float32_is_not_rounded() -> None:
+    """Rounded, 0.1 is the value of the map itself, and the part would be NG without a region."""
+    values = np.full((4, 4), np.float32(0.1))
+    assert float(values[0, 0]) > 0.1
+    assert len(find_regions(values, 0.1, (4, 4))) == 1
+    assert find_regions(np.nextafter(values, np.float32(0)), 0.1, (4, 4)) == ()
+
+
 def test_the_highest_peaks_are_kept_where_there_are_too_many() -> None:
     values = np.zeros((20, 20), np.float32)
     values[::2, ::2] = np.arange(1, 101).reshape(10, 10)
