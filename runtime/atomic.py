@@ -1,26 +1,87 @@
 """Files appear whole or not at all: a power cut leaves the old file, never half of a new one."""
 
+import contextlib
+import errno
 import os
+import secrets
+import stat
 import tempfile
 from pathlib import Path
 
 from runtime.errors import InputError
 
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` by way of a temporary file beside it. Raises `InputError` where that is not possible."""
+
+def write_atomically(path: Path, data: bytes, *, durable: bool = True, only_ours: bool = False) -> None:
+    """Write `data` to `path` by way of a temporary file beside it. Raises `InputError` where that is not possible.
+
+    Links are followed. A file that is there keeps its permissions and, where this user may say so, its owner; one that
+    is write-protected is refused. What is no regular file (``/dev/null``, ``/dev/stdout``, a pipe) is written directly.
+
+    Without `durable` nothing waits for the disk: a power cut may then leave an empty file, a full disk may not. With
+    `only_ours` no other user may write the file, whatever the umask or the file that was there allowed.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        target, before = _target(path)
+        if _is_open_already(path, before):
+            with open(path, "ab") as stream:
+                stream.write(data)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        file = open(temporary, "xb")  # noqa: SIM115
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder that can") from error
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private
-        os.replace(temporary, path)
+            if durable:
+                os.fsync(file.fileno())
+        if before is not None and not only_ours and hasattr(os, "chown"):
+            with contextlib.suppress(PermissionError):
+                os.chown(temporary, before.st_uid, before.st_gid)
+        mode = stat.S_IMODE((before or temporary.stat()).st_mode)
+        os.chmod(temporary, mode & ~_OTHERS_WRITE if only_ours else mode)
+        os.replace(temporary, target)
+    except BaseException as error:  # Ctrl-C too leaves nothing behind
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InputError(
+                f"{path} cannot be written ({error.strerror}); free space or choose another place"
+            ) from error
+        raise
+
+
+def check_writable(path: Path) -> None:
+    """Raise `InputError` where `write_atomically` would: to be asked before the work whose result `path` is for."""
+    try:
+        target, before = _target(path)
+        if before is not None and stat.S_ISDIR(before.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not _is_open_already(path, before):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written ({error.strerror}); free space or choose another place") from error
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder that can") from error
+
+
+def _target(path: Path) -> tuple[Path, os.stat_result | None]:
+    """The file to be written, links followed, and what is there now. Raises `OSError` where that is write-protected."""
+    target = Path(os.path.realpath(path))
+    try:
+        before = path.stat()
+    except FileNotFoundError:
+        return target, None
+    if not os.access(path, os.W_OK):  # for root it always may be
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return target, before
+
+
+def _is_open_already(path: Path, before: os.stat_result | None) -> bool:
+    """Whether `path` is no regular file, or names one that a process holds open, as ``/dev/stdout`` may."""
+    if before is None:
+        return False
+    folder = os.path.realpath(path.parent)
+    return not stat.S_ISREG(before.st_mode) or folder == "/dev" or folder.startswith("/proc/")

@@ -96,15 +96,15 @@ def build_plan_file(
         checked=Checked(found.frames, found.map_deviation, found.score_deviation, found.tolerance),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    write_atomically(cache, built.timing_cache)
+    write_atomically(cache, built.timing_cache, only_ours=True)
     write_plan(plan, Vouched(built.plan, sidecar, key is not None), key)
     return sidecar, found
 
 
 def write_plan(path: Path, vouched: Vouched, key: bytes | None = None) -> None:
     """Write a plan, then its sidecar: a plan without one, or with an older one, is refused."""
-    write_atomically(path, vouched.plan)
-    write_atomically(sidecar_path(path), vouched.sidecar.to_json(key).encode())
+    write_atomically(path, vouched.plan, only_ours=True)
+    write_atomically(sidecar_path(path), vouched.sidecar.to_json(key).encode(), only_ours=True)
 
 
 def checked_against_onnxruntime(
@@ -261,7 +261,7 @@ def set_plan_threshold(path: Path, value: float, key_file: Path | None = None) -
         if recipe.graph_sha256 == old.graph_sha256:
             write_recipe(onnx, model, recipe.with_threshold(value))
     sidecar = replace(vouched.sidecar, recipe=old.with_threshold(value))
-    write_atomically(sidecar_path(path), sidecar.to_json(key).encode())
+    write_atomically(sidecar_path(path), sidecar.to_json(key).encode(), only_ours=True)
     return old.threshold.value
 
 

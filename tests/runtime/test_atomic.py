@@ -2,11 +2,15 @@
 
 import errno
 import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from runtime.atomic import write_atomically
+from runtime.atomic import check_writable, write_atomically
 from runtime.errors import InputError
 
 
@@ -14,7 +18,90 @@ def test_a_file_and_its_folders_are_made(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b.bin"
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
-    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.fixture
+def _umask() -> Iterator[None]:
+    before = os.umask(0o007)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_umask")
+@pytest.mark.parametrize(
+    ("before", "only_ours", "after"),
+    [(None, False, 0o660), (None, True, 0o640), (0o604, False, 0o604), (0o444, False, 0o444), (0o666, True, 0o644)],
+)
+def test_permissions_are_those_of_the_file_before_or_of_the_umask(
+    before: int | None, only_ours: bool, after: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.bin"
+    if before is not None:
+        path.touch(before)
+        path.chmod(before)
+        if not os.access(path, os.W_OK):
+            with pytest.raises(InputError, match=r"a\.bin cannot be written \(Permission denied\); choose a folder"):
+                write_atomically(path, b"new")
+            return
+    write_atomically(path, b"new", only_ours=only_ours)
+    assert path.stat().st_mode & 0o777 == after
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="root alone can give a file away")
+def test_the_owner_is_that_of_the_file_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.touch()
+    os.chown(path, 1234, 1235)
+    write_atomically(path, b"new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
+    target, link = tmp_path / "a" / "target.bin", tmp_path / "link.bin"
+    link.symlink_to(target)
+    for data in (b"first", b"second"):
+        write_atomically(link, data)
+        assert (link.is_symlink(), target.read_bytes()) == (True, data)
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_what_is_no_regular_file_is_written_directly(tmp_path: Path) -> None:
+    null = tmp_path / "null"
+    null.symlink_to(os.devnull)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for path in (null, pipe):
+        check_writable(path)
+        write_atomically(path, b"new")
+    assert os.read(reader, 10) == b"new"
+    os.close(reader)
+    assert sorted(tmp_path.iterdir()) == [null, pipe]
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+
+
+def test_a_standard_output_that_is_a_file_is_added_to(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from runtime.atomic import write_atomically\n"
+        "print('printed', flush=True); write_atomically(Path('/dev/stdout'), b'written')"
+    )
+    with open(tmp_path / "out.txt", "wb") as out:
+        subprocess.run([sys.executable, "-c", program], stdout=out, check=True, timeout=60)
+    assert (tmp_path / "out.txt").read_text() == "printed\nwritten"
+
+
+def test_an_interrupt_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,10 +133,18 @@ def test_the_file_is_replaced_only_when_it_is_whole(tmp_path: Path, monkeypatch:
     assert seen == [(b"new", b"old")]
 
 
-def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [check_writable, lambda path: write_atomically(path, b"")])
+def test_a_place_that_cannot_be_written_is_refused(write: Callable[[Path], None], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"b\.bin cannot be written \(.*\); choose a folder that can"):
-        write_atomically(tmp_path / "file" / "b.bin", b"")
+        write(tmp_path / "file" / "b.bin")
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=r"folder cannot be written \(Is a directory\)"):
-        write_atomically(tmp_path / "folder", b"")
+        write(tmp_path / "folder")
+
+
+def test_asking_whether_a_file_can_be_written_leaves_it_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"old")
+    check_writable(tmp_path / "a.bin")
+    check_writable(tmp_path / "b.bin")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.bin", b"old")]
