@@ -1,5 +1,6 @@
 """The detector: a file opened, frames in, verdicts out. What a line controller embeds."""
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from runtime.preparation import as_bgr, prepare
 from runtime.recipe import Recipe, recipe_from_metadata
 from runtime.regions import find_regions
 from runtime.verdict import Decision, Region, Verdict
+
+log = logging.getLogger("proctor.detector")
 
 ENGINES = ("auto", "onnxruntime", "tensorrt")
 
@@ -99,14 +102,19 @@ class Detector:
     def inspect(self, frame: Frame | NDArray[np.uint8], timeout_s: float = 30.0) -> Verdict:
         """The verdict on one frame: a `Frame`, or pixels uint8 [H, W, 3], BGR, of any size.
 
-        Never raises for what a frame shows or an engine does: those are NO_DECISION with the reason. Raises
+        Never raises for what a frame shows or an engine does: those are NO_DECISION with the reason, and what is no
+        `EngineError` is logged with its traceback. Raises
         `ImageError` for an array that is no picture (wrong type or shape).
         """
         with self._lock:
             if not isinstance(frame, Frame):
                 frame = Frame(as_bgr(frame), frame_id=self._frames)
             self._frames += 1
-            return self.result(self.submit(frame), timeout_s)
+            try:
+                return self.result(self.submit(frame), timeout_s)
+            except Exception as error:  # no bug or lack of memory may let a part pass or stop the line
+                log.exception("frame %s was not scored", frame.frame_id)
+                return self.no_decision(frame, f"engine error: {type(error).__name__}: {error}")
 
     def submit(self, frame: Frame) -> Pending:
         """Prepare and check a frame and hand it to the engine. At most `engine.slots` may be pending."""
@@ -142,8 +150,9 @@ class Detector:
         return self._verdict(frame, Decision.NO_DECISION, reason)
 
     def close(self) -> None:
-        """Free the engine."""
-        self.engine.close()
+        """Free the engine, once an `inspect` in another thread is done."""
+        with self._lock:
+            self.engine.close()
 
     def __enter__(self) -> "Detector":
         return self

@@ -142,6 +142,37 @@ def test_an_engine_error_is_no_decision() -> None:
     assert (verdict.decision, verdict.reason) == (Decision.NO_DECISION, "engine error: out of memory")
 
 
+@pytest.mark.parametrize("fault", [MemoryError("8 GB"), TypeError("a bug")])
+def test_whatever_an_engine_raises_is_no_decision(fault: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise fault
+
+    with fake_detector(fail) as detector:
+        verdict = detector.inspect(grey_frame())
+    assert verdict.decision is Decision.NO_DECISION
+    assert verdict.reason == f"engine error: {type(fault).__name__}: {fault}"
+    assert "Traceback" in caplog.text
+
+
+def test_a_detector_may_be_closed_while_another_thread_inspects() -> None:
+    entered, verdicts = threading.Event(), []
+
+    def slow(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        entered.set()
+        time.sleep(0.05)
+        return deviation_from_grey(frames)
+
+    detector = fake_detector(slow)
+    thread = threading.Thread(target=lambda: verdicts.extend(detector.inspect(grey_frame()) for _ in range(2)))
+    thread.start()
+    entered.wait(10)
+    detector.close()
+    thread.join()
+    assert verdicts[0].decision is Decision.OK
+    verdict = detector.inspect(grey_frame())
+    assert verdict.reason == "engine error: the engine is closed; open the detector again"
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_score_that_is_no_number_is_no_decision(value: float) -> None:
     with fake_detector(lambda frames: np.full(frames.shape[:3], value, np.float32)) as detector:
