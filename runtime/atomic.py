@@ -13,14 +13,13 @@ from runtime.errors import InputError
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def write_atomically(path: Path, data: bytes, *, durable: bool = True, only_ours: bool = False) -> None:
+def write_atomically(path: Path, data: bytes, *, only_ours: bool = False) -> None:
     """Write `data` to `path` by way of a temporary file beside it. Raises `InputError` where that is not possible.
 
     Links are followed. A file that is there keeps its permissions and, where this user may say so, its owner; one that
     is write-protected is refused. What is no regular file (``/dev/null``, ``/dev/stdout``, a pipe) is written directly.
 
-    Without `durable` nothing waits for the disk: a power cut may then leave an empty file, a full disk may not. With
-    `only_ours` no other user may write the file, whatever the umask or the file that was there allowed.
+    With `only_ours` no other user may write the file, whatever the umask or the file that was there allowed.
     """
     try:
         target, before = _target(path)
@@ -37,8 +36,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = True, only_ours
         with file:
             file.write(data)
             file.flush()
-            if durable:
-                os.fsync(file.fileno())
+            os.fsync(file.fileno())
         if before is not None and not only_ours and hasattr(os, "chown"):
             with contextlib.suppress(PermissionError):
                 os.chown(temporary, before.st_uid, before.st_gid)

@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 from runtime.channel import Channel
 from runtime.detector import Detector, Pending
-from runtime.errors import SourceTimeout
+from runtime.errors import SourceError, SourceTimeout
 from runtime.frames import Frame
 from runtime.sources.base import Source
 from runtime.summary import Summary
@@ -50,8 +50,9 @@ class Pipeline:
     def run(self) -> Summary:
         """Work until the stream ends, `max_frames` are done or `stop` is called, and return the summary.
 
-        Raises what the source or the sink raised; all threads have ended when this returns. In the main thread, a
-        KeyboardInterrupt gives up what is under way; a thread that hangs in a driver is then left behind.
+        Raises what the source or the sink raised, a `SourceError` after the verdicts on what came before; all threads
+        have ended when this returns. In the main thread, a KeyboardInterrupt gives up what is under way; a thread that
+        hangs in a driver is then left behind.
         """
         works = {"capture": self._capture, "inference": self._infer, "output": self._deliver}
         threads = [Thread(target=self._guarded, args=(work,), name=name, daemon=True) for name, work in works.items()]
@@ -67,6 +68,11 @@ class Pipeline:
             raise
         if self._errors:
             raise self._errors[0]
+        return self.summary
+
+    @property
+    def summary(self) -> Summary:
+        """What was delivered so far: to be asked once `run` has ended, also where it raised."""
         self._summary.drops = self._frames.drops + self._source.drops
         self._summary.reconnects = self._source.reconnects
         return self._summary
@@ -85,6 +91,8 @@ class Pipeline:
                     continue  # a live source reports its own losses
                 if frame is None or not self._frames.put(frame):
                     return
+        except SourceError as error:
+            self._errors.append(error)  # nothing is given up: what was captured before gets its verdict
         finally:
             self._frames.close()
 

@@ -86,10 +86,17 @@ class OverlayFolder:
         """Raises `InputError` when the disk fills up under way."""
         path = self._folder / f"{frame.frame_id:06}-{verdict.decision.value}.jpg"
         data = cv2.imencode(".jpg", draw_overlay(frame, verdict), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+        partial = path.with_name(f".{path.name}")
         try:
-            path.write_bytes(data.tobytes())
-        except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror}); free space or leave out --save") from error
+            partial.write_bytes(data.tobytes())  # `write_atomically` would wait for the disk at every frame
+            partial.replace(path)
+        except BaseException as error:
+            partial.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise InputError(
+                    f"{path} cannot be written ({error.strerror}); free space or leave out --save"
+                ) from error
+            raise
 
 
 def headline(verdict: Verdict) -> str:

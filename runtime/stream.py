@@ -8,10 +8,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from runtime.atomic import write_atomically
+from runtime.atomic import check_writable, write_atomically
 from runtime.cli import positive, run
 from runtime.engine_options import add_engine_options, open_detector
-from runtime.errors import DetectorError
+from runtime.errors import DetectorError, ProctorError
 from runtime.frames import Frame
 from runtime.pipeline import Pipeline
 from runtime.report import Headlines, JsonLines, OverlayFolder
@@ -28,6 +28,8 @@ DEFAULTS = (Path("detector.plan"), Path("detector.onnx"))  # in the working fold
 def main() -> None:
     arguments = _parser().parse_args()
     detector_path = choose_detector(arguments.detector, arguments.camera)
+    if arguments.summary:
+        check_writable(arguments.summary)
     overlays = OverlayFolder(arguments.save) if arguments.save else None
     report = JsonLines(sys.stdout) if arguments.json else Headlines()
 
@@ -37,7 +39,6 @@ def main() -> None:
             overlays(frame, verdict)
 
     with (
-        closing(report),
         quiet_opencv(),
         open_detector(detector_path, arguments) as detector,
         open_source(arguments.camera, arguments.reconnect_limit, arguments.seed, arguments.defect_rate) as source,
@@ -48,9 +49,9 @@ def main() -> None:
             file=sys.stderr,
         )
         pipeline = Pipeline(source, detector, sink, arguments.frames)
-        with stopping_on_signals(pipeline.stop):
-            summary = pipeline.run()
-    _publish(summary, arguments)
+        # before engine and camera are closed, which may hang in a driver
+        with publishing(pipeline, arguments), closing(report), stopping_on_signals(pipeline.stop):
+            pipeline.run()
 
 
 def choose_detector(given: Path | None, camera: str) -> Path:
@@ -97,13 +98,31 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
         restore()
 
 
+@contextmanager
+def publishing(pipeline: Pipeline, arguments: argparse.Namespace) -> Iterator[None]:
+    """Print the summary so far and write it as asked, whatever ends the stream; what ended it is raised on."""
+    try:
+        yield
+    except BaseException:
+        try:
+            _publish(pipeline.summary, arguments)
+        except BrokenPipeError:
+            pass
+        except (ProctorError, OSError) as error:  # what ended the stream is the news
+            print(f"error: {error}", file=sys.stderr)
+        raise
+    _publish(pipeline.summary, arguments)
+
+
 def _publish(summary: Summary, arguments: argparse.Namespace) -> None:
-    if arguments.summary:
-        write_atomically(arguments.summary, summary.to_json().encode() + b"\n")
-    if arguments.json:
-        print("; ".join(summary.lines()), file=sys.stderr)
-    else:
-        print("\n".join(summary.lines()))
+    try:
+        if arguments.json:
+            print("; ".join(summary.lines()), file=sys.stderr)
+        else:
+            print("\n".join(summary.lines()), flush=True)
+    finally:
+        if arguments.summary:
+            write_atomically(arguments.summary, summary.to_json().encode() + b"\n")
 
 
 def _parser() -> argparse.ArgumentParser:

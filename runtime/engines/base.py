@@ -53,4 +53,5 @@ class Engine(Protocol):
         the batch failed or the ticket is unknown."""
 
     def close(self) -> None:
-        """Wait for what is under way and free the engine. Closing twice is allowed."""
+        """Wait for what is under way and free the engine. Closing twice is allowed. `ThreadedEngine` gives up a call
+        that hangs."""

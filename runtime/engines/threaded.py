@@ -1,15 +1,22 @@
 """An engine for libraries whose calls block: batches run one after the other in a worker thread."""
 
 import itertools
+import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engines.base import Output
+from runtime.engines.worker import Worker
 from runtime.errors import EngineError, ResultTimeout
+
+log = logging.getLogger("proctor.engine")
+
+CLOSE_S = 10.0  # for what is under way; a driver that hangs longer may hang for ever
 
 
 class ThreadedEngine:
@@ -32,7 +39,7 @@ class ThreadedEngine:
         self._numbers = itertools.count()
         self._under_way: dict[int, tuple[Future[Output], NDArray[np.uint8]]] = {}  # with the buffer it reads
         self._free = [np.empty((1, *size_hw, 3), np.uint8) for _ in range(slots)]
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._worker = Worker("engine")
         self._closed = False
 
     def submit(self, frames: NDArray[np.uint8]) -> int:
@@ -52,7 +59,7 @@ class ThreadedEngine:
         if len(buffer) < len(frames):
             buffer = np.empty(frames.shape, np.uint8)  # a larger batch than ever in this slot
         np.copyto(buffer[: len(frames)], frames)
-        self._under_way[ticket] = self._worker.submit(self._infer, buffer[: len(frames)]), buffer
+        self._under_way[ticket] = self._worker.submit(partial(self._infer, buffer[: len(frames)])), buffer
         return ticket
 
     def result(self, ticket: int, timeout_s: float = 30.0) -> Output:
@@ -71,8 +78,10 @@ class ThreadedEngine:
 
     def close(self) -> None:
         """See `Engine.close`."""
-        self._closed = True
-        self._worker.shutdown(wait=True)
+        if not self._closed:
+            self._closed = True
+            if not self._worker.close(CLOSE_S):
+                log.warning("%s still hangs after %g s and is left behind", self.description, CLOSE_S)
         self._under_way.clear()
 
     def _finish(self, ticket: int) -> None:

@@ -1,5 +1,6 @@
 """Which detector file a stream takes, and where its overlays and lines go."""
 
+import errno
 import io
 import shutil
 from collections import namedtuple
@@ -69,6 +70,22 @@ def test_an_overlay_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         pytest.raises(InputError, match=r"000000-OK\.jpg cannot be written \(No such file"),
     ):
         overlays(grey_frame(), detector.inspect(grey_frame()))
+
+
+def test_half_an_overlay_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overlays = OverlayFolder(tmp_path)
+
+    def full(path: Path, data: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with (
+        fake_detector() as detector,
+        pytest.raises(InputError, match=r"000000-OK\.jpg cannot be written \(No space left on device\); free space or"),
+    ):
+        overlays(grey_frame(), detector.inspect(grey_frame()))
+    assert list(tmp_path.iterdir()) == []
 
 
 class Terminal(io.StringIO):

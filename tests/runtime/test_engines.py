@@ -1,5 +1,6 @@
 """One contract for every engine. A new engine joins by one line in ENGINES."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from runtime_samples import SIZE_HW, make_recipe, tiny_model
 
-from runtime.engines import Engine
+from runtime.engines import Engine, threaded
 from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import DetectorError, EngineError, InputError, ResultTimeout
@@ -152,6 +153,24 @@ def test_a_late_result_is_a_timeout_and_its_ticket_stays_valid() -> None:
         engine.result(ticket, timeout_s=0.01)
     assert engine.result(ticket, timeout_s=5).anomaly_score.shape == (1,)
     engine.close()
+
+
+def test_closing_does_not_wait_for_ever_for_a_call_that_hangs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(threaded, "CLOSE_S", 0.05)
+    release = threading.Event()
+
+    def hang(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        release.wait(60)
+        return deviation_from_grey(frames)
+
+    engine = FakeEngine(SIZE_HW, hang)
+    engine.submit(batch(1))
+    engine.close()
+    assert not release.is_set()
+    assert "fake engine still hangs after 0.05 s and is left behind" in caplog.text
+    release.set()
 
 
 def test_a_failed_batch_frees_its_slot() -> None:

@@ -174,9 +174,14 @@ def test_stop_ends_a_camera_that_delivers_nothing() -> None:
 
 
 def test_a_source_that_breaks_down_ends_all_with_its_error() -> None:
-    broken = [grey_frame(0), SourceError("the camera is on fire")]
-    with fake_detector() as detector, pytest.raises(SourceError, match="on fire"):
-        Pipeline(ListSource(broken), detector, Collector()).run()
+    broken = [*map(grey_frame, range(3)), SourceError("the camera is on fire")]
+    sink = Collector()
+    with fake_detector(partial(slowly, 0.01)) as detector:
+        pipeline = Pipeline(ListSource(broken), detector, sink)
+        with pytest.raises(SourceError, match="on fire"):
+            pipeline.run()
+    assert sink.ids == [0, 1, 2]
+    assert pipeline.summary.frames == 3
 
 
 def test_a_sink_that_fails_ends_all_with_its_error() -> None:

@@ -99,6 +99,61 @@ def test_a_signal_ends_the_stream_with_its_summary(number: int, detector_file: P
     assert "Traceback" not in err
 
 
+# the stream with an engine, a camera or a disk that fails in its own way; files of up to 8192 bytes can be written
+FAULTS = """
+import resource, signal, sys, threading
+from pathlib import Path
+import runtime_samples
+from runtime import cli, pipeline, stream
+from runtime.detector import Detector
+from runtime.engines import threaded
+from runtime.engines.fake import deviation_from_grey
+from runtime.errors import SourceError
+
+def hang_at_the_third(frames):
+    seen.append(None)
+    if len(seen) == 3:
+        threading.Event().wait()
+    return deviation_from_grey(frames)
+
+fault, seen = sys.argv.pop(1), []
+maps = hang_at_the_third if fault == "hang" else deviation_from_grey
+stream.open_detector = lambda path, arguments: runtime_samples.fake_detector(maps)
+items = [runtime_samples.grey_frame(number, spot=150) for number in range(5)]
+if fault == "source":
+    items.append(SourceError("the camera is gone for good"))
+stream.open_source = lambda *arguments: runtime_samples.ListSource(items)
+pipeline.Pipeline.__init__.__defaults__ = (None, 0.5)
+threaded.CLOSE_S = 0.1
+if fault == "disk":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+cli.run(stream.main)
+"""
+ENDS = {  # fault: exit status, frames in the summary, the last line on stderr
+    "source": (2, 5, "error: the camera is gone for good"),
+    "disk": (2, 1, "error: overlays/000000-OK.jpg cannot be written (File too large); free space or leave out --save"),
+    "hang": (0, 5, "fake engine still hangs after 0.1 s and is left behind"),
+}
+
+
+@pytest.mark.parametrize("fault", ENDS)
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_whatever_ends_the_stream_its_summary_is_published(
+    options: tuple[str, ...], fault: str, detector_file: Path, tmp_path: Path
+) -> None:
+    status, frames, last = ENDS[fault]
+    saving = ("--save", "overlays") if fault == "disk" else ()
+    command = [sys.executable, "-c", FAULTS, fault, "--camera", "0", "--summary", "summary.json", *options, *saving]
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (status, last)
+    assert f"{frames} frames: " in (done.stderr if options else done.stdout)
+    assert json.loads((tmp_path / "summary.json").read_text())["frames"] == frames
+    assert "Traceback" not in done.stderr
+    assert not any((tmp_path / "overlays").glob("*"))
+
+
 def test_a_reader_that_leaves_ends_the_stream_quietly(detector_file: Path, tmp_path: Path) -> None:
     command = (
         f"{sys.executable} -m runtime.stream --camera demo --detector {detector_file} --json --threads 1 | head -n 1"
@@ -139,6 +194,10 @@ REFUSALS = {
     "unwritable overlays": (
         ("--camera", "parts", "--detector", "good.onnx", "--save", "good.onnx/overlays"),
         "overlays cannot be saved in good.onnx/overlays (Not a directory); choose another folder",
+    ),
+    "unwritable summary": (
+        ("--camera", "parts", "--detector", "good.onnx", "--summary", "good.onnx/summary.json"),
+        "good.onnx/summary.json cannot be written (Not a directory); choose a folder that can",
     ),
     "no frames": (
         ("--camera", "parts", "--detector", "good.onnx", "--frames", "0"),
