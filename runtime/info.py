@@ -1,6 +1,7 @@
 """``python -m runtime.info``: a detector's recipe in plain words."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
 def main() -> None:
     arguments = _parser().parse_args()
     if arguments.file.suffix == ".plan":
-        from runtime.tensorrt.plans import read_plan
+        from runtime.tensorrt.plans import current_recipe, read_plan, stale
 
-        sidecar = read_plan(arguments.file).sidecar
+        built = read_plan(arguments.file).sidecar
+        sidecar = replace(built, recipe=current_recipe(built, arguments.file.with_suffix(".onnx"), signed=False))
         document, facts = sidecar.to_json(), {**facts_of_plan(sidecar), **facts_of(sidecar.recipe)}
+        reason = stale(built, sidecar.recipe, built.machine)
+        if reason:
+            facts["Plan"] += f". Stale: {reason}, which the rest describes"
     else:
         recipe = read_detector(arguments.file)[1]
         document, facts = recipe.to_json(), {**facts_of(recipe), **fact_of_choice(arguments.file)}

@@ -75,10 +75,13 @@ def golden(provider: str, folder: str = str(DATA)) -> dict[str, Any]:
 def detector(path: str) -> dict[str, Any]:
     """What a detector file or plan is, in short; a plan is held against its sidecar, and not deserialized."""
     from runtime.detector import read_detector
-    from runtime.tensorrt.plans import PLAN, read_plan
+    from runtime.tensorrt.plans import PLAN, current_recipe, read_plan
 
     file = Path(path)
-    recipe = read_plan(file).sidecar.recipe if file.suffix == PLAN else read_detector(file)[1]
+    if file.suffix == PLAN:
+        recipe = current_recipe(read_plan(file).sidecar, file.with_suffix(".onnx"), signed=False)
+    else:
+        recipe = read_detector(file)[1]
     return {"size_hw": recipe.size_hw, "threshold": recipe.threshold.value, "recipe_sha256": recipe.sha256}
 
 

@@ -245,7 +245,7 @@ def current_recipe(sidecar: Sidecar, onnx: Path, signed: bool) -> Recipe:
 
 
 def set_plan_threshold(path: Path, value: float, key_file: Path | None = None) -> float:
-    """Write a threshold set by hand into a plan's sidecar, and return the one it had. The plan stays as it is.
+    """Write a threshold set by hand into a plan's sidecar, and return the one in force. The plan stays as it is.
 
     A detector.onnx of the same graph beside it is changed too, since its recipe is the one in force. Raises
     `DetectorError` for a plan that nothing vouches for, and for a signed one without its key.
@@ -255,14 +255,17 @@ def set_plan_threshold(path: Path, value: float, key_file: Path | None = None) -
     if key is None and vouched.signed:
         raise DetectorError(f"{path} is signed; changing its threshold takes the key: --key-file FILE")
     old = vouched.sidecar.recipe
+    in_force = old.threshold.value
     onnx = path.with_suffix(".onnx")
     if onnx.is_file():
         model, recipe = read_detector(onnx)
         if recipe.graph_sha256 == old.graph_sha256:
             write_recipe(onnx, model, recipe.with_threshold(value))
+            if key is None:  # see `current_recipe`
+                in_force = recipe.threshold.value
     sidecar = replace(vouched.sidecar, recipe=old.with_threshold(value))
     write_atomically(sidecar_path(path), sidecar.to_json(key).encode(), only_ours=True)
-    return old.threshold.value
+    return in_force
 
 
 def _timing_cache(path: Path) -> bytes:

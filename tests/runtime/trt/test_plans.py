@@ -15,7 +15,9 @@ from runtime_samples import SIZE_HW
 from tensorrt_samples import Computer
 
 from runtime.detector import Detector, read_detector
+from runtime.doctor import vendor
 from runtime.errors import DetectorError, EngineError, InputError, ParityError, ProctorError
+from runtime.onnx_file import graph_sha256
 from runtime.recipe import Recipe
 from runtime.set_threshold import set_threshold, write_recipe
 from runtime.tensorrt.builder import BuildOptions
@@ -357,6 +359,34 @@ def test_a_threshold_changed_in_the_detector_holds_for_its_plan(
     assert recipe_in_force(plan_file).threshold.value == 0.75
     assert "detector.onnx is in force (threshold 0.75)" in caplog.text
     assert "build" not in computer.events
+
+
+def test_the_threshold_in_force_is_the_one_that_is_told(
+    plan_file: Path, detector_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from runtime import info
+
+    set_threshold(detector_file, 0.75)
+    monkeypatch.setattr("sys.argv", ["info", str(plan_file)])
+    info.main()
+    told = capsys.readouterr().out
+    assert "parts that score above 0.75 are rejected" in told
+    assert "Stale" not in told
+    assert vendor.detector(str(plan_file))["threshold"] == 0.75
+    assert set_threshold(plan_file, 0.25) == 0.75
+
+
+def test_info_says_that_another_detector_lies_beside_a_plan(
+    plan_file: Path, detector_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from runtime import info
+
+    model, recipe = read_detector(detector_file)
+    changed = model.replace(b"tiny", b"tony")
+    write_recipe(detector_file, changed, replace(recipe, graph_sha256=graph_sha256(changed)).with_threshold(0.75))
+    monkeypatch.setattr("sys.argv", ["info", str(plan_file)])
+    info.main()
+    assert "Stale: the detector.onnx beside it is another detector, which the rest describes" in capsys.readouterr().out
 
 
 def test_a_threshold_changed_in_a_plan_stays_whether_its_detector_is_there_or_not(
