@@ -1,6 +1,7 @@
 """What every command line shares: one sentence for a bad input, a non-zero exit, never a traceback."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -20,8 +21,12 @@ def run(main: Callable[[], None]) -> None:
     """Run a command's `main` and exit: 0 when it returns, 130 on Ctrl-C, 2 on a `ProctorError`, a missing extra, or a
     path that the system refuses.
 
-    A reader that closes the pipe early (``| head``) ends the command quietly.
+    A reader that closes the pipe early (``| head``) ends the command quietly. What the terminal's encoding lacks, or a
+    file name has that is no text, is printed as an escape.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
         sys.stdout.flush()

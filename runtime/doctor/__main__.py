@@ -1,7 +1,6 @@
 """``python -m runtime.doctor``: what this machine can run, in words or as JSON; a health check for a container."""
 
 import argparse
-import io
 import sys
 
 from runtime.cli import run
@@ -14,8 +13,6 @@ _MARKS = {Status.OK: "ok", Status.ABSENT: "absent", Status.BROKEN: "BROKEN"}
 def main() -> None:
     arguments = _parser().parse_args()
     report = examine()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without these characters is no reason to fail
     print(report.to_json() if arguments.json else "\n".join(describe(report)))
     if report.stops:
         sys.stdout.flush()

@@ -1,6 +1,7 @@
 """How every command ends."""
 
 import argparse
+import os
 import subprocess
 import sys
 
@@ -62,6 +63,19 @@ def test_a_closed_pipe_ends_quietly() -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(10) == 0
+
+
+def test_what_cannot_be_encoded_is_printed_as_an_escape() -> None:
+    program = "import sys; from runtime.cli import run; run(lambda: print('a\\udcfc σ', file=sys.std%s))"
+    for stream in ("out", "err"):
+        done = subprocess.run(
+            [sys.executable, "-c", program % stream],
+            env=os.environ | {"PYTHONIOENCODING": "ascii:strict"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout + done.stderr) == (0, "a\\udcfc \\u03c3\n")
 
 
 @pytest.mark.parametrize("command", ["train", "train.teacher", "calibration.fit", "export.onnx", "benchmarks.accuracy"])
