@@ -1,5 +1,6 @@
 """What a stream leaves behind while it runs: lines for a person or a program, and overlays on disk."""
 
+import itertools
 import shutil
 import sys
 import time
@@ -62,12 +63,17 @@ class Headlines:
 
 
 class OverlayFolder:
-    """Writes an overlay of every frame into a folder, as ``000012-NG.jpg``."""
+    """Writes an overlay of every frame into a folder, as ``000012-NG.jpg``.
+
+    A folder with overlays of an earlier run keeps them as they are: those of this run go into ``run-2`` inside it, or
+    ``run-3`` and so on. `folder` says where.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises `InputError` when the folder cannot be made or written, or its disk is full."""
-        self._folder = folder
         try:
+            numbered = (folder / f"run-{number}" for number in itertools.count(2))
+            folder = self.folder = next(place for place in itertools.chain([folder], numbered) if not _in_use(place))
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / ".proctor-probe"
             probe.write_bytes(b"\0")
@@ -84,7 +90,7 @@ class OverlayFolder:
 
     def __call__(self, frame: Frame, verdict: Verdict) -> None:
         """Raises `InputError` when the disk fills up under way."""
-        path = self._folder / f"{frame.frame_id:06}-{verdict.decision.value}.jpg"
+        path = self.folder / f"{frame.frame_id:06}-{verdict.decision.value}.jpg"
         data = cv2.imencode(".jpg", draw_overlay(frame, verdict), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
         partial = path.with_name(f".{path.name}")
         try:
@@ -97,6 +103,10 @@ class OverlayFolder:
                     f"{path} cannot be written ({error.strerror}); free space or leave out --save"
                 ) from error
             raise
+
+
+def _in_use(folder: Path) -> bool:
+    return any(folder.glob("[0-9]*-*.jpg"))
 
 
 def headline(verdict: Verdict) -> str:

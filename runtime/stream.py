@@ -31,6 +31,11 @@ def main() -> None:
     if arguments.summary:
         check_writable(arguments.summary)
     overlays = OverlayFolder(arguments.save) if arguments.save else None
+    if overlays and overlays.folder != arguments.save:
+        print(
+            f"{arguments.save} has overlays of an earlier run; those of this run go into {overlays.folder}",
+            file=sys.stderr,
+        )
     report = JsonLines(sys.stdout) if arguments.json else Headlines()
 
     def sink(frame: Frame, verdict: Verdict) -> None:
@@ -133,7 +138,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--detector", type=Path, metavar="FILE", help="default: detector.plan or detector.onnx here")
     add_engine_options(parser)
     parser.add_argument("--frames", type=positive, metavar="N", help="end after N frames (default: with the stream)")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="write an overlay of every frame into this folder")
+    parser.add_argument(
+        "--save",
+        type=Path,
+        metavar="DIR",
+        help="write an overlay of every frame into this folder, of a second run into DIR/run-2",
+    )
     parser.add_argument("--json", action="store_true", help="one verdict a line on stdout, the summary on stderr")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
     parser.add_argument(

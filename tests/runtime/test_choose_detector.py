@@ -72,6 +72,18 @@ def test_an_overlay_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         overlays(grey_frame(), detector.inspect(grey_frame()))
 
 
+def test_overlays_of_an_earlier_run_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "overlays" / "run-3").mkdir(parents=True)
+    folders = []
+    with fake_detector() as detector:
+        for _ in range(3):
+            overlays = OverlayFolder(tmp_path / "overlays")
+            folders.append(overlays.folder.relative_to(tmp_path).as_posix())
+            overlays(grey_frame(), detector.inspect(grey_frame()))
+            assert [path.name for path in overlays.folder.glob("*.jpg")] == ["000000-OK.jpg"]
+    assert folders == ["overlays", "overlays/run-2", "overlays/run-3"]
+
+
 def test_half_an_overlay_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overlays = OverlayFolder(tmp_path)
 
