@@ -245,6 +245,8 @@ def read_detector(path: Path) -> tuple[bytes, Recipe]:
         model = path.read_bytes()
     except OSError as error:
         raise DetectorError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    if not model:
+        raise DetectorError(f"{path} is empty; copy it again, or export the detector again")
     try:
         recipe = recipe_from_metadata(read_metadata(model))
         if graph_sha256(model) != recipe.graph_sha256:

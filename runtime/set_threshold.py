@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 from pathlib import Path
 
 from runtime.atomic import write_atomically
@@ -14,7 +15,8 @@ from runtime.recipe import Recipe
 
 
 def main() -> None:
-    arguments = _parser().parse_args()
+    # argparse takes -1e-3 for an option; behind a blank it is a value, and the same number
+    arguments = _parser().parse_args([f" {text}" if _is_number(text) else text for text in sys.argv[1:]])
     value = _as_threshold(arguments.value)
     old = set_threshold(arguments.file, value, arguments.key_file)
     print(f"{arguments.file}: threshold {old:.6g} -> {value:.6g}, set by hand; no false-reject rate is proven for it")
@@ -47,10 +49,17 @@ def write_recipe(path: Path, model: bytes, recipe: Recipe) -> None:
 
 
 def _as_threshold(text: str) -> float:
+    if not _is_number(text):
+        raise InputError(f"the threshold is {text!r}; give a number, as in 2.5")
+    return float(text)
+
+
+def _is_number(text: str) -> bool:
     try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"the threshold is {text!r}; give a number, as in 2.5") from error
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text  # Python would read 1_3 as 13
 
 
 def _parser() -> argparse.ArgumentParser:

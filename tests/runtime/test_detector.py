@@ -282,5 +282,8 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
         assert str(caught.value).startswith(f"{tmp_path / name}: {message}")
     (tmp_path / "before.onnx").write_bytes(with_metadata(good, {"recipe": read_metadata(good)["recipe"]}))
     assert read_detector(tmp_path / "before.onnx")[1] == read_detector(tmp_path / "good.onnx")[1]
+    (tmp_path / "empty.onnx").touch()
+    with pytest.raises(DetectorError, match=r"empty\.onnx is empty; copy it again, or export the detector again"):
+        read_detector(tmp_path / "empty.onnx")
     with pytest.raises(DetectorError, match=r"gone\.onnx cannot be read \(No such file or directory\); check the path"):
         read_detector(tmp_path / "gone.onnx")

@@ -81,15 +81,17 @@ def test_a_new_threshold_changes_nothing_else(
     assert list(detector_file.parent.glob(".*")) == []
 
 
-def test_a_negative_threshold_is_a_number(detector_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    call(set_threshold, monkeypatch, detector_file, "-1.5")
-    assert read_detector(detector_file)[1].threshold.value == -1.5
+@pytest.mark.parametrize("value", ["-1.5", "-1e-3"])
+def test_a_negative_threshold_is_a_number(value: str, detector_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(set_threshold, monkeypatch, detector_file, value)
+    assert read_detector(detector_file)[1].threshold.value == float(value)
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
         ("high", "the threshold is 'high'; give a number, as in 2.5"),
+        ("1_3", "the threshold is '1_3'; give a number, as in 2.5"),
         ("nan", "the threshold is nan; give a finite number"),
         ("1e999", "the threshold is inf; give a finite number"),
     ],
