@@ -163,6 +163,8 @@ class CameraServer:
         self.hangs = threading.Event()
         self.damages_next = threading.Event()
         self.backlog = 0  # pictures that are sent at once, in black
+        # goes on when it comes back: from 0 on it could show the very picture it was lost with, which counts as frozen
+        self._numbers = itertools.count()
         self._dead = threading.Event()
 
     def start(self) -> None:
@@ -175,7 +177,7 @@ class CameraServer:
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
                 self.end_headers()
                 self.wfile.write(_mjpeg_part(0) * camera.backlog)
-                for number in itertools.count():
+                for number in camera._numbers:
                     while camera.hangs.is_set() and not dead.is_set():
                         time.sleep(0.01)
                     if dead.is_set():
