@@ -1,6 +1,7 @@
 """Options checked before anything is read or written: one sentence for each that cannot be used."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runtime.errors import InputError
@@ -19,7 +20,8 @@ def check_teacher(config: "TeacherConfig") -> None:
     _at_least(config, 2, "batch_size")  # one patch has no correlation
     _at_least(config, 0, "distillation", "triplet", "compactness", "margin", "luminance", "weight_decay", "seed")
     _above_zero(config, "learning_rate", "zoom_cap", "width")
-    _at_most(config, 1, "width")
+    _at_most(config, 1, "width", "learning_rate")
+    _at_most(config, 2**64 - 1, "seed")  # PyTorch's limit
 
 
 def check_students(config: "StudentsConfig") -> None:
@@ -33,7 +35,7 @@ def check_students(config: "StudentsConfig") -> None:
     _at_least(config, 0, "weight_decay", "seed", "smoothing")
     _at_most(config, (min(height, width) - 1) // 3, "smoothing")  # it reaches three deviations, and is reflected
     _above_zero(config, "learning_rate", "width")
-    _at_most(config, 1, "width")
+    _at_most(config, 1, "width", "learning_rate")
     if config.window is not None and not config.train_stride <= config.window <= min(height, width):
         raise InputError(f"window is {config.window}; expected {config.train_stride} to {min(height, width)} pixels")
     if config.region_of_interest:
@@ -61,6 +63,16 @@ def check_teacher_files(config: "StudentsConfig") -> None:
             raise InputError(f"two teachers of p = {network.patch_size} were given; give one for each scale")
         for stride in {1, config.train_stride, config.output_stride}:
             reflect_padded(network.layers, torch.zeros(1, 1, *config.size_hw), stride)
+
+
+def check_finite(values: Mapping[str, float | None], step: int, learning_rate: float) -> None:
+    """Raise `InputError` when a loss, or what was measured beside it, shows that the training diverged."""
+    for name, value in values.items():
+        if value is not None and not math.isfinite(value):
+            raise InputError(
+                f"the {name} is not finite at step {step}: the training diverged; use a smaller --learning-rate, "
+                f"it is {learning_rate:g}, and a new run folder"
+            )
 
 
 def check_stop_after(steps: int | None) -> None:

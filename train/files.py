@@ -37,7 +37,7 @@ def save_network(
 def load_network(path: Path) -> tuple[PatchNetwork, dict[str, Any], dict[str, Tensor]]:
     """A patch network in float32, its card, and the tensors beside it.
 
-    Raises `InputError` for a file that is no patch network.
+    Raises `InputError` for a file that is no patch network, or holds weights that are not finite.
     """
     tensors, card = _read(path)
     patch_size = card.get("patch_size")
@@ -49,6 +49,8 @@ def load_network(path: Path) -> tuple[PatchNetwork, dict[str, Any], dict[str, Te
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(f"{path} does not hold the layers of a p = {patch_size} network") from error
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        raise InputError(f"{path} holds weights that are not finite: its training diverged or it is damaged")
     beside = {name.removeprefix("beside."): t for name, t in tensors.items() if name.startswith("beside.")}
     return network, card, beside
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime import cli
+from runtime.errors import InputError
 from train.config import add_options, option, resolve
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # a dimension that hardly varies over the good images would turn rounding into anomalies when it is divided by
 DEVIATION_FLOOR = 1e-2  # of the mean deviation of all dimensions
+LOG_EVERY = 50  # steps
+MEANS_LOSS = 128  # of students that predict the mean: one for each standardized dimension
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ class _ScaleTraining:
         """Train from the checkpoint if there is one; whether the scale is done, and the steps left of `stop_after`."""
         from tqdm import tqdm
 
+        from train.checks import check_finite
         from train.ensemble import student_path
         from train.files import load_checkpoint, save_checkpoint, save_network
 
@@ -173,18 +177,31 @@ class _ScaleTraining:
         for step in bar:
             loss = self.step(step)
             done = step + 1
-            if done % 50 == 0 or done == end:
+            at_checkpoint = done % self.config.checkpoint_every == 0 or done == end
+            if done % LOG_EVERY == 0 or at_checkpoint:
                 value = loss.item()
+                check_finite({"loss": value}, done, self.config.learning_rate)
+            if done % LOG_EVERY == 0 or done == end:
                 self.folder.log(scale=self.patch_size, step=done, loss=value)
                 bar.set_postfix(loss=f"{value:.3g}")
-            if done % self.config.checkpoint_every == 0 or done == end:
+            if at_checkpoint:
                 save_checkpoint(self.checkpoint, modules, {"adam": self.optimizer}, {"step": done})
         if end < self.steps:
             return False, 0
         for path, student in zip(paths, self.students, strict=True):
-            save_network(path, student, {"steps": self.steps, "loss": loss.item() if start < end else None})
+            save_network(path, student, {"steps": self.steps, "loss": value if start < end else None})
         self.checkpoint.unlink()
+        if start < end:
+            self._say_how_it_ended(value)
         return True, None if stop_after is None else stop_after - (end - start)
+
+    def _say_how_it_ended(self, loss: float) -> None:
+        print(f"p{self.patch_size}: last loss {loss:.3g}; predicting the mean would give {MEANS_LOSS}")
+        if loss >= MEANS_LOSS:
+            print(
+                f"warning: the students of p = {self.patch_size} predict no better than the mean; give them more "
+                f"--steps or another --learning-rate than {self.config.learning_rate:g}"
+            )
 
     def step(self, step: int) -> "Tensor":
         """One step of all students; returns their mean loss (equation 7, a sum over 128 dimensions)."""
@@ -301,6 +318,11 @@ class _ScaleTraining:
             total += torch.stack([descriptors.sum(dim=(0, 2)), descriptors.square().sum(dim=(0, 2))]).cpu()
             count += descriptors.shape[0] * descriptors.shape[2]
         mean, square = total / count
+        if not bool(total.isfinite().all()):
+            raise InputError(
+                f"the teacher of p = {network.patch_size} gives descriptors that are not finite; make its file again, "
+                "or name another in a new run folder"
+            )
         deviation = (square - mean.square()).clamp(min=0).sqrt()
         floor = DEVIATION_FLOOR * float(deviation.mean())
         floored = int((deviation < floor).sum())

@@ -134,6 +134,7 @@ class _Training:
         from tqdm import tqdm
 
         from train.ahead import ahead
+        from train.checks import check_finite
         from train.files import load_checkpoint, save_checkpoint, save_network
 
         config, start = self.config, 0
@@ -148,6 +149,7 @@ class _Training:
             losses, wait_s = self.step(iteration, drawn)
             waited += wait_s
             done = iteration + 1
+            at_checkpoint = done % config.checkpoint_every == 0 or done == end
             if done % config.evaluate_every == 0 or done == end:
                 values = losses()  # waits for the GPU, so that the time below is that of finished steps
                 elapsed = time.monotonic() - began
@@ -155,10 +157,14 @@ class _Training:
                     "patches_per_second": round((done - start) * config.batch_size / elapsed, 1),
                     "share_waiting_for_data": round(waited / elapsed, 3),
                 }
-                entry = {"iteration": done, **values, **self.held_out(), **speed}
+                measured = {**values, **self.held_out()}
+                check_finite(measured, done, config.learning_rate)
+                entry = {"iteration": done, **measured, **speed}
                 self.folder.log(**entry)
                 bar.write(", ".join(f"{k} {v:.4g}" for k, v in entry.items() if v is not None))
-            if done % config.checkpoint_every == 0 or done == end:
+            elif at_checkpoint:
+                check_finite(losses(), done, config.learning_rate)
+            if at_checkpoint:
                 save_checkpoint(self.checkpoint, self.modules, {"adam": self.optimizer}, {"iteration": done})
         if end < config.iterations:
             return None

@@ -1,6 +1,7 @@
 """Training students: the same result in one go, in pieces and after a kill; fair draws; equation 7's statistics."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from calibration.fit import fit
 from export.onnx import export
@@ -205,6 +208,44 @@ def test_dimensions_that_hardly_vary_are_floored_and_counted(
     assert [entry["step"] for entry in log[1:]] == [2]
 
 
+def test_a_training_that_diverged_ends_before_a_student_is_written(tiny_config: StudentsConfig, tmp_path: Path) -> None:
+    assert not train_students(tiny_config, tmp_path, stop_after=1)
+    checkpoint = tmp_path / "checkpoint-p33.safetensors"
+    with safe_open(checkpoint, "pt") as file:
+        card = file.metadata()
+    save_file({name: torch.full_like(t, torch.nan) for name, t in load_file(checkpoint).items()}, checkpoint, card)
+    before = checkpoint.read_bytes()
+    with pytest.raises(
+        InputError, match=r"the loss is not finite at step 2: .* a smaller --learning-rate, it is 0.0005"
+    ):
+        train_students(tiny_config, tmp_path)
+    assert checkpoint.read_bytes() == before
+    assert not student_path(tmp_path, 33, 0).exists()
+
+
+def test_the_last_loss_is_told_beside_what_the_mean_would_give(
+    tiny_config: StudentsConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, options in {"none": {"learning_rate": 1.0}, "some": {"steps": 20, "window": 8}}.items():
+        train_students(replace(tiny_config, students=1, **options), tmp_path / name)  # type: ignore[arg-type]
+        out = capsys.readouterr().out
+        assert re.search(r"p33: last loss \S+; predicting the mean would give 128\n", out)
+        assert ("warning: the students of p = 33 predict no better than the mean" in out) == (name == "none")
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"), [(torch.nan, "holds weights that are not finite"), (1e38, "descriptors that are not finite")]
+)
+def test_a_teacher_that_diverged_is_refused(
+    tiny_config: StudentsConfig, tmp_path: Path, weight: float, message: str
+) -> None:
+    teacher = PatchNetwork(33).requires_grad_(False)
+    teacher.conv(1).weight.fill_(weight)
+    save_network(tmp_path / "teacher.safetensors", teacher, {})
+    with pytest.raises(InputError, match=message):
+        train_students(replace(tiny_config, teachers=(str(tmp_path / "teacher.safetensors"),)), tmp_path / "run")
+
+
 def test_a_teacher_is_a_shipped_name_or_a_file(teacher_files: dict[int, Path]) -> None:
     for name in shipped_teachers():
         assert load_network(teacher_path(name))[1]["patch_size"] == int(name.removeprefix("p").split("-")[0])
@@ -230,6 +271,7 @@ BAD = [
     ({"score_pixels": 0}, "score_pixels is 0; expected 1 or more"),
     ({"checkpoint_every": 0}, "checkpoint_every is 0; expected 1 or more"),
     ({"learning_rate": 0.0}, "learning_rate is 0.0; expected a number above 0"),
+    ({"learning_rate": 1e300}, r"learning_rate is 1e\+300; expected 1 or less"),
     ({"learning_rate": float("nan")}, "learning_rate is nan; expected a number above 0"),
     ({"smoothing": -1.0}, "smoothing is -1.0; expected 0 or more"),
     ({"smoothing": 10.5}, "smoothing is 10.5; expected 10 or less"),

@@ -204,6 +204,16 @@ def test_a_killed_pretraining_goes_on_to_the_same_result(
     assert_equal_networks(whole, killed)
 
 
+@pytest.mark.parametrize("often", [{}, {"checkpoint_every": 1}])
+def test_a_pretraining_that_diverged_writes_nothing(
+    config: TeacherConfig, tmp_path: Path, often: dict[str, int]
+) -> None:
+    config = replace(config, descriptor="none", triplet=1e38, **often)
+    with pytest.raises(InputError, match=r"the triplet is not finite at step \d: .* use a smaller --learning-rate"):
+        train_teacher(config, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.yaml"]
+
+
 def test_half_precision_halves_the_file(config: TeacherConfig, tmp_path: Path) -> None:
     config = replace(config, descriptor="none", triplet=1.0, iterations=1)
     full, half = (train_teacher(replace(config, half=h), tmp_path / str(h)) for h in (False, True))
@@ -233,6 +243,8 @@ BAD = [
     ({"checkpoint_every": -1}, "checkpoint_every is -1; expected 1 or more"),
     ({"zoom_cap": 0.0}, "zoom_cap is 0.0; expected a number above 0"),
     ({"learning_rate": -1.0}, "learning_rate is -1.0; expected a number above 0"),
+    ({"learning_rate": 1e30}, r"learning_rate is 1e\+30; expected 1 or less"),
+    ({"seed": 10**20}, "seed is 100000000000000000000; expected 18446744073709551615 or less"),
     ({"triplet": -1.0}, "triplet is -1.0; expected 0 or more"),
     ({"seed": -5}, "seed is -5; expected 0 or more"),
     ({"data": "nowhere"}, "nowhere is not a folder; give a folder of images"),
