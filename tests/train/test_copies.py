@@ -71,6 +71,16 @@ def test_where_all_differ_by_little_a_copy_must_differ_by_less() -> None:
     assert list(find_copies(pictures)) == []
 
 
+@pytest.mark.parametrize("share", [0.8, 1.0])
+def test_a_part_shot_again_and_again_is_found_where_most_are_of_it(
+    parts: list[NDArray[np.uint8]], share: float
+) -> None:
+    rng, count = np.random.default_rng(4), round(share * 20)
+    shots = [np.clip(parts[0] + rng.normal(0, 1, parts[0].shape), 0, 255).astype(np.uint8) for _ in range(count)]
+    copies = [copy for copy, _, _ in find_copies(greys([*shots, *parts[1 : 21 - count]]))]
+    assert copies == list(range(1, count))
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_a_folder_of_one_picture_holds_nothing_but_copies(count: int) -> None:
     pictures = np.full((count, 64, 64), 90, np.uint8)

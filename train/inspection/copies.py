@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 FREQUENCIES = 16  # each way
 LARGEST_DIFFERENCE = 3.0  # grey levels, root mean square
 LARGEST_SHARE = 0.2  # of the usual difference of two images
+SAME_PART = 1.0  # always a copy: a part shot twice at VGA, noise of 5 grey levels, differs by 0.8; two parts by 4
 PAIRS = 2000  # drawn to learn the usual difference
 ROWS = 512  # compared at a time
 
@@ -59,7 +60,7 @@ def _limit(pictures: NDArray[np.uint8]) -> float:
     ones = rng.integers(0, len(pictures), PAIRS)
     others = (ones + rng.integers(1, len(pictures), PAIRS)) % len(pictures)
     pairs = [_difference(pictures[i], pictures[j]) for i, j in zip(ones, others, strict=True)]
-    return min(LARGEST_DIFFERENCE, LARGEST_SHARE * float(np.median(pairs)))
+    return max(SAME_PART, min(LARGEST_DIFFERENCE, LARGEST_SHARE * float(np.median(pairs))))
 
 
 def _difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
