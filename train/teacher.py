@@ -138,8 +138,15 @@ class _Training:
         from train.files import load_checkpoint, save_checkpoint, save_network
 
         config, start = self.config, 0
+        photographs = self.data_card["photographs_sha256"]
         if self.checkpoint.exists():
-            start = load_checkpoint(self.checkpoint, self.modules, {"adam": self.optimizer})["iteration"]
+            progress = load_checkpoint(self.checkpoint, self.modules, {"adam": self.optimizer})
+            start = progress["iteration"]
+            if progress.get("photographs_sha256", photographs) != photographs:  # none in runs of earlier versions
+                raise InputError(
+                    f"the run {self.folder.path} was begun on other photographs than {config.data} holds; restore "
+                    "them, or train in a new run folder"
+                )
         end = config.iterations if stop_after is None else min(config.iterations, start + stop_after)
         self._choose_networks()
         waited, began = 0.0, time.monotonic()
@@ -165,7 +172,8 @@ class _Training:
             elif at_checkpoint:
                 check_finite(losses(), done, config.learning_rate)
             if at_checkpoint:
-                save_checkpoint(self.checkpoint, self.modules, {"adam": self.optimizer}, {"iteration": done})
+                state = {"iteration": done, "photographs_sha256": photographs}
+                save_checkpoint(self.checkpoint, self.modules, {"adam": self.optimizer}, state)
         if end < config.iterations:
             return None
         path: Path = self.folder.path / f"teacher-p{config.patch_size}.safetensors"

@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -212,6 +213,17 @@ def test_a_pretraining_that_diverged_writes_nothing(
     with pytest.raises(InputError, match=r"the triplet is not finite at step \d: .* use a smaller --learning-rate"):
         train_teacher(config, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.yaml"]
+
+
+def test_a_pretraining_goes_on_with_its_own_photographs_only(
+    config: TeacherConfig, photographs: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photographs, tmp_path / "photographs")
+    config = replace(config, descriptor="none", triplet=1.0, data=str(tmp_path / "photographs"))
+    assert train_teacher(config, tmp_path / "run", stop_after=1) is None
+    (tmp_path / "photographs" / "0.png").unlink()
+    with pytest.raises(InputError, match=r"run was begun on other photographs than \S+ holds; restore them"):
+        train_teacher(config, tmp_path / "run")
 
 
 def test_half_precision_halves_the_file(config: TeacherConfig, tmp_path: Path) -> None:
