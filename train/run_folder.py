@@ -25,18 +25,24 @@ class RunFolder:
     def check(self, config: Any) -> None:
         """Raise `InputError` when the folder holds anything but a run of this very `config`."""
         if not self.config_path.exists():
-            if self.path.is_dir() and any(self.path.iterdir()):
-                raise InputError(f"{self.path} holds other files; give --out a folder that is new, empty or a run")
+            if self.path.is_dir() and not all(self._is_left_behind(path) for path in self.path.iterdir()):
+                raise InputError(
+                    f"{self.path} holds other files; a run folder is new, empty or a run: name another one"
+                )
             return
         # a run from before an option existed ran with its default
         stored, given = {**_defaults(config), **read_yaml(self.config_path)}, as_mapping(config)
-        changed = [name for name in given if stored.get(name) != given[name]]
+        changed = [name for name in given if _differ(name, stored.get(name), given[name])]
         if changed:
             name = changed[0]
             raise InputError(
                 f"{self.path} holds a run with {name} = {stored.get(name)}, this one has {given[name]}; "
-                "use the same options to go on, or another --out to begin anew"
+                "use the same options to go on; to begin anew, name another run folder or delete it"
             )
+
+    def _is_left_behind(self, path: Path) -> bool:
+        """Whether it is what a kill leaves of a configuration half written."""
+        return path.name.startswith(f".{self.config_path.name}.")
 
     def claim(self, config: Any) -> None:
         """Store `config` if none is stored; `check` it first."""
@@ -53,6 +59,12 @@ class RunFolder:
         """Append one line to ``log.jsonl``."""
         with self.log_path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def _differ(name: str, one: object, other: object) -> bool:
+    if name == "data" and one and other:  # a folder has many names
+        return Path(str(one)).resolve() != Path(str(other)).resolve()
+    return one != other
 
 
 def _defaults(config: Any) -> dict[str, object]:

@@ -86,7 +86,7 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
         "students: no yaml": ("train.students", [*students, "--config", "no.yaml"], "no.yaml cannot be read"),
         "students: rate": ("train.students", [*students, "--learning-rate", -1], "learning_rate is -1.0; expected"),
         "students: seed": ("train.students", [*students, "--seed", -1], "seed is -1; expected 0 or more"),
-        "students: occupied": ("train.students", [*students, "--out", images], "holds other files; give --out"),
+        "students: occupied": ("train.students", [*students, "--out", images], "holds other files; a run folder"),
         "students: stop": ("train.students", [*students, "--stop-after", 0], "stop_after is 0; expected 1 or more"),
         "students: no gpu": ("train.students", [*students, "--device", "cuda"], "PyTorch finds no NVIDIA GPU"),
         "teacher: weights": (

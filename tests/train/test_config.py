@@ -82,6 +82,8 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_folder_is_new_empty_or_the_same_run(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    (folder.path / ".config.yaml.a1b2").touch()  # what a kill leaves behind
     folder.check(Options())
     folder.claim(Options())
     folder.check(Options())
@@ -89,7 +91,7 @@ def test_a_run_folder_is_new_empty_or_the_same_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds a run with count = 3, this one has 4"):
         folder.check(Options(count=4))
     (tmp_path / "photo.png").touch()
-    with pytest.raises(InputError, match="holds other files; give --out a folder that is new, empty or a run"):
+    with pytest.raises(InputError, match="holds other files; a run folder is new, empty or a run: name another"):
         RunFolder(tmp_path).check(Options())
 
 
