@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.errors import InputError
 from runtime.recipe import check_region
 
 if TYPE_CHECKING:
+    from train.data import Split
     from train.students import StudentsConfig
     from train.teacher import TeacherConfig
 
@@ -63,6 +65,19 @@ def check_teacher_files(config: "StudentsConfig") -> None:
             raise InputError(f"two teachers of p = {network.patch_size} were given; give one for each scale")
         for stride in {1, config.train_stride, config.output_stride}:
             reflect_padded(network.layers, torch.zeros(1, 1, *config.size_hw), stride)
+
+
+def check_no_images_added(data: Path, split: "Split", run: Path) -> None:
+    """Raise `InputError` when `data` holds good images that a run with this split does not know."""
+    from train.data import file_sha256, good_images
+
+    known, hashes = {Path(path).resolve() for path in split.sha256}, set(split.sha256.values())
+    added = [p for p in good_images(data) if p.resolve() not in known and file_sha256(p) not in hashes]
+    if added:
+        raise InputError(
+            f"{data} holds {len(added)} images that the run {run} was not trained on, such as {added[0].name}; name "
+            f"another --out or --run, or delete {run}, to train with them; remove them to go on without"
+        )
 
 
 def check_finite(values: Mapping[str, float | None], step: int, learning_rate: float) -> None:

@@ -109,7 +109,7 @@ class Split:
 
     @classmethod
     def load(cls, path: Path) -> "Split":
-        """Read a split. Raises `InputError` when it is missing, or when an image was moved or changed since."""
+        """Read a split. Raises `InputError` when it is missing, or when an image was removed or changed since."""
         try:
             document: Any = json.loads(path.read_text())
             uses = {n: tuple(Path(p) for p in document[n]) for n in ("training", "statistics", "threshold")}
@@ -117,8 +117,14 @@ class Split:
             if not all(uses.values()) or any(str(p) not in split.sha256 for paths in uses.values() for p in paths):
                 raise ValueError
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(f"{path} is missing or damaged; train the students again") from error
+            raise InputError(
+                f"{path} is missing or damaged; delete {path.parent}, or name another run folder, and train anew"
+            ) from error
         for image, sha256 in split.sha256.items():
+            if not Path(image).exists():
+                raise InputError(
+                    f"{image} was removed since training; restore it, or train without it in a new run folder"
+                )
             if file_sha256(Path(image)) != sha256:
                 raise InputError(f"{image} was changed since training; restore it, or train again in a new run folder")
         return split

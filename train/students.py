@@ -76,7 +76,7 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
 
     Raises `InputError` for unusable images, teachers or options.
     """
-    from train.checks import check_stop_after, check_students
+    from train.checks import check_no_images_added, check_stop_after, check_students, check_teacher_files
     from train.data import PreparedImages, Split
     from train.device import resolve_device, resolve_precision
     from train.run_folder import RunFolder
@@ -89,6 +89,9 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
     folder.check(config)
     if folder.split_path.exists():
         split = Split.load(folder.split_path)
+        check_no_images_added(Path(config.data), split, out)
+        if len(list(out.glob("teacher-p*.safetensors"))) < len(config.teachers):  # else the run has its own of each
+            check_teacher_files(config)
     else:
         split = _checked_split(config)
         folder.claim(config)
@@ -115,8 +118,10 @@ def _checked_split(config: StudentsConfig) -> "Split":
     inspector = Inspector()
     PreparedImages(paths, config.size_hw).check(inspector.add)
     split = split_by_content(paths, config.holdout)
-    if warnings := inspector.report().warnings():
+    report = inspector.report()
+    if warnings := report.warnings():
         print("\n".join(f"warning: {line}" for line in warnings))
+    if report.suspects:
         print(f"To see them: python -m benchmarks.inspect {config.data} --sheet suspects.png")
     return split
 
@@ -278,9 +283,14 @@ class _ScaleTraining:
         else:
             source = teacher_path(name)
             network, card, _ = load_network(source)
-            mean, deviation = self._descriptor_statistics(network)
             card = {**card, "teacher_sha256": file_sha256(source), "scale": self.scale}
             path = self.folder.path / f"teacher-p{network.patch_size}.safetensors"
+            if path.exists():
+                raise InputError(
+                    f"{source} is a teacher of p = {network.patch_size}, and {self.folder.path} has one of another "
+                    "scale; restore the file that the run was begun with"
+                )
+            mean, deviation = self._descriptor_statistics(network)
             save_network(path, network, card, beside={"mean": mean, "deviation": deviation})
         network.eval().requires_grad_(False)
         return Standardized(network, mean, deviation).to(self.device)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -116,9 +118,46 @@ def test_a_run_killed_on_the_way_goes_on_to_the_same_result(
 
 def test_a_run_goes_on_with_its_own_options_only(tiny_config: StudentsConfig, tmp_path: Path) -> None:
     assert not train_students(tiny_config, tmp_path / "run", stop_after=1)
-    message = "holds a run with score_pixels = 5, this one has 6; use the same options to go on, or another --out"
+    message = "holds a run with score_pixels = 5, this one has 6; use the same options to go on; to begin anew, name"
     with pytest.raises(InputError, match=message):
         train_students(replace(tiny_config, score_pixels=6), tmp_path / "run")
+
+
+def test_a_run_goes_on_with_its_own_images_only(tiny_config: StudentsConfig, part_images: Path, tmp_path: Path) -> None:
+    images, run = tmp_path / "images", tmp_path / "run"
+    shutil.copytree(part_images, images)
+    config = replace(tiny_config, data=str(images))
+    assert not train_students(config, run, stop_after=1)
+    first, *_, last = sorted(images.iterdir())
+    copy = Path(shutil.copy(first, images / "copy.png"))  # nothing that the run does not know
+    assert train_students(replace(config, data=f"{images}/../images"), run)
+    assert cv2.imwrite(str(copy), 255 - read_image(first))
+    with pytest.raises(InputError, match=r"images holds 1 images that the run \S+run was not trained on, such as copy"):
+        train_students(config, run)
+    copy.unlink()
+    last.unlink()
+    with pytest.raises(
+        InputError, match=r"15\.png was removed since training; restore it, or train without it in a new"
+    ):
+        train_students(config, run)
+
+
+def test_another_scales_teacher_is_never_overwritten(
+    tiny_config: StudentsConfig, teacher_files: dict[int, Path], tmp_path: Path
+) -> None:
+    first, second, run = tmp_path / "first", tmp_path / "second", tmp_path / "run"
+    shutil.copy(teacher_files[33], first)
+    shutil.copy(teacher_files[17], second)
+    config = replace(tiny_config, teachers=(str(first), str(second)))
+    assert not train_students(config, run, stop_after=1)
+    before = (run / "teacher-p33.safetensors").read_bytes()
+    shutil.copy(teacher_files[33], second)
+    with pytest.raises(InputError, match="two teachers of p = 33 were given"):
+        train_students(config, run, stop_after=1)
+    shutil.copy(teacher_files[65], first)
+    with pytest.raises(InputError, match=r"second is a teacher of p = 33, and \S+run has one of another scale"):
+        train_students(config, run)
+    assert (run / "teacher-p33.safetensors").read_bytes() == before
 
 
 def draws_of(**options: Any) -> Any:
