@@ -135,9 +135,11 @@ def _check(
 ) -> None:
     """Raise `InputError` for what cannot be quantized, before the work."""
     from calibration.ranges import RangeCollector
+    from export.destination import check_destination
 
     if out.suffix != ".onnx" or out.resolve() == detector.resolve():
         raise InputError(f"--out is {out}; expected another name than the detector's, ending in .onnx")
+    check_destination(out)
     if recipe.precision != "fp32":
         raise InputError(f"{detector} has its convolutions in {recipe.precision}; quantize the FP32 file")
     if recipe.threshold.method == "manual":

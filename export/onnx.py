@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime import cli
-from runtime.errors import InputError, ParityError
+from runtime.errors import ParityError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,12 +59,12 @@ def export(
     """
     from calibration.model import load_run
     from calibration.statistics import Statistics
+    from export.destination import check_destination, threshold_by_hand
     from export.forms import Exported, faster_form
     from runtime.atomic import write_atomically
     from runtime.onnx_file import with_metadata
 
-    if out.suffix != ".onnx":
-        raise InputError(f"--out is {out}; expected a name ending in .onnx")
+    check_destination(out)
     statistics = Statistics.load(run / "statistics.json")
     trained = load_run(run, "cpu")
     frames = parity_frames(trained.split, trained.config.size_hw)
@@ -74,6 +74,8 @@ def export(
         return _made(trained, statistics, which, precision, weights, explain, frames, frames_file)
 
     done = faster_form(trained, precision, weights, explain, made, frames) if form == "auto" else made(form)
+    if (by_hand := threshold_by_hand(out)) is not None:
+        print(f"{out} had a threshold set by hand, {by_hand:.6g}; the one fitted now replaces it")
     # the frames first: whoever finds a new detector finds its frames beside it
     write_atomically(out.with_suffix(".parity.npz"), frames_file)
     write_atomically(out, with_metadata(done.graph, done.recipe.metadata))

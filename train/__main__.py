@@ -60,6 +60,7 @@ def make_detector(
 ) -> None:
     """Train, calibrate and export. Raises `InputError` or `ParityError` with nothing half written."""
     from calibration.fit import fit
+    from export.destination import check_destination
     from export.onnx import export
     from runtime.detector import read_detector
     from runtime.promise import check_rates
@@ -68,8 +69,7 @@ def make_detector(
 
     if not config.data:
         raise InputError("no images were given; name their folder with --data")
-    if out.suffix != ".onnx":
-        raise InputError(f"--out is {out}; expected a name ending in .onnx")
+    check_destination(out)
     check_rates(budget, 0.95)  # a budget out of range is refused before the training, not after
     print(f"1/3 training the students (run folder {run})")
     train_students(config, run)

@@ -22,8 +22,9 @@ from export.parity import LARGEST_ACTIVATION
 from runtime.detector import Detector, read_detector
 from runtime.errors import InputError, ParityError
 from runtime.images import read_image
-from runtime.onnx_file import graph_sha256
+from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.preparation import prepare
+from runtime.set_threshold import set_threshold
 from runtime.verdict import Decision
 from train.data import Split
 from train.files import load_network, save_network
@@ -321,6 +322,27 @@ def test_a_changed_image_is_noticed(run: Path) -> None:
     (run / "split.json").write_text(json.dumps(document).replace(victim, str(copy)))
     with pytest.raises(InputError, match="was changed since training; restore it, or train again"):
         export(run, run.parent / "detector.onnx")
+
+
+def test_a_file_that_is_no_detector_is_not_replaced(calibrated_run: Path, detector_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "yolo.onnx"
+    out.write_bytes(with_metadata(detector_file.read_bytes(), {}))
+    before = out.read_bytes()
+    with pytest.raises(InputError, match="is no detector of Proctor's and would be replaced; move it, or name another"):
+        export(calibrated_run, out)
+    assert out.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_threshold_set_by_hand_is_replaced_with_a_word(
+    calibrated_run: Path, detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = Path(shutil.copy(detector_file, tmp_path))
+    export(calibrated_run, out)
+    assert "by hand" not in capsys.readouterr().out
+    set_threshold(out, 5.0)
+    export(calibrated_run, out)
+    assert f"{out} had a threshold set by hand, 5; the one fitted now replaces it\n" in capsys.readouterr().out
 
 
 def test_another_ending_than_onnx_is_refused(calibrated_run: Path, tmp_path: Path) -> None:
