@@ -1,6 +1,7 @@
 """What every command line shares: one sentence for a bad input, a non-zero exit, never a traceback."""
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -16,10 +17,13 @@ EXTRAS = {
     "rivals": ("anomalib", "timm"),
 }
 
+# PyTorch's allocators, of the CPU and of a GPU, raise a RuntimeError
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "Storage size calculation overflowed")
+
 
 def run(main: Callable[[], None]) -> None:
-    """Run a command's `main` and exit: 0 when it returns, 130 on Ctrl-C, 2 on a `ProctorError`, a missing extra, or a
-    path that the system refuses.
+    """Run a command's `main` and exit: 0 when it returns, 130 on Ctrl-C, 2 on a `ProctorError`, a missing extra, a path
+    that the system refuses, a full disk or too little memory.
 
     A reader that closes the pipe early (``| head``) ends the command quietly. What the terminal's encoding lacks, or a
     file name has that is no text, is printed as an escape.
@@ -44,9 +48,14 @@ def run(main: Callable[[], None]) -> None:
         # Python would report the same again while it closes stdout at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise  # a fault of ours
-        _fail(f"{error.filename} cannot be used ({error.strerror}); check the path and its permissions", 2)
+        place, advice = error.filename or "a file", "check the path, its permissions and the free space"
+        _fail(f"{place} cannot be used ({error.strerror}); {advice}", 2)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        _fail("there is not enough memory; use smaller frames or batches, or fewer students or images", 2)
 
 
 def file(text: str) -> Path:

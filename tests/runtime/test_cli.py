@@ -10,6 +10,8 @@ import pytest
 from runtime.cli import EXTRAS, file, run
 from runtime.errors import InputError
 
+NO_MEMORY = "error: there is not enough memory; use smaller frames or batches, or fewer students or images\n"
+
 
 def raising(error: BaseException) -> None:
     raise error
@@ -25,6 +27,9 @@ def raising(error: BaseException) -> None:
             "error: torch is not installed; pip install 'proctor[train]' (from a checkout: '.[train]')\n",
         ),
         (PermissionError(13, "Permission denied", "a/b"), 2, "error: a/b cannot be used (Permission denied); check"),
+        (OSError(28, "No space left on device"), 2, "error: a file cannot be used (No space left on device); check"),
+        (MemoryError(), 2, NO_MEMORY),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 2, NO_MEMORY),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
@@ -39,7 +44,11 @@ def test_a_command_ends_with_one_sentence(
 
 @pytest.mark.parametrize(
     "fault",
-    [ModuleNotFoundError("No module named 'runtime.nothing'", name="runtime.nothing"), OSError(9, "Bad descriptor")],
+    [
+        ModuleNotFoundError("No module named 'runtime.nothing'", name="runtime.nothing"),
+        OSError(9, "Bad descriptor"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+    ],
 )
 def test_a_fault_of_ours_keeps_its_traceback(fault: Exception) -> None:
     with pytest.raises(type(fault)):
