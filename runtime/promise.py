@@ -54,4 +54,4 @@ def explain(threshold: "Threshold") -> str:
 
 
 def _rate(rate: float) -> str:
-    return f"{100 * rate:.3g} % (1 in {1 / rate:,.0f})"
+    return f"{100 * rate:.3g} %" + (f" (1 in {1 / rate:,.0f})" if rate <= 0.2 else "")  # '1 in 1' says nothing

@@ -30,6 +30,11 @@ def test_a_budget_that_no_number_of_images_proves_in_practice_is_refused() -> No
             "threshold.",
         ),
         (
+            Threshold(2.5, 0.01, 0.95, 2, "gumbel", False, 0.776),
+            "NOT PROVEN: 1 % (1 in 100) of good parts rejected is the aim, by a Gumbel tail model of 2 good images; "
+            "so many prove no less than 77.6 % (95 % confidence). To prove the aim, hold out 299 for the threshold.",
+        ),
+        (
             Threshold(2.5, 0.001, 0.95, 3000, "order-statistic", True, 0.000998),
             "3,000 good images show that at most 0.1 % (1 in 1,000) of good parts like theirs are rejected "
             "(95 % confidence).",
