@@ -76,15 +76,18 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
 ) -> dict[str, Any]:
-    """Fill modules and optimizers from a checkpoint and return its progress."""
-    tensors, progress = _read(path)
-    for name, module in modules.items():
-        prefix = f"module.{name}."
-        module.load_state_dict({key: tensors[prefix + key] for key in module.state_dict()})
-    for name, optimizer in optimizers.items():
-        whole = optimizer.state_dict()
-        whole["state"] = _optimizer_state(tensors, f"optimizer.{name}.")
-        optimizer.load_state_dict(whole)
+    """Fill modules and optimizers from a checkpoint and return its progress. Raises `InputError` for a damaged one."""
+    try:
+        tensors, progress = _read(path)
+        for name, module in modules.items():
+            prefix = f"module.{name}."
+            module.load_state_dict({key: tensors[prefix + key] for key in module.state_dict()})
+        for name, optimizer in optimizers.items():
+            whole = optimizer.state_dict()
+            whole["state"] = _optimizer_state(tensors, f"optimizer.{name}.")
+            optimizer.load_state_dict(whole)
+    except (InputError, KeyError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path} is damaged; delete it, and the training it is of starts anew") from error
     return progress
 
 

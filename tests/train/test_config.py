@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from runtime.errors import InputError
 from train.config import add_options, as_yaml, option, read_yaml, resolve
@@ -158,6 +158,13 @@ def test_an_optimizer_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_pat
     assert load_checkpoint(tmp_path / "c", {"m": again[0]}, {"adam": again[1]}) == {"step": 3}
     steps(*again, range(3, 6))
     assert torch.equal(module.weight, again[0].weight)
+
+
+@pytest.mark.parametrize("content", [b"junk", save({"module.m.weight": torch.zeros(2, 3)})])
+def test_a_damaged_checkpoint_says_what_to_do(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c").write_bytes(content)
+    with pytest.raises(InputError, match="c is damaged; delete it, and the training it is of starts anew"):
+        load_checkpoint(tmp_path / "c", {"m": torch.nn.Linear(3, 2)}, {})
 
 
 def test_draws_depend_on_the_seed_and_every_part_of_the_use() -> None:
