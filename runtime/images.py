@@ -5,6 +5,7 @@ looked at, so files are checked for their end before they are decoded.
 """
 
 import struct
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -23,8 +24,21 @@ def list_images(folder: Path) -> list[Path]:
         raise InputError(f"{folder} is not a folder; give a folder of images ({', '.join(SUFFIXES)})")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
-        raise InputError(f"{folder} holds no images; expected files ending in {', '.join(SUFFIXES)}")
+        below = _folders_with_images(folder)
+        advice = (
+            f"give one of its folders that do: {', '.join(below)}"
+            if below
+            else f"expected files ending in {', '.join(SUFFIXES)}"
+        )
+        raise InputError(f"{folder} holds no images; {advice}")
     return paths
+
+
+def _folders_with_images(folder: Path) -> list[str]:
+    """Up to five, one level deeper or two."""
+    below = sorted(path for pattern in ("*/", "*/*/") for path in folder.glob(pattern) if path.is_dir())
+    with_images = (path for path in below if any(file.suffix.lower() in SUFFIXES for file in path.iterdir()))
+    return [str(path) for path in islice(with_images, 5)]
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ MOST_SCORE_PIXELS = 3840  # TensorRT's limit for TopK
 
 def check_teacher(config: "TeacherConfig") -> None:
     """Raise `InputError` for the first option of a teacher's pretraining that cannot be used."""
+    check_data(config.data)
     _at_least(config, 1, "iterations", "evaluate_every", "checkpoint_every", "descriptor_input")
     _at_least(config, 2, "batch_size")  # one patch has no correlation
     _at_least(config, 0, "distillation", "triplet", "compactness", "margin", "luminance", "weight_decay", "seed")
@@ -48,6 +49,12 @@ def check_students(config: "StudentsConfig") -> None:
         raise InputError(
             f"score_pixels is {config.score_pixels}; expected {most} or less (the region, TensorRT's TopK)"
         )
+
+
+def check_data(data: str) -> None:
+    """Raise `InputError` where no folder is named: an empty name would be the current one."""
+    if not data:
+        raise InputError("no images were given; name their folder with --data")
 
 
 def check_teacher_files(config: "StudentsConfig") -> None:

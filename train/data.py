@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from runtime.atomic import write_atomically
 from runtime.errors import ImageError, InputError
-from runtime.images import list_images, read_image
+from runtime.images import SUFFIXES, list_images, read_image
 from runtime.preparation import prepare
 
 FEWEST_IMAGES = 7  # two for statistics, two for the threshold (which needs two scores), three to train on
@@ -28,7 +28,8 @@ def good_images(data: Path) -> list[Path]:
     """Files of good images below `data`.
 
     ``train/good`` of the MVTec AD layout or ``train/ok`` of BTAD's where they are there; of a folder with ``good`` and
-    ``bad`` what `set_apart` leaves of ``good``; else the images in `data` itself. Raises `InputError` when there are
+    ``bad`` what `set_apart` leaves of ``good``; all of ``good`` where there is no ``bad`` and no image beside it; else
+    the images in `data` itself. Raises `InputError` when there are
     none, or when a layout's folder is given that holds its images elsewhere.
     """
     for name in TRAINING_FOLDERS:
@@ -41,6 +42,8 @@ def good_images(data: Path) -> list[Path]:
             f"{data}/train has neither a folder 'good' nor 'ok'; expected the MVTec AD layout, BTAD's, or a flat folder"
             f" of images. For other data sets: python -m benchmarks.datasets {data} --training OUT"
         )
+    if (data / "good").is_dir() and not any(path.suffix.lower() in SUFFIXES for path in data.iterdir()):
+        return list_images(data / "good")
     return list_images(data)
 
 

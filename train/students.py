@@ -76,11 +76,12 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
 
     Raises `InputError` for unusable images, teachers or options.
     """
-    from train.checks import check_no_images_added, check_stop_after, check_students, check_teacher_files
+    from train.checks import check_data, check_no_images_added, check_stop_after, check_students, check_teacher_files
     from train.data import PreparedImages, Split
     from train.device import resolve_device, resolve_precision
     from train.run_folder import RunFolder
 
+    check_data(config.data)
     check_students(config)
     check_stop_after(stop_after)
     device = resolve_device(config.device)

@@ -12,6 +12,7 @@ import pytest
 
 from runtime.detector import Detector
 from runtime.images import read_image
+from runtime.onnx_file import with_metadata
 from runtime.verdict import Decision
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +81,9 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
         "train: no image": ("train", ["--data", spoilt / "empty"], "holds no images"),
         "train: budget": ("train", ["--data", images, "--budget", 0], "false-reject budget is 0.0"),
         "train: out": ("train", ["--data", images, "--out", "x.plan"], "x.plan; expected a name ending in .onnx"),
+        "train: out is a folder": ("train", ["--data", images, "--out", spoilt / "a.onnx"], "which is a folder"),
+        "train: out in a file": ("train", ["--data", images, "--out", config / "a.onnx"], "bad.yaml is a file; name"),
+        "train: no detector": ("train", ["--data", images, "--out", spoilt / "yolo.onnx"], "is no detector of"),
         "train: teacher": ("train", ["--data", images, "--teachers", "p99"], "'p99' is neither a shipped one"),
         "train: type": ("train", ["--data", images, "--steps", "many"], "steps is 'many'; expected INTEGER"),
         "students: unknown": ("train.students", [*students, "--config", config], "unknown option speed"),
@@ -87,6 +91,7 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
         "students: rate": ("train.students", [*students, "--learning-rate", -1], "learning_rate is -1.0; expected"),
         "students: seed": ("train.students", [*students, "--seed", -1], "seed is -1; expected 0 or more"),
         "students: occupied": ("train.students", [*students, "--out", images], "holds other files; a run folder"),
+        "students: no data": ("train.students", ["--out", "run"], "no images were given; name their folder"),
         "students: stop": ("train.students", [*students, "--stop-after", 0], "stop_after is 0; expected 1 or more"),
         "students: no gpu": ("train.students", [*students, "--device", "cuda"], "PyTorch finds no NVIDIA GPU"),
         "teacher: weights": (
@@ -96,6 +101,7 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
             "train.teacher", [*pretrain, "--descriptor-weights", teacher], "tensors of torchvision's ResNet-18",
         ),
         "teacher: nothing to learn": ("train.teacher", [*pretrain, "--descriptor", "none"], "set --triplet 1"),
+        "teacher: no data": ("train.teacher", ["--out", "run"], "no images were given; name their folder"),
         "teacher: few": ("train.teacher", ["--data", few, "--out", "run"], "holds 2 images; a teacher needs 4 or more"),
         "teacher: broken": ("train.teacher", ["--data", broken, "--out", "run"], "03.png is truncated"),
         "teacher: batch": ("train.teacher", [*pretrain, "--batch-size", 0], "batch_size is 0; expected 2 or more"),
@@ -121,6 +127,8 @@ def spoilt(part_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(image, folder / "few")
     shutil.copytree(part_images, folder / "broken")
     (folder / "broken" / "03.png").write_bytes(images[3].read_bytes()[:-100])
+    (folder / "a.onnx").mkdir()
+    (folder / "yolo.onnx").write_bytes(with_metadata(b"", {"names": "person"}))
     (folder / "bad.yaml").write_text("speed: 9\n")
     return folder
 

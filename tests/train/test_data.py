@@ -60,6 +60,19 @@ def test_of_good_and_bad_the_good_are_taken_but_for_those_set_apart_for_a_test(t
     assert set(apart) & set(paths[:50]) == set(set_apart(paths[:50])[1])
 
 
+def test_a_folder_good_without_bad_is_taken_whole_unless_images_lie_beside_it(tmp_path: Path) -> None:
+    paths = write_images(tmp_path / "good", 20)
+    assert good_images(tmp_path) == paths
+    beside = write_images(tmp_path, 3)
+    assert good_images(tmp_path) == beside
+
+
+def test_folders_that_hold_images_are_named_where_the_one_given_holds_none(tmp_path: Path) -> None:
+    write_images(tmp_path / "shift" / "monday", 1)
+    with pytest.raises(InputError, match=r"holds no images; give one of its folders that do: \S+shift/monday$"):
+        good_images(tmp_path)
+
+
 def test_a_layout_that_holds_its_images_elsewhere_is_refused(tmp_path: Path) -> None:
     write_images(tmp_path / "train" / "normal", 3)
     with pytest.raises(InputError, match=r"train has neither .* 'good' nor 'ok'; expected .*benchmarks\.datasets"):
@@ -152,7 +165,7 @@ def test_a_split_comes_back_from_its_file_and_notices_a_changed_image(tmp_path: 
     with pytest.raises(InputError, match=r"004\.png was changed since training; restore it, or train again"):
         Split.load(tmp_path / "split.json")
     paths[4].unlink()
-    with pytest.raises(ImageError, match=r"004\.png cannot be read .*; restore it or check the path"):
+    with pytest.raises(InputError, match=r"004\.png was removed since training; restore it, or train without it"):
         Split.load(tmp_path / "split.json")
 
 
@@ -185,7 +198,7 @@ HASHES = dict.fromkeys("abc", "0" * 64)
 )
 def test_a_damaged_split_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "split.json").write_text(text)
-    with pytest.raises(InputError, match="is missing or damaged; train the students again"):
+    with pytest.raises(InputError, match="is missing or damaged; delete .*, or name another run folder"):
         Split.load(tmp_path / "split.json")
 
 
