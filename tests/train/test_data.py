@@ -198,7 +198,7 @@ HASHES = dict.fromkeys("abc", "0" * 64)
 )
 def test_a_damaged_split_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "split.json").write_text(text)
-    with pytest.raises(InputError, match="is missing or damaged; delete .*, or name another run folder"):
+    with pytest.raises(InputError, match=r"is missing or damaged; delete .*, or name another run folder"):
         Split.load(tmp_path / "split.json")
 
 
