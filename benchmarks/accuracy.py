@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.layout_option import add_layout_option
 from runtime import cli
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import InputError
@@ -109,11 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("detector", type=Path, help="detector.onnx or detector.plan")
     parser.add_argument("data", type=Path, help="folder of one category of a data set, such as MVTec AD's")
-    parser.add_argument(
-        "--layout",
-        metavar="NAME",
-        help="how it is laid out, of those that benchmarks.datasets --help lists (default: as it looks)",
-    )
+    add_layout_option(parser)
     parser.add_argument(
         "--subset", choices=("all", "even", "odd"), default="all", help="half of the images, by content"
     )

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -31,6 +31,7 @@ from runtime.typed import build
 from train.config import as_mapping
 from train.data import file_sha256, good_images
 
+T = TypeVar("T")
 SCHEMA = 1  # of a cell's file, and of what its figures mean
 
 
@@ -138,7 +139,7 @@ def run_cell(row: Row, category: Category, setting: Setting, subset: Subset, fol
     Raises what the method raises. A file of other settings is computed anew and replaced.
     """
     path, settings = cell_path(folder, row, category.name, setting.seed), cell_settings(row, category, setting, subset)
-    done = read_cell(path, settings)
+    done = read_kept(Result, path, settings)
     if done is not None:
         return done
     method = make_method(row.method, row.options, setting)
@@ -165,8 +166,8 @@ def run_cell(row: Row, category: Category, setting: Setting, subset: Subset, fol
     return result
 
 
-def read_cell(path: Path, settings: dict[str, object]) -> Result | None:
-    """The result in a cell's file; None when there is none, or it is of other settings.
+def read_kept(of: type[T], path: Path, settings: dict[str, object]) -> T | None:
+    """The result in a cell's file, built as `of`; None when there is none, or it is of other settings.
 
     Raises `InputError` for a file that is no cell.
     """
@@ -174,7 +175,7 @@ def read_cell(path: Path, settings: dict[str, object]) -> Result | None:
         document = json.loads(path.read_text())
         if document["settings_sha256"] != settings_sha256(settings):
             return None
-        return build(Result, document["result"])
+        return build(of, document["result"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, InputError) as error:

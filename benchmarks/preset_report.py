@@ -5,22 +5,37 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.redraw import read_result
 from benchmarks.table_report import seeds_in_words
 from runtime import cli
 from runtime.errors import InputError
 
-if TYPE_CHECKING:
-    from benchmarks.presets import Result
-
 MEASURES = {"au_pro_30": "AU-PRO 30 %", "image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC"}
 
 
-def markdown(results: Sequence["Result"], note: str) -> str:
+@dataclass(frozen=True)
+class Result:
+    """One detector on one test set."""
+
+    preset: str  # and the options over it
+    category: str
+    seed: int
+    multiply_adds: int  # of one frame
+    au_pro_30: float | None  # None where no mask is known
+    pixel_auroc: float | None
+    image_auroc: float
+    image_auroc_by_defect: dict[str, float]
+    # at the threshold, and how many there are; None in files written before these were counted
+    good_rejected: tuple[int, int] | None = None
+    defective_rejected: tuple[int, int] | None = None
+
+
+def markdown(results: Sequence[Result], note: str) -> str:
     """A row for each preset: its cost, and its figures on each test set over the seeds."""
     categories = list(dict.fromkeys(result.category for result in results))
     columns = [(category, measure) for category in categories for measure in MEASURES]
@@ -34,13 +49,13 @@ def markdown(results: Sequence["Result"], note: str) -> str:
     return "\n".join([*lines, "", note, ""])
 
 
-def values(results: Sequence["Result"], category: str, measure: str) -> list[float]:
+def values(results: Sequence[Result], category: str, measure: str) -> list[float]:
     """A measure on one test set, a value a seed; none where it is not known."""
     found = [getattr(result, measure) for result in results if result.category == category]
     return [value for value in found if value is not None]
 
 
-def plot(results: Sequence["Result"], path: Path) -> None:
+def plot(results: Sequence[Result], path: Path) -> None:
     """AU-PRO against multiply-adds: a line for each test set, a point for each preset, a mark for each seed."""
     from benchmarks.plots import BLACK, CYCLE, figure, legend, logarithmic, save
 
@@ -59,7 +74,7 @@ def plot(results: Sequence["Result"], path: Path) -> None:
     save(drawn, path)
 
 
-def _points(results: Sequence["Result"]) -> list[tuple[str, float, list[float]]]:
+def _points(results: Sequence[Result]) -> list[tuple[str, float, list[float]]]:
     """Preset, cost in 10⁹ multiply-adds, and the AU-PRO of each seed, cheapest first."""
     found = []
     for name in dict.fromkeys(result.preset for result in results):
@@ -78,9 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{options.out} written")
 
 
-def _read(path: Path) -> list["Result"]:
-    from benchmarks.presets import Result
-
+def _read(path: Path) -> list[Result]:
     try:
         return [Result(**result) for result in read_result(path)["results"]]
     except (KeyError, TypeError) as error:

@@ -3,11 +3,12 @@
 ::
 
     python -m benchmarks.presets DATA… --out FOLDER [--presets edge,fast] [--seeds 0,1,2] [--subset odd]
-                                       [--set OPTION=VALUE]… [--plot FILE.svg|.png]
+                                       [--layout NAME] [--set OPTION=VALUE]… [--plot FILE.svg|.png]
 
 DATA are test sets in any layout. For each of them, each preset and each seed a detector is made as ``python -m train
---preset`` makes it, and its file inspects the test images as on the line. Each is a folder below FOLDER, so that the
-same command goes on after an interruption. Writes FOLDER/presets.json and presets.md.
+--preset`` makes it, and its file inspects the test images as on the line. Each is a folder below FOLDER, known by its
+options and images, so that the same command goes on after an interruption and others may share FOLDER. Writes
+FOLDER/presets.json and presets.md, of this command alone.
 
 The cost is counted from the exported graph, for one frame: multiply-adds of all convolutions, the halo included. Times
 are the business of ``python -m benchmarks.throughput``. Tune on ``--subset even``, report on ``odd``.
@@ -16,109 +17,54 @@ are the business of ``python -m benchmarks.throughput``. Tune on ``--subset even
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from benchmarks.layout_option import add_layout_option
 from runtime import cli
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
+    from benchmarks.preset_report import Result
     from train.students import StudentsConfig
-
-BUDGET = 0.01  # of false rejects, for the threshold
-
-
-@dataclass(frozen=True)
-class Result:
-    """One detector on one test set."""
-
-    preset: str
-    category: str
-    seed: int
-    multiply_adds: int  # of one frame
-    au_pro_30: float | None  # None where no mask is known
-    pixel_auroc: float | None
-    image_auroc: float
-    image_auroc_by_defect: dict[str, float]
-    # at the threshold, and how many there are; None in files written before these were counted
-    good_rejected: tuple[int, int] | None = None
-    defective_rejected: tuple[int, int] | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = _parser().parse_args(arguments)
+    if options.plot:
+        from benchmarks.plots import format_of
 
+        format_of(options.plot)
+
+    from benchmarks.cells import check_names
+    from benchmarks.preset_cells import label_of, measure, read_data_set
     from benchmarks.preset_report import markdown, plot
     from benchmarks.table import integers
-    from train.data import good_images
+    from runtime.atomic import check_writable, write_atomically
 
-    over = _over(options.set or [])
-    names, seeds = options.presets.split(","), integers("--seeds", options.seeds, 0)
-    configs = {name: checked_config(name, over) for name in names}
-    for data in options.data:
-        good_images(data)  # a wrong folder is refused before hours of training
+    over, seeds = _over(options.set or []), integers("--seeds", options.seeds, 0)
+    checked = {name: checked_config(name, over) for name in options.presets.split(",")}
+    configs = {label_of(name, config, over): config for name, config in checked.items()}
+    check_names(options.data, [])
+    for path in (options.out / "presets.json", options.plot):
+        if path:
+            check_writable(path)
+    # a wrong folder, a damaged file or a wrong mask is found before hours of training
+    sets = [read_data_set(data, options.subset, options.layout) for data in options.data]
     results = [
-        measure(name, replace(configs[name], seed=seed), data, options.subset, options.out)
-        for data in options.data
-        for name in names
+        measure(label, replace(config, seed=seed), data, options.out)
+        for data in sets
+        for label, config in configs.items()
         for seed in seeds
     ]
     text = markdown(results, _note(options.subset))
     print(text)
     _write(results, configs, options.subset, options.out)
-    (options.out / "presets.md").write_text(text)
+    write_atomically(options.out / "presets.md", text.encode())
     if options.plot:
         plot(results, options.plot)
-
-
-def measure(name: str, config: "StudentsConfig", data: Path, subset: str, out: Path) -> Result:
-    """Make the detector of a preset for `data`, or go on with it, and measure it; what is measured is kept.
-
-    Raises what the stages of ``python -m train`` and reading the test images raise.
-    """
-    from train.__main__ import make_detector
-
-    category = data.resolve().name
-    folder = out / category / f"{name}-seed{config.seed}"
-    detector, kept = folder / "detector.onnx", folder / f"accuracy-{subset}.json"
-    if not detector.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        print(f"{category}, {name}, seed {config.seed}")
-        make_detector(replace(config, data=str(data)), folder / "run", detector, BUDGET, "fp32", "fp32", False)
-    if kept.is_file():
-        return Result(**json.loads(kept.read_text()))
-    result = _measured(name, config.seed, category, detector, data, subset)
-    kept.write_text(json.dumps(asdict(result), indent=1))
-    return result
-
-
-def _measured(name: str, seed: int, category: str, path: Path, data: Path, subset: Any) -> Result:
-    from tqdm import tqdm
-
-    from benchmarks.datasets import read_test_set, select
-    from benchmarks.evaluation import inspect_all, summarize
-    from benchmarks.throughput.arithmetic import count
-    from runtime.detector import Detector
-
-    images = select(read_test_set(data), subset)
-    with Detector.open(path) as detector:
-        bar = tqdm(inspect_all(detector, images), category, len(images), unit="image", leave=False, disable=None)
-        accuracy = summarize(list(bar))
-        size_hw = detector.recipe.size_hw
-    return Result(
-        preset=name,
-        category=category,
-        seed=seed,
-        multiply_adds=count(path.read_bytes(), (1, *size_hw, 3)).multiply_adds,
-        au_pro_30=accuracy.au_pro_30,
-        pixel_auroc=accuracy.pixel_auroc,
-        image_auroc=accuracy.image_auroc,
-        image_auroc_by_defect=accuracy.image_auroc_by_defect,
-        good_rejected=(accuracy.false_rejects.count, accuracy.false_rejects.total),
-        defective_rejected=(accuracy.detected.count, accuracy.detected.total),
-    )
 
 
 def checked_config(name: str, over: dict[str, object]) -> "StudentsConfig":
@@ -149,7 +95,7 @@ def _note(subset: str) -> str:
     )
 
 
-def _write(results: Sequence[Result], configs: "dict[str, StudentsConfig]", subset: str, out: Path) -> None:
+def _write(results: "Sequence[Result]", configs: "dict[str, StudentsConfig]", subset: str, out: Path) -> None:
     from benchmarks.environment import describe_environment
     from runtime.atomic import write_atomically
     from train.config import as_mapping
@@ -168,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.presets", description="What each preset detects and what it costs."
     )
     parser.add_argument("data", type=Path, nargs="+", help="test sets, in any layout")
+    add_layout_option(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of detectors and results")
     parser.add_argument("--presets", default="edge", help="comma-separated (edge)")
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated (0,1,2)")

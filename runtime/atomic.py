@@ -53,14 +53,14 @@ def write_atomically(path: Path, data: bytes, *, only_ours: bool = False) -> Non
 
 
 def check_writable(path: Path) -> None:
-    """Raise `InputError` where `write_atomically` would: to be asked before the work whose result `path` is for."""
+    """Raise `InputError` where `write_atomically` would, before the work whose result `path` is for. Leaves nothing."""
     try:
         target, before = _target(path)
         if before is not None and stat.S_ISDIR(before.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not _is_open_already(path, before):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=target.parent).close()
+            there = next(parent for parent in target.parents if parent.exists())
+            tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder that can") from error
 

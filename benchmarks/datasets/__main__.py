@@ -41,9 +41,14 @@ def copy_flat(images: Sequence[Path], data: Path, folder: Path) -> None:
         if any(folder.iterdir()):
             raise InputError(f"{folder} is not empty; give a folder that is, or that does not exist yet")
         for image in images:
-            shutil.copyfile(image, folder / "-".join(image.relative_to(data).parts))
+            shutil.copyfile(image, folder / flat_name(image, data))
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder") from error
+
+
+def flat_name(image: Path, data: Path) -> str:
+    """An image's path below `data` as the name of a file."""
+    return "-".join(image.relative_to(data).parts)
 
 
 def _parser() -> argparse.ArgumentParser:

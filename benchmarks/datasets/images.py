@@ -64,13 +64,19 @@ def read_pixels(image: TestImage) -> tuple[NDArray[np.uint8], NDArray[np.bool_] 
     pixels = read_image(image.path)
     if image.mask_path is None:
         return pixels, None if image.label else np.zeros(pixels.shape[:2], np.bool_)
-    files = list_images(image.mask_path) if image.mask_path.is_dir() else [image.mask_path]
     mask = np.zeros(pixels.shape[:2], np.bool_)
-    for file in files:
+    for file in mask_files(image):
         mask |= _read_mask(file, pixels.shape[:2])
     if not mask.any():
         raise ImageError(f"{image.mask_path} marks no pixel; expected the defect of {image.path} to be non-zero")
     return pixels, mask
+
+
+def mask_files(image: TestImage) -> list[Path]:
+    """The files whose union is the mask; none where there is no mask. Raises `InputError` for a folder without one."""
+    if image.mask_path is None:
+        return []
+    return list_images(image.mask_path) if image.mask_path.is_dir() else [image.mask_path]
 
 
 def marks_a_defect(mask_path: Path) -> bool:

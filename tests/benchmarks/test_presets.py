@@ -1,14 +1,16 @@
 """The presets' benchmark: real detectors from end to end, kept between runs, as a table and a plot."""
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from dataset_trees import make_tree
 
 from benchmarks import preset_report, presets
-from benchmarks.preset_report import markdown, plot
-from benchmarks.presets import Result
+from benchmarks.datasets import training_images
+from benchmarks.preset_report import Result, markdown, plot
 from runtime.errors import InputError
 
 QUICK = {"size-hw": "32,36", "output-stride": "8", "train-stride": "8", "window": "none", "students": "1", "steps": "2"}
@@ -28,8 +30,14 @@ def test_each_preset_and_seed_is_a_detector_that_is_made_once(
     printed = capsys.readouterr().out
     assert (tmp_path / "presets.md").read_text() in printed
     found = json.loads((tmp_path / "presets.json").read_text())
-    assert [(r["preset"], r["seed"]) for r in found["results"]] == [("edge", 0), ("edge", 4), ("fast", 0), ("fast", 4)]
-    assert found["presets"]["edge"]["steps"] == 2
+    assert [(r["preset"].partition(",")[0], r["seed"]) for r in found["results"]] == [
+        ("edge", 0), ("edge", 4), ("fast", 0), ("fast", 4),
+    ]  # fmt: skip
+    label = (
+        f"device=cpu, output_stride=8, precision=fp32, size_hw=32,36, steps=2, students=1, teachers={teacher_files[33]}"
+    )
+    assert [*found["presets"]] == [f"{name}, {label}, train_stride=8, window=none" for name in ("edge", "fast")]
+    assert found["presets"][found["results"][0]["preset"]]["steps"] == 2
     good, defective = found["results"][0]["good_rejected"], found["results"][0]["defective_rejected"]
     assert [good[1], defective[1]] == [len(list((tiny_category / "test").glob(p))) for p in ("good/*", "[!g]*/*")]
     assert 0 <= good[0] <= good[1]
@@ -39,11 +47,60 @@ def test_each_preset_and_seed_is_a_detector_that_is_made_once(
     )
     made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("tile/*/detector.onnx")}
     assert len(made) == 4
-    kept = tmp_path / "tile" / "edge-seed0" / "accuracy-all.json"
-    kept.write_text(json.dumps({**json.loads(kept.read_text()), "image_auroc": 0.125}))
+    (kept,) = tmp_path.glob("tile/edge-*-seed0/accuracy-all.json")
+    document = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**document, "result": {**document["result"], "image_auroc": 0.125}}))
     presets.main(arguments)
     assert {path: path.stat().st_mtime_ns for path in made} == made
     assert json.loads((tmp_path / "presets.json").read_text())["results"][0]["image_auroc"] == 0.125
+    kept.write_text(kept.read_text()[:50])
+    with pytest.raises(InputError, match=r"accuracy-all\.json is damaged .*; remove it"):
+        presets.main(arguments)
+
+
+def test_other_options_and_other_images_are_other_cells_of_one_folder(
+    tiny_category: Path, teacher_files: dict[int, Path], tmp_path: Path
+) -> None:
+    data, out = tmp_path / "tile", tmp_path / "out"
+    shutil.copytree(tiny_category, data)
+
+    def run(*more: str) -> tuple[str, int]:
+        presets.main(tiny(data, out, teacher_files[33], "--seeds", "0", *more))
+        (result,) = json.loads((out / "presets.json").read_text())["results"]
+        return result["preset"], len(list(out.glob("tile/*/detector.onnx")))
+
+    plain, made = run()
+    assert ("separable" in plain, made) == (False, 1)
+    separable, made = run("--set", "separable=true")
+    assert ("separable=yes" in separable, made) == (True, 2)
+    assert run("--set", "separable=yes") == (separable, 2)
+    (data / "train" / "good" / "0.png").unlink()
+    assert run() == (plain, 3)
+
+
+def test_figures_of_other_test_images_are_taken_again(
+    tiny_category: Path, teacher_files: dict[int, Path], tmp_path: Path
+) -> None:
+    data, out = tmp_path / "tile", tmp_path / "out"
+    shutil.copytree(tiny_category, data)
+    arguments = tiny(data, out, teacher_files[33], "--seeds", "0")
+    presets.main(arguments)
+    (data / "test" / "good" / "0.png").unlink()
+    presets.main(arguments)
+    assert json.loads((out / "presets.json").read_text())["results"][0]["good_rejected"][1] == 2
+    assert len(list(out.glob("tile/*/detector.onnx"))) == 1
+
+
+def test_a_layout_that_training_does_not_take_is_given_to_it_as_links(
+    teacher_files: dict[int, Path], tmp_path: Path
+) -> None:
+    data, out = tmp_path / "commutators", tmp_path / "out"
+    make_tree("ksdd", data)
+    presets.main(tiny(data, out, teacher_files[33], "--seeds", "0", "--layout", "ksdd"))
+    (result,) = json.loads((out / "presets.json").read_text())["results"]
+    assert (result["category"], result["defective_rejected"][1]) == ("commutators", 2)
+    links = [path for folder in out.glob("commutators/*/good") for path in folder.iterdir()]
+    assert {path.resolve() for path in links} == set(training_images(data))
 
 
 def test_the_multiply_adds_are_those_of_teacher_and_student(
@@ -66,13 +123,17 @@ def test_the_multiply_adds_are_those_of_teacher_and_student(
         (["--set", "steps"], "--set is 'steps'; expected OPTION=VALUE"),
         (["--set", "colour=3"], "unknown option colour"),
         (["--set", "teachers=p34"], "teacher 'p34' is neither a shipped one"),
+        (["--layout", "btad"], "has no train/ok; expected the BTAD layout"),
+        (["--plot", "x.gif"], "x.gif is no name for a plot"),
+        (["--plot", f"{__file__}/x.svg"], "x.svg cannot be written"),
+        (["other/tile"], "two data folders are called tile"),
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything(
     tiny_category: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        presets.main([str(tiny_category), "--out", str(tmp_path / "out"), *arguments])
+        presets.main([str(tiny_category), *arguments, "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 

@@ -148,5 +148,5 @@ def test_a_place_that_cannot_be_written_is_refused(write: Callable[[Path], None]
 def test_asking_whether_a_file_can_be_written_leaves_it_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"old")
     check_writable(tmp_path / "a.bin")
-    check_writable(tmp_path / "b.bin")
+    check_writable(tmp_path / "b" / "c.bin")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.bin", b"old")]
