@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.datasets import Subset, TestImage, read_pixels, read_test_set, select
+from benchmarks.datasets import Subset, TestImage, read_pixels, read_test_set, select, training_images
 from benchmarks.environment import describe_environment
 from benchmarks.methods.base import Frames, Maps, Method, Setting
 from benchmarks.methods.registry import entry, make_method
@@ -29,7 +29,7 @@ from runtime.images import read_image
 from runtime.preparation import prepare
 from runtime.typed import build
 from train.config import as_mapping
-from train.data import file_sha256, good_images
+from train.data import file_sha256
 
 T = TypeVar("T")
 SCHEMA = 1  # of a cell's file, and of what its figures mean
@@ -52,7 +52,7 @@ class Category:
     good: Frames  # [n, H, W, 3]
     images: tuple[TestImage, ...]
     frames: Frames  # of the test images, prepared
-    masks: tuple[NDArray[np.bool_], ...]  # at the size of the image files
+    masks: tuple[NDArray[np.bool_] | None, ...]  # at the size of the image files; None where not known or not needed
     sha256: str  # of all files, their names and their uses
 
 
@@ -68,11 +68,11 @@ class Result:
     inspect_s: float
 
 
-def read_category(data: Path, size_hw: tuple[int, int], subset: Subset) -> Category:
-    """Read a category in any layout. Raises `InputError` for an unknown one or a missing mask, `ImageError` for a bad
-    image."""
-    images = select(read_test_set(data), subset)
-    paths = good_images(data)
+def read_category(data: Path, size_hw: tuple[int, int], subset: Subset, layout: str | None = None) -> Category:
+    """Read a category in any layout. Raises `InputError` for an unknown one, `ImageError` for a bad image or mask."""
+    images = select(read_test_set(data, layout), subset)
+    paths = training_images(data, layout)
+    masks_exist = any(image.mask_path is not None for image in images)
     digest = hashlib.sha256()
     for use, path in [("train", path) for path in paths] + [(image.defect, image.path) for image in images]:
         digest.update(f"{use} {path.name} {file_sha256(path)}\n".encode())
@@ -81,13 +81,9 @@ def read_category(data: Path, size_hw: tuple[int, int], subset: Subset) -> Categ
     frames, masks = [], []
     for image in tqdm(images, f"{data.name}, test", unit="image", leave=False, disable=None):
         pixels, mask = read_pixels(image)
-        if mask is None:
-            raise InputError(
-                f"{image.path} has no mask, and the table compares maps; leave {data} out, or add the masks"
-            )
-        digest.update(mask.tobytes())
+        digest.update(b"" if mask is None else mask.tobytes())
         frames.append(prepare(pixels, size_hw))
-        masks.append(mask)
+        masks.append(mask if masks_exist else None)
     return Category(data.resolve().name, good, tuple(images), np.stack(frames), tuple(masks), digest.hexdigest())
 
 
@@ -148,7 +144,7 @@ def run_cell(row: Row, category: Category, setting: Setting, subset: Subset, fol
     fitted_at = time.monotonic()
     scores, maps = inspect_category(method, category, row.label)
     inspected_at = time.monotonic()
-    ranking = rank(category.images, scores, maps, category.masks)
+    ranking = rank(category.images, scores, maps, [mask for mask in category.masks if mask is not None])
     seconds = {"fit_s": round(fitted_at - began, 3), "inspect_s": round(inspected_at - fitted_at, 3)}
     result = Result(row.label, category.name, setting.seed, ranking, **seconds)
     document = {
@@ -188,16 +184,16 @@ def settings_sha256(settings: dict[str, object]) -> str:
 
 
 def inspect_category(method: Method, category: Category, name: str) -> tuple[NDArray[np.float32], list[Maps] | None]:
-    """Scores [n] of the test frames and their maps, each [H, W] at the size of its mask; None without maps."""
+    """Scores [n] of the test frames, and the maps of those with a mask, each [H, W] at its size; None without maps."""
     scores: list[float] = []
     maps: list[Maps] | None = []
     for index in tqdm(range(len(category.frames)), name, unit="image", leave=False, disable=None):
-        found = method.inspect(category.frames[index : index + 1])
+        found, mask = method.inspect(category.frames[index : index + 1]), category.masks[index]
         scores.append(float(found.scores[0]))
         if found.maps is None:
             maps = None
-        elif maps is not None:
-            maps.append(at_mask_size(found.maps[0], category.masks[index]))
+        elif maps is not None and mask is not None:
+            maps.append(at_mask_size(found.maps[0], mask))
     return np.array(scores, np.float32), maps
 
 

@@ -91,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.forms", description="Compare forms and precisions.")
     parser.add_argument("run", type=Path, help="calibrated run folder")
     parser.add_argument("--repeats", type=int, default=20, help="frames per variant (20)")
-    parser.add_argument("--threads", type=int, help="CPU threads of one inference (default: all cores)")
+    parser.add_argument("--threads", type=cli.positive, help="CPU threads of one inference (default: all cores)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ from calibration.metrics import auroc, rank_pixels
 
 @dataclass(frozen=True)
 class Ranking:
-    """AUROCs and AU-PROs over every image; the pixel figures are None for a method without maps."""
+    """AUROCs and AU-PROs over every image; the pixel figures are None for a method without maps, or without masks."""
 
     image_auroc: float
     image_auroc_by_defect: dict[str, float]  # each kind of defect against all good images
@@ -29,14 +29,14 @@ def rank(
     maps: Sequence[NDArray[np.float32]] | None,
     masks: Sequence[NDArray[np.bool_]],
 ) -> Ranking:
-    """The figures of `scores` [n] and of `maps`, each float32 [H, W] of its mask's size.
+    """The figures of `scores` [n] and of the maps of images whose mask is known, each float32 [H, W] of its size.
 
     Raises `InputError` unless good and defective images are among them, and as `calibration.metrics` does.
     """
     labels = np.array([image.label for image in images], bool)
     defects = np.array([image.defect for image in images])
     image_auroc = auroc(scores, labels)
-    pixels = rank_pixels(maps, masks) if maps is not None else None
+    pixels = rank_pixels(maps, masks) if maps is not None and any(mask.any() for mask in masks) else None
     pro = pixels.pro_curve() if pixels else None
     return Ranking(
         image_auroc=image_auroc,

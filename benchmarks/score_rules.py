@@ -2,7 +2,8 @@
 
 ::
 
-    python -m benchmarks.score_rules detector.onnx DATA [--subset even] [--plot FILE.svg|.png] [--json FILE]
+    python -m benchmarks.score_rules detector.onnx DATA [--layout NAME] [--subset even]
+                                                        [--plot FILE.svg|.png] [--json FILE]
 
 Rules: the maximum; the mean of the highest values (a share of the pixels); a high quantile; the maximum, and the mean
 of the highest values, after Gaussian smoothing. Each with and without leaving out a border, where padding and the
@@ -24,7 +25,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.layout_option import add_layout_option
 from runtime import cli
+from runtime.atomic import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -187,25 +190,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.score_rules", description="Compare score rules.")
     parser.add_argument("detector", type=Path, help="detector.onnx")
     parser.add_argument("data", type=Path, help="folder of a test set")
+    add_layout_option(parser)
     parser.add_argument("--subset", choices=("all", "even", "odd"), default="even", help="half of the images (even)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the plot there, .svg or .png")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads (default: all cores)")
     options = parser.parse_args(arguments)
     if options.plot:
         from benchmarks.plots import format_of, save
 
         format_of(options.plot)  # refused before the work, not after
+    for path in (options.json, options.plot):
+        if path:
+            check_writable(path)
 
     from tqdm import tqdm
 
     from benchmarks.datasets import read_test_set, select
     from benchmarks.environment import describe_environment, one_line
     from benchmarks.evaluation import inspect_all, scores_and_labels
-    from runtime.atomic import write_atomically
     from runtime.detector import Detector
 
-    images = select(read_test_set(options.data), options.subset)
+    images = select(read_test_set(options.data, options.layout), options.subset)
     unmasked, rules = [replace(image, mask_path=None) for image in images], all_rules()  # their maps keep their size
     with Detector.open(options.detector, threads=options.threads) as detector:
         inspections = list(tqdm(inspect_all(detector, unmasked), total=len(images), unit="image", disable=None))

@@ -3,22 +3,25 @@
 ::
 
     python -m benchmarks.table DATA… --out FOLDER [--methods ours,1-nn,patchcore] [--seeds 0,1,2] [--subset odd]
-        [--teachers p33] [--students 1,3,5] [--size 256,256] [--set METHOD.OPTION=VALUE]…
+        [--layout NAME] [--teachers p17,p33,p65] [--students 1,3,5] [--size 256,256] [--set METHOD.OPTION=VALUE]…
 
-DATA are folders in the layout of MVTec AD. Every method is fitted on the same prepared good images and judged by the
-same figures at the size of the masks: AU-PRO up to 30 % false-positive pixels (the paper's), image AUROC, overall and
-by defect, pixel AUROC. ``ours`` is a row for each teacher, for all of them together (multi-scale) where there are
-several, and for each number of students. Each cell is a file below FOLDER/cells, so that the same command goes on after
-an interruption, and a changed option computes only what depends on it. Writes FOLDER/table.md, .csv and figures.
+DATA are test sets in any layout; of one without masks there are image-level figures only. Every method is fitted on the
+same prepared good images and judged by the same figures at the size of the masks: AU-PRO up to 30 % false-positive
+pixels (the paper's), image AUROC, overall and by defect, pixel AUROC. ``ours`` is a row for each teacher (the default:
+the paper's three scales), for all of them together (multi-scale) if there are several, and for each number of students.
+Each cell is a file below FOLDER/cells, so that the same command goes on after an interruption, and a changed option
+computes only what depends on it. Writes FOLDER/table.md, .csv and figures.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.layout_option import add_layout_option
 from benchmarks.methods.registry import METHODS, entry, make_method, method_options
 from runtime import cli
 from runtime.errors import InputError
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from benchmarks.cells import Result, Row
     from benchmarks.methods.base import Setting
 
+TEACHERS = "p17,p33,p65"  # the paper's three scales
+LARGEST_SIDE = 4096  # of prepared frames, pixels
 NOT_BY_DEFAULT = ("ocgan", "detector")  # small images only; needs a file
 
 
@@ -35,8 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     methods, seeds = options.methods.split(","), integers("--seeds", options.seeds, 0)
     size_hw = integers("--size", options.size, 1)
-    if len(size_hw) != 2:
-        raise InputError(f"--size is {options.size}; expected height,width in pixels, such as 256,256")
+    if len(size_hw) != 2 or max(size_hw) > LARGEST_SIDE:
+        raise InputError(
+            f"--size is {options.size}; expected height,width in pixels, {LARGEST_SIDE} at most, such as 256,256"
+        )
+    if not 0 <= options.features_gib * 2**30 < math.inf:
+        raise InputError(f"--features-gib is {options.features_gib}; expected gibibytes, 0 or more")
     over = assignments(options.set or [])
     for name in [*methods, *over]:
         entry(name)  # a name that is none is refused before torch is loaded
@@ -44,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tqdm import tqdm
 
     from benchmarks.cells import check_names, read_category, run_cell
+    from benchmarks.datasets.checked import checked_category
     from benchmarks.table_report import one_cell
+    from runtime.atomic import check_writable
     from train.device import resolve_device
 
     device = resolve_device(options.device)
@@ -54,16 +65,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for row in rows:
         make_method(row.method, row.options, setting)  # what cannot be made is refused before hours of other work
     cells = [(row, seed) for row in rows for seed in (seeds if entry(row.method).random else seeds[:1])]
+    check_writable(options.out / "table.md")
+    for data in options.data:
+        _, images = checked_category(data, options.subset, options.layout)
+        if not any(image.mask_path for image in images):
+            print(f"{data}: no mask is known, so that there are image-level figures only", file=sys.stderr)
     results: list[Result] = []
     with tqdm(total=len(options.data) * len(cells), unit="cell", disable=None) as bar:
         for data in options.data:
-            category = read_category(data, (size_hw[0], size_hw[1]), options.subset)
+            category = read_category(data, (size_hw[0], size_hw[1]), options.subset, options.layout)
             for row, seed in cells:
                 bar.set_description(f"{category.name}: {row.label}, seed {seed}")
                 results.append(run_cell(row, category, replace(setting, seed=seed), options.subset, options.out))
                 bar.write(one_cell(results[-1]), file=sys.stderr)
                 bar.update()
-    _write(results, options, device)
+            text = _write(results, options, device)  # so that an error in the next category loses nothing
+    print(text)
 
 
 def table_rows(name: str, over: dict[str, str], options: argparse.Namespace) -> "list[Row]":
@@ -73,10 +90,7 @@ def table_rows(name: str, over: dict[str, str], options: argparse.Namespace) -> 
     title = entry(name).title
     if name != "ours":
         return [Row(title, name, method_options(name, over))]
-    from train.ensemble import shipped_teachers
-
-    teachers = options.teachers.split(",") if options.teachers else shipped_teachers()
-    counts = integers("--students", options.students, 1)
+    teachers, counts = options.teachers.split(","), integers("--students", options.students, 1)
     choices = [(teacher,) for teacher in teachers] + ([tuple(teachers)] if len(teachers) > 1 else [])
     rows = []
     for choice in choices:
@@ -126,7 +140,8 @@ def _setting(options: argparse.Namespace, device: str) -> "Setting":
     )
 
 
-def _write(results: "Sequence[Result]", options: argparse.Namespace, device: str) -> None:
+def _write(results: "Sequence[Result]", options: argparse.Namespace, device: str) -> str:
+    """Write table and figures of the results so far; the table as text."""
     from benchmarks.environment import describe_environment, one_line
     from benchmarks.table_report import PLOTTED, as_csv, markdown, plot
     from runtime.atomic import write_atomically
@@ -137,11 +152,11 @@ def _write(results: "Sequence[Result]", options: argparse.Namespace, device: str
         " standard deviation."
     )
     text = markdown(results, note)
-    print(text)
     write_atomically(options.out / "table.md", text.encode())
     write_atomically(options.out / "table.csv", as_csv(results).encode())
     for measure in PLOTTED:
         plot(results, measure, options.out / f"table-{measure.replace('_', '-')}.png")
+    return text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -149,7 +164,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.table", description="Compare methods on test sets, as the paper's Tables 1 and 3 do."
     )
     default = ",".join(name for name in METHODS if name not in NOT_BY_DEFAULT)
-    parser.add_argument("data", type=Path, nargs="+", help="folders in the layout of MVTec AD")
+    parser.add_argument("data", type=Path, nargs="+", help="test sets, in any layout")
+    add_layout_option(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of cells, table and figures")
     parser.add_argument("--methods", default=default, help=f"comma-separated, of {', '.join(METHODS)} ({default})")
     parser.add_argument("--seeds", default="0", help="comma-separated; methods without a random part take the first")
@@ -158,7 +174,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--teacher", default="p33", help="of the methods over descriptors: a shipped one or a file (p33)"
     )
-    parser.add_argument("--teachers", help="of ours, comma-separated (default: all that are shipped)")
+    parser.add_argument(
+        "--teachers", default=TEACHERS, help=f"of ours, comma-separated: shipped ones or files ({TEACHERS})"
+    )
     parser.add_argument("--students", default="1,3,5", help="of ours, numbers M; the largest is trained (1,3,5)")
     parser.add_argument("--backbone", choices=("resnet18", "resnet18-layer23"), default="resnet18")
     parser.add_argument("--weights", type=Path, help="the backbone's file; without it torchvision downloads it")

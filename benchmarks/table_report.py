@@ -20,7 +20,7 @@ BLUE, ORANGE = "#0072B2", "#E69F00"  # Okabe and Ito's palette
 
 
 def value(result: Result, measure: str) -> float | None:
-    """One figure of a cell; None for a pixel figure of a method without maps."""
+    """One figure of a cell; None for a pixel figure of a method without maps, or of a category without masks."""
     found: float | None = getattr(result.ranking, measure)
     return found
 

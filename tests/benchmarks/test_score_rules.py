@@ -99,6 +99,22 @@ def test_the_command_prints_writes_and_plots(
     assert len([line for line in printed.splitlines() if line.startswith(kinds)]) == len(all_rules())
 
 
-def test_a_plot_of_another_format_is_refused_before_any_work() -> None:
-    with pytest.raises(InputError, match=r"expected one ending in \.svg or \.png"):
-        score_rules.main(["nothing.onnx", "nowhere", "--plot", "rules.pdf"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--plot", "rules.pdf"], r"expected one ending in \.svg or \.png"),
+        (["--plot", f"{__file__}/rules.svg"], r"rules\.svg cannot be written"),
+        (["--json", f"{__file__}/rules.json"], r"rules\.json cannot be written"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_any_work(arguments: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        score_rules.main(["nothing.onnx", "nowhere", *arguments])
+
+
+def test_a_layout_may_be_named_and_threads_are_counted(test_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="expected the BTAD layout"):
+        score_rules.main(["nothing.onnx", str(test_set), "--layout", "btad"])
+    with pytest.raises(SystemExit, match="2"):
+        score_rules.main(["nothing.onnx", str(test_set), "--threads", "-1"])
+    assert "'-1' is not a whole number of 1 or more" in capsys.readouterr().err
