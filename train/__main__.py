@@ -65,10 +65,10 @@ def make_detector(
     from runtime.detector import read_detector
     from runtime.promise import check_rates
     from runtime.promise import explain as explain_threshold
+    from train.checks import check_data
     from train.students import train_students
 
-    if not config.data:
-        raise InputError("no images were given; name their folder with --data")
+    check_data(config.data)
     check_destination(out)
     check_rates(budget, 0.95)  # a budget out of range is refused before the training, not after
     print(f"1/3 training the students (run folder {run})")

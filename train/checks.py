@@ -18,7 +18,6 @@ MOST_SCORE_PIXELS = 3840  # TensorRT's limit for TopK
 
 def check_teacher(config: "TeacherConfig") -> None:
     """Raise `InputError` for the first option of a teacher's pretraining that cannot be used."""
-    check_data(config.data)
     _at_least(config, 1, "iterations", "evaluate_every", "checkpoint_every", "descriptor_input")
     _at_least(config, 2, "batch_size")  # one patch has no correlation
     _at_least(config, 0, "distillation", "triplet", "compactness", "margin", "luminance", "weight_decay", "seed")

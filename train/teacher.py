@@ -72,10 +72,11 @@ def train_teacher(config: TeacherConfig, out: Path, stop_after: int | None = Non
 
     Raises `InputError` for unusable data, weights or options.
     """
-    from train.checks import check_stop_after, check_teacher
+    from train.checks import check_data, check_stop_after, check_teacher
     from train.device import resolve_device, resolve_precision
     from train.run_folder import RunFolder
 
+    check_data(config.data)
     check_teacher(config)
     check_stop_after(stop_after)
     if config.descriptor == "none" and config.distillation:
