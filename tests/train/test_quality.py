@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from runtime.demo import DemoLine
 from train.inspection.measure import measure
-from train.inspection.quality import describe_shapes, find_bad_pictures
+from train.inspection.quality import describe_shapes, describe_sizes, find_bad_pictures
 from train.inspection.robust import deviations_above
 
 Image = NDArray[np.uint8]
@@ -76,6 +76,16 @@ def test_a_folder_of_many_shapes_is_described_and_no_image_of_it_blamed(parts: l
     described = describe_shapes([measure(part) for part in mixed])
     assert described is not None
     assert described.startswith("20 sizes, width over height from 0.47 to 0.91; all are stretched to one")
+
+
+def test_a_picture_of_another_size_is_named_and_mixed_sizes_are_described(parts: list[Image]) -> None:
+    assert describe_sizes([measure(part) for part in parts]) is None
+    small = [cv2.resize(part, (64, 64), interpolation=cv2.INTER_AREA) for part in parts]
+    assert (20, "size") in kinds([*parts, small[3]])
+    assert not any(kind == "size" for _, kind in kinds([*parts[:10], *small[10:]]))
+    described = describe_sizes([measure(part) for part in [*parts[:10], *small[10:]]])
+    assert described is not None
+    assert described.startswith("mixed sizes, from 64×64 to 128×128 pixels")
 
 
 def test_deviations_are_those_of_the_upper_half() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from train.inspection.copies import find_copies, same_file
 from train.inspection.measure import Measurement, measure
 from train.inspection.outliers import FEWEST, unusualness
-from train.inspection.quality import describe_shapes, find_bad_pictures
+from train.inspection.quality import describe_shapes, describe_sizes, find_bad_pictures
 
 OUTLYING = (
     3.5  # deviations of the logarithm of the score; 15 good images in 1,000 at the most stood out so far in trials
@@ -30,6 +30,7 @@ SUMMARY = {
     "under-exposed": "under-exposed, compared with the others",
     "over-exposed": "over-exposed, compared with the others",
     "shape": "of another shape than the others",
+    "size": "of another size than the others",
 }
 
 
@@ -97,8 +98,7 @@ class Inspector:
             suspects += self._copies()
             findings = find_bad_pictures(self._measured)
             suspects += [Suspect(self._paths[index], kind, why, far) for index, kind, why, far in findings]
-            shapes = describe_shapes(self._measured)
-            notes += [shapes] if shapes else []
+            notes += [note for note in (describe_shapes(self._measured), describe_sizes(self._measured)) if note]
         if len(self._paths) >= FEWEST:
             typical = self._by_unusualness()
             suspects += [each for each in typical if each.strength > OUTLYING]

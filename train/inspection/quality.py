@@ -1,4 +1,4 @@
-"""Pictures that are badly taken, each against its own folder: blurred, badly lit, or of another shape.
+"""Pictures that are badly taken, each against its own folder: blurred, badly lit, or of another shape or size.
 
 A white background is not over-exposed and a polished face is not blurred where all images have it, so the folder's own
 median and spread decide, and a least difference that an eye would notice.
@@ -19,18 +19,20 @@ LIGHTER = 20.0  # grey levels from the folder's median brightness
 SHARE = 0.05  # of the pixels, black or saturated, beyond the folder's median share
 FLAT = 2.0  # contrast in grey levels, below which there is nothing in a picture
 SHAPE = 0.02  # relative difference of aspects that counts as none
-COMMON = 0.8  # share of the images whose shape the others depart from
+SIZE = 3.0  # times the pixels, or one over it, from which an image is of another size
+COMMON = 0.8  # share of the images whose shape or size the others depart from
 
 Finding = tuple[int, str, str, float]  # image, kind, reason, and how far it stands out
 
 
 def find_bad_pictures(measured: Sequence[Measurement]) -> Iterator[Finding]:
-    """Flat, blurred, dark, bright, under- and over-exposed images, and those of an uncommon shape."""
+    """Flat, blurred, dark, bright, under- and over-exposed images, and those of an uncommon shape or size."""
     yield from _flat(measured)
     yield from _blurred(measured)
     yield from _dark_or_bright(measured)
     yield from _clipped(measured)
     yield from _misshapen(measured)
+    yield from _missized(measured)
 
 
 def describe_shapes(measured: Sequence[Measurement]) -> str | None:
@@ -42,6 +44,18 @@ def describe_shapes(measured: Sequence[Measurement]) -> str | None:
     return (
         f"{len(sizes)} sizes, width over height from {aspects.min():.2f} to {aspects.max():.2f}; all are stretched to"
         " one, so crop them alike if they show alike parts"
+    )
+
+
+def describe_sizes(measured: Sequence[Measurement]) -> str | None:
+    """A sentence about a folder of images that differ much in their number of pixels, None where most are alike."""
+    pixels = _pixels(measured)
+    if float(_of_common_size(pixels).mean()) >= COMMON:
+        return None
+    (least_h, least_w), (most_h, most_w) = (measured[int(i)].size_hw for i in (pixels.argmin(), pixels.argmax()))
+    return (
+        f"mixed sizes, from {least_w}×{least_h} to {most_w}×{most_h} pixels; all are scaled to one, and small ones look"
+        " blurred beside the others, so take them all with one camera and setting"
     )
 
 
@@ -99,6 +113,25 @@ def _misshapen(measured: Sequence[Measurement]) -> Iterator[Finding]:
         height, width = measured[index].size_hw
         reason = f"shaped otherwise: {width}×{height} has aspect {aspects[index]:.2f}, most have {common:.2f}"
         yield index, "shape", reason, float(abs(np.log(aspects[index] / common)) / SHAPE)
+
+
+def _missized(measured: Sequence[Measurement]) -> Iterator[Finding]:
+    pixels = _pixels(measured)
+    common = _of_common_size(pixels)
+    if float(common.mean()) < COMMON:
+        return
+    for index in map(int, np.flatnonzero(~common)):
+        (height, width), times = measured[index].size_hw, pixels[index] / np.median(pixels)
+        reason = f"sized otherwise: {width}×{height} has {times:.2g} times the pixels that most have"
+        yield index, "size", reason, float(abs(np.log(times)) / np.log(SIZE))
+
+
+def _pixels(measured: Sequence[Measurement]) -> NDArray[np.float64]:
+    return np.array([float(each.size_hw[0] * each.size_hw[1]) for each in measured])
+
+
+def _of_common_size(pixels: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(np.log(pixels / np.median(pixels))) < np.log(SIZE))
 
 
 def _share_near(aspects: NDArray[np.float64], common: float) -> float:
