@@ -121,7 +121,7 @@ def _missized(measured: Sequence[Measurement]) -> Iterator[Finding]:
     if float(common.mean()) < COMMON:
         return
     for index in map(int, np.flatnonzero(~common)):
-        (height, width), times = measured[index].size_hw, pixels[index] / np.median(pixels)
+        (height, width), times = measured[index].size_hw, pixels[index] / _median(pixels)
         reason = f"sized otherwise: {width}×{height} has {times:.2g} times the pixels that most have"
         yield index, "size", reason, float(abs(np.log(times)) / np.log(SIZE))
 
@@ -131,7 +131,12 @@ def _pixels(measured: Sequence[Measurement]) -> NDArray[np.float64]:
 
 
 def _of_common_size(pixels: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.asarray(np.abs(np.log(pixels / np.median(pixels))) < np.log(SIZE))
+    return np.asarray(np.abs(np.log(pixels / _median(pixels))) < np.log(SIZE))
+
+
+def _median(pixels: NDArray[np.float64]) -> float:
+    """One that is there: between two halves of different sizes lies a size that no image has."""
+    return float(np.quantile(pixels, 0.5, method="lower"))
 
 
 def _share_near(aspects: NDArray[np.float64], common: float) -> float:
