@@ -6,6 +6,7 @@ import os
 import secrets
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from runtime.errors import InputError
@@ -33,22 +34,28 @@ def write_atomically(path: Path, data: bytes, *, only_ours: bool = False) -> Non
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder that can") from error
     try:
-        with file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if before is not None and not only_ours and hasattr(os, "chown"):
-            with contextlib.suppress(PermissionError):
-                os.chown(temporary, before.st_uid, before.st_gid)
-        mode = stat.S_IMODE((before or temporary.stat()).st_mode)
-        os.chmod(temporary, mode & ~_OTHERS_WRITE if only_ours else mode)
-        os.replace(temporary, target)
-    except BaseException as error:  # Ctrl-C too leaves nothing behind
+        with removed_on_error(temporary):
+            with file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if before is not None and not only_ours and hasattr(os, "chown"):
+                with contextlib.suppress(PermissionError):
+                    os.chown(temporary, before.st_uid, before.st_gid)
+            mode = stat.S_IMODE((before or temporary.stat()).st_mode)
+            os.chmod(temporary, mode & ~_OTHERS_WRITE if only_ours else mode)
+            os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); free space or choose another place") from error
+
+
+@contextlib.contextmanager
+def removed_on_error(temporary: Path) -> Iterator[None]:
+    """Remove a file that is half written, whatever ended the writing: a full disk or Ctrl-C."""
+    try:
+        yield
+    except BaseException:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise InputError(
-                f"{path} cannot be written ({error.strerror}); free space or choose another place"
-            ) from error
         raise
 
 

@@ -10,6 +10,7 @@ from typing import TextIO
 
 import cv2
 
+from runtime.atomic import removed_on_error
 from runtime.errors import InputError
 from runtime.frames import Frame
 from runtime.overlay import draw_overlay
@@ -94,15 +95,11 @@ class OverlayFolder:
         data = cv2.imencode(".jpg", draw_overlay(frame, verdict), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
         partial = path.with_name(f".{path.name}")
         try:
-            partial.write_bytes(data.tobytes())  # `write_atomically` would wait for the disk at every frame
-            partial.replace(path)
-        except BaseException as error:
-            partial.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise InputError(
-                    f"{path} cannot be written ({error.strerror}); free space or leave out --save"
-                ) from error
-            raise
+            with removed_on_error(partial):
+                partial.write_bytes(data.tobytes())  # `write_atomically` would wait for the disk at every frame
+                partial.replace(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror}); free space or leave out --save") from error
 
 
 def _in_use(folder: Path) -> bool:
