@@ -147,19 +147,18 @@ def run_cell(row: Row, category: Category, setting: Setting, subset: Subset, fol
     ranking = rank(category.images, scores, maps, [mask for mask in category.masks if mask is not None])
     seconds = {"fit_s": round(fitted_at - began, 3), "inspect_s": round(inspected_at - fitted_at, 3)}
     result = Result(row.label, category.name, setting.seed, ranking, **seconds)
-    document = {
-        "settings": settings,
-        "settings_sha256": settings_sha256(settings),
-        "result": asdict(result),
-        "scores": [
-            {"image": f"{image.defect}/{image.path.name}", "score": float(score)}
-            for image, score in zip(category.images, scores, strict=True)
-        ],
-        "device": setting.device,
-        "environment": describe_environment(),
-    }
-    write_atomically(path, json.dumps(document, indent=1).encode())
+    listed = [
+        {"image": f"{image.defect}/{image.path.name}", "score": float(score)}
+        for image, score in zip(category.images, scores, strict=True)
+    ]
+    keep(path, settings, result, scores=listed, device=setting.device, environment=describe_environment())
     return result
+
+
+def keep(path: Path, settings: dict[str, object], result: Any, **more: object) -> None:
+    """Write a result, a dataclass, with its settings, so that `read_kept` finds it; `more` is for whoever reads it."""
+    document = {"settings": settings, "settings_sha256": settings_sha256(settings), "result": asdict(result), **more}
+    write_atomically(path, json.dumps(document, indent=1).encode())
 
 
 def read_kept(of: type[T], path: Path, settings: dict[str, object]) -> T | None:

@@ -6,18 +6,16 @@ detector and of the test images, and is measured again where they differ.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import file_name, read_kept, settings_sha256
+from benchmarks.cells import file_name, keep, read_kept, settings_sha256
 from benchmarks.datasets import Subset, TestImage, mask_files
 from benchmarks.datasets.__main__ import flat_name
 from benchmarks.datasets.checked import checked_category
 from benchmarks.preset_report import Result
-from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from runtime.typed import as_text
 from train.config import as_mapping
@@ -97,8 +95,7 @@ def measure(label: str, config: StudentsConfig, data: DataSet, out: Path) -> Res
     if done is not None:
         return done
     result = _measured(label, config.seed, data, detector)
-    document = {"settings": settings, "settings_sha256": settings_sha256(settings), "result": asdict(result)}
-    write_atomically(kept, json.dumps(document, indent=1).encode())
+    keep(kept, settings, result)
     return result
 
 
