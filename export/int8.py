@@ -137,7 +137,7 @@ def _check(
     from calibration.ranges import RangeCollector
     from export.destination import check_destination
 
-    if out.suffix != ".onnx" or out.resolve() == detector.resolve():
+    if out.resolve() == detector.resolve():
         raise InputError(f"--out is {out}; expected another name than the detector's, ending in .onnx")
     check_destination(out)
     if recipe.precision != "fp32":

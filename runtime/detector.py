@@ -103,8 +103,8 @@ class Detector:
         """The verdict on one frame: a `Frame`, or pixels uint8 [H, W, 3], BGR, of any size.
 
         Never raises for what a frame shows or an engine does: those are NO_DECISION with the reason, and what is no
-        `EngineError` is logged with its traceback. Raises
-        `ImageError` for an array that is no picture (wrong type or shape).
+        `EngineError` is logged with its traceback. Raises `ImageError` for an array that is no picture (wrong type or
+        shape).
         """
         with self._lock:
             if not isinstance(frame, Frame):

@@ -16,7 +16,8 @@ from runtime.recipe import Recipe
 
 def main() -> None:
     # argparse takes -1e-3 for an option; behind a blank it is a value, and the same number
-    arguments = _parser().parse_args([f" {text}" if _is_number(text) else text for text in sys.argv[1:]])
+    negative = {text for text in sys.argv[1:] if text.startswith("-") and _is_number(text)}
+    arguments = _parser().parse_args([f" {text}" if text in negative else text for text in sys.argv[1:]])
     value = _as_threshold(arguments.value)
     old = set_threshold(arguments.file, value, arguments.key_file)
     print(f"{arguments.file}: threshold {old:.6g} -> {value:.6g}, set by hand; no false-reject rate is proven for it")

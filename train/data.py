@@ -29,8 +29,8 @@ def good_images(data: Path) -> list[Path]:
 
     ``train/good`` of the MVTec AD layout or ``train/ok`` of BTAD's where they are there; of a folder with ``good`` and
     ``bad`` what `set_apart` leaves of ``good``; all of ``good`` where there is no ``bad`` and no image beside it; else
-    the images in `data` itself. Raises `InputError` when there are
-    none, or when a layout's folder is given that holds its images elsewhere.
+    the images in `data` itself. Raises `InputError` when there are none, or when a layout's folder is given that holds
+    its images elsewhere.
     """
     for name in TRAINING_FOLDERS:
         if (data / name).is_dir():

@@ -87,6 +87,12 @@ def test_a_negative_threshold_is_a_number(value: str, detector_file: Path, monke
     assert read_detector(detector_file)[1].threshold.value == float(value)
 
 
+def test_a_file_may_have_a_number_for_a_name(detector_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(detector_file.parent)
+    call(set_threshold, monkeypatch, detector_file.rename(detector_file.parent / "7").name, "0.25")
+    assert read_detector(Path("7"))[1].threshold.value == 0.25
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
