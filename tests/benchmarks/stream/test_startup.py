@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import startup
-from benchmarks.startup import STREAM, StartUp, probed, seconds_to_first_verdict
-from benchmarks.startup_probe import PHASES, Marks
+from benchmarks.stream import startup
+from benchmarks.stream.startup import STREAM, StartUp, probed, seconds_to_first_verdict
+from benchmarks.stream.startup_probe import PHASES, Marks
 from runtime.errors import InputError, ProctorError
 
 OPTIONS = (*STREAM, "--threads", "1")

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.soak [--frames 10000] [--detector FILE] [--threads N] [--json FILE]
+    python -m benchmarks.stream.soak [--frames 10000] [--detector FILE] [--threads N] [--json FILE]
 
 The stream is the one of ``python -m runtime.stream --camera demo``, rendering included, in this process. Resident
 memory is read every hundredth of the run; its growth is that of a line fitted to all readings after the first tenth, in
@@ -79,7 +79,7 @@ def main() -> None:
     from runtime.atomic import write_atomically
     from runtime.stream import DEMO_DETECTOR
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="Watch a long run's memory.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stream.soak", description="Watch a long run's memory.")
     parser.add_argument("--frames", type=int, default=10_000, help="parts to inspect (10000)")
     parser.add_argument("--detector", type=Path, default=DEMO_DETECTOR, help="default: the packaged demo detector")
     parser.add_argument("--threads", type=cli.positive, help="CPU threads of one inference (default: all cores)")

@@ -1,8 +1,8 @@
-"""The process that `benchmarks.startup` starts: the stream up to its first verdict, with a clock between its steps.
+"""What `benchmarks.stream.startup` starts: the stream up to its first verdict, with a clock between its steps.
 
-``python -m benchmarks.startup_probe STARTED [options of runtime.stream]``; STARTED is the monotonic clock when the
-process was started. What runs is `runtime.stream.main` itself, whose steps are wrapped to note when they end. The last
-line of stdout is one JSON object: seconds by phase, as the wall clock and as processor time of all threads.
+``python -m benchmarks.stream.startup_probe STARTED [options of runtime.stream]``; STARTED is the monotonic clock when
+the process was started. What runs is `runtime.stream.main` itself, whose steps are wrapped to note when they end. The
+last line of stdout is one JSON object: seconds by phase, as the wall clock and as processor time of all threads.
 """
 
 import json

@@ -2,12 +2,12 @@
 
 ::
 
-    python -m benchmarks.startup [--repeats 10] [--detector FILE] [--threads N] [--json FILE]
+    python -m benchmarks.stream.startup [--repeats 10] [--detector FILE] [--threads N] [--json FILE]
 
 Each measurement is a process of its own: ``python -m runtime.stream --camera demo --frames 1 --json``, timed by its
 parent from before it starts to the first verdict on its stdout, and in turn with it the same with a clock between its
-steps (`benchmarks.startup_probe`). One of each before warms the disk cache. Figures are medians. Processor time is that
-of all threads: it hardly grows when other work slows the machine down, the wall clock does.
+steps (`benchmarks.stream.startup_probe`). One of each before warms the disk cache. Figures are medians. Processor time
+is that of all threads: it hardly grows when other work slows the machine down, the wall clock does.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.environment import describe_environment, one_line
-from benchmarks.imports import run_python
-from benchmarks.startup_probe import PHASES
+from benchmarks.stream.imports import run_python
+from benchmarks.stream.startup_probe import PHASES
 from runtime import cli
 from runtime.atomic import write_atomically
 from runtime.errors import ProctorError
@@ -86,13 +86,15 @@ def seconds_to_first_verdict(arguments: Sequence[str]) -> float:
 
 def probed(arguments: Sequence[str]) -> dict[str, dict[str, float]]:
     """One stream with a clock between its steps: ``wall_s`` and ``cpu_s`` by phase."""
-    done = run_python("-m", "benchmarks.startup_probe", str(time.monotonic()), *arguments)
+    done = run_python("-m", "benchmarks.stream.startup_probe", str(time.monotonic()), *arguments)
     found: dict[str, dict[str, float]] = json.loads(done.splitlines()[-1])
     return found
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description="Time the way to a verdict.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.stream.startup", description="Time the way to a verdict."
+    )
     parser.add_argument("--repeats", type=cli.positive, default=10, metavar="N", help="processes of each kind (10)")
     parser.add_argument("--detector", type=Path, metavar="FILE", help="default: the packaged demo detector")
     parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads of one inference (default: all)")

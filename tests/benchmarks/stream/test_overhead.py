@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import overhead
-from benchmarks.overhead import PHASES, KeptParts, Overhead, measure
+from benchmarks.stream import overhead
+from benchmarks.stream.overhead import PHASES, KeptParts, Overhead, measure
 from runtime.detector import Detector, read_detector
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError

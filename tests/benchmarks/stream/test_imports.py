@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import imports
+from benchmarks.stream import imports
 from runtime.errors import InputError, ProctorError
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.overhead [--camera URI] [--frames 200] [--detector FILE] [--threads N] [--json FILE]
+    python -m benchmarks.stream.overhead [--camera URI] [--frames 200] [--detector FILE] [--threads N] [--json FILE]
 
 The stream is the real one, threads included; its steps are wrapped by a clock. A frame's time is the sum of its phases,
 its overhead all of them but the inference. Without ``--camera`` the frames are 16 rendered parts, kept in memory and
@@ -214,7 +214,9 @@ def main(arguments: list[str] | None = None) -> None:
     from runtime.atomic import write_atomically
     from runtime.stream import DEMO_DETECTOR
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description="Time the stream's own work.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.stream.overhead", description="Time the stream's own work."
+    )
     parser.add_argument("--camera", metavar="URI", help=f"{KNOWN} (default: rendered parts kept in memory)")
     parser.add_argument("--frames", type=cli.positive, default=200, metavar="N", help="that count (200)")
     parser.add_argument("--detector", type=Path, default=DEMO_DETECTOR, help="default: the packaged demo detector")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import Memory
+from benchmarks.stream.soak import Memory
 
 
 def test_a_leak_shows_as_growth_and_the_warm_up_does_not() -> None:
@@ -20,7 +20,7 @@ def test_a_leak_shows_as_growth_and_the_warm_up_does_not() -> None:
 
 
 def test_a_short_run_is_read_a_hundred_times(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.soak", "--frames", "100", "--threads", "1"]
+    command = [sys.executable, "-m", "benchmarks.stream.soak", "--frames", "100", "--threads", "1"]
     done = subprocess.run(
         [*command, "--json", str(tmp_path / "soak.json")], capture_output=True, text=True, timeout=280
     )
@@ -32,7 +32,7 @@ def test_a_short_run_is_read_a_hundred_times(tmp_path: Path) -> None:
 
 
 def test_too_few_frames_are_refused() -> None:
-    command = [sys.executable, "-m", "benchmarks.soak", "--frames", "99"]
+    command = [sys.executable, "-m", "benchmarks.stream.soak", "--frames", "99"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == "error: --frames is 99; expected 100 or more, to see a trend\n"

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.imports [--repeats 20] [--json FILE]
+    python -m benchmarks.stream.imports [--repeats 20] [--json FILE]
 
 Each measurement is a process of its own, bare and importing in turn, after one of each to warm the disk cache. The
 time runs from starting the process to its end, so that it includes what Python does for itself; the difference of the
@@ -90,7 +90,7 @@ def report(cost: ImportCost) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command. Raises `ProctorError` when the runtime loads what it must not."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.imports", description=f"Time import {MODULE}.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stream.imports", description=f"Time import {MODULE}.")
     parser.add_argument("--repeats", type=int, default=20, help="processes of each kind (default 20)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and the machine there")
     options = parser.parse_args(arguments)
