@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.accuracy.ranking import Ranking, rank
 from benchmarks.datasets import Subset, TestImage, read_pixels, read_test_set, select, training_images
 from benchmarks.environment import describe_environment
 from benchmarks.methods.base import Frames, Maps, Method, Setting
 from benchmarks.methods.registry import entry, make_method
-from benchmarks.ranking import Ranking, rank
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from runtime.images import read_image
@@ -197,7 +197,7 @@ def inspect_category(method: Method, category: Category, name: str) -> tuple[NDA
 
 
 def at_mask_size(anomaly_map: Maps, mask: NDArray[np.bool_]) -> Maps:
-    """A map resized bilinearly to its mask, as `benchmarks.evaluation` does."""
+    """A map resized bilinearly to its mask, as `benchmarks.accuracy.evaluation` does."""
     height, width = mask.shape
     return np.asarray(cv2.resize(anomaly_map, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 

@@ -127,7 +127,7 @@ def images_sha256(images: Sequence[TestImage]) -> str:
 def _measured(label: str, seed: int, data: DataSet, path: Path) -> Result:
     from tqdm import tqdm
 
-    from benchmarks.evaluation import inspect_all, summarize
+    from benchmarks.accuracy.evaluation import inspect_all, summarize
     from benchmarks.throughput.arithmetic import count
     from runtime.detector import Detector
 

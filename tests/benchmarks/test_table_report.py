@@ -6,8 +6,8 @@ from pathlib import Path
 
 import cv2
 
+from benchmarks.accuracy.ranking import Ranking
 from benchmarks.cells import Result
-from benchmarks.ranking import Ranking
 from benchmarks.table_report import as_csv, markdown, plot, seed_means
 
 

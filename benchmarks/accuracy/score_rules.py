@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.score_rules detector.onnx DATA [--layout NAME] [--subset even]
+    python -m benchmarks.accuracy.score_rules detector.onnx DATA [--layout NAME] [--subset even]
                                                         [--plot FILE.svg|.png] [--json FILE]
 
 Rules: the maximum; the mean of the highest values (a share of the pixels); a high quantile; the maximum, and the mean
@@ -32,7 +32,7 @@ from runtime.atomic import check_writable, write_atomically
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from benchmarks.evaluation import Inspection
+    from benchmarks.accuracy.evaluation import Inspection
     from runtime.recipe import Recipe
 
 TOP_SHARES = (0.0003, 0.001, 0.003, 0.01, 0.03)  # of the pixels inspected
@@ -121,7 +121,7 @@ def compare(
 
     `scores` is [rules, images], `labels` and `defects` [images]. Raises `InputError` unless both kinds are there.
     """
-    from benchmarks.evaluation import auroc_by_defect
+    from benchmarks.accuracy.evaluation import auroc_by_defect
     from calibration.metrics import auroc
 
     aurocs = [auroc(row, labels) for row in scores]
@@ -187,7 +187,9 @@ def plot(results: Sequence[Result]) -> "Figure":
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.score_rules", description="Compare score rules.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy.score_rules", description="Compare score rules."
+    )
     parser.add_argument("detector", type=Path, help="detector.onnx")
     parser.add_argument("data", type=Path, help="folder of a test set")
     add_layout_option(parser)
@@ -206,9 +208,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from tqdm import tqdm
 
+    from benchmarks.accuracy.evaluation import inspect_all, scores_and_labels
     from benchmarks.datasets import read_test_set, select
     from benchmarks.environment import describe_environment, one_line
-    from benchmarks.evaluation import inspect_all, scores_and_labels
     from runtime.detector import Detector
 
     images = select(read_test_set(options.data, options.layout), options.subset)

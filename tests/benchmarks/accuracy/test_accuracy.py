@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from dataset_trees import write
 
-from benchmarks import accuracy, datasets
+from benchmarks import datasets
+from benchmarks.accuracy import __main__ as accuracy
 from runtime.demo import DemoLine
 from runtime.demo.dataset import write_dataset
 from runtime.detector import Detector

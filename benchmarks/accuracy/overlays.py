@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.evaluation import Inspection
+from benchmarks.accuracy.evaluation import Inspection
 from runtime.atomic import write_atomically
 from runtime.frames import Frame
 from runtime.images import read_image

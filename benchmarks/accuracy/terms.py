@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.evaluation import Inspection, ask_engine
+from benchmarks.accuracy.evaluation import Inspection, ask_engine
 from runtime.detector import Detector
 from runtime.images import read_image
 

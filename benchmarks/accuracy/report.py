@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks import page, plots, report_plots
-from benchmarks.decisions import Rate, percent, rate_of
-from benchmarks.evaluation import Accuracy, Inspection, name_in, scores_and_labels
-from benchmarks.overlays import outlined, overlay
-from benchmarks.page import Html
-from benchmarks.terms import Terms
+from benchmarks import plots
+from benchmarks.accuracy import page, report_plots
+from benchmarks.accuracy.decisions import Rate, percent, rate_of
+from benchmarks.accuracy.evaluation import Accuracy, Inspection, name_in, scores_and_labels
+from benchmarks.accuracy.overlays import outlined, overlay
+from benchmarks.accuracy.page import Html
+from benchmarks.accuracy.terms import Terms
 from calibration.metrics import PixelRanking
 from runtime.images import read_image
 from runtime.info import describe

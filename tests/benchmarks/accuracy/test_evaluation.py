@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks import datasets
+from benchmarks.accuracy.decisions import Decisions, Rate
+from benchmarks.accuracy.evaluation import Inspection, inspect_all, name_in, rank_known_pixels, summarize
 from benchmarks.datasets import read_test_set
-from benchmarks.decisions import Decisions, Rate
-from benchmarks.evaluation import Inspection, inspect_all, name_in, rank_known_pixels, summarize
 from calibration.threshold import rate_interval
 from runtime.detector import Detector
 from runtime.engines.base import Output

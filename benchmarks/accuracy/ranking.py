@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.accuracy.evaluation import auroc_by_defect
 from benchmarks.datasets import TestImage
-from benchmarks.evaluation import auroc_by_defect
 from calibration.metrics import auroc, rank_pixels
 
 

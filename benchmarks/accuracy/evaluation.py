@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.accuracy.decisions import Decisions, Rate, best_decisions, decided, rate_of
 from benchmarks.datasets import TestImage, read_pixels
-from benchmarks.decisions import Decisions, Rate, best_decisions, decided, rate_of
 from calibration.metrics import PixelRanking, auroc, rank_pixels
 from runtime.detector import Detector
 from runtime.engines.base import Output

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import score_rules
+from benchmarks.accuracy import score_rules
+from benchmarks.accuracy.evaluation import Inspection, inspect_all
+from benchmarks.accuracy.score_rules import Rule, all_rules, compare, scores_of
 from benchmarks.datasets import read_test_set
-from benchmarks.evaluation import Inspection, inspect_all
-from benchmarks.score_rules import Rule, all_rules, compare, scores_of
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError

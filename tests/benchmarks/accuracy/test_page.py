@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from benchmarks import page
+from benchmarks.accuracy import page
 
 HOSTILE = "<script>alert('&\"x\"')</script>"
 

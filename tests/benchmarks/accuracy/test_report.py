@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import accuracy, datasets
-from benchmarks.evaluation import inspect_all, rank_known_pixels, summarize
-from benchmarks.report import Report, chosen_for_terms, render
-from benchmarks.report_plots import image_roc
-from benchmarks.terms import Terms, terms_of
+from benchmarks import datasets
+from benchmarks.accuracy import __main__ as accuracy
+from benchmarks.accuracy.evaluation import inspect_all, rank_known_pixels, summarize
+from benchmarks.accuracy.report import Report, chosen_for_terms, render
+from benchmarks.accuracy.report_plots import image_roc
+from benchmarks.accuracy.terms import Terms, terms_of
 from calibration.metrics import auroc
 from runtime.detector import Detector
 from runtime.engines.base import Output

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import datasets
-from benchmarks.evaluation import Inspection, inspect_all
-from benchmarks.overlays import TRUTH_COLOUR, overlay, spread, write_overlays
+from benchmarks.accuracy.evaluation import Inspection, inspect_all
+from benchmarks.accuracy.overlays import TRUTH_COLOUR, overlay, spread, write_overlays
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
 from runtime.frames import Frame

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.decisions import Decisions, best_decisions, budget_verdict, decided, rate_of
+from benchmarks.accuracy.decisions import Decisions, best_decisions, budget_verdict, decided, rate_of
 from runtime.recipe import Threshold
 
 

@@ -26,9 +26,9 @@ from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from benchmarks.decisions import Decisions
-    from benchmarks.evaluation import Accuracy, Inspection
-    from benchmarks.terms import Terms
+    from benchmarks.accuracy.decisions import Decisions
+    from benchmarks.accuracy.evaluation import Accuracy, Inspection
+    from benchmarks.accuracy.terms import Terms
     from runtime.detector import Detector
     from runtime.recipe import Threshold
 
@@ -37,7 +37,7 @@ Pairs = list[tuple[str, str]]
 
 def figures(accuracy: "Accuracy", threshold: "Threshold") -> Pairs:
     """The figures in words, with their names."""
-    from benchmarks.decisions import budget_verdict, in_words, percent
+    from benchmarks.accuracy.decisions import budget_verdict, in_words, percent
     from runtime.promise import explain
 
     return [
@@ -79,7 +79,7 @@ def _quality(decisions: "Decisions") -> str:
 
 
 def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: Path) -> dict[str, object]:
-    from benchmarks.evaluation import name_in
+    from benchmarks.accuracy.evaluation import name_in
 
     return {
         "accuracy": asdict(accuracy),
@@ -129,7 +129,7 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
     if options.report and options.report.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--report is {options.report}; expected a name ending in .html")
     if options.report:
-        import benchmarks.report  # noqa: F401  (Matplotlib is an extra)
+        import benchmarks.accuracy.report  # noqa: F401  (Matplotlib is an extra)
     return options
 
 
@@ -139,10 +139,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from tqdm import tqdm
 
+    from benchmarks.accuracy.evaluation import inspect_all, rank_known_pixels, summarize
+    from benchmarks.accuracy.overlays import write_overlays
     from benchmarks.datasets import read_test_set, select
     from benchmarks.environment import describe_environment, one_line
-    from benchmarks.evaluation import inspect_all, rank_known_pixels, summarize
-    from benchmarks.overlays import write_overlays
     from runtime.atomic import write_atomically
 
     images = select(read_test_set(options.data, options.layout), options.subset)
@@ -163,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.overlays:
         write_overlays(options.overlays, inspections, options.count)
     if options.report:
-        from benchmarks.report import Report, render
+        from benchmarks.accuracy.report import Report, render
 
         source |= {"machine": one_line(environment), "date": str(environment["date"])}
         page = Report(
@@ -192,8 +192,8 @@ def _source(options: argparse.Namespace, arguments: Sequence[str]) -> dict[str, 
 
 
 def _terms(detector: "Detector", inspections: "Sequence[Inspection]") -> "Sequence[Terms]":
-    from benchmarks.report import chosen_for_terms
-    from benchmarks.terms import terms_of
+    from benchmarks.accuracy.report import chosen_for_terms
+    from benchmarks.accuracy.terms import terms_of
 
     return terms_of(detector, chosen_for_terms(inspections))
 
