@@ -30,7 +30,7 @@ import numpy as np
 from benchmarks.datasets.one_class import SmallImages, read_small_images
 from benchmarks.methods.registry import METHODS, entry, make_small_image_method, method_options
 from benchmarks.oneclass_results import read_result, write_result
-from benchmarks.table import assignments, integers
+from benchmarks.options import assignments, integers
 from runtime import cli
 from runtime.errors import InputError
 

@@ -21,7 +21,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.layout_option import add_layout_option
+from benchmarks.options import add_layout_option, integers
 from runtime import cli
 from runtime.errors import InputError
 
@@ -41,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.cells import check_names
     from benchmarks.preset_cells import label_of, measure, read_data_set
     from benchmarks.preset_report import markdown, plot
-    from benchmarks.table import integers
     from runtime.atomic import check_writable, write_atomically
 
     over, seeds = _over(options.set or []), integers("--seeds", options.seeds, 0)

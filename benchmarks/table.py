@@ -21,8 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.layout_option import add_layout_option
 from benchmarks.methods.registry import METHODS, entry, make_method, method_options
+from benchmarks.options import add_layout_option, assignments, integers
 from runtime import cli
 from runtime.errors import InputError
 
@@ -99,29 +99,6 @@ def table_rows(name: str, over: dict[str, str], options: argparse.Namespace) -> 
             values: dict[str, object] = {"teachers": choice, "students": count, "ensemble": max(counts), **over}
             rows.append(Row(f"{title}, {scale}, M = {count}", name, method_options(name, values)))
     return rows
-
-
-def integers(option: str, text: str, least: int) -> tuple[int, ...]:
-    """Comma-separated integers. Raises `InputError` for anything else, a double one, or one below `least`."""
-    try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"{option} is {text!r}; expected integers with commas between, such as 1,3") from error
-    if min(numbers) < least or (len(set(numbers)) < len(numbers) and option != "--size"):
-        raise InputError(f"{option} is {text}; expected different integers, {least} or more")
-    return numbers
-
-
-def assignments(texts: Sequence[str]) -> dict[str, dict[str, str]]:
-    """``METHOD.OPTION=VALUE`` texts by method and option. Raises `InputError` for another form."""
-    found: dict[str, dict[str, str]] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        method, dot, option = name.partition(".")
-        if not equals or not dot:
-            raise InputError(f"--set is {text!r}; expected METHOD.OPTION=VALUE, such as patchcore.coreset=1000")
-        found.setdefault(method, {})[option.replace("-", "_")] = value
-    return found
 
 
 def _setting(options: argparse.Namespace, device: str) -> "Setting":

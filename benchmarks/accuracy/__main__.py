@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.layout_option import add_layout_option
+from benchmarks.options import add_layout_option
 from runtime import cli
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import InputError

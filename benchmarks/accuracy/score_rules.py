@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.layout_option import add_layout_option
+from benchmarks.options import add_layout_option
 from runtime import cli
 from runtime.atomic import check_writable, write_atomically
 
