@@ -188,7 +188,7 @@ def _setting(options: argparse.Namespace) -> "Setting":
 
 def _settings_sha256(name: str, options: Any, kind: int, images_sha256: str, setting: "Setting") -> str:
     """Of everything that a class's result depends on but the code."""
-    from benchmarks.cells import settings_sha256
+    from benchmarks.table.cells import settings_sha256
     from train.config import as_mapping
     from train.data import file_sha256
     from train.ensemble import teacher_path

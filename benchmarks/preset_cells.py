@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import file_name, keep, read_kept, settings_sha256
 from benchmarks.datasets import Subset, TestImage, mask_files
 from benchmarks.datasets.__main__ import flat_name
 from benchmarks.datasets.checked import checked_category
 from benchmarks.preset_report import Result
+from benchmarks.table.cells import file_name, keep, read_kept, settings_sha256
 from runtime.errors import InputError
 from runtime.typed import as_text
 from train.config import as_mapping

@@ -11,7 +11,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.redraw import read_result
-from benchmarks.table_report import seeds_in_words
+from benchmarks.table.report import seeds_in_words
 from runtime import cli
 from runtime.errors import InputError
 

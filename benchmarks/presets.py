@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         format_of(options.plot)
 
-    from benchmarks.cells import check_names
     from benchmarks.preset_cells import label_of, measure, read_data_set
     from benchmarks.preset_report import markdown, plot
+    from benchmarks.table.cells import check_names
     from runtime.atomic import check_writable, write_atomically
 
     over, seeds = _over(options.set or []), integers("--seeds", options.seeds, 0)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from dataset_trees import make_tree, write
 
-from benchmarks import cells, table
-from benchmarks.cells import Category, Result, Row, run_cell
 from benchmarks.methods.registry import METHODS, make_method, method_options
+from benchmarks.table import __main__ as table
+from benchmarks.table import cells
+from benchmarks.table.cells import Category, Result, Row, run_cell
 from runtime.errors import InputError
 
 QUICK = ["--methods", "1-nn,k-means", "--size", "32,32", "--device", "cpu"]

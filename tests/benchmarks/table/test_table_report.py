@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 
 from benchmarks.accuracy.ranking import Ranking
-from benchmarks.cells import Result
-from benchmarks.table_report import as_csv, markdown, plot, seed_means
+from benchmarks.table.cells import Result
+from benchmarks.table.report import as_csv, markdown, plot, seed_means
 
 
 def result(label: str, category: str, seed: int, au_pro: float | None, auroc: float) -> Result:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.cells import Result
+from benchmarks.table.cells import Result
 
 MEASURES = {
     "au_pro_30": "AU-PRO up to 30 % false-positive pixels",

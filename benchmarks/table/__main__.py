@@ -27,8 +27,8 @@ from runtime import cli
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from benchmarks.cells import Result, Row
     from benchmarks.methods.base import Setting
+    from benchmarks.table.cells import Result, Row
 
 TEACHERS = "p17,p33,p65"  # the paper's three scales
 LARGEST_SIDE = 4096  # of prepared frames, pixels
@@ -52,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from tqdm import tqdm
 
-    from benchmarks.cells import check_names, read_category, run_cell
     from benchmarks.datasets.checked import checked_category
-    from benchmarks.table_report import one_cell
+    from benchmarks.table.cells import check_names, read_category, run_cell
+    from benchmarks.table.report import one_cell
     from runtime.atomic import check_writable
     from train.device import resolve_device
 
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def table_rows(name: str, over: dict[str, str], options: argparse.Namespace) -> "list[Row]":
     """A method's rows: one, or for ``ours`` one for each choice of teachers and number of students."""
-    from benchmarks.cells import Row
+    from benchmarks.table.cells import Row
 
     title = entry(name).title
     if name != "ours":
@@ -120,7 +120,7 @@ def _setting(options: argparse.Namespace, device: str) -> "Setting":
 def _write(results: "Sequence[Result]", options: argparse.Namespace, device: str) -> str:
     """Write table and figures of the results so far; the table as text."""
     from benchmarks.environment import describe_environment, one_line
-    from benchmarks.table_report import PLOTTED, as_csv, markdown, plot
+    from benchmarks.table.report import PLOTTED, as_csv, markdown, plot
     from runtime.atomic import write_atomically
 
     note = (

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import cells
-from benchmarks.cells import Category, Row, check_names, read_category, run_cell
 from benchmarks.methods.base import Frames, Inspected, MapMethod, Maps, Setting
 from benchmarks.methods.registry import method_options
+from benchmarks.table import cells
+from benchmarks.table.cells import Category, Row, check_names, read_category, run_cell
 from runtime.errors import InputError
 
 
