@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.presets import checked_config
+from benchmarks.presets.cells import checked_config
 from runtime.errors import InputError
 
 if TYPE_CHECKING:

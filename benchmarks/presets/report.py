@@ -1,6 +1,6 @@
 """The presets' figures as a Markdown table, and as a plot of AU-PRO against cost.
 
-``python -m benchmarks.preset_report presets.json… --out FILE`` draws one plot of what several runs wrote.
+``python -m benchmarks.presets.report presets.json… --out FILE`` draws one plot of what several runs wrote.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def _points(results: Sequence[Result]) -> list[tuple[str, float, list[float]]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.preset_report", description="Plot presets again.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.presets.report", description="Plot presets again.")
     parser.add_argument("results", type=Path, nargs="+", help="files that benchmarks.presets wrote")
     parser.add_argument("--out", type=Path, required=True, help="plot to write, .svg or .png")
     options = parser.parse_args(arguments)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from dataset_trees import make_tree
 
-from benchmarks import preset_report, presets
 from benchmarks.datasets import training_images
-from benchmarks.preset_report import Result, markdown, plot
+from benchmarks.presets import __main__ as presets
+from benchmarks.presets import report as preset_report
+from benchmarks.presets.report import Result, markdown, plot
 from runtime.errors import InputError
 
 QUICK = {"size-hw": "32,36", "output-stride": "8", "train-stride": "8", "window": "none", "students": "1", "steps": "2"}

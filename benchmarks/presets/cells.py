@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.datasets import Subset, TestImage, mask_files
 from benchmarks.datasets.__main__ import flat_name
 from benchmarks.datasets.checked import checked_category
-from benchmarks.preset_report import Result
+from benchmarks.presets.report import Result
 from benchmarks.table.cells import file_name, keep, read_kept, settings_sha256
 from runtime.errors import InputError
 from runtime.typed import as_text
@@ -46,6 +46,17 @@ class DataSet:
 def read_data_set(folder: Path, subset: Subset, layout: str | None) -> DataSet:
     """A data set in any layout, each of its files read once. Raises as `checked_category`."""
     return DataSet(folder, subset, *checked_category(folder, subset, layout))
+
+
+def checked_config(name: str, over: dict[str, object]) -> StudentsConfig:
+    """A preset with the options `over` it. Raises `InputError` for what no training would begin with."""
+    from train.__main__ import preset
+    from train.checks import check_students, check_teacher_files
+
+    config = preset(name, over)
+    check_students(config)
+    check_teacher_files(config)
+    return config
 
 
 def label_of(name: str, config: StudentsConfig, over: Mapping[str, object]) -> str:

@@ -26,7 +26,7 @@ from runtime import cli
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from benchmarks.preset_report import Result
+    from benchmarks.presets.report import Result
     from train.students import StudentsConfig
 
 
@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         format_of(options.plot)
 
-    from benchmarks.preset_cells import label_of, measure, read_data_set
-    from benchmarks.preset_report import markdown, plot
+    from benchmarks.presets.cells import checked_config, label_of, measure, read_data_set
+    from benchmarks.presets.report import markdown, plot
     from benchmarks.table.cells import check_names
     from runtime.atomic import check_writable, write_atomically
 
@@ -64,17 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_atomically(options.out / "presets.md", text.encode())
     if options.plot:
         plot(results, options.plot)
-
-
-def checked_config(name: str, over: dict[str, object]) -> "StudentsConfig":
-    """A preset with the options `over` it. Raises `InputError` for what no training would begin with."""
-    from train.__main__ import preset
-    from train.checks import check_students, check_teacher_files
-
-    config = preset(name, over)
-    check_students(config)
-    check_teacher_files(config)
-    return config
 
 
 def _over(texts: Sequence[str]) -> dict[str, object]:
