@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmarks import oneclass
-from benchmarks.datasets.one_class import read_small_images
 from benchmarks.methods.base import Frames
-from benchmarks.oneclass import judge
-from benchmarks.oneclass_students import OneClassStudents, Options
+from benchmarks.oneclass import __main__ as oneclass
+from benchmarks.oneclass.__main__ import judge
+from benchmarks.oneclass.small_images import read_small_images
+from benchmarks.oneclass.students import OneClassStudents, Options
 from runtime.errors import InputError
 from train.files import load_network
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.datasets.npz import NAMES
-from benchmarks.datasets.one_class import read_small_images
+from benchmarks.oneclass.npz import NAMES
+from benchmarks.oneclass.small_images import read_small_images
 from runtime.errors import InputError
 
 RNG = np.random.default_rng(4)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets.npz import UNREADABLE
+from benchmarks.oneclass.npz import UNREADABLE
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.oneclass_results import Answers, ClassResult, read_result, shown_images, write_result
+from benchmarks.oneclass.results import Answers, ClassResult, read_result, shown_images, write_result
 from runtime.errors import InputError
 
 SCORES = np.array([0.5, -1.25, 3.0], np.float32)

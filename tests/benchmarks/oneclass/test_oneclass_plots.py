@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
-from benchmarks.embedding import embed
-from benchmarks.oneclass_plots import descriptor_embedding, score_histogram
-from benchmarks.oneclass_results import Answers
+from benchmarks.oneclass.embedding import embed
+from benchmarks.oneclass.plots import descriptor_embedding, score_histogram
+from benchmarks.oneclass.results import Answers
 from runtime.errors import InputError
 
 random = np.random.default_rng(0)

@@ -11,7 +11,7 @@ on images zoomed to its 33×33 pixels, one score for each image; 1-NN, OC-SVM, K
 teacher's descriptor of the same zoomed image, and OCGAN the image itself.
 
 ``DATA`` is a set as it is distributed, a folder of MNIST's four IDX files (gzipped or not) or of CIFAR-10's binary
-version, or one ``.npz`` file; `benchmarks.datasets.npz` says what that holds. Limits take the first images of each
+version, or one ``.npz`` file; `benchmarks.oneclass.npz` says what that holds. Limits take the first images of each
 class, in the files' order, and are said with the result: figures under a limit are no Table 2.
 
 With ``--keep`` each class's result is a file of its own, and the same command goes on after an interruption.
@@ -27,16 +27,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.datasets.one_class import SmallImages, read_small_images
 from benchmarks.methods.registry import METHODS, entry, make_small_image_method, method_options
-from benchmarks.oneclass_results import read_result, write_result
+from benchmarks.oneclass.results import read_result, write_result
+from benchmarks.oneclass.small_images import SmallImages, read_small_images
 from benchmarks.options import assignments, integers
 from runtime import cli
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from benchmarks.methods.base import Method, Setting
-    from benchmarks.oneclass_results import ClassResult
+    from benchmarks.oneclass.results import ClassResult
 
 # image AUROC, mean over the ten classes of MNIST (paper, Table 2)
 PAPER = {"ours": 0.9935, "1-nn": 0.9753, "oc-svm": 0.9463, "k-means": 0.9457}
@@ -45,8 +45,8 @@ SMALL_IMAGE_METHODS = ("ours", *(name for name in METHODS if METHODS[name].of_de
 
 def judge(method: "Method", images: SmallImages, kind: int) -> "ClassResult":
     """What a method fitted on the class `kind` says of all test images. Raises what the method raises."""
-    from benchmarks.oneclass_results import ClassResult, shown_images
-    from benchmarks.oneclass_students import OneClassStudents
+    from benchmarks.oneclass.results import ClassResult, shown_images
+    from benchmarks.oneclass.students import OneClassStudents
     from calibration.metrics import auroc
 
     began = time.monotonic()
@@ -62,7 +62,7 @@ def resolved(name: str, over: dict[str, str]) -> Any:
     """A method's options, `over` over its defaults. Raises `InputError` for those that do not fit."""
     if name != "ours":
         return method_options(name, over)
-    from benchmarks.oneclass_students import Options
+    from benchmarks.oneclass.students import Options
     from runtime.typed import build
 
     try:
@@ -75,7 +75,7 @@ def make(name: str, options: Any, setting: "Setting") -> "Method":
     """A method of Table 2. Raises `InputError` for one that needs whole frames, or options that cannot be used."""
     if name != "ours":
         return make_small_image_method(name, options, setting)
-    from benchmarks.oneclass_students import OneClassStudents
+    from benchmarks.oneclass.students import OneClassStudents
     from train.ensemble import teacher_path
 
     return OneClassStudents(teacher_path(setting.teacher), options, setting.seed, setting.device)
@@ -98,13 +98,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classes = _classes(options.classes, images)
     over["ours"] = {"students": str(options.students), "steps": str(options.steps), **over.get("ours", {})}
     if options.plots:
-        import benchmarks.oneclass_plots  # noqa: F401  that matplotlib is missing is said before the work, not after
+        import benchmarks.oneclass.plots  # noqa: F401  that matplotlib is missing is said before the work, not after
     found = _run(methods, classes, images, over, _setting(options), options.keep)
     print(_report(found, options, over["ours"], classes, images))
     if options.json:
         _save(options, found, images)
     if options.plots:
-        from benchmarks.oneclass_plots import write_plots
+        from benchmarks.oneclass.plots import write_plots
 
         for path in write_plots(options.plots, found, images.test_labels, options.format):
             print(f"{path} written")

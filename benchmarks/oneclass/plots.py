@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks import plots
-from benchmarks.embedding import Method, embed
 from benchmarks.methods.registry import entry
-from benchmarks.oneclass_results import Answers, ClassResult, shown_images
+from benchmarks.oneclass.embedding import Method, embed
+from benchmarks.oneclass.results import Answers, ClassResult, shown_images
 from calibration.metrics import auroc
 from runtime.errors import InputError
 

@@ -19,7 +19,7 @@ from benchmarks.methods.base import Frames, Inspected, Method, Scores, as_pixels
 from benchmarks.methods.bounds import above_zero, at_least, proper_shares
 from benchmarks.methods.descriptors import zoomed
 from benchmarks.methods.training import SPLIT, WEIGHTS, minimize, seeded
-from benchmarks.oneclass_results import Answers
+from benchmarks.oneclass.results import Answers
 from calibration.scoring import predictive_variance, regression_error
 from runtime.errors import InputError
 from train.device import PRECISIONS, autocast, resolve_precision

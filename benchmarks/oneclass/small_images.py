@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets import cifar, mnist, npz
 from benchmarks.datasets.layout import contents
+from benchmarks.oneclass import cifar, mnist, npz
 from runtime.errors import InputError
 
 
