@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import plots
 from benchmarks.plots import CYCLE as COLOURS
-from benchmarks.teacher_curves import LOSSES, Curve
+from benchmarks.teachers.curves import LOSSES, Curve
 
 SIZE_IN = (6.4, 4.0)  # width, height: the names of teachers take room
 MARKERS = ("o", "s", "^", "D", "v", "P")  # one fewer, so that pairs of the two repeat late

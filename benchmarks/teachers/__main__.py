@@ -27,9 +27,9 @@ from runtime.errors import InputError
 from train.teacher import TeacherConfig
 
 if TYPE_CHECKING:
-    from benchmarks.teacher_curves import Curve
-    from benchmarks.teacher_figures import DescriptorFigures
-    from benchmarks.teacher_material import Counts, Material
+    from benchmarks.teachers.curves import Curve
+    from benchmarks.teachers.figures import DescriptorFigures
+    from benchmarks.teachers.material import Counts, Material
     from train.held_out import TripletMeasure
 
 
@@ -58,7 +58,7 @@ class Group:
 
 def measure(names: Sequence[str], config: TeacherConfig, counts: "Counts") -> list[Group]:
     """Measure teachers by name or path. Raises `InputError` for a file, photographs or weights that cannot be used."""
-    from benchmarks.teacher_material import gather
+    from benchmarks.teachers.material import gather
     from train.ensemble import teacher_path
     from train.files import load_network
 
@@ -75,7 +75,7 @@ def measure(names: Sequence[str], config: TeacherConfig, counts: "Counts") -> li
 
 
 def _random(patch_size: int, config: TeacherConfig, material: "Material") -> Measured:
-    from benchmarks.teacher_material import random_teacher
+    from benchmarks.teachers.material import random_teacher
 
     teacher = random_teacher(patch_size, config.seed).to(config.device)
     return Measured(f"random p{patch_size}", patch_size, None, True, {}, *material.measure(teacher))
@@ -125,7 +125,7 @@ def _line(each: Measured) -> str:
 def write_plots(folder: Path, groups: Sequence[Group], curves: "Sequence[Curve]", kind: str) -> list[Path]:
     """Write every picture that the figures give; returns their paths."""
     from benchmarks.plots import save
-    from benchmarks.teacher_plots import held_out_curves, loss_curves, spectra
+    from benchmarks.teachers.plots import held_out_curves, loss_curves, spectra
 
     figures = {}
     for group in groups:
@@ -190,10 +190,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _check(options)
 
     if options.plots:
-        import benchmarks.teacher_plots  # noqa: F401  that matplotlib is missing is said before the work, not after
+        import benchmarks.teachers.plots  # noqa: F401  that matplotlib is missing is said before the work, not after
     from benchmarks.environment import describe_environment, one_line
-    from benchmarks.teacher_curves import read_curve
-    from benchmarks.teacher_material import Counts
+    from benchmarks.teachers.curves import read_curve
+    from benchmarks.teachers.material import Counts
     from runtime.atomic import write_atomically
     from train.checks import check_teacher
     from train.device import resolve_device

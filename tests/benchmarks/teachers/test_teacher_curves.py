@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.teacher_curves import read_curve
+from benchmarks.teachers.curves import read_curve
 from runtime.errors import InputError
 
 

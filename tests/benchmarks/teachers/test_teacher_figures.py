@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.teacher_figures import (
+from benchmarks.teachers.figures import (
     LinearDecoder,
     effective_rank,
     eigenvalue_shares,

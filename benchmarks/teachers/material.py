@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from benchmarks.teacher_figures import DescriptorFigures, figures_of
+from benchmarks.teachers.figures import DescriptorFigures, figures_of
 from train.descriptor import DescriptorNetwork, Standardization
 from train.held_out import TripletMeasure, described, measure_triplets, unexplained_variance
 from train.networks import PatchNetwork

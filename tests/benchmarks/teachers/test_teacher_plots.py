@@ -9,8 +9,8 @@ pytest.importorskip("matplotlib")
 from matplotlib.colors import to_hex
 
 from benchmarks.plots import save
-from benchmarks.teacher_curves import Curve
-from benchmarks.teacher_plots import COLOURS, held_out_curves, loss_curves, spectra
+from benchmarks.teachers.curves import Curve
+from benchmarks.teachers.plots import COLOURS, held_out_curves, loss_curves, spectra
 
 DISTILLED = Curve("p33", (5, 10), {"distillation": (3.0, 2.0), "compactness": (1.0, 0.5), "held_out_error": (0.9, 0.5)})
 TRIPLETS = Curve("own", (5, 10), {"triplet": (3.0, 0.0), "held_out_triplets_confused": (0.25, 0.125)})

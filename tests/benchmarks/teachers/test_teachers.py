@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import teachers
-from benchmarks.teacher_material import random_teacher
+from benchmarks.teachers import __main__ as teachers
+from benchmarks.teachers.material import random_teacher
 from runtime.errors import InputError
 from train.files import save_network
 
