@@ -2,7 +2,7 @@
 
 A DETECTOR is a ``detector.onnx`` (a row for each of ``--engines``), a ``detector.plan``, or a run folder (a row for
 each of ``--forms``); ``NAME=PATH`` names its row. ``--onnx`` adds other detectors' files, such as those of
-``python -m benchmarks.rivals``.
+``python -m benchmarks.throughput.rivals``.
 
 ``--random`` adds presets that nobody trained here, each as ``NAME=PRESET:OPTION=VALUE:OPTION=VALUE…`` with the options
 of ``python -m train`` (NAME and options may be left out)::
@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.rivals import RIVALS, export_rivals, size_hw
+from benchmarks.throughput.rivals import RIVALS, export_rivals, size_hw
 from benchmarks.throughput.subject import ENGINES, Subject
 from runtime import cli
 from runtime.engine_options import add_key_option

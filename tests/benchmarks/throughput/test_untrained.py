@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import torch
 
-from benchmarks.untrained import Teacher, shipped_or_file, untrained
+from benchmarks.throughput.untrained import Teacher, shipped_or_file, untrained
 from calibration.model import load_run
 from calibration.statistics import Statistics
 from export.fused import fused_of_run

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.rivals --out FOLDER [--only efficientad-s …] [--size 256,256] [--memory 20480]
+    python -m benchmarks.throughput.rivals --out FOLDER [--only efficientad-s …] [--size 256,256] [--memory 20480]
     python -m benchmarks.throughput detector.onnx --onnx FOLDER/*.onnx
 
 Weights are random, since speed does not depend on them: nothing is downloaded, and the files detect nothing. They are
@@ -33,7 +33,9 @@ SizeHw = tuple[int, int]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.rivals", description="Export anomalib's detectors.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput.rivals", description="Export anomalib's detectors."
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where NAME.onnx are written")
     parser.add_argument("--only", nargs="+", choices=tuple(RIVALS), default=tuple(RIVALS), help="default: all")
     parser.add_argument("--size", type=size_hw, default=(256, 256), metavar="H,W", help="of the frame (256,256)")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from benchmarks import rivals
+from benchmarks.throughput import rivals
 from runtime import cli
 from runtime.errors import InputError
 

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.cuda [--cuda auto|cuda-bindings|pycuda] [--repeats 50] [--json FILE]
+    python -m benchmarks.throughput.cuda [--cuda auto|cuda-bindings|pycuda] [--repeats 50] [--json FILE]
 
 It takes a GPU and its driver, no TensorRT. The chain is 64 small copies, one after the other: what starting them costs
 is most of their time, as with the many small kernels of a network. A graph starts all of them at once. Each measurement
@@ -91,7 +91,9 @@ def _microseconds(seconds: list[float]) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cuda", description="Time copies and launches on a GPU.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput.cuda", description="Time copies and launches on a GPU."
+    )
     add_cuda_option(parser)
     parser.add_argument("--repeats", type=cli.positive, default=50, metavar="N", help="of each measurement (50)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")

@@ -3,7 +3,7 @@
 import pytest
 from recording_cuda import RecordingCuda
 
-from benchmarks.cuda import CHAIN_LINKS, CudaCosts, measure
+from benchmarks.throughput.cuda import CHAIN_LINKS, CudaCosts, measure
 
 
 def test_both_directions_a_chain_and_its_graph_are_measured() -> None:
@@ -30,7 +30,7 @@ def test_the_figures_are_told_with_their_units() -> None:
 
 
 def test_a_machine_without_a_gpu_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import cuda
+    from benchmarks.throughput import cuda
     from runtime import cli
     from runtime.cuda_driver import examine
 
