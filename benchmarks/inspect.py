@@ -46,9 +46,9 @@ def inspect_folder(data: Path, layout: str | None = None) -> "Report":
     """Look over the good images to train on in `data`. Raises `InputError` when there are none."""
     from tqdm import tqdm
 
-    from benchmarks.datasets import training_images
     from runtime.images import read_image
     from train.data import good_images
+    from train.datasets import training_images
     from train.inspection import Inspector
 
     inspector = Inspector()
@@ -157,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--layout",
         metavar="NAME",
-        help="of a data set that train does not take as it is; benchmarks.datasets --help lists them",
+        help="of a data set that train does not take as it is; train.datasets --help lists them",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw the suspects there, as PNG or JPEG")

@@ -11,7 +11,7 @@ def add_layout_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         metavar="NAME",
-        help="how DATA is laid out, of those that benchmarks.datasets --help lists (default: as it looks)",
+        help="how DATA is laid out, of those that train.datasets --help lists (default: as it looks)",
     )
 
 

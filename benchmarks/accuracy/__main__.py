@@ -141,9 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from benchmarks.accuracy.evaluation import inspect_all, rank_known_pixels, summarize
     from benchmarks.accuracy.overlays import write_overlays
-    from benchmarks.datasets import read_test_set, select
     from benchmarks.environment import describe_environment, one_line
     from runtime.atomic import write_atomically
+    from train.datasets import read_test_set, select
 
     images = select(read_test_set(options.data, options.layout), options.subset)
     with open_detector(options.detector, options) as detector:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.decisions import Decisions, Rate, best_decisions, decided, rate_of
-from benchmarks.datasets import TestImage, read_pixels
 from calibration.metrics import PixelRanking, auroc, rank_pixels
 from runtime.detector import Detector
 from runtime.engines.base import Output
 from runtime.preparation import prepare
 from runtime.verdict import Decision, Verdict
+from train.datasets import TestImage, read_pixels
 
 
 @dataclass(frozen=True)

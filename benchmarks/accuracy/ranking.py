@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.evaluation import auroc_by_defect
-from benchmarks.datasets import TestImage
 from calibration.metrics import auroc, rank_pixels
+from train.datasets import TestImage
 
 
 @dataclass(frozen=True)

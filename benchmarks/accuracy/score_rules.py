@@ -209,9 +209,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tqdm import tqdm
 
     from benchmarks.accuracy.evaluation import inspect_all, scores_and_labels
-    from benchmarks.datasets import read_test_set, select
     from benchmarks.environment import describe_environment, one_line
     from runtime.detector import Detector
+    from train.datasets import read_test_set, select
 
     images = select(read_test_set(options.data, options.layout), options.subset)
     unmasked, rules = [replace(image, mask_path=None) for image in images], all_rules()  # their maps keep their size

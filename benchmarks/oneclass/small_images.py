@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets.layout import contents
 from benchmarks.oneclass import cifar, mnist, npz
 from runtime.errors import InputError
+from train.datasets.layout import contents
 
 
 @dataclass(frozen=True)

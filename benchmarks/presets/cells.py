@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.datasets import Subset, TestImage, mask_files
-from benchmarks.datasets.__main__ import flat_name
-from benchmarks.datasets.checked import checked_category
 from benchmarks.presets.report import Result
 from benchmarks.table.cells import file_name, keep, read_kept, settings_sha256
 from runtime.errors import InputError
 from runtime.typed import as_text
 from train.config import as_mapping
 from train.data import file_sha256, good_images, split_by_content
+from train.datasets import Subset, TestImage, mask_files
+from train.datasets.__main__ import flat_name
+from train.datasets.checked import checked_category
 from train.ensemble import teacher_path
 from train.students import StudentsConfig
 

@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from tqdm import tqdm
 
-    from benchmarks.datasets.checked import checked_category
     from benchmarks.table.cells import check_names, read_category, run_cell
     from benchmarks.table.report import one_cell
     from runtime.atomic import check_writable
+    from train.datasets.checked import checked_category
     from train.device import resolve_device
 
     device = resolve_device(options.device)

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.accuracy.ranking import Ranking, rank
-from benchmarks.datasets import Subset, TestImage, read_pixels, read_test_set, select, training_images
 from benchmarks.environment import describe_environment
 from benchmarks.methods.base import Frames, Maps, Method, Setting
 from benchmarks.methods.registry import entry, make_method
@@ -30,6 +29,7 @@ from runtime.preparation import prepare
 from runtime.typed import build
 from train.config import as_mapping
 from train.data import file_sha256
+from train.datasets import Subset, TestImage, read_pixels, read_test_set, select, training_images
 
 T = TypeVar("T")
 SCHEMA = 1  # of a cell's file, and of what its figures mean

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from dataset_trees import write
 
-from benchmarks import datasets
 from benchmarks.accuracy import __main__ as accuracy
 from runtime.demo import DemoLine
 from runtime.demo.dataset import write_dataset
@@ -20,6 +19,7 @@ from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError
 from runtime.recipe import Recipe
 from runtime.stream import DEMO_DETECTOR
+from train import datasets
 
 
 @pytest.fixture

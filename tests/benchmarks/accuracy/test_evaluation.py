@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import datasets
 from benchmarks.accuracy.decisions import Decisions, Rate
 from benchmarks.accuracy.evaluation import Inspection, inspect_all, name_in, rank_known_pixels, summarize
-from benchmarks.datasets import read_test_set
 from calibration.threshold import rate_interval
 from runtime.detector import Detector
 from runtime.engines.base import Output
@@ -20,6 +18,8 @@ from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import EngineError
 from runtime.recipe import Recipe
 from runtime.verdict import Decision
+from train import datasets
+from train.datasets import read_test_set
 
 
 def detector(recipe: Recipe) -> Detector:

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import datasets
 from benchmarks.accuracy.evaluation import Inspection, inspect_all
 from benchmarks.accuracy.overlays import TRUTH_COLOUR, overlay, spread, write_overlays
 from runtime.detector import Detector
@@ -16,6 +15,7 @@ from runtime.frames import Frame
 from runtime.images import read_image
 from runtime.overlay import draw_overlay
 from runtime.recipe import Recipe
+from train import datasets
 
 
 @pytest.fixture

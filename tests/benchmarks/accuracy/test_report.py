@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks import datasets
 from benchmarks.accuracy import __main__ as accuracy
 from benchmarks.accuracy.evaluation import inspect_all, rank_known_pixels, summarize
 from benchmarks.accuracy.report import Report, chosen_for_terms, render
@@ -23,6 +22,7 @@ from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import InputError
 from runtime.recipe import Recipe, Scale
+from train import datasets
 
 
 def explaining(recipe: Recipe) -> Detector:

@@ -10,11 +10,11 @@ import pytest
 from benchmarks.accuracy import score_rules
 from benchmarks.accuracy.evaluation import Inspection, inspect_all
 from benchmarks.accuracy.score_rules import Rule, all_rules, compare, scores_of
-from benchmarks.datasets import read_test_set
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError
 from runtime.recipe import Recipe
+from train.datasets import read_test_set
 
 RAMP = np.arange(100, dtype=np.float32).reshape(10, 10)
 

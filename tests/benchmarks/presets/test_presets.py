@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from dataset_trees import make_tree
 
-from benchmarks.datasets import training_images
 from benchmarks.presets import __main__ as presets
 from benchmarks.presets import report as preset_report
 from benchmarks.presets.report import Result, markdown, plot
 from runtime.errors import InputError
+from train.datasets import training_images
 
 QUICK = {"size-hw": "32,36", "output-stride": "8", "train-stride": "8", "window": "none", "students": "1", "steps": "2"}
 

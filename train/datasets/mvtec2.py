@@ -14,8 +14,8 @@ Figures on ``test_public`` are not those of the authors' leaderboard, which come
 
 from pathlib import Path
 
-from benchmarks.datasets.images import TestImage
-from benchmarks.datasets.layout import Layout, good, listed, masked
+from train.datasets.images import TestImage
+from train.datasets.layout import Layout, good, listed, masked
 
 EXPECTED = (
     "MVTec AD 2 layout: train/good, test_public/good, test_public/bad, test_public/ground_truth/bad/NAME_mask.png"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from benchmarks.datasets import btad, kolektor, kolektor2, loco, mvtec, mvtec2, plain, visa
-from benchmarks.datasets.images import TestImage
-from benchmarks.datasets.layout import Layout, contents, subfolders
 from runtime.errors import InputError
+from train.datasets import btad, kolektor, kolektor2, loco, mvtec, mvtec2, plain, visa
+from train.datasets.images import TestImage
+from train.datasets.layout import Layout, contents, subfolders
 
 # A folder has the first that recognises it: the more particular stand before those they resemble
 LAYOUTS: dict[str, Layout] = {
@@ -45,7 +45,7 @@ def layout_of(data: Path, name: str | None = None) -> Layout:
     titles = ", ".join(each.title for each in LAYOUTS.values())
     raise InputError(
         f"{data} has none of the known layouts ({titles}); {contents(data)};"
-        " sort the images into good/ and bad/, or see the modules of benchmarks/datasets"
+        " sort the images into good/ and bad/, or see the modules of train/datasets"
     )
 
 

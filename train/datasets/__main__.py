@@ -1,4 +1,4 @@
-"""``python -m benchmarks.datasets DATA``: which layout a data set's category has, and what is in it.
+"""``python -m train.datasets DATA``: which layout a data set's category has, and what is in it.
 
 With ``--training OUT`` the good images to train on are copied into a flat folder, which ``python -m train --data OUT``
 takes whatever the layout.
@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.datasets import LAYOUTS, layout_of
 from runtime import cli
 from runtime.errors import InputError
+from train.datasets import LAYOUTS, layout_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,7 +53,7 @@ def flat_name(image: Path, data: Path) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.datasets",
+        prog="python -m train.datasets",
         description="Say which layout a data set's category has, and what is in it.",
     )
     parser.add_argument("data", type=Path, help="folder of one category")

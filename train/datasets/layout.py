@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.datasets.images import TestImage
 from runtime.errors import InputError
 from runtime.images import SUFFIXES, list_images
+from train.datasets.images import TestImage
 
 ENTRIES_SHOWN = 8  # of a folder, in one message
 

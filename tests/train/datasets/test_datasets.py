@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import datasets
 from runtime.errors import ImageError, InputError
+from train import datasets
 
 
 def write(path: Path, pixels: np.ndarray) -> Path:

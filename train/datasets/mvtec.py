@@ -10,9 +10,9 @@
 
 from pathlib import Path
 
-from benchmarks.datasets.images import GOOD, TestImage
-from benchmarks.datasets.layout import Layout, defects_in, folder_in, good, listed, masked
 from runtime.images import list_images
+from train.datasets.images import GOOD, TestImage
+from train.datasets.layout import Layout, defects_in, folder_in, good, listed, masked
 
 EXPECTED = "MVTec AD layout: train/good, test/good, test/DEFECT, ground_truth/DEFECT/NAME_mask.png"
 

@@ -14,9 +14,9 @@ measured; with it, every bad image needs one.
 
 from pathlib import Path
 
-from benchmarks.datasets.images import TestImage
-from benchmarks.datasets.layout import Layout, good, listed, masked
 from train.data import set_apart
+from train.datasets.images import TestImage
+from train.datasets.layout import Layout, good, listed, masked
 
 EXPECTED = "plain layout: good, bad, and masks/NAME.png where there are masks"
 

@@ -10,8 +10,8 @@
 
 from pathlib import Path
 
-from benchmarks.datasets.images import TestImage
-from benchmarks.datasets.layout import Layout, good, listed, masked
+from train.datasets.images import TestImage
+from train.datasets.layout import Layout, good, listed, masked
 
 EXPECTED = "BTAD layout: train/ok, test/ok, test/ko, ground_truth/ko/NAME.png or .bmp"
 

@@ -17,10 +17,10 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.datasets.images import TestImage
-from benchmarks.datasets.layout import Layout, good, listed, masked
 from runtime.errors import InputError
 from train.data import set_apart
+from train.datasets.images import TestImage
+from train.datasets.layout import Layout, good, listed, masked
 
 COLUMNS = ["object", "split", "label", "image", "mask"]
 EXPECTED = "VisA layout: Data/Images/Normal, Data/Images/Anomaly, Data/Masks/Anomaly, and ../split_csv/1cls.csv"

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.datasets.images import TestImage, marks_a_defect
-from benchmarks.datasets.layout import Layout, contents, good
 from runtime.errors import InputError
 from train.data import set_apart
+from train.datasets.images import TestImage, marks_a_defect
+from train.datasets.layout import Layout, contents, good
 
 LEFT_OUT = ("kos21", "Part7")
 EXPECTED = "KolektorSDD layout: kos01/Part0.jpg, kos01/Part0_label.bmp, …"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from dataset_trees import TREES, make_tree, many, mask, write
 
-from benchmarks import datasets
-from benchmarks.datasets import LAYOUTS
-from benchmarks.datasets import __main__ as command
 from runtime.errors import ImageError, InputError
+from train import datasets
 from train.data import good_images
+from train.datasets import LAYOUTS
+from train.datasets import __main__ as command
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_of_the_other_layouts_the_training_images_are_copied(
 
 def test_a_wrong_layout_ends_the_command_in_one_sentence(tmp_path: Path) -> None:
     make_tree("mvtec", tmp_path / "data")
-    arguments = ["-m", "benchmarks.datasets", str(tmp_path / "data"), "--layout", "btad"]
+    arguments = ["-m", "train.datasets", str(tmp_path / "data"), "--layout", "btad"]
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
     assert done.returncode == 2
     assert "has no train/ok; expected the BTAD layout" in done.stderr

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.datasets.images import Subset, TestImage, read_pixels, select
-from benchmarks.datasets.registry import read_test_set, training_images
 from runtime.images import read_image
+from train.datasets.images import Subset, TestImage, read_pixels, select
+from train.datasets.registry import read_test_set, training_images
 
 
 def checked_category(data: Path, subset: Subset, layout: str | None = None) -> tuple[list[Path], list[TestImage]]:

@@ -12,10 +12,10 @@ defective ones are left aside. The published archive holds a stray copy of one p
 
 from pathlib import Path
 
-from benchmarks.datasets.images import TestImage
-from benchmarks.datasets.kolektor import by_mask
-from benchmarks.datasets.layout import Layout, contents, folder_in, good
 from runtime.errors import InputError
+from train.datasets.images import TestImage
+from train.datasets.kolektor import by_mask
+from train.datasets.layout import Layout, contents, folder_in, good
 
 EXPECTED = "KolektorSDD2 layout: train/10000.png, train/10000_GT.png, …, test/20000.png, test/20000_GT.png, …"
 

@@ -19,10 +19,10 @@ with the authors' tables. Image AUROC is the same figure as theirs, by kind.
 
 from pathlib import Path
 
-from benchmarks.datasets.images import TestImage
-from benchmarks.datasets.layout import Layout, by_stem, defects_in, folder_in, good, listed, subfolders
 from runtime.errors import InputError
 from runtime.images import list_images
+from train.datasets.images import TestImage
+from train.datasets.layout import Layout, by_stem, defects_in, folder_in, good, listed, subfolders
 
 KINDS = ("logical_anomalies", "structural_anomalies")
 EXPECTED = (
