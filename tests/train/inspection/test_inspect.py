@@ -11,12 +11,13 @@ import pytest
 from dataset_trees import make_tree
 from numpy.typing import NDArray
 
-from benchmarks import inspect
-from benchmarks.contact_sheet import MARK_COLOUR, TILE_WH, Tile, draw_sheet
 from runtime.demo import DemoLine
 from runtime.errors import InputError
 from runtime.images import read_image
 from runtime.overlay import BACKGROUND
+from train.inspection import __main__ as command
+from train.inspection import report as inspect
+from train.inspection.contact_sheet import MARK_COLOUR, TILE_WH, Tile, draw_sheet
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_suspects_are_printed_with_their_reasons(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    inspect.main([str(folder)])
+    command.main([str(folder)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"{folder}: 43 images, 3 suspects"
     assert lines[1] == "  torn.png: is truncated; copy it again or remove it"
@@ -44,7 +45,7 @@ def test_suspects_are_printed_with_their_reasons(folder: Path, capsys: pytest.Ca
 
 
 def test_the_json_holds_every_suspect(folder: Path, tmp_path: Path) -> None:
-    inspect.main([str(folder), "--json", str(tmp_path / "report.json")])
+    command.main([str(folder), "--json", str(tmp_path / "report.json")])
     document = json.loads((tmp_path / "report.json").read_text())
     assert document["images"] == 43
     assert [(Path(each["path"]).name, each["kind"]) for each in document["suspects"]] == [
@@ -58,7 +59,7 @@ def test_the_json_holds_every_suspect(folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_sheet_shows_suspects_and_the_least_typical(folder: Path, tmp_path: Path) -> None:
-    inspect.main([str(folder), "--sheet", str(tmp_path / "sheet.png")])
+    command.main([str(folder), "--sheet", str(tmp_path / "sheet.png")])
     sheet = read_image(tmp_path / "sheet.png")
     assert 2 * TILE_WH[1] < sheet.shape[0] < 3 * (TILE_WH[1] + 60)
     assert (sheet == MARK_COLOUR).all(axis=2).sum() > 100  # rings around what is most unlike
@@ -71,7 +72,7 @@ def test_every_image_is_on_the_sheet_once(folder: Path, tmp_path: Path, monkeypa
         drawn.extend(tiles)
         return draw_sheet(heading, tiles)
 
-    monkeypatch.setattr("benchmarks.contact_sheet.draw_sheet", draw)
+    monkeypatch.setattr("train.inspection.report.draw_sheet", draw)
     report = inspect.inspect_folder(folder)
     inspect.write_sheet(tmp_path / "sheet.png", report, "parts")
     typical = [each.path.name for each in report.least_typical if each.path.name != "turned.png"]
@@ -79,7 +80,7 @@ def test_every_image_is_on_the_sheet_once(folder: Path, tmp_path: Path, monkeypa
     assert [len(tile.images) for tile in drawn[:3]] == [0, 2, 1]
 
     drawn.clear()
-    monkeypatch.setattr("benchmarks.inspect.MOST_TILES", 6)
+    monkeypatch.setattr("train.inspection.report.MOST_TILES", 6)
     inspect.write_sheet(tmp_path / "sheet.png", report, "parts")
     assert [tile.title for tile in drawn] == ["torn.png", "twice.png", *typical]
 
@@ -101,7 +102,7 @@ def test_a_layout_that_training_does_not_take_is_looked_over_by_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_tree("ksdd2", tmp_path / "data")
-    inspect.main([str(tmp_path / "data"), "--layout", "ksdd2"])
+    command.main([str(tmp_path / "data"), "--layout", "ksdd2"])
     assert "data: 2 images" in capsys.readouterr().out
 
 
@@ -110,7 +111,7 @@ def test_a_layout_that_training_does_not_take_is_looked_over_by_name(
     [(["nowhere"], "nowhere is not a folder"), ([".", "--sheet", "a.gif"], "--sheet is a.gif; expected a name ending")],
 )
 def test_a_bad_input_ends_in_one_sentence(arguments: list[str], message: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.inspect", *arguments]
+    command = [sys.executable, "-m", "train.inspection", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert message in done.stderr
@@ -119,4 +120,4 @@ def test_a_bad_input_ends_in_one_sentence(arguments: list[str], message: str, tm
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no images"):
-        inspect.main([str(tmp_path)])
+        command.main([str(tmp_path)])

@@ -101,7 +101,7 @@ def test_training_warns_of_suspects_once_and_goes_on(
     assert not train_students(config, tmp_path / "run", stop_after=1)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "warning: copies of others, byte for byte: same.png, of 17 images"
-    assert f"To see them: python -m benchmarks.inspect {folder} --sheet suspects.png" in printed
+    assert f"To see them: python -m train.inspection {folder} --sheet suspects.png" in printed
     assert sum(line.startswith("warning: ") for line in printed) <= 4
     assert train_students(config, tmp_path / "run")
     assert "copies" not in capsys.readouterr().out

@@ -1,56 +1,23 @@
-"""A look over a folder of good images before anyone trains on them: copies, outliers, and badly taken pictures.
+"""A folder of good images looked over: what is suspect, in words, for JSON, and as a contact sheet."""
 
-::
-
-    python -m benchmarks.inspect DATA [--layout NAME] [--json FILE] [--sheet FILE.png]
-
-Suspects are for a person to look at, best on the contact sheet, where a ring shows where an outlier is most unlike the
-others. What can and cannot be found is said in `train.inspection.outliers`; ``python -m train`` looks in the same way
-and prints the same in short.
-"""
-
-import argparse
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from runtime import cli
-from runtime.errors import ImageError, InputError
+import cv2
+from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from benchmarks.contact_sheet import Tile
-    from train.inspection import Report, Suspect
+from runtime.atomic import write_atomically
+from runtime.errors import ImageError
+from runtime.images import read_image
+from train.data import good_images
+from train.datasets import training_images
+from train.inspection.contact_sheet import Tile, draw_sheet
+from train.inspection.inspector import Inspector, Report, Suspect
 
 MOST_TILES = 60
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
-    options = _parser().parse_args(arguments)
-    if options.sheet and options.sheet.suffix.lower() not in (".png", ".jpg"):
-        raise InputError(f"--sheet is {options.sheet}; expected a name ending in .png or .jpg")
-
-    from runtime.atomic import write_atomically
-
-    report = inspect_folder(options.data, options.layout)
-    print(f"{options.data}: {describe(report)}")
-    if options.json:
-        write_atomically(options.json, json.dumps(_document(report), indent=2).encode())
-    if options.sheet:
-        write_sheet(options.sheet, report, str(options.data))
-        print(f"contact sheet written to {options.sheet}")
-
-
-def inspect_folder(data: Path, layout: str | None = None) -> "Report":
+def inspect_folder(data: Path, layout: str | None = None) -> Report:
     """Look over the good images to train on in `data`. Raises `InputError` when there are none."""
-    from tqdm import tqdm
-
-    from runtime.images import read_image
-    from train.data import good_images
-    from train.datasets import training_images
-    from train.inspection import Inspector
-
     inspector = Inspector()
     paths = training_images(data, layout) if layout else good_images(data)
     for path in tqdm(paths, "images", unit="image", leave=False, disable=None):
@@ -63,7 +30,7 @@ def inspect_folder(data: Path, layout: str | None = None) -> "Report":
     return inspector.report()
 
 
-def describe(report: "Report") -> str:
+def describe(report: Report) -> str:
     """The report as text: each suspect and why, notes on the folder, and the least typical images."""
     suspects = by_image(report)
     lines = [counted(report)]
@@ -76,7 +43,7 @@ def describe(report: "Report") -> str:
     return "\n".join(lines)
 
 
-def by_image(report: "Report") -> "dict[Path, list[Suspect]]":
+def by_image(report: Report) -> dict[Path, list[Suspect]]:
     """What is suspect of each image, images in the order of their first suspicion."""
     found: dict[Path, list[Suspect]] = {}
     for suspect in report.suspects:
@@ -84,19 +51,14 @@ def by_image(report: "Report") -> "dict[Path, list[Suspect]]":
     return found
 
 
-def counted(report: "Report") -> str:
+def counted(report: Report) -> str:
     """Images and suspect images, in words."""
     count = len(by_image(report))
     return f"{report.images} images, {count or 'no'} suspect{'' if count == 1 else 's'}"
 
 
-def write_sheet(path: Path, report: "Report", title: str) -> None:
+def write_sheet(path: Path, report: Report, title: str) -> None:
     """Write the contact sheet of the suspects and of the least typical images. Raises `InputError` where it cannot."""
-    import cv2
-
-    from benchmarks.contact_sheet import draw_sheet
-    from runtime.atomic import write_atomically
-
     suspects = by_image(report)
     typical = [each for each in report.least_typical if each.path not in suspects]
     shown = list(suspects.values())[: MOST_TILES - len(typical)]
@@ -109,11 +71,8 @@ def write_sheet(path: Path, report: "Report", title: str) -> None:
     write_atomically(path, cv2.imencode(path.suffix, sheet)[1].tobytes())
 
 
-def _tile(found: "list[Suspect]", text: str) -> "Tile":
+def _tile(found: list[Suspect], text: str) -> Tile:
     """One image, whatever was found of it, beside the one that it is a copy of."""
-    from benchmarks.contact_sheet import Tile
-    from runtime.images import read_image
-
     path = found[0].path
     others = [each.other for each in found if each.other]
     marks = [each.point_xy for each in found if each.point_xy]
@@ -123,15 +82,17 @@ def _tile(found: "list[Suspect]", text: str) -> "Tile":
     )
 
 
-def _where(suspect: "Suspect") -> str:
+def _where(suspect: Suspect) -> str:
     if suspect.point_xy is None:
         return ""
     x, y = suspect.point_xy
     return f", most at {100 * x:.0f} % of the width and {100 * y:.0f} % of the height"
 
 
-def _document(report: "Report") -> dict[str, object]:
-    def entry(suspect: "Suspect") -> dict[str, object]:
+def as_document(report: Report) -> dict[str, object]:
+    """The report, ready for JSON."""
+
+    def entry(suspect: Suspect) -> dict[str, object]:
         return {
             "path": str(suspect.path),
             "kind": suspect.kind,
@@ -147,22 +108,3 @@ def _document(report: "Report") -> dict[str, object]:
         "least_typical": [entry(each) for each in report.least_typical],
         "notes": report.notes,
     }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.inspect", description="Look over good images before training on them."
-    )
-    parser.add_argument("data", type=Path, help="folder of good images, or of a data set's category")
-    parser.add_argument(
-        "--layout",
-        metavar="NAME",
-        help="of a data set that train does not take as it is; train.datasets --help lists them",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw the suspects there, as PNG or JPEG")
-    return parser
-
-
-if __name__ == "__main__":
-    cli.run(main)
