@@ -40,7 +40,7 @@ from runtime.errors import EngineError, InputError
 if TYPE_CHECKING:
     from benchmarks.throughput.random_rows import RandomRow
 
-FORMS = ("eager", "compiled", "unfused", "patches")
+FORMS = ("eager", "compiled", "patches")
 
 
 def main() -> None:
@@ -137,7 +137,7 @@ def _rows(
 
 
 def _rows_of_run(name: str, run: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Subject]]]:
-    from benchmarks.throughput import plain, torch_subjects
+    from benchmarks.throughput import patches, torch_subjects
 
     calibrated = torch_subjects.Calibrated.load(run)
     size, half = calibrated.trained.config.size_hw, arguments.precision == "fp16"
@@ -145,12 +145,10 @@ def _rows_of_run(name: str, run: Path, arguments: argparse.Namespace) -> Iterato
     arithmetic = torch_subjects.arithmetic_of(calibrated.fused(half), size) if modules else None
     for form in arguments.forms:
         row = f"{name} {form}"
-        if form == "unfused":
-            yield row, lambda row=row: plain.unfused_subject(row, calibrated, arguments.threads)  # type: ignore[misc]
-        elif form == "patches":
+        if form == "patches":
             yield (
                 row,
-                lambda row=row: plain.patches_subject(  # type: ignore[misc]
+                lambda row=row: patches.patches_subject(  # type: ignore[misc]
                     row, calibrated, arguments.threads, arguments.positions
                 ),
             )

@@ -1,13 +1,12 @@
-"""Our method without its engineering: networks one by one with the equations outside, and one crop for each position.
+"""Our method before dense extraction: one crop for each position, through networks as they were trained.
 
-Both run in ONNX Runtime on the CPU with the same threads as the fused graph, so that what differs is the form alone.
+It runs in ONNX Runtime on the CPU with the same threads as the fused graph, so that what differs is the form alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,72 +15,14 @@ from torch import Tensor, nn
 from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import Frames, Subject, limit_of
 from benchmarks.throughput.torch_subjects import Calibrated
-from calibration.scoring import Moments, smoothing_reach
 from export.graph import OPSET, cleaned
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import EngineError, InputError
-from train.dense import axis, dense_descriptors
-from train.ensemble import Scale, pixels_from_frames
+from train.dense import axis
+from train.ensemble import Scale
 from train.networks import PatchNetwork, receptive_field
 
 Array = NDArray[np.float32]
-
-
-def unfused_subject(name: str, run: Calibrated, threads: int) -> Subject:
-    """Each teacher and student a graph of its own, from frames to descriptors; equations 7 to 12 in NumPy."""
-    config = run.trained.config
-    height, width = config.size_hw
-    graphs = [
-        [dense_graph(network, config.size_hw, config.output_stride) for network in _networks(scale)]
-        for scale in run.trained.scales
-    ]
-    counted = [count(graph, (1, height, width, 3)) for scale in graphs for graph in scale]
-    sessions = [[open_session(graph, "cpu", threads) for graph in scale] for scale in graphs]
-
-    def infer(frames: Frames) -> tuple[Array, Array]:
-        descriptors = [[_run(session, "frames", frames) for session in scale] for scale in sessions]
-        return maps_and_scores(run, descriptors)
-
-    arithmetic = Arithmetic(tuple(layer for part in counted for layer in part.layers))
-    return _subject(name, config.size_hw, arithmetic, threads, infer)
-
-
-def maps_and_scores(run: Calibrated, descriptors: Sequence[Sequence[Array]]) -> tuple[Array, Array]:
-    """Equations 7 to 12 in NumPy: maps [N, H, W] and scores [N].
-
-    Of descriptors [N, 128, h, w] for each scale, the teacher's first, as its network gives them.
-    """
-    config, maps = run.trained.config, []
-    terms = zip(run.trained.scales, run.statistics.moments, descriptors, strict=True)
-    for scale, moments, (teacher, *students) in terms:
-        mean, deviation = scale.teacher.mean.numpy(), scale.teacher.deviation.numpy()
-        target = (teacher - mean[:, None, None]) / deviation[:, None, None]
-        maps.append(normalized_terms(np.stack(students), target, moments, config.relative))
-    whole = np.stack([_upsampled(one, config.size_hw, config.output_stride) for one in np.mean(maps, axis=0)])
-    if config.smoothing:
-        whole = np.stack([_smoothed(one, config.smoothing) for one in whole])
-    top, left, height, width = config.region_of_interest or (0, 0, *config.size_hw)
-    scored, positions = whole, run.statistics.positions
-    if positions is not None:
-        scored = (whole - positions.mean.numpy()) / positions.deviation.numpy()
-    inside = scored[:, top : top + height, left : left + width].reshape(len(whole), -1)
-    highest = np.partition(inside, -config.score_pixels, axis=1)[:, -config.score_pixels :]
-    return whole, highest.mean(axis=1)
-
-
-def normalized_terms(students: Array, target: Array, moments: Moments, relative: bool) -> Array:
-    """Equations 8 to 11: the sum of the normalized terms [N, h, w].
-
-    Of students [M, N, 128, h, w] and the standardized teacher [N, 128, h, w]; see `calibration.scoring.relative`.
-    """
-    mean = students.mean(axis=0)
-    size = 1 + np.square(target).mean(axis=1) if relative else np.float32(1)
-    error = np.square(mean - target).sum(axis=1) / size
-    found: Array = (error - moments.error_mean) / moments.error_std
-    if moments.variance_mean is not None and moments.variance_std is not None:
-        variance = np.square(students - mean).sum(axis=2).mean(axis=0) / size
-        found = found + (variance - moments.variance_mean) / moments.variance_std
-    return found
 
 
 def patches_subject(name: str, run: Calibrated, threads: int, positions: int) -> Subject:
@@ -151,23 +92,6 @@ def _crops_of_scale(scale: Scale, size_hw: tuple[int, int], stride: int, positio
     )
 
 
-class _Dense(nn.Module):
-    """A network's descriptors [N, 128, h, w] of frames uint8 [N, H, W, 3], nothing folded."""
-
-    def __init__(self, network: PatchNetwork, stride: int) -> None:
-        super().__init__()
-        self.network, self.stride = network, stride
-
-    def forward(self, frames: Tensor) -> Tensor:
-        return dense_descriptors(self.network, pixels_from_frames(frames), self.stride)
-
-
-def dense_graph(network: PatchNetwork, size_hw: tuple[int, int], stride: int) -> bytes:
-    """The ONNX file of one network over whole frames, in Bailer's form."""
-    frames = torch.zeros(2, *size_hw, 3, dtype=torch.uint8)
-    return _exported(_Dense(network, stride), frames, "frames")
-
-
 def crop_graph(network: PatchNetwork, side: int) -> bytes:
     """The ONNX file of one network over crops, float32 [K, 3, side, side], RGB in [0, 1]."""
     return _exported(network, torch.zeros(2, 3, side, side), "crops")
@@ -197,21 +121,6 @@ def _exported(module: nn.Module, example: Tensor, name: str) -> bytes:
 
 def _networks(scale: Scale) -> list[PatchNetwork]:
     return [scale.teacher.network, *scale.students]
-
-
-def _upsampled(one: Array, size_hw: tuple[int, int], stride: int) -> Array:
-    """As `calibration.scoring.upsampled`, of one map [h, w]: OpenCV has the same centres and repeats the borders."""
-    if stride == 1:
-        return one
-    size = (one.shape[1] * stride, one.shape[0] * stride)
-    resized = np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_LINEAR), np.float32)
-    return resized[: size_hw[0], : size_hw[1]]
-
-
-def _smoothed(one: Array, sigma: float) -> Array:
-    """As `calibration.scoring.smoothed`, of one map [H, W]."""
-    side = 2 * smoothing_reach(sigma) + 1
-    return np.asarray(cv2.GaussianBlur(one, (side, side), sigma, borderType=cv2.BORDER_REFLECT_101), np.float32)
 
 
 def _run(session: Any, name: str, values: NDArray[Any]) -> Array:
