@@ -40,7 +40,7 @@ def good_images(data: Path) -> list[Path]:
     if (data / "train").is_dir():
         raise InputError(
             f"{data}/train has neither a folder 'good' nor 'ok'; expected the MVTec AD layout, BTAD's, or a flat folder"
-            f" of images. For other data sets: python -m benchmarks.datasets {data} --training OUT"
+            f" of images. For other data sets: python -m train.datasets {data} --training OUT"
         )
     if (data / "good").is_dir() and not any(path.suffix.lower() in SUFFIXES for path in data.iterdir()):
         return list_images(data / "good")

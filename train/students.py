@@ -123,7 +123,7 @@ def _checked_split(config: StudentsConfig) -> "Split":
     if warnings := report.warnings():
         print("\n".join(f"warning: {line}" for line in warnings))
     if report.suspects:
-        print(f"To see them: python -m benchmarks.inspect {config.data} --sheet suspects.png")
+        print(f"To see them: python -m train.inspection {config.data} --sheet suspects.png")
     return split
 
 

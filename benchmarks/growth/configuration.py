@@ -71,7 +71,7 @@ def exported(configuration: Configuration) -> bytes:
     """
     import torch
 
-    from benchmarks.untrained import Teacher, untrained, with_biases
+    from benchmarks.throughput.untrained import Teacher, untrained, with_biases
     from train.dense import OUTPUT_STRIDES
     from train.networks import PatchNetwork
     from train.students import StudentsConfig

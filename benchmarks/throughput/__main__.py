@@ -2,7 +2,7 @@
 
 A DETECTOR is a ``detector.onnx`` (a row for each of ``--engines``), a ``detector.plan``, or a run folder (a row for
 each of ``--forms``); ``NAME=PATH`` names its row. ``--onnx`` adds other detectors' files, such as those of
-``python -m benchmarks.rivals``.
+``python -m benchmarks.throughput.rivals``.
 
 ``--random`` adds presets that nobody trained here, each as ``NAME=PRESET:OPTION=VALUE:OPTION=VALUE…`` with the options
 of ``python -m train`` (NAME and options may be left out)::
@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.rivals import RIVALS, export_rivals, size_hw
+from benchmarks.throughput.rivals import RIVALS, export_rivals, size_hw
 from benchmarks.throughput.subject import ENGINES, Subject
 from runtime import cli
 from runtime.engine_options import add_key_option
@@ -40,7 +40,7 @@ from runtime.errors import EngineError, InputError
 if TYPE_CHECKING:
     from benchmarks.throughput.random_rows import RandomRow
 
-FORMS = ("eager", "compiled", "unfused", "patches")
+FORMS = ("eager", "compiled", "patches")
 
 
 def main() -> None:
@@ -137,7 +137,7 @@ def _rows(
 
 
 def _rows_of_run(name: str, run: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Subject]]]:
-    from benchmarks.throughput import plain, torch_subjects
+    from benchmarks.throughput import patches, torch_subjects
 
     calibrated = torch_subjects.Calibrated.load(run)
     size, half = calibrated.trained.config.size_hw, arguments.precision == "fp16"
@@ -145,12 +145,10 @@ def _rows_of_run(name: str, run: Path, arguments: argparse.Namespace) -> Iterato
     arithmetic = torch_subjects.arithmetic_of(calibrated.fused(half), size) if modules else None
     for form in arguments.forms:
         row = f"{name} {form}"
-        if form == "unfused":
-            yield row, lambda row=row: plain.unfused_subject(row, calibrated, arguments.threads)  # type: ignore[misc]
-        elif form == "patches":
+        if form == "patches":
             yield (
                 row,
-                lambda row=row: plain.patches_subject(  # type: ignore[misc]
+                lambda row=row: patches.patches_subject(  # type: ignore[misc]
                     row, calibrated, arguments.threads, arguments.positions
                 ),
             )

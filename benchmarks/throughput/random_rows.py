@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.presets import checked_config
+from benchmarks.presets.cells import checked_config
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class RandomRow:
 
     def write(self, path: Path, half: bool) -> None:
         """Write the detector with real teachers, and random students and statistics; `half`: FP16 convolutions."""
-        from benchmarks.untrained import shipped_or_file, untrained
+        from benchmarks.throughput.untrained import shipped_or_file, untrained
 
         path.write_bytes(
             untrained(self.config, [shipped_or_file(name) for name in self.config.teachers]).detector(half)

@@ -4,8 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from metrics_by_definition import Maps, Masks, distinct_maps, naive_area, naive_auroc, naive_curve, random_set
 
-from benchmarks.metrics import Maps, Masks, distinct_maps, naive_area, naive_auroc, naive_curve, random_set
 from calibration.metrics import PIECE, au_pro, auroc, pixel_auroc, pro_curve, rank_pixels
 from runtime.errors import InputError
 
@@ -213,3 +213,29 @@ def test_au_pro_refuses_a_limit_outside_zero_to_one(limit: float) -> None:
 def test_auroc_refuses_what_it_cannot_measure(scores: list[float], labels: list[bool], message: str) -> None:
     with pytest.raises(InputError, match=message):
         auroc(np.array(scores), np.array(labels))
+
+
+def test_the_definition_is_right_on_a_case_worked_out_by_hand() -> None:
+    # the defect is found after one of two good pixels: nothing up to FPR 0.5, everything from there on
+    maps, masks = [np.array([[2, 3, 1]], np.float32)], [np.array([[True, False, False]])]
+    fpr, pro = naive_curve(maps, masks)
+    assert (fpr, pro) == ([0.0, 0.5, 0.5, 1.0], [0.0, 0.0, 1.0, 1.0])
+    assert naive_area(fpr, pro, 1.0) == 0.5
+    assert naive_area(fpr, pro, 0.5) == 0.0
+    assert naive_area([0.0, 1.0], [0.0, 1.0], 0.5) == 0.25  # a slope is cut at the limit
+    assert naive_auroc(maps[0][0], masks[0][0]) == 0.5
+
+
+def test_the_random_sets_hold_ties_between_good_and_defective_pixels() -> None:
+    for levels in (2, 5, 20):
+        maps, masks = random_set(0, levels)
+        good = {float(score) for m, mask in zip(maps, masks, strict=True) for score in m[~mask]}
+        assert good & {float(score) for m, mask in zip(maps, masks, strict=True) for score in m[mask]}
+
+
+def test_no_two_scores_of_a_cost_are_equal() -> None:
+    scores = np.stack(distinct_maps(20, 256, np.random.default_rng(0)))
+    assert scores.dtype == np.float32
+    assert len(np.unique(scores)) == scores.size
+    assert 0 < scores.min() < scores.max() == 1
+    assert np.corrcoef(scores.ravel()[:-1], scores.ravel()[1:])[0, 1] == pytest.approx(0, abs=0.01)

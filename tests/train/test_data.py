@@ -75,7 +75,7 @@ def test_folders_that_hold_images_are_named_where_the_one_given_holds_none(tmp_p
 
 def test_a_layout_that_holds_its_images_elsewhere_is_refused(tmp_path: Path) -> None:
     write_images(tmp_path / "train" / "normal", 3)
-    with pytest.raises(InputError, match=r"train has neither .* 'good' nor 'ok'; expected .*benchmarks\.datasets"):
+    with pytest.raises(InputError, match=r"train has neither .* 'good' nor 'ok'; expected .*train\.datasets"):
         good_images(tmp_path)
 
 

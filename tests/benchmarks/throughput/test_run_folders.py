@@ -1,4 +1,4 @@
-"""A run folder in PyTorch and in its plain forms: whatever is timed computes what the formulas say."""
+"""A run folder in PyTorch and crop by crop: whatever is timed computes what the formulas say."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.throughput import plain, torch_subjects
+from benchmarks.throughput import patches, torch_subjects
 from benchmarks.throughput.arithmetic import Arithmetic, Layer
 from benchmarks.throughput.torch_subjects import Calibrated
 from runtime.errors import EngineError, InputError
@@ -46,35 +46,17 @@ def eager(run: Calibrated, device: str = "cpu", compiled: bool = False) -> torch
     )
 
 
-def test_an_eager_row_and_equations_in_numpy_give_the_maps_of_the_formulas(
-    run: Calibrated, frames: NDArray[np.uint8]
-) -> None:
+def test_an_eager_row_gives_the_maps_of_the_formulas(run: Calibrated, frames: NDArray[np.uint8]) -> None:
     maps, scores = (values.numpy() for values in scored(run, frames))
-    pixels = pixels_from_frames(torch.from_numpy(frames))
-    networks = [[scale.teacher.network, *scale.students] for scale in run.trained.scales]
-    descriptors = [[dense_descriptors(network, pixels, 8).numpy() for network in scale] for scale in networks]
-    for found in (eager(run).infer(frames), plain.maps_and_scores(run, descriptors)):
-        assert isinstance(found, list | tuple)
-        np.testing.assert_allclose(found[0], maps, atol=1e-3 * maps.std())
-        np.testing.assert_allclose(found[1], scores, atol=1e-3 * maps.std())
-
-
-def test_an_unfused_row_gives_the_maps_of_the_formulas(single: Calibrated, frames: NDArray[np.uint8]) -> None:
-    maps, scores = (values.numpy() for values in scored(single, frames))
-    subject = plain.unfused_subject("unfused", single, threads=1)
-    found = subject.infer(frames)
-    assert isinstance(found, tuple)
+    found = eager(run).infer(frames)
+    assert isinstance(found, list)
     np.testing.assert_allclose(found[0], maps, atol=1e-3 * maps.std())
     np.testing.assert_allclose(found[1], scores, atol=1e-3 * maps.std())
-    # a teacher and a student of p = 33 at stride 8, from the 4×5 positions on: both pools are ordinary ones
-    convolutions = (52 * 60 * 128 * 75, 22 * 26 * 256 * 128 * 25, 10 * 12 * 256 * 256 * 4, 4 * 5 * 128 * 256 * 16)
-    assert subject.arithmetic is not None
-    assert subject.arithmetic.multiply_adds == 2 * sum(convolutions)
 
 
 def test_crops_have_the_descriptors_of_the_dense_map(single: Calibrated, frames: NDArray[np.uint8]) -> None:
     (scale,) = single.trained.scales
-    subject = plain.patches_subject("patches", single, threads=1, positions=5)
+    subject = patches.patches_subject("patches", single, threads=1, positions=5)
     (found,) = subject.infer(frames)  # type: ignore[misc]
     pixels = pixels_from_frames(torch.from_numpy(frames[:1]))
     for descriptors, network in zip(found, (scale.teacher.network, *scale.students), strict=True):
@@ -89,7 +71,7 @@ def test_crops_have_the_descriptors_of_the_dense_map(single: Calibrated, frames:
 
 def test_more_positions_than_a_frame_has_are_refused(run: Calibrated) -> None:
     with pytest.raises(InputError, match="--positions is 21; expected 1 to 20, all that a frame has"):
-        plain.patches_subject("patches", run, threads=1, positions=21)
+        patches.patches_subject("patches", run, threads=1, positions=21)
 
 
 def test_a_machine_that_cannot_compile_is_told(run: Calibrated) -> None:

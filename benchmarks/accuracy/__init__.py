@@ -1,0 +1,1 @@
+"""How accurate a detector is on a test set: its figures, the report and the pictures."""

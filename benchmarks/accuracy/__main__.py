@@ -1,0 +1,202 @@
+"""The accuracy of a detector on a test set: figures, a report, pictures.
+
+::
+
+    python -m benchmarks.accuracy detector.onnx DATA [--layout NAME] [--subset all|even|odd] [--report FILE.html]
+                                                     [--json FILE] [--overlays DIR --count N]
+
+Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
+where the masks are, so that the pixel figures of detectors of any size compare. Where no mask is known there are no
+pixel figures, and the command says so. Tune on ``--subset even``, report on ``odd``.
+"""
+
+import argparse
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.options import add_layout_option
+from runtime import cli
+from runtime.engine_options import add_engine_options, open_detector
+from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from benchmarks.accuracy.decisions import Decisions
+    from benchmarks.accuracy.evaluation import Accuracy, Inspection
+    from benchmarks.accuracy.terms import Terms
+    from runtime.detector import Detector
+    from runtime.recipe import Threshold
+
+Pairs = list[tuple[str, str]]
+
+
+def figures(accuracy: "Accuracy", threshold: "Threshold") -> Pairs:
+    """The figures in words, with their names."""
+    from benchmarks.accuracy.decisions import budget_verdict, in_words, percent
+    from runtime.promise import explain
+
+    return [
+        ("images", f"{accuracy.false_rejects.total} good, {accuracy.detected.total} defective"),
+        ("image AUROC", f"{accuracy.image_auroc:.4f}"),
+        *_of_pixels(accuracy),
+        ("false rejects", f"{in_words(accuracy.false_rejects)}, budget {percent(threshold.budget)}"),
+        ("budget", budget_verdict(accuracy.false_rejects, threshold)),
+        ("detected", in_words(accuracy.detected)),
+        ("at the threshold", _quality(accuracy.at_threshold)),
+        ("best F1", f"{_quality(accuracy.best)}; chosen with hindsight, at {accuracy.best.threshold:.4f}"),
+        ("no decision", f"{accuracy.undecided}, counted above as rejected" if accuracy.undecided else "none"),
+        ("threshold", f"{threshold.value:.4f}. {explain(threshold)}"),
+    ]
+
+
+def report(accuracy: "Accuracy", threshold: "Threshold") -> str:
+    """The figures as text, a line each."""
+    pairs = figures(accuracy, threshold)
+    by_defect = accuracy.image_auroc_by_defect.items()
+    pairs[2:2] = [(f"  {kind} ({accuracy.images[kind]})", f"{value:.4f}") for kind, value in by_defect]
+    return "\n".join(f"{name:<20} {text}" for name, text in pairs)
+
+
+def _of_pixels(accuracy: "Accuracy") -> Pairs:
+    if accuracy.pixel_auroc is None or accuracy.au_pro_30 is None or accuracy.au_pro_5 is None:
+        return [("pixel figures", f"none: no mask is known of the {accuracy.without_mask} defective images")]
+    left_out = f"; {accuracy.without_mask} defective images without a mask left out" if accuracy.without_mask else ""
+    return [
+        ("pixel AUROC", f"{accuracy.pixel_auroc:.4f}{left_out}"),
+        ("AU-PRO to 30 % FPR", f"{accuracy.au_pro_30:.4f}{left_out}"),
+        ("AU-PRO to 5 % FPR", f"{accuracy.au_pro_5:.4f}{left_out}"),
+    ]
+
+
+def _quality(decisions: "Decisions") -> str:
+    precision = "none (nothing is rejected)" if decisions.precision is None else f"{decisions.precision:.4f}"
+    return f"F1 {decisions.f1:.4f}, precision {precision}, recall {decisions.recall:.4f}"
+
+
+def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: Path) -> dict[str, object]:
+    from benchmarks.accuracy.evaluation import name_in
+
+    return {
+        "accuracy": asdict(accuracy),
+        "inspections": [
+            {
+                "path": name_in(data, each.image),
+                "defect": each.image.defect,
+                "score": each.score,
+                "decision": each.verdict.decision.value,
+                "reason": each.verdict.reason,
+            }
+            for each in inspections
+        ],
+    }
+
+
+def _lead(accuracy: "Accuracy") -> str:
+    found, false = accuracy.detected, accuracy.false_rejects
+    return (
+        f"At its calibrated threshold the detector rejects {found.count} of {found.total} defective images"
+        f" and {false.count} of {false.total} good ones."
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy", description="Measure a detector's accuracy on a test set."
+    )
+    parser.add_argument("detector", type=Path, help="detector.onnx or detector.plan")
+    parser.add_argument("data", type=Path, help="folder of one category of a data set, such as MVTec AD's")
+    add_layout_option(parser)
+    parser.add_argument(
+        "--subset", choices=("all", "even", "odd"), default="all", help="half of the images, by content"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a report there, one HTML file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, scores and machine there")
+    parser.add_argument("--overlays", type=Path, metavar="DIR", help="write pictures of inspected images there")
+    parser.add_argument("--count", type=int, default=12, metavar="N", help="number of pictures (default 12)")
+    add_engine_options(parser)
+    return parser
+
+
+def _checked(options: argparse.Namespace) -> argparse.Namespace:
+    """The options, refused before any work is done rather than after all of it."""
+    if options.count < 1:
+        raise InputError(f"--count is {options.count}; expected the number of pictures, 1 or more")
+    if options.report and options.report.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--report is {options.report}; expected a name ending in .html")
+    if options.report:
+        import benchmarks.accuracy.report  # noqa: F401  (Matplotlib is an extra)
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    options = _checked(_parser().parse_args(arguments))
+
+    from tqdm import tqdm
+
+    from benchmarks.accuracy.evaluation import inspect_all, rank_known_pixels, summarize
+    from benchmarks.accuracy.overlays import write_overlays
+    from benchmarks.environment import describe_environment, one_line
+    from runtime.atomic import write_atomically
+    from train.datasets import read_test_set, select
+
+    images = select(read_test_set(options.data, options.layout), options.subset)
+    with open_detector(options.detector, options) as detector:
+        inspections = list(tqdm(inspect_all(detector, images), total=len(images), unit="image", disable=None))
+        terms = _terms(detector, inspections) if options.report else []
+        recipe, engine = detector.recipe, detector.engine.description
+    ranking = rank_known_pixels(inspections)
+    accuracy, environment = summarize(inspections, ranking), describe_environment()
+    print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
+    print(report(accuracy, recipe.threshold))
+    print(one_line(environment))
+    source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}
+    if options.json:
+        document = _document(accuracy, inspections, options.data) | source
+        document |= {"threshold": asdict(recipe.threshold), "environment": environment}
+        write_atomically(options.json, json.dumps(document, indent=2).encode())
+    if options.overlays:
+        write_overlays(options.overlays, inspections, options.count)
+    if options.report:
+        from benchmarks.accuracy.report import Report, render
+
+        source |= {"machine": one_line(environment), "date": str(environment["date"])}
+        page = Report(
+            title=f"Accuracy of {options.detector.name} on {options.data.resolve().name}",
+            lead=_lead(accuracy),
+            figures=figures(accuracy, recipe.threshold),
+            provenance=[(name.replace("_", " "), value) for name, value in source.items()],
+            data=options.data,
+            recipe=recipe,
+            accuracy=accuracy,
+            inspections=inspections,
+            ranking=ranking,
+            terms=terms,
+        )
+        write_atomically(options.report, render(page).encode())
+
+
+def _source(options: argparse.Namespace, arguments: Sequence[str]) -> dict[str, str]:
+    return {
+        "detector": str(options.detector),
+        "detector_sha256": hashlib.sha256(options.detector.read_bytes()).hexdigest(),
+        "data": str(options.data),
+        "subset": options.subset,
+        "command": shlex.join(["python", "-m", "benchmarks.accuracy", *arguments]),
+    }
+
+
+def _terms(detector: "Detector", inspections: "Sequence[Inspection]") -> "Sequence[Terms]":
+    from benchmarks.accuracy.report import chosen_for_terms
+    from benchmarks.accuracy.terms import terms_of
+
+    return terms_of(detector, chosen_for_terms(inspections))
+
+
+if __name__ == "__main__":
+    cli.run(main)

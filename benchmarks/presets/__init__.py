@@ -1,0 +1,1 @@
+"""What each preset of training detects, and what it costs."""

@@ -1,0 +1,116 @@
+"""What each preset detects and what it costs: one curve of AU-PRO against multiply-adds.
+
+::
+
+    python -m benchmarks.presets DATA… --out FOLDER [--presets edge,fast] [--seeds 0,1,2] [--subset odd]
+                                       [--layout NAME] [--set OPTION=VALUE]… [--plot FILE.svg|.png]
+
+DATA are test sets in any layout. For each of them, each preset and each seed a detector is made as ``python -m train
+--preset`` makes it, and its file inspects the test images as on the line. Each is a folder below FOLDER, known by its
+options and images, so that the same command goes on after an interruption and others may share FOLDER. Writes
+FOLDER/presets.json and presets.md, of this command alone.
+
+The cost is counted from the exported graph, for one frame: multiply-adds of all convolutions, the halo included. Times
+are the business of ``python -m benchmarks.throughput``. Tune on ``--subset even``, report on ``odd``.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.options import add_layout_option, integers
+from runtime import cli
+from runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from benchmarks.presets.report import Result
+    from train.students import StudentsConfig
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    options = _parser().parse_args(arguments)
+    if options.plot:
+        from benchmarks.plots import format_of
+
+        format_of(options.plot)
+
+    from benchmarks.presets.cells import checked_config, label_of, measure, read_data_set
+    from benchmarks.presets.report import markdown, plot
+    from benchmarks.table.cells import check_names
+    from runtime.atomic import check_writable, write_atomically
+
+    over, seeds = _over(options.set or []), integers("--seeds", options.seeds, 0)
+    checked = {name: checked_config(name, over) for name in options.presets.split(",")}
+    configs = {label_of(name, config, over): config for name, config in checked.items()}
+    check_names(options.data, [])
+    for path in (options.out / "presets.json", options.plot):
+        if path:
+            check_writable(path)
+    # a wrong folder, a damaged file or a wrong mask is found before hours of training
+    sets = [read_data_set(data, options.subset, options.layout) for data in options.data]
+    results = [
+        measure(label, replace(config, seed=seed), data, options.out)
+        for data in sets
+        for label, config in configs.items()
+        for seed in seeds
+    ]
+    text = markdown(results, _note(options.subset))
+    print(text)
+    _write(results, configs, options.subset, options.out)
+    write_atomically(options.out / "presets.md", text.encode())
+    if options.plot:
+        plot(results, options.plot)
+
+
+def _over(texts: Sequence[str]) -> dict[str, object]:
+    """``OPTION=VALUE`` texts as options over every preset. Raises `InputError` for another form."""
+    pairs = [text.partition("=") for text in texts]
+    for text, (name, equals, _) in zip(texts, pairs, strict=True):
+        if not equals or name in ("seed", "data"):
+            raise InputError(f"--set is {text!r}; expected OPTION=VALUE of python -m train, other than data and seed")
+    return {name.replace("-", "_"): value for name, _, value in pairs}
+
+
+def _note(subset: str) -> str:
+    from benchmarks.environment import describe_environment, one_line
+
+    return (
+        f"{subset} test images. {one_line(describe_environment())}. With two seeds or more: mean ± standard deviation."
+    )
+
+
+def _write(results: "Sequence[Result]", configs: "dict[str, StudentsConfig]", subset: str, out: Path) -> None:
+    from benchmarks.environment import describe_environment
+    from runtime.atomic import write_atomically
+    from train.config import as_mapping
+
+    document = {
+        "environment": describe_environment(),
+        "subset": subset,
+        "presets": {name: as_mapping(config) for name, config in configs.items()},
+        "results": [asdict(result) for result in results],
+    }
+    write_atomically(out / "presets.json", json.dumps(document, indent=1).encode())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.presets", description="What each preset detects and what it costs."
+    )
+    parser.add_argument("data", type=Path, nargs="+", help="test sets, in any layout")
+    add_layout_option(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder of detectors and results")
+    parser.add_argument("--presets", default="edge", help="comma-separated (edge)")
+    parser.add_argument("--seeds", default="0,1,2", help="comma-separated (0,1,2)")
+    parser.add_argument("--subset", choices=("all", "even", "odd"), default="odd", help="test images, by content (odd)")
+    parser.add_argument("--set", action="append", metavar="OPTION=VALUE", help="an option over every preset; repeat it")
+    parser.add_argument("--plot", type=Path, help="AU-PRO against cost, SVG or PNG")
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,160 @@
+"""A cell of the presets' benchmark: the detector of one preset and one seed for one test set, and its figures.
+
+Its folder's name ends in a hash of all that the detector depends on, so that another option, teacher or image makes
+another cell, and no figure is taken for one of other settings. What was measured lies in the cell beside a hash of the
+detector and of the test images, and is measured again where they differ.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.presets.report import Result
+from benchmarks.table.cells import file_name, keep, read_kept, settings_sha256
+from runtime.errors import InputError
+from runtime.typed import as_text
+from train.config import as_mapping
+from train.data import file_sha256, good_images, split_by_content
+from train.datasets import Subset, TestImage, mask_files
+from train.datasets.__main__ import flat_name
+from train.datasets.checked import checked_category
+from train.ensemble import teacher_path
+from train.students import StudentsConfig
+
+BUDGET = 0.01  # of false rejects, for the threshold
+SCHEMA = 1  # of a cell, and of what its figures mean
+LONGEST_NAME = 80  # characters of a label in a folder's name
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One test set, with the good images to train on."""
+
+    folder: Path
+    subset: Subset
+    training: list[Path]
+    test: list[TestImage]
+
+    @property
+    def name(self) -> str:
+        """As results call it."""
+        return self.folder.resolve().name
+
+
+def read_data_set(folder: Path, subset: Subset, layout: str | None) -> DataSet:
+    """A data set in any layout, each of its files read once. Raises as `checked_category`."""
+    return DataSet(folder, subset, *checked_category(folder, subset, layout))
+
+
+def checked_config(name: str, over: dict[str, object]) -> StudentsConfig:
+    """A preset with the options `over` it. Raises `InputError` for what no training would begin with."""
+    from train.__main__ import preset
+    from train.checks import check_students, check_teacher_files
+
+    config = preset(name, over)
+    check_students(config)
+    check_teacher_files(config)
+    return config
+
+
+def label_of(name: str, config: StudentsConfig, over: Mapping[str, object]) -> str:
+    """A preset and the options `over` it, as the rows of its results are called."""
+    return ", ".join([name, *(f"{option}={_as_typed(getattr(config, option))}" for option in sorted(over))])
+
+
+def _as_typed(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else as_text(value)
+
+
+def cell_folder(label: str, config: StudentsConfig, data: DataSet, out: Path) -> Path:
+    """The folder of a cell. Raises `InputError` for images that are too few to split."""
+    settings = {
+        "schema": SCHEMA,
+        "config": as_mapping(replace(config, data="", seed=0)),
+        "teachers": [file_sha256(teacher_path(name)) for name in config.teachers],
+        "images": split_by_content(data.training, config.holdout).images_sha256,
+    }
+    name = f"{file_name(label)[:LONGEST_NAME]}-{settings_sha256(settings)[:8]}-seed{config.seed}"
+    return out / data.name / name
+
+
+def measure(label: str, config: StudentsConfig, data: DataSet, out: Path) -> Result:
+    """Make the detector of a preset for `data`, or go on with it, and measure it; what is measured is kept.
+
+    Raises what the stages of ``python -m train`` and reading the test images raise.
+    """
+    from train.__main__ import make_detector
+
+    folder = cell_folder(label, config, data, out)
+    detector, kept = folder / "detector.onnx", folder / f"accuracy-{data.subset}.json"
+    if not detector.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"{data.name}, {label}, seed {config.seed}")
+        good = training_folder(data, folder / "good")
+        make_detector(replace(config, data=str(good)), folder / "run", detector, BUDGET, "fp32", "fp32", False)
+    settings: dict[str, object] = {
+        "schema": SCHEMA,
+        "detector": file_sha256(detector),
+        "subset": data.subset,
+        "images": images_sha256(data.test),
+    }
+    done = read_kept(Result, kept, settings)
+    if done is not None:
+        return done
+    result = _measured(label, config.seed, data, detector)
+    keep(kept, settings, result)
+    return result
+
+
+def training_folder(data: DataSet, links: Path) -> Path:
+    """A folder that training takes the good images from: the data set's own where it finds the same ones there, else
+    `links`, which then holds a link to each."""
+    try:
+        if good_images(data.folder) == data.training:
+            return data.folder
+    except InputError:
+        pass  # a layout that training does not know
+    links.mkdir(parents=True, exist_ok=True)
+    for image in data.training:
+        link = links / flat_name(image, data.folder)
+        link.unlink(missing_ok=True)  # of an interrupted run, or to where the data set lay then
+        link.symlink_to(image.resolve())
+    return links
+
+
+def images_sha256(images: Sequence[TestImage]) -> str:
+    """One hash over test images, their masks and their uses."""
+    digest = hashlib.sha256()
+    for image in images:
+        hashes = [file_sha256(path) for path in (image.path, *mask_files(image))]
+        digest.update(f"{image.label} {image.defect} {' '.join(hashes)}\n".encode())
+    return digest.hexdigest()
+
+
+def _measured(label: str, seed: int, data: DataSet, path: Path) -> Result:
+    from tqdm import tqdm
+
+    from benchmarks.accuracy.evaluation import inspect_all, summarize
+    from benchmarks.throughput.arithmetic import count
+    from runtime.detector import Detector
+
+    with Detector.open(path) as detector:
+        found: Any = inspect_all(detector, data.test)
+        accuracy = summarize(list(tqdm(found, data.name, len(data.test), unit="image", leave=False, disable=None)))
+        size_hw = detector.recipe.size_hw
+    return Result(
+        preset=label,
+        category=data.name,
+        seed=seed,
+        multiply_adds=count(path.read_bytes(), (1, *size_hw, 3)).multiply_adds,
+        au_pro_30=accuracy.au_pro_30,
+        pixel_auroc=accuracy.pixel_auroc,
+        image_auroc=accuracy.image_auroc,
+        image_auroc_by_defect=accuracy.image_auroc_by_defect,
+        good_rejected=(accuracy.false_rejects.count, accuracy.false_rejects.total),
+        defective_rejected=(accuracy.detected.count, accuracy.detected.total),
+    )

@@ -1,0 +1,104 @@
+"""The presets' figures as a Markdown table, and as a plot of AU-PRO against cost.
+
+``python -m benchmarks.presets.report presets.json… --out FILE`` draws one plot of what several runs wrote.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.redraw import read_result
+from benchmarks.table.report import seeds_in_words
+from runtime import cli
+from runtime.errors import InputError
+
+MEASURES = {"au_pro_30": "AU-PRO 30 %", "image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One detector on one test set."""
+
+    preset: str  # and the options over it
+    category: str
+    seed: int
+    multiply_adds: int  # of one frame
+    au_pro_30: float | None  # None where no mask is known
+    pixel_auroc: float | None
+    image_auroc: float
+    image_auroc_by_defect: dict[str, float]
+    # at the threshold, and how many there are; None in files written before these were counted
+    good_rejected: tuple[int, int] | None = None
+    defective_rejected: tuple[int, int] | None = None
+
+
+def markdown(results: Sequence[Result], note: str) -> str:
+    """A row for each preset: its cost, and its figures on each test set over the seeds."""
+    categories = list(dict.fromkeys(result.category for result in results))
+    columns = [(category, measure) for category in categories for measure in MEASURES]
+    heads = [f"{category}: {MEASURES[measure]}" for category, measure in columns]
+    lines = [f"| preset | multiply-adds a frame | {' | '.join(heads)} | seeds |", "|---" * (len(columns) + 3) + "|"]
+    for name in dict.fromkeys(result.preset for result in results):
+        rows = [result for result in results if result.preset == name]
+        cells = [seeds_in_words(values(rows, category, measure)) for category, measure in columns]
+        seeds = len({result.seed for result in rows})
+        lines.append(f"| `{name}` | {rows[0].multiply_adds / 1e9:.1f} G | {' | '.join(cells)} | {seeds} |")
+    return "\n".join([*lines, "", note, ""])
+
+
+def values(results: Sequence[Result], category: str, measure: str) -> list[float]:
+    """A measure on one test set, a value a seed; none where it is not known."""
+    found = [getattr(result, measure) for result in results if result.category == category]
+    return [value for value in found if value is not None]
+
+
+def plot(results: Sequence[Result], path: Path) -> None:
+    """AU-PRO against multiply-adds: a line for each test set, a point for each preset, a mark for each seed."""
+    from benchmarks.plots import BLACK, CYCLE, figure, legend, logarithmic, save
+
+    drawn, axes = figure("multiply-adds a frame, 10⁹", "AU-PRO up to 30 % false-positive pixels", "What a preset costs")
+    for colour, category in zip(CYCLE, dict.fromkeys(result.category for result in results), strict=False):
+        points = _points([r for r in results if r.category == category and r.au_pro_30 is not None])
+        costs, means = [cost for _, cost, _ in points], [mean(seeds) for _, _, seeds in points]
+        axes.plot(costs, means, "o-", color=colour, markersize=4, label=category)
+        for name, cost, seeds in points:
+            axes.plot([cost] * len(seeds), seeds, "_", color=colour, markersize=7)
+            place: dict[str, Any] = {"xytext": (0, -14), "textcoords": "offset points", "ha": "center"}
+            axes.annotate(name, (cost, mean(seeds)), color=BLACK, fontsize=7, **place)
+    logarithmic(axes, "x")
+    axes.margins(0.15, 0.1)  # room for the names
+    legend(axes, "beside")
+    save(drawn, path)
+
+
+def _points(results: Sequence[Result]) -> list[tuple[str, float, list[float]]]:
+    """Preset, cost in 10⁹ multiply-adds, and the AU-PRO of each seed, cheapest first."""
+    found = []
+    for name in dict.fromkeys(result.preset for result in results):
+        rows = [result for result in results if result.preset == name]
+        found.append((name, rows[0].multiply_adds / 1e9, [float(row.au_pro_30 or 0) for row in rows]))
+    return sorted(found, key=lambda point: point[1])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.presets.report", description="Plot presets again.")
+    parser.add_argument("results", type=Path, nargs="+", help="files that benchmarks.presets wrote")
+    parser.add_argument("--out", type=Path, required=True, help="plot to write, .svg or .png")
+    options = parser.parse_args(arguments)
+    plot([result for path in options.results for result in _read(path)], options.out)
+    print(f"{options.out} written")
+
+
+def _read(path: Path) -> list[Result]:
+    try:
+        return [Result(**result) for result in read_result(path)["results"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} holds no results of benchmarks.presets ({error}); check the path") from error
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""Methods compared on test sets: the paper's Tables 1 and 3."""

@@ -1,0 +1,1 @@
+"""How much shipped and new teachers have learnt."""

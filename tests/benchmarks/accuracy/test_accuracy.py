@@ -1,0 +1,177 @@
+"""The accuracy command: what it prints, what it writes, and how it refuses."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dataset_trees import write
+
+from benchmarks.accuracy import __main__ as accuracy
+from runtime.demo import DemoLine
+from runtime.demo.dataset import write_dataset
+from runtime.detector import Detector
+from runtime.engines.fake import FakeEngine
+from runtime.errors import InputError
+from runtime.recipe import Recipe
+from runtime.stream import DEMO_DETECTOR
+from train import datasets
+
+
+@pytest.fixture
+def detector_file(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that opens as the fake detector."""
+
+    def fake(path: Path, provider: str | None, threads: int | None, **options: object) -> Detector:
+        return Detector(recipe, FakeEngine(recipe.size_hw))
+
+    monkeypatch.setattr(Detector, "open", fake)
+    path = tmp_path / "detector.onnx"
+    path.write_bytes(b"a detector")
+    return path
+
+
+def test_the_figures_are_printed(detector_file: Path, test_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    accuracy.main([str(detector_file), str(test_set)])
+    printed = {line[:20].strip(): line[20:].strip() for line in capsys.readouterr().out.splitlines()}
+    assert printed["images"] == "2 good, 2 defective"
+    assert printed["image AUROC"] == "0.7500"
+    assert printed["scratch (1)"] == "0.5000"
+    assert printed["pixel AUROC"] == "0.9979"
+    assert printed["AU-PRO to 30 % FPR"] == "0.9911"
+    assert printed["AU-PRO to 5 % FPR"] == "0.9465"
+    assert printed["false rejects"] == "1 of 2, 50 % (95 % interval 1.26 % to 98.7 %), budget 1 %"
+    assert printed["budget"].startswith("The budget of 1 % is below the interval, 1.26 % to 98.7 %")
+    assert printed["detected"] == "1 of 2, 50 % (95 % interval 1.26 % to 98.7 %)"
+    assert printed["at the threshold"] == "F1 0.5000, precision 0.5000, recall 0.5000"
+    assert printed["best F1"] == "F1 0.8000, precision 0.6667, recall 1.0000; chosen with hindsight, at 0.1172"
+    assert printed["no decision"] == "none"
+    assert printed["threshold"].startswith("0.2344. NOT PROVEN: 1 %")
+
+
+def test_the_json_holds_figures_scores_and_provenance(detector_file: Path, test_set: Path, tmp_path: Path) -> None:
+    file = tmp_path / "accuracy.json"
+    accuracy.main([str(detector_file), str(test_set), "--json", str(file)])
+    document = json.loads(file.read_text())
+    assert document["accuracy"]["image_auroc"] == 0.75
+    assert document["accuracy"]["false_rejects"]["count"] == 1
+    assert [(each["defect"], each["decision"], each["score"] * 128) for each in document["inspections"]] == [
+        ("good", "OK", 10),
+        ("good", "NG", 40),
+        ("dent", "NG", 60),
+        ("scratch", "OK", 20),
+    ]
+    assert document["detector_sha256"] == hashlib.sha256(b"a detector").hexdigest()
+    assert document["engine"] == "fake engine"
+    assert document["threshold"]["budget"] == 0.01
+    assert document["command"].startswith(f"python -m benchmarks.accuracy {detector_file}")
+    assert document["environment"]["cpu"]
+
+
+def test_without_masks_only_image_level_figures_are_given(
+    detector_file: Path, test_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, file = tmp_path / "plain", tmp_path / "accuracy.json"
+    for index in range(30):  # enough for some to be set apart for the test, whatever their content
+        write(plain / "good" / f"{index:03}.png", np.full((6, 8), 100 + index, np.uint8))
+    (test_set / "test" / "dent").rename(plain / "bad")
+    pictures = tmp_path / "pictures"
+    arguments = [str(detector_file), str(plain), "--layout", "plain", "--json", str(file), "--overlays", str(pictures)]
+    accuracy.main(arguments)
+    printed = {line[:20].strip(): line[20:].strip() for line in capsys.readouterr().out.splitlines()}
+    assert printed["image AUROC"] == "1.0000"
+    assert printed["pixel figures"] == "none: no mask is known of the 1 defective images"
+    figures = json.loads(file.read_text())["accuracy"]
+    assert (figures["pixel_auroc"], figures["au_pro_30"], figures["au_pro_5"]) == (None, None, None)
+    assert any("bad" in path.name for path in pictures.iterdir())
+
+
+def test_a_layout_may_be_named_and_must_be_known(detector_file: Path, test_set: Path) -> None:
+    with pytest.raises(InputError, match="has no test/ko; expected the BTAD layout"):
+        accuracy.main([str(detector_file), str(test_set), "--layout", "btad"])
+    with pytest.raises(InputError, match="the layout is 'mvtec 2'; expected one of"):
+        accuracy.main([str(detector_file), str(test_set), "--layout", "mvtec 2"])
+
+
+@pytest.mark.parametrize(
+    ("detector", "data", "message"),
+    [("nothing.onnx", "data", "nothing.onnx cannot be read"), ("detector.onnx", "nowhere", "nowhere is not a folder")],
+)
+def test_a_bad_input_ends_in_one_sentence(
+    detector: str, data: str, message: str, test_set: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "benchmarks.accuracy", str(tmp_path / detector), str(tmp_path / data)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_overlays_are_written_on_request(detector_file: Path, test_set: Path, tmp_path: Path) -> None:
+    accuracy.main([str(detector_file), str(test_set), "--overlays", str(tmp_path / "pictures"), "--count", "2"])
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 2
+
+
+def test_a_senseless_number_of_overlays_is_refused_before_any_work(test_set: Path) -> None:
+    with pytest.raises(InputError, match="--count is 0; expected the number of pictures"):
+        accuracy.main(["nothing.onnx", str(test_set), "--count", "0"])
+
+
+def test_the_report_is_written_on_request(detector_file: Path, test_set: Path, tmp_path: Path) -> None:
+    accuracy.main([str(detector_file), str(test_set), "--report", str(tmp_path / "report.html")])
+    document = (tmp_path / "report.html").read_text()
+    assert "<title>Accuracy of detector.onnx on data</title>" in document
+    assert "rejects 1 of 2 defective images and 1 of 2 good ones" in document
+    assert hashlib.sha256(b"a detector").hexdigest() in document
+    assert "fake engine" in document
+
+
+def test_the_packaged_detector_is_reported_on_rendered_parts(tmp_path: Path, environment: dict[str, str]) -> None:
+    write_dataset(tmp_path / "parts", DemoLine(5, (64, 64)), 1, 1)
+    command = [sys.executable, "-m", "benchmarks.accuracy", str(DEMO_DETECTOR), "parts", "--report", "report.html"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    document = (tmp_path / "report.html").read_text()
+    assert "ONNX Runtime" in document
+    assert "patches of 33×33 pixels" in document
+    assert document.count("<figcaption>test/") == 4  # a good and a defective image, each as worst and as best
+
+
+def test_images_without_masks_are_said_aloud(
+    detector_file: Path,
+    test_set: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = [replace(image, mask_path=None) for image in datasets.read_test_set(test_set)]
+    monkeypatch.setattr(datasets, "read_test_set", lambda folder, layout: images)
+    accuracy.main([str(detector_file), str(test_set), "--json", str(tmp_path / "accuracy.json")])
+    printed = capsys.readouterr().out
+    assert "pixel figures        none: no mask is known of the 2 defective images" in printed
+    assert "AU-PRO" not in printed
+    document = json.loads((tmp_path / "accuracy.json").read_text())
+    assert document["accuracy"]["au_pro_30"] is None
+    assert document["accuracy"]["image_auroc"] == 0.75
+
+
+def test_a_report_without_matplotlib_says_which_extra_to_install(test_set: Path) -> None:
+    program = (
+        "import sys, runpy\n"
+        "class Hide:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'matplotlib':\n"
+        "            raise ModuleNotFoundError('hidden', name=name)\n"
+        "sys.meta_path.insert(0, Hide())\n"
+        f"sys.argv = ['accuracy', 'detector.onnx', {str(test_set)!r}, '--report', 'report.html']\n"
+        "runpy.run_module('benchmarks.accuracy', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: matplotlib is not installed")
+    assert "pip install 'proctor[bench]'" in done.stderr
+    assert done.stderr.count("\n") == 1

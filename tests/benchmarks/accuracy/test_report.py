@@ -1,0 +1,139 @@
+"""The report: one file, complete, honest about what is missing, and safe whatever a file is called."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.accuracy import __main__ as accuracy
+from benchmarks.accuracy.evaluation import inspect_all, rank_known_pixels, summarize
+from benchmarks.accuracy.report import Report, chosen_for_terms, render
+from benchmarks.accuracy.report_plots import image_roc
+from benchmarks.accuracy.terms import Terms, terms_of
+from calibration.metrics import auroc
+from runtime.detector import Detector
+from runtime.engines.base import Output
+from runtime.engines.fake import FakeEngine, deviation_from_grey
+from runtime.engines.threaded import ThreadedEngine
+from runtime.errors import InputError
+from runtime.recipe import Recipe, Scale
+from train import datasets
+
+
+def explaining(recipe: Recipe) -> Detector:
+    """Two scales that see one third and two thirds of the map, half of each as error and half as variance."""
+
+    def run(frames: NDArray[np.uint8]) -> Output:
+        maps = deviation_from_grey(frames)
+        halves = np.stack([maps / 3, maps * 2 / 3], axis=1)
+        return Output(maps, maps.max(axis=(1, 2)), halves, halves)
+
+    scales = tuple(Scale(size, "", 0.0, 1.0, 0.0, 1.0) for size in (17, 33))
+    explained = replace(recipe, explain=True, students=2, scales=scales)
+    return Detector(explained, ThreadedEngine(run, recipe.size_hw, 8, 2, "explaining engine"))
+
+
+def written(detector: Detector, data: Path, images: Sequence[datasets.TestImage], explain: bool = False) -> str:
+    with detector:
+        inspections = list(inspect_all(detector, images))
+        terms = terms_of(detector, chosen_for_terms(inspections)) if explain else []
+    ranking = rank_known_pixels(inspections)
+    measured = summarize(inspections, ranking)
+    figures = accuracy.figures(measured, detector.recipe.threshold)
+    contents = Report(
+        "A title", "A lead", figures, [("seed", "5")], data, detector.recipe, measured, inspections, ranking, terms
+    )
+    return render(contents)
+
+
+@pytest.fixture
+def plain(recipe: Recipe) -> Detector:
+    return Detector(recipe, FakeEngine(recipe.size_hw))
+
+
+def test_the_report_holds_every_part_and_fetches_nothing(plain: Detector, test_set: Path) -> None:
+    document = written(plain, test_set, datasets.read_test_set(test_set))
+    headings = re.findall(r"<h2>(.*?)</h2>", document)
+    assert headings[:5] == ["Figures", "Curves and scores", "By defect", "Worst and best cases", "What each scale saw"]
+    sources = re.findall(r'(?:src|href)="([^"]*)"', document)
+    assert sources
+    assert all(source.startswith("data:image/") for source in sources)
+    assert "<script" not in document
+    assert "url(" not in document
+    assert "<td>scratch</td><td>1</td><td>0 of 1 (0 % to 97.5 %)</td><td>0.5000</td>" in document
+    assert document.count("PRO curve") == 1
+    assert "export it again with --explain" in document
+
+
+def test_the_highest_good_and_the_lowest_defective_images_come_first(plain: Detector, test_set: Path) -> None:
+    document = written(plain, test_set, datasets.read_test_set(test_set))
+    captions = re.findall(r"<figcaption>test/(\S+)\.png: score", document)
+    # highest good, lowest defective, highest defective, lowest good; there are but two of each
+    assert captions == [
+        *("good/001", "good/000"),
+        *("scratch/000", "dent/000"),
+        *("dent/000", "scratch/000"),
+        *("good/000", "good/001"),
+    ]
+
+
+def test_names_of_files_cannot_become_markup(plain: Detector, test_set: Path) -> None:
+    hostile = "<img src=x onerror=alert(1)>&"
+    for tree in ("test", "ground_truth"):
+        (test_set / tree / "dent").rename(test_set / tree / hostile)
+    shutil.move(test_set / "test" / "good" / "001.png", test_set / "test" / "good" / '"><b>.png')
+    document = written(plain, test_set, datasets.read_test_set(test_set))
+    assert "<img src=x" not in document
+    assert "<b>" not in document
+    assert "&lt;img src=x onerror=alert(1)&gt;&amp;" in document
+    assert "&quot;&gt;&lt;b&gt;.png" in document
+
+
+def test_without_masks_the_report_says_that_there_are_no_pixel_figures(plain: Detector, test_set: Path) -> None:
+    images = [replace(image, mask_path=None) for image in datasets.read_test_set(test_set)]
+    document = written(plain, test_set, images)
+    assert "none: no mask is known of the 2 defective images" in document
+    assert "No mask is known, so there are no pixel figures and no PRO curve." in document
+    assert "AU-PRO" not in document
+
+
+def test_terms_of_an_explaining_detector_are_drawn_by_scale(recipe: Recipe, test_set: Path) -> None:
+    document = written(explaining(recipe), test_set, datasets.read_test_set(test_set), explain=True)
+    # the dent is 60 / 128 above grey: twice a third of that, twice two thirds
+    assert f"p = 17, highest {60 / 128 * 2 / 3:.3g}" in document
+    assert f"p = 33, highest {60 / 128 * 4 / 3:.3g}" in document
+    assert document.count("Variance over error of each pixel") == 3
+    assert "--explain" not in document
+
+
+def test_terms_add_up_to_the_map_and_come_with_the_mask(recipe: Recipe, test_set: Path) -> None:
+    with explaining(recipe) as detector:
+        inspections = list(inspect_all(detector, datasets.read_test_set(test_set)))
+        (dent,) = terms_of(detector, inspections[2:3])
+    assert dent.patch_sizes == (17, 33)
+    assert np.allclose(dent.by_scale.mean(axis=0), inspections[2].anomaly_map)
+    assert np.array_equal(dent.mask, inspections[2].mask)
+    larger = replace(inspections[2], mask=np.kron(dent.mask, np.eye(5, dtype=bool)))  # a mask finer than the terms
+    assert np.array_equal(Terms(larger, dent.patch_sizes, dent.error, None).mask, dent.mask)
+
+
+def test_a_detector_that_does_not_explain_gives_no_terms(plain: Detector, test_set: Path) -> None:
+    with plain:
+        inspections = list(inspect_all(plain, datasets.read_test_set(test_set)))
+        assert terms_of(plain, inspections) == []
+
+
+def test_the_roc_curve_of_images_has_their_auroc_as_its_area() -> None:
+    rng = np.random.default_rng(0)
+    scores, labels = rng.integers(0, 9, 50).astype(np.float64), rng.random(50) < 0.4
+    assert image_roc(scores, labels).area() == pytest.approx(auroc(scores, labels))
+
+
+def test_a_report_under_another_name_is_refused_before_any_work() -> None:
+    with pytest.raises(InputError, match=r"--report is report\.pdf; expected a name ending in \.html"):
+        accuracy.main(["nothing.onnx", "nowhere", "--report", "report.pdf"])
