@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runtime.demo import DemoLine
 from runtime.errors import SourceError
-from runtime.images import SUFFIXES
+from runtime.images import is_picture
 from runtime.sources.base import Source
 from runtime.sources.capture import open_v4l2, without_password
 from runtime.sources.demo import DemoSource
@@ -27,14 +27,16 @@ def open_source(
     seed: int = 0,
     defect_rate: float = 0.3,
     size_hw: tuple[int, int] = (256, 256),
+    max_pixels: int | None = None,
 ) -> Source:
     """Open the source that `uri` names.
 
     ``0``, ``v4l2:0``, ``v4l2:/dev/video0``: a V4L2 camera. ``rtsp://…``, ``http://…``: a network camera. ``demo``: the
     rendered line, of frames of `size_hw`, with parts by `seed` and a share `defect_rate` of them defective. Anything
-    else: a folder of images, an image or a video file. Live sources give up after `reconnect_limit` failed attempts in
-    a row to reopen (None: never). Raises `SourceError` when the source cannot be opened or its scheme is not known,
-    `InputError` when the demo line refuses its options.
+    else: a folder of images, an image or a video file, told apart by their content; an image of more than `max_pixels`
+    (None: `pixel_limit.max_pixels`) is no picture but a problem. Live sources give up after `reconnect_limit` failed
+    attempts in a row to reopen (None: never). Raises `SourceError` when the source cannot be opened or its scheme is
+    not known, `InputError` when the demo line refuses its options.
     """
     scheme, _, rest = uri.partition(":")
     if uri == "demo":
@@ -46,14 +48,14 @@ def open_source(
         return LiveSource(f"camera {device}", partial(open_v4l2, device), reconnect_limit)
     if scheme in _NETWORK and rest.startswith("//"):
         return LiveSource(without_password(uri), partial(open_network, uri), reconnect_limit)
-    return _open_path(uri)
+    return _open_path(uri, max_pixels)
 
 
-def _open_path(uri: str) -> Source:
+def _open_path(uri: str, max_pixels: int | None) -> Source:
     path, shown = Path(uri), without_password(uri)
     try:
-        if path.is_dir() or (path.is_file() and path.suffix.lower() in SUFFIXES):
-            return FolderSource(path)
+        if path.is_dir() or is_picture(path):
+            return FolderSource(path, max_pixels)
         if path.is_file():
             return VideoFileSource(path)
     except OSError as error:
