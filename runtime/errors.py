@@ -5,6 +5,7 @@
     ProctorError
     ├── InputError            what the user gave: a path, an option, an image, a configuration
     │   └── ImageError        one image file or frame that cannot be read or used
+    │       └── DamagedImage  one whose bytes were lost or changed
     ├── DetectorError         a detector file that is missing, damaged or of an unknown schema
     ├── EngineError           an inference engine that cannot start or failed on a batch
     │   └── ResultTimeout     a result that did not arrive in time
@@ -27,6 +28,18 @@ class InputError(ProctorError):
 
 class ImageError(InputError):
     """One image cannot be read or used; the message names it."""
+
+
+class DamagedImage(ImageError):
+    """Bytes of one image were lost or changed. Made from what the decoder said, without the name of a file."""
+
+    @property
+    def reason(self) -> str:
+        """What the decoder said."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return f"damaged picture: {self.reason}"
 
 
 class DetectorError(ProctorError):
