@@ -13,8 +13,10 @@ from runtime.sources import nal
 from runtime.sources.ffmpeg import VideoPacket
 from runtime.sources.h264 import IDR_SLICE, SLICE, FrameNumbers, Slice
 
-HEVC_SLICES, HEVC_KEYS = range(32), range(16, 22)  # ITU-T H.265, table 7-1: BLA, IDR and CRA are keys
-REGULAR = 8  # equal intervals in a row from which a time stamp that leaves one out tells of a loss
+# ITU-T H.265, table 7-1: BLA, IDR and CRA are keys; RASL pictures follow a CRA and refer to what is before it
+HEVC_SLICES, HEVC_KEYS, HEVC_LEADING = range(32), range(16, 22), (8, 9)
+REGULAR = 3  # equal intervals in a row from which a time stamp that leaves one out tells of a loss
+HIDING = {"vp8", "vp9", "av1", "libdav1d"}  # have packets that are never shown
 MOST_COUNTED = 8  # pictures that one gap of the time stamps stands for; a longer one may be a pause
 
 
@@ -27,6 +29,7 @@ class Facts:
     missing: int = 0  # pictures that came neither before nor with it
     breaks: bool = False  # and pictures that refer to them are wrong
     damage: str | None = None
+    leads: bool = False  # it may refer to what came before the last key frame
 
 
 class Order(Protocol):
@@ -44,7 +47,7 @@ def order_of(stream: av.VideoStream, timed: bool) -> Order:
         return H264Order(context.extradata or b"", clock)
     if context.codec.name == "hevc":
         return HevcOrder(context.extradata or b"", clock)
-    return FlaggedOrder(clock)
+    return FlaggedOrder(context.codec.name not in HIDING, clock)
 
 
 class Cadence:
@@ -86,7 +89,7 @@ class H264Order:
 
     def facts(self, data: bytes, packet: VideoPacket) -> Facts:
         """See `Order.facts`."""
-        damage = "a unit is cut" if nal.is_cut(data, self._length_bytes) else None
+        damage = "its end is missing" if nal.is_cut(data, self._length_bytes) else None
         picture: Slice | None = None
         slices = 0
         for unit in nal.units(data, self._length_bytes):
@@ -117,25 +120,30 @@ class HevcOrder:
 
     def facts(self, data: bytes, packet: VideoPacket) -> Facts:
         """See `Order.facts`."""
-        units = [unit for unit in nal.units(data, self._length_bytes) if unit and unit[0] >> 1 & 63 in HEVC_SLICES]
-        key = bool(units) and all(unit[0] >> 1 & 63 in HEVC_KEYS for unit in units)
-        damage = "a unit is cut" if nal.is_cut(data, self._length_bytes) else None
+        units = [unit for unit in nal.units(data, self._length_bytes) if unit and _hevc_kind(unit) in HEVC_SLICES]
+        key = bool(units) and all(_hevc_kind(unit) in HEVC_KEYS for unit in units)
+        leads = any(_hevc_kind(unit) in HEVC_LEADING for unit in units)
+        damage = "its end is missing" if nal.is_cut(data, self._length_bytes) else None
         if damage is None and any(nal.is_damaged(unit) for unit in units):
             damage = "bytes in it were lost or changed"
         by_time = self._clock.missing(packet) if self._clock else 0
-        return Facts(key, bool(units), by_time if by_time <= MOST_COUNTED else 0, False, damage)
+        return Facts(key, bool(units), by_time if by_time <= MOST_COUNTED else 0, False, damage, leads)
 
 
 class FlaggedOrder:
     """By the container's flags and time stamps, where the codec numbers nothing: MPEG-4, VP8, VP9, AV1 and others."""
 
-    def __init__(self, clock: Cadence | None) -> None:
-        self._clock = clock
+    def __init__(self, shows: bool, clock: Cadence | None) -> None:
+        self._shows, self._clock = shows, clock
 
     def facts(self, data: bytes, packet: VideoPacket) -> Facts:
         """See `Order.facts`."""
         by_time = self._clock.missing(packet) if self._clock else 0
-        return Facts(packet.is_keyframe, False, _counted(by_time), by_time > 0)
+        return Facts(packet.is_keyframe, self._shows, _counted(by_time), by_time > 0)
+
+
+def _hevc_kind(unit: bytes) -> int:
+    return unit[0] >> 1 & 63
 
 
 def _counted(missing: int) -> int:

@@ -30,6 +30,11 @@ class Decoded:
     jpeg: bytes | None = None
     done: bool = False
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing came of its packet."""
+        return self.frame is None and self.jpeg is None
+
     def picture(self) -> Picture:
         """Its pixels, or why there are none."""
         if self.cause is not None:
@@ -49,10 +54,8 @@ class PictureDecoder:
 
     def __init__(self, stream: av.VideoStream, timed: bool) -> None:
         """`timed`: a gap in the time stamps tells of a loss (files; networks number their packets)."""
-        context = stream.codec_context
-        context.thread_count, context.copy_opaque = 1, True
-        context.options = {"err_detect": "crccheck+explode"}
-        self._context, self._order = context, order_of(stream, timed)
+        context = self._made_for = stream.codec_context
+        self._context, self._order = _strict(context), order_of(stream, timed)
         self._is_jpeg, self._intra_only = context.codec.name == "mjpeg", context.codec.intra_only
         self._numbers = 0
         self._packets: list[Decoded] = []  # in the order of decoding, as long as they are not handed out
@@ -69,21 +72,31 @@ class PictureDecoder:
         if packet.size == 0:
             return []
         data = bytes(packet)
-        if self._is_jpeg:
-            return [Decoded(0, None, True, True, suspicion, jpeg=data)]
-        entry = self._entered(packet, data, suspicion)
-        try:
-            packet.opaque = int(entry.number)
-            frames = packet.decode()
-        except av.FFmpegError as error:
-            frames = []
-            self._lose(entry, f"the decoder refuses it: {error.strerror}")
-        for frame in frames:
-            self._take(frame)
+        entry, damage = self._entered(packet, data, suspicion)
+        if damage:  # the decoder may take it for new parameters, and never recover
+            self._lose(entry, damage)
+        elif self._is_jpeg:
+            entry.jpeg, entry.done = data, True
+            self._place(entry)
+        else:
+            self._decode(packet, entry)
         return self._released()
 
-    def _entered(self, packet: VideoPacket, data: bytes, suspicion: str | None) -> Decoded:
-        """A packet's entry, marked by all that is known before it is decoded."""
+    def _decode(self, packet: VideoPacket, entry: Decoded) -> None:
+        if self._mending and self._mending[0] is entry:
+            self._drain()
+            self._context = _strict(_renewed(self._made_for))
+        packet.opaque = int(entry.number)
+        try:
+            frames = self._context.decode(packet)
+        except av.FFmpegError as error:
+            self._lose(entry, f"the decoder refuses it: {error.strerror}")
+            return
+        for frame in frames:
+            self._take(frame)
+
+    def _entered(self, packet: VideoPacket, data: bytes, suspicion: str | None) -> tuple[Decoded, str | None]:
+        """A packet's entry, marked by all that is known before it is decoded; and what is wrong with itself."""
         facts = self._order.facts(data, packet)
         if facts.missing:
             self._enter_missing(facts.missing, packet.pts)
@@ -93,19 +106,17 @@ class PictureDecoder:
         entry = Decoded(self._numbers, packet.pts, facts.key or self._intra_only, shows)
         self._numbers += 1
         self._packets.append(entry)
-        self._mark(entry)
-        damage = suspicion or ("its container marks it as damaged" if packet.is_corrupt else None) or facts.damage
-        if damage:
-            self._break(entry, damage)
-        return entry
+        self._mark(entry, facts.leads)
+        return entry, suspicion or ("its container marks it as damaged" if packet.is_corrupt else None) or facts.damage
 
-    def _mark(self, entry: Decoded) -> None:
+    def _mark(self, entry: Decoded, leads: bool) -> None:
         if entry.key:
-            if self._broken:
-                self._mending = entry, self._broken
+            self._mending = (entry, self._broken) if self._broken else None
             self._broken = None
         elif self._broken:
             entry.cause = _until_key(self._broken)
+        elif self._mending and leads:
+            entry.cause = _until_key(self._mending[1])
 
     def _enter_missing(self, count: int, pts: int | None) -> None:
         for index in range(count):
@@ -116,7 +127,9 @@ class PictureDecoder:
 
     def _break(self, entry: Decoded, damage: str) -> None:
         """Mark a picture and those up to the next key frame."""
-        entry.cause = entry.cause or damage
+        if entry.cause is not None:  # and so are they
+            return
+        entry.cause = damage
         if self._intra_only:
             return
         for later in self._packets[self._packets.index(entry) + 1 :]:
@@ -153,7 +166,7 @@ class PictureDecoder:
     def _place(self, entry: Decoded) -> None:
         """Frames come in the order of time already; what never came is sorted in, as far as its time is known."""
         at = len(self._out)
-        while at and (entry.frame is None or self._out[at - 1].frame is None) and _is_earlier(entry, self._out[at - 1]):
+        while at and (entry.is_lost or self._out[at - 1].is_lost) and _is_earlier(entry, self._out[at - 1]):
             at -= 1
         self._out.insert(at, entry)
 
@@ -168,14 +181,31 @@ class PictureDecoder:
 
     def end(self) -> list[Decoded]:
         """The pictures that were still to come when the stream ended."""
+        self._drain()
+        self._give_up(math.inf)
+        return self._released()
+
+    def _drain(self) -> None:
         try:
             frames = self._context.decode(None)
         except av.FFmpegError:
             frames = []
         for frame in frames:
             self._take(frame)
-        self._give_up(math.inf)
-        return self._released()
+
+
+def _strict(context: av.VideoCodecContext) -> av.VideoCodecContext:
+    context.thread_count, context.copy_opaque = 1, True
+    context.options = {"err_detect": "crccheck+explode"}
+    return context
+
+
+def _renewed(context: av.VideoCodecContext) -> av.VideoCodecContext:
+    """A decoder that remembers nothing: damage may have left parameters behind that spoil whole pictures."""
+    new = av.CodecContext.create(context.codec.name, "r")
+    assert isinstance(new, av.VideoCodecContext)
+    new.extradata, new.width, new.height = context.extradata, context.width, context.height
+    return new
 
 
 def _until_key(cause: str) -> str:
