@@ -10,7 +10,8 @@
     ├── EngineError           an inference engine that cannot start or failed on a batch
     │   └── ResultTimeout     a result that did not arrive in time
     ├── SourceError           a frame source that cannot be opened or broke down
-    │   └── SourceTimeout     no frame arrived in time; the source may still recover
+    │   ├── SourceTimeout     no frame arrived in time; the source may still recover
+    │   └── WrongAddress      something answers there that is no camera's stream
     └── ParityError           an exported file that disagrees with the formulas it was made from
 
 A message says what arrived, what was expected and what to do next. Command lines print it and exit with status 2;
@@ -60,6 +61,10 @@ class SourceError(ProctorError):
 
 class SourceTimeout(SourceError):
     """No frame arrived in time; the source may still recover."""
+
+
+class WrongAddress(SourceError):
+    """What answers at a camera's address is no stream; waiting does not change it."""
 
 
 class ParityError(ProctorError):

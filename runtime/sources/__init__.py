@@ -5,15 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from runtime.demo import DemoLine
-from runtime.errors import SourceError
+from runtime.errors import InputError, SourceError
 from runtime.images import is_picture
 from runtime.sources.base import Source
 from runtime.sources.capture import open_v4l2, without_password
 from runtime.sources.demo import DemoSource
 from runtime.sources.folder import FolderSource
 from runtime.sources.live import LiveSource
-from runtime.sources.network import open_network
-from runtime.sources.video import VideoFileSource
 
 __all__ = ["Source", "open_source"]
 
@@ -26,6 +24,7 @@ def open_source(
     reconnect_limit: int | None = None,
     seed: int = 0,
     defect_rate: float = 0.3,
+    wait: bool = False,
     size_hw: tuple[int, int] = (256, 256),
     max_pixels: int | None = None,
 ) -> Source:
@@ -35,20 +34,30 @@ def open_source(
     rendered line, of frames of `size_hw`, with parts by `seed` and a share `defect_rate` of them defective. Anything
     else: a folder of images, an image or a video file, told apart by their content; an image of more than `max_pixels`
     (None: `pixel_limit.max_pixels`) is no picture but a problem. Live sources give up after `reconnect_limit` failed
-    attempts in a row to reopen (None: never). Raises `SourceError` when the source cannot be opened or its scheme is
-    not known, `InputError` when the demo line refuses its options.
+    attempts in a row to reopen (None: never); with `wait`, one that is absent at the start is waited for in the same
+    way. Raises `SourceError` when the source cannot be opened or its scheme is not known, `InputError` when the demo
+    line refuses its options, and for `wait` where nothing is to be waited for.
     """
     scheme, _, rest = uri.partition(":")
     if uri == "demo":
+        _refuse_to_wait(uri, wait)
         return DemoSource(DemoLine(seed, size_hw, defect_rate))
     if uri in ("", "v4l2:"):
         raise SourceError(f"camera {uri!r} names nothing to open; expected {KNOWN}")
     if re.fullmatch(r"[0-9]+", uri) or scheme == "v4l2":
         device = rest or uri
-        return LiveSource(f"camera {device}", partial(open_v4l2, device), reconnect_limit)
-    if scheme in _NETWORK and rest.startswith("//"):
-        return LiveSource(without_password(uri), partial(open_network, uri), reconnect_limit)
+        return LiveSource(f"camera {device}", partial(open_v4l2, device), reconnect_limit, wait=wait)
+    if scheme.lower() in _NETWORK and rest.startswith("//"):
+        from runtime.sources.network import open_network  # FFmpeg takes time to load
+
+        return LiveSource(without_password(uri), partial(open_network, uri), reconnect_limit, wait=wait)
+    _refuse_to_wait(uri, wait)
     return _open_path(uri, max_pixels)
+
+
+def _refuse_to_wait(uri: str, wait: bool) -> None:
+    if wait:
+        raise InputError(f"--wait-for-camera waits for cameras; {without_password(uri)} is none, leave it out")
 
 
 def _open_path(uri: str, max_pixels: int | None) -> Source:
@@ -57,6 +66,8 @@ def _open_path(uri: str, max_pixels: int | None) -> Source:
         if path.is_dir() or is_picture(path):
             return FolderSource(path, max_pixels)
         if path.is_file():
+            from runtime.sources.video import VideoFileSource  # FFmpeg takes time to load
+
             return VideoFileSource(path)
     except OSError as error:
         reason = f"camera {shown!r} cannot be read: {error.strerror}; check the path and who may read it"

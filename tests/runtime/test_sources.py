@@ -107,8 +107,10 @@ def test_frames_of_a_video_that_cannot_be_decoded_are_missing_ones(tmp_path: Pat
         video[data] = bytes(data.stop - data.start)
     path.write_bytes(video)
     frames = read_all(open_source(str(path)))
+    cause = "no JPEG picture: it begins with 0000, expected ffd8"
     problems = [
-        f"frame {at} of line.avi is damaged and cannot be decoded" if at in damaged else None for at in range(6)
+        f"damaged picture: frame {at} of line.avi is damaged and cannot be decoded ({cause})" if at in damaged else None
+        for at in range(6)
     ]
     assert [frame.problem for frame in frames] == problems
     assert [frame.frame_id for frame in frames] == list(range(6))
