@@ -110,6 +110,11 @@ def test_blank_plates_that_differ_by_little_are_different_pictures() -> None:
     assert len(group_copies(plates)) == 20
 
 
+def test_of_flat_pictures_equal_ones_alone_are_copies() -> None:
+    flat = np.stack([np.full((64, 64), grey, np.uint8) for grey in (90, 91, 90, 200)])
+    assert group_copies(flat) == [[0, 2], [1], [3]]
+
+
 def test_thousands_of_parts_that_look_alike_are_compared_at_once() -> None:
     fields = np.random.default_rng(9).integers(0, 256, (3000, 8, 8), np.uint8)
     pictures = np.stack([cv2.resize(field, (64, 64), interpolation=cv2.INTER_CUBIC) for field in fields])

@@ -105,10 +105,10 @@ class Search:
     def in_limits(self, index: int, others: NDArray[np.intp]) -> NDArray[np.float64]:
         """The differences of one picture and others in limits: up to 1 they are copies."""
         rough = self.pictures.reshape(len(self.pictures), -1)
-        limits = np.maximum(np.minimum(self.limit[index], self.limit[others]), 1e-9)
-        found = np.maximum(
-            self.exact(index, others) / limits, self._difference(rough, index, others) / LARGEST_DETAIL
-        )
+        limits = np.minimum(self.limit[index], self.limit[others])
+        limits = np.where(limits > ROUNDING * LARGEST_SHARE, limits, 1e-9)  # flat ones say nothing of themselves
+        smooth, detail = self.exact(index, others) + 1e-6, self._difference(rough, index, others)
+        found = np.maximum(smooth / limits, detail / LARGEST_DETAIL)
         return np.where((rough[others] == rough[index]).all(axis=1), 0.0, found)
 
     def _difference(
