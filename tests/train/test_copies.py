@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runtime.demo import DemoLine
-from train.inspection.copies import LARGEST_DIFFERENCE, find_copies, group_copies
+from train.inspection.copies import find_copies, group_copies
 from train.inspection.measure import measure
 
 
@@ -67,7 +67,7 @@ def test_pictures_that_differ_in_fine_detail_alone_are_no_copies(parts: list[NDA
 def test_where_all_differ_by_little_a_copy_must_differ_by_less() -> None:
     fields = np.random.default_rng(5).normal(0, 25, (30, 64, 64))
     pictures = np.stack([120 + cv2.GaussianBlur(field, (0, 0), 6) for field in fields]).round().astype(np.uint8)
-    assert 1 < np.median([(one - pictures[0].astype(float)).std() for one in pictures[1:]]) < 2 * LARGEST_DIFFERENCE
+    assert 1 < np.median([(one - pictures[0].astype(float)).std() for one in pictures[1:]]) < 2
     assert list(find_copies(pictures)) == []
 
 
@@ -90,7 +90,7 @@ def test_a_folder_of_one_picture_holds_nothing_but_copies(count: int) -> None:
 def test_a_row_of_parts_each_a_little_unlike_the_one_before_is_not_one_picture() -> None:
     fields = np.random.default_rng(6).normal(0, 200, (2, 64, 64))
     base, slope = (cv2.GaussianBlur(field, (0, 0), 5) for field in fields)
-    row = np.stack([128 + base + 1.2 * step * slope / slope.std() for step in range(30)]).round().astype(np.uint8)
+    row = np.stack([128 + base + 1.0 * step * slope / slope.std() for step in range(30)]).round().astype(np.uint8)
     groups = group_copies(row)
     assert 9 <= len(groups) <= 20
     assert max(max(group) - min(group) for group in groups) <= 5
@@ -99,7 +99,7 @@ def test_a_row_of_parts_each_a_little_unlike_the_one_before_is_not_one_picture()
 def test_files_of_one_picture_lie_in_one_group_though_some_differ_by_more_than_the_limit() -> None:
     fields = np.random.default_rng(7).normal(0, 200, (2, 64, 64))
     base, change = (cv2.GaussianBlur(field, (0, 0), 5) for field in fields)
-    ends = [128 + base + sign * 0.85 * change / change.std() for sign in (-1, 1, 0)]
+    ends = [128 + base + sign * 0.7 * change / change.std() for sign in (-1, 1, 0)]
     assert group_copies(np.stack(ends).round().astype(np.uint8)) == [[0, 1, 2]]
 
 

@@ -163,7 +163,7 @@ SAVED_AGAIN += [(".webp", [WEBP, quality]) for quality in range(60, 100, 8)]
 def save_again(folder: Path, parts: int) -> dict[Path, int]:
     """Parts of the demo line in files of several formats, qualities, sizes and brightnesses: the part, by file."""
     folder.mkdir(parents=True, exist_ok=True)
-    line, owner, random = DemoLine(5, (112, 128), defect_rate=0), {}, np.random.default_rng(5)
+    line, owner, random = DemoLine(5, (160, 192), defect_rate=0), {}, np.random.default_rng(5)
     for part in range(parts):
         image = line.good(part).image
         for number, (suffix, options) in enumerate([*SAVED_AGAIN, *SAVED_AGAIN[2:7]]):

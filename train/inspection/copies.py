@@ -27,7 +27,7 @@ from runtime.preparation import prepare
 
 SIDE = 64  # of a small picture, pixels
 SMOOTHING = 2.0  # σ of the Gaussian, pixels of a small picture: what another size changes at edges is gone
-LARGEST_DIFFERENCE = 1.0  # grey levels, root mean square; chosen on pictures with an even hash, see calibration/README.md
+LARGEST_DIFFERENCE = 0.8  # grey levels, root mean square; chosen on pictures with an even hash, see calibration/README.md
 LARGEST_DETAIL = 6.0  # grey levels before the smoothing
 LARGEST_SHARE = 0.15  # of the standard deviation of the flatter one's pixels
 LARGEST_GAIN = 1.1  # contrast of one over that of the other
