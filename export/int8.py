@@ -77,7 +77,9 @@ def find_split(detector: Path, data: Path | None, run: Path | None, unseen: bool
                 "folder of its training with --run"
             )
         split = Split.load(run / "split.json")
-    same = (split.images_sha256, split.counts) == (recipe.provenance.images_sha256, recipe.provenance.images)
+    made_from = recipe.provenance
+    # files where the detector is from before copies were known to count once
+    same = split.images_sha256 == made_from.images_sha256 and made_from.images in (split.counts, split.files)
     if not same and not unseen:
         raise InputError(
             f"{data or run} has other good images than {detector.name} was made from ({_counted(split.counts)}; it was "

@@ -137,7 +137,7 @@ def test_copies_of_held_out_images_prove_nothing_and_are_counted_aloud(
     sha256 = {**split.sha256, **dict.fromkeys(map(str, copies), split.sha256[str(split.threshold[0])])}
     replace(split, threshold=(*split.threshold, *copies), sha256=sha256).save(run / "split.json")
     assert fit(run, 0.2).threshold == Statistics.load(calibrated_run / "statistics.json").threshold
-    assert "left out of the threshold: 20 copies of the 3 images it counts" in capsys.readouterr().out
+    assert "left out of the threshold: 20 copies of the 3 different pictures it counts" in capsys.readouterr().out
 
 
 def test_the_good_images_that_scored_highest_are_named() -> None:
