@@ -149,9 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reconnect-limit", type=positive, metavar="N", help="end after N failed attempts to reopen (default: never)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the demo line (default: %(default)s)")
-    rate_help = "of the demo line, 0 to 1 (default: %(default)s)"
-    parser.add_argument("--defect-rate", type=float, default=0.3, metavar="SHARE", help=rate_help)
+    parser.add_argument("--seed", type=int, help="of the demo line (default: 0)")
+    parser.add_argument("--defect-rate", type=float, metavar="SHARE", help="of the demo line, 0 to 1 (default: 0.3)")
     return parser
 
 
