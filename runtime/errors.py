@@ -10,10 +10,11 @@
     │   └── ResultTimeout     a result that did not arrive in time
     ├── SourceError           a frame source that cannot be opened or broke down
     │   └── SourceTimeout     no frame arrived in time; the source may still recover
+    ├── OutputLost            verdicts that nobody reads any more
     └── ParityError           an exported file that disagrees with the formulas it was made from
 
-A message says what arrived, what was expected and what to do next. Command lines print it and exit with status 2;
-errors of vendors' libraries become one of these at the boundary, chained.
+A message says what arrived, what was expected and what to do next. Command lines print it and exit with status 2,
+141 on an `OutputLost`; errors of vendors' libraries become one of these at the boundary, chained.
 """
 
 
@@ -47,6 +48,10 @@ class SourceError(ProctorError):
 
 class SourceTimeout(SourceError):
     """No frame arrived in time; the source may still recover."""
+
+
+class OutputLost(ProctorError):
+    """Whoever read the verdicts has gone away."""
 
 
 class ParityError(ProctorError):
