@@ -89,10 +89,10 @@ def main() -> None:
     from runtime.atomic import write_atomically
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.forms", description="Compare forms and precisions.")
-    parser.add_argument("run", type=Path, help="calibrated run folder")
+    parser.add_argument("run", type=cli.some_path, help="calibrated run folder")
     parser.add_argument("--repeats", type=int, default=20, help="frames per variant (20)")
     parser.add_argument("--threads", type=cli.positive, help="CPU threads of one inference (default: all cores)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures and machine there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         variants = measure(options.run, Path(folder), options.repeats, options.threads)

@@ -17,7 +17,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from runtime.atomic import write_atomically
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.metrics", description="Measure the pixel metrics.")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and the machine there")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write the figures and the machine there")
     options = parser.parse_args(arguments)
     deviation, fast = largest_deviation(), cost(100, 256, 0.05)
     large = [cost(100, 1024, share) for share in (0.05, 0.2, 0.5)]

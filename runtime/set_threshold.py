@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runtime.arguments import as_number, as_path
 from runtime.atomic import write_atomically
-from runtime.cli import run
+from runtime.cli import run, some_path
 from runtime.detector import read_detector
 from runtime.engine_options import add_key_option
 from runtime.errors import InputError
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m runtime.set_threshold", description="Change the threshold in a detector file."
     )
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="a detector.onnx or .plan; it is replaced by the changed one"
+        "file", type=some_path, metavar="FILE", help="a detector.onnx or .plan; it is replaced by the changed one"
     )
     parser.add_argument("value", metavar="VALUE", help="parts that score above it are rejected")
     add_key_option(parser)
