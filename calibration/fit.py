@@ -25,7 +25,7 @@ DEVIATION_FLOOR = 1e-6  # of the term's mean
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m calibration.fit", description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder of python -m train.students")
+    parser.add_argument("run", type=cli.some_path, help="run folder of python -m train.students")
     parser.add_argument("--budget", type=float, default=0.01, help="share of good parts that may be rejected (0.01)")
     parser.add_argument("--confidence", type=float, default=0.95, help="of the budget's bound (0.95)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where to compute (default: as in training)")

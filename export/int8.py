@@ -247,18 +247,26 @@ def _parser() -> argparse.ArgumentParser:
         "against the FP32 file, and write it only when it is worth having.",
     )
     parser.add_argument("detector", type=cli.file, help="detector.onnx, in FP32")
-    parser.add_argument("--out", type=Path, help="file to write (default: <detector stem>.int8.onnx beside it)")
+    parser.add_argument(
+        "--out", type=cli.some_path, help="file to write (default: <detector stem>.int8.onnx beside it)"
+    )
     images = parser.add_argument_group("the good images that the detector was made from (default: --run <stem>-run)")
     which = images.add_mutually_exclusive_group()
-    which.add_argument("--data", type=Path, metavar="DIR", help="their folder, as python -m train was given it")
-    which.add_argument("--run", type=Path, metavar="RUN", help="the run folder of its training")
+    which.add_argument(
+        "--data", type=cli.some_path, metavar="DIR", help="their folder, as python -m train was given it"
+    )
+    which.add_argument("--run", type=cli.some_path, metavar="RUN", help="the run folder of its training")
     images.add_argument("--unseen", action="store_true", help="those in --data are others, which training has not seen")
     images.add_argument("--images", type=cli.positive, default=IMAGES, metavar="N", help=f"for the ranges ({IMAGES})")
     images.add_argument("--ranges", default="max", metavar="HOW", help="max, mse or a percentile such as 99.99 (max)")
     gate = parser.add_argument_group("what may be lost, and what must be gained")
     gate.add_argument("--margin", type=float, default=0.01, help="largest loss of each figure (0.01)")
-    gate.add_argument("--defects", type=Path, metavar="DIR", help="defective images, to compare the image AUROC too")
-    gate.add_argument("--masks", type=Path, metavar="DIR", help="their masks, of the same names, for the AU-PRO")
+    gate.add_argument(
+        "--defects", type=cli.some_path, metavar="DIR", help="defective images, to compare the image AUROC too"
+    )
+    gate.add_argument(
+        "--masks", type=cli.some_path, metavar="DIR", help="their masks, of the same names, for the AU-PRO"
+    )
     gate.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads of the comparison (default: all)")
     gate.add_argument("--allow-slower", action="store_true", help="write it though it is no faster here: for elsewhere")
     return parser

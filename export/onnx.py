@@ -27,8 +27,10 @@ PARITY_FRAMES = 16
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m export.onnx", description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder, after python -m calibration.fit")
-    parser.add_argument("--out", type=Path, default=Path("detector.onnx"), help="file to write (detector.onnx)")
+    parser.add_argument("run", type=cli.some_path, help="run folder, after python -m calibration.fit")
+    parser.add_argument(
+        "--out", type=cli.some_path, default=Path("detector.onnx"), help="file to write (detector.onnx)"
+    )
     parser.add_argument("--precision", choices=("fp32", "fp16"), default="fp32", help="of the convolutions (fp32)")
     forms = ("bailer", "atrous", "auto")
     form_help = "of dense extraction; auto: the faster on this machine's CPU, measured once for a run folder (bailer)"

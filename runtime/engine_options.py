@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from runtime.cli import positive
+from runtime.cli import positive, some_path
 from runtime.detector import ENGINES, Detector
 
 
@@ -32,7 +32,9 @@ def add_cuda_option(parser: argparse._ActionsContainer) -> None:
 
 def add_key_option(parser: argparse._ActionsContainer) -> None:
     """The key that signs a plan's sidecar."""
-    parser.add_argument("--key-file", type=Path, metavar="FILE", help="key that signs the plan's sidecar (HMAC-SHA256)")
+    parser.add_argument(
+        "--key-file", type=some_path, metavar="FILE", help="key that signs the plan's sidecar (HMAC-SHA256)"
+    )
 
 
 def open_detector(path: Path, arguments: argparse.Namespace) -> Detector:

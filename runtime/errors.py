@@ -12,10 +12,11 @@
     ├── SourceError           a frame source that cannot be opened or broke down
     │   ├── SourceTimeout     no frame arrived in time; the source may still recover
     │   └── WrongAddress      something answers there that is no camera's stream
+    ├── OutputLost            verdicts that nobody reads any more
     └── ParityError           an exported file that disagrees with the formulas it was made from
 
-A message says what arrived, what was expected and what to do next. Command lines print it and exit with status 2;
-errors of vendors' libraries become one of these at the boundary, chained.
+A message says what arrived, what was expected and what to do next. Command lines print it and exit with status 2,
+141 on an `OutputLost`; errors of vendors' libraries become one of these at the boundary, chained.
 """
 
 
@@ -65,6 +66,10 @@ class SourceTimeout(SourceError):
 
 class WrongAddress(SourceError):
     """What answers at a camera's address is no stream; waiting does not change it."""
+
+
+class OutputLost(ProctorError):
+    """Whoever read the verdicts has gone away."""
 
 
 class ParityError(ProctorError):

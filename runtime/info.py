@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.choice.memory import read_choice
-from runtime.cli import run
+from runtime.cli import run, some_path
 from runtime.detector import read_detector
 from runtime.errors import InputError
 from runtime.promise import explain
@@ -156,7 +156,7 @@ def _images(recipe: Recipe) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m runtime.info", description="Say in words what a detector is.")
-    parser.add_argument("file", type=Path, metavar="FILE", help="a detector.onnx or detector.plan")
+    parser.add_argument("file", type=some_path, metavar="FILE", help="a detector.onnx or detector.plan")
     parser.add_argument("--json", action="store_true", help="print the recipe as one JSON document")
     return parser
 

@@ -1,12 +1,12 @@
 """``python -m runtime.set_threshold``: change the threshold in a detector file, and nothing else."""
 
 import argparse
-import math
 import sys
 from pathlib import Path
 
+from runtime.arguments import as_number, as_path
 from runtime.atomic import write_atomically
-from runtime.cli import run
+from runtime.cli import run, some_path
 from runtime.detector import read_detector
 from runtime.engine_options import add_key_option
 from runtime.errors import InputError
@@ -23,7 +23,7 @@ def main() -> None:
     print(f"{arguments.file}: threshold {old:.6g} -> {value:.6g}, set by hand; no false-reject rate is proven for it")
 
 
-def set_threshold(path: Path, value: float, key_file: Path | None = None) -> float:
+def set_threshold(path: Path | str, value: float, key_file: Path | str | None = None) -> float:
     """Write `value` into the detector file at `path`, whole or not at all, and return the threshold it had.
 
     The graph keeps its hash, so that a plan built from it stays valid, and takes the new threshold over where both lie
@@ -31,8 +31,8 @@ def set_threshold(path: Path, value: float, key_file: Path | None = None) -> flo
     Raises `DetectorError` when `path` is no detector, `InputError` for a value that is not finite or a file that cannot
     be written.
     """
-    if not math.isfinite(value):
-        raise InputError(f"the threshold is {value}; give a finite number")
+    path, value = as_path("the detector", path), as_number("the threshold", value)
+    key_file = None if key_file is None else as_path("key_file", key_file)
     if path.suffix == ".plan":
         from runtime.tensorrt.plans import set_plan_threshold
 
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m runtime.set_threshold", description="Change the threshold in a detector file."
     )
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="a detector.onnx or .plan; it is replaced by the changed one"
+        "file", type=some_path, metavar="FILE", help="a detector.onnx or .plan; it is replaced by the changed one"
     )
     parser.add_argument("value", metavar="VALUE", help="parts that score above it are rejected")
     add_key_option(parser)

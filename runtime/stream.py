@@ -9,10 +9,11 @@ from pathlib import Path
 from types import FrameType
 
 from runtime.atomic import check_writable, write_atomically
-from runtime.cli import positive, run
+from runtime.cli import positive, run, some_path
 from runtime.engine_options import add_engine_options, open_detector
-from runtime.errors import DetectorError, ProctorError
+from runtime.errors import DetectorError, OutputLost, ProctorError
 from runtime.frames import Frame
+from runtime.outputs import delivering, say
 from runtime.pipeline import Pipeline
 from runtime.pixel_limit import pixels_of
 from runtime.report import Headlines, JsonLines, OverlayFolder
@@ -33,10 +34,7 @@ def main() -> None:
         check_writable(arguments.summary)
     overlays = OverlayFolder(arguments.save) if arguments.save else None
     if overlays and overlays.folder != arguments.save:
-        print(
-            f"{arguments.save} has overlays of an earlier run; those of this run go into {overlays.folder}",
-            file=sys.stderr,
-        )
+        say(f"{arguments.save} has overlays of an earlier run; those of this run go into {overlays.folder}")
     report = JsonLines(sys.stdout) if arguments.json else Headlines()
 
     def sink(frame: Frame, verdict: Verdict) -> None:
@@ -55,10 +53,9 @@ def main() -> None:
             max_pixels=pixels_of(arguments.max_megapixels, "--max-megapixels") if arguments.max_megapixels else None,
         ) as source,
     ):
-        print(
+        say(
             f"{detector_path} on {detector.engine.description} ({detector.why}); "
-            f"camera {without_password(arguments.camera)}",
-            file=sys.stderr,
+            f"camera {without_password(arguments.camera)}"
         )
         pipeline = Pipeline(source, detector, sink, arguments.frames)
         # before engine and camera are closed, which may hang in a driver
@@ -90,8 +87,16 @@ def choose_detector(given: Path | None, camera: str) -> Path:
 
 @contextmanager
 def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a call of `stop`; the second acts as it did before. For the main thread."""
-    signals = (signal.SIGINT, signal.SIGTERM)
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a call of `stop`; the next acts as it did before. For the main
+    thread.
+
+    But SIGHUP is ignored once it came: a terminal that hangs up sends it twice, from the shell and from the system. It
+    is left alone where it is ignored already, under nohup.
+    """
+    signals = [signal.SIGINT, signal.SIGTERM]
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        signals.append(hang_up)
     before = {number: signal.getsignal(number) for number in signals}
 
     def restore() -> None:
@@ -99,6 +104,8 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
     def handle(number: int, interrupted: FrameType | None) -> None:
+        if number == hang_up:
+            before[hang_up] = signal.SIG_IGN
         restore()
         stop()
 
@@ -115,26 +122,26 @@ def publishing(pipeline: Pipeline, arguments: argparse.Namespace) -> Iterator[No
     """Print the summary so far and write it as asked, whatever ends the stream; what ended it is raised on."""
     try:
         yield
-    except BaseException:
+    except BaseException as ended:
         try:
-            _publish(pipeline.summary, arguments)
-        except BrokenPipeError:
-            pass
+            _publish(pipeline.summary, arguments, on_stderr=isinstance(ended, OutputLost))
         except (ProctorError, OSError) as error:  # what ended the stream is the news
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
         raise
     _publish(pipeline.summary, arguments)
 
 
-def _publish(summary: Summary, arguments: argparse.Namespace) -> None:
+def _publish(summary: Summary, arguments: argparse.Namespace, on_stderr: bool = False) -> None:
+    """The file first: a terminal may be gone."""
     try:
-        if arguments.json:
-            print("; ".join(summary.lines()), file=sys.stderr)
-        else:
-            print("\n".join(summary.lines()), flush=True)
-    finally:
         if arguments.summary:
             write_atomically(arguments.summary, summary.to_json().encode() + b"\n")
+    finally:
+        if arguments.json or on_stderr:
+            say("; ".join(summary.lines()))
+        else:
+            with delivering():
+                print("\n".join(summary.lines()), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -142,23 +149,24 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m runtime.stream", description="Inspect what a camera sees. Ctrl-C ends it with a summary."
     )
     parser.add_argument("--camera", required=True, metavar="URI", help=KNOWN)
-    parser.add_argument("--detector", type=Path, metavar="FILE", help="default: detector.plan or detector.onnx here")
+    parser.add_argument(
+        "--detector", type=some_path, metavar="FILE", help="default: detector.plan or detector.onnx here"
+    )
     add_engine_options(parser)
     parser.add_argument("--frames", type=positive, metavar="N", help="end after N frames (default: with the stream)")
     parser.add_argument(
         "--save",
-        type=Path,
+        type=some_path,
         metavar="DIR",
         help="write an overlay of every frame into this folder, of a second run into DIR/run-2",
     )
     parser.add_argument("--json", action="store_true", help="one verdict a line on stdout, the summary on stderr")
-    parser.add_argument("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
+    parser.add_argument("--summary", type=some_path, metavar="FILE", help="write the summary as JSON")
     parser.add_argument(
         "--reconnect-limit", type=positive, metavar="N", help="end after N failed attempts to reopen (default: never)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the demo line (default: %(default)s)")
-    rate_help = "of the demo line, 0 to 1 (default: %(default)s)"
-    parser.add_argument("--defect-rate", type=float, default=0.3, metavar="SHARE", help=rate_help)
+    parser.add_argument("--seed", type=int, help="of the demo line (default: 0)")
+    parser.add_argument("--defect-rate", type=float, metavar="SHARE", help="of the demo line, 0 to 1 (default: 0.3)")
     size_help = "refuse image files above this size before decoding them (default: PROCTOR_MAX_MEGAPIXELS, or 100)"
     parser.add_argument("--max-megapixels", metavar="N", help=size_help)
     return parser

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+import runtime  # noqa: F401  # first: it switches telemetry off, and tests load ONNX Runtime themselves
+
 if TYPE_CHECKING:
     from train.ensemble import Scale
     from train.students import StudentsConfig

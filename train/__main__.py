@@ -22,7 +22,7 @@ def main() -> None:
         "The same command goes on where an interrupted run stopped.",
     )
     parser.add_argument("--out", type=cli.file, default=Path("detector.onnx"), help="file to write (detector.onnx)")
-    parser.add_argument("--run", type=Path, help="run folder (default: <out>-run beside the detector)")
+    parser.add_argument("--run", type=cli.some_path, help="run folder (default: <out>-run beside the detector)")
     parser.add_argument(
         "--preset", choices=("auto", *preset_names()), default="auto", help="auto: paper on a GPU, else edge"
     )

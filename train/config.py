@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from runtime.cli import some_path
 from runtime.errors import InputError
 from runtime.typed import as_text, build, type_name
 
@@ -24,7 +25,7 @@ def add_options(parser: argparse._ActionsContainer, config: type[Any], show_defa
 
     A default is shown in the help but not set: what the command line leaves out must not hide the file's value.
     """
-    parser.add_argument("--config", type=Path, metavar="YAML", help="file of these options; the command line wins")
+    parser.add_argument("--config", type=some_path, metavar="YAML", help="file of these options; the command line wins")
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
         choices = field.metadata["choices"]

@@ -64,7 +64,7 @@ class StudentsConfig:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m train.students", description=__doc__)
     add_options(parser, StudentsConfig)
-    parser.add_argument("--out", type=Path, required=True, help="run folder; an interrupted run in it goes on")
+    parser.add_argument("--out", type=cli.some_path, required=True, help="run folder; an interrupted run in it goes on")
     parser.add_argument("--stop-after", type=int, metavar="STEPS", help="do so many steps now, the rest another time")
     arguments = parser.parse_args()
     done = train_students(resolve(StudentsConfig, arguments), arguments.out, arguments.stop_after)

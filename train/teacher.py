@@ -60,7 +60,7 @@ class TeacherConfig:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m train.teacher", description=__doc__)
     add_options(parser, TeacherConfig)
-    parser.add_argument("--out", type=Path, required=True, help="run folder; an interrupted run in it goes on")
+    parser.add_argument("--out", type=cli.some_path, required=True, help="run folder; an interrupted run in it goes on")
     parser.add_argument("--stop-after", type=int, metavar="STEPS", help="do so many steps now, the rest another time")
     arguments = parser.parse_args()
     path = train_teacher(resolve(TeacherConfig, arguments), arguments.out, arguments.stop_after)

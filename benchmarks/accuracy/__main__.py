@@ -108,15 +108,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy", description="Measure a detector's accuracy on a test set."
     )
-    parser.add_argument("detector", type=Path, help="detector.onnx or detector.plan")
-    parser.add_argument("data", type=Path, help="folder of one category of a data set, such as MVTec AD's")
+    parser.add_argument("detector", type=cli.some_path, help="detector.onnx or detector.plan")
+    parser.add_argument("data", type=cli.some_path, help="folder of one category of a data set, such as MVTec AD's")
     add_layout_option(parser)
     parser.add_argument(
         "--subset", choices=("all", "even", "odd"), default="all", help="half of the images, by content"
     )
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a report there, one HTML file")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, scores and machine there")
-    parser.add_argument("--overlays", type=Path, metavar="DIR", help="write pictures of inspected images there")
+    parser.add_argument("--report", type=cli.some_path, metavar="FILE", help="write a report there, one HTML file")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures, scores and machine there")
+    parser.add_argument(
+        "--overlays", type=cli.some_path, metavar="DIR", help="write pictures of inspected images there"
+    )
     parser.add_argument("--count", type=int, default=12, metavar="N", help="number of pictures (default 12)")
     add_engine_options(parser)
     return parser

@@ -19,7 +19,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -190,12 +189,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.score_rules", description="Compare score rules."
     )
-    parser.add_argument("detector", type=Path, help="detector.onnx")
-    parser.add_argument("data", type=Path, help="folder of a test set")
+    parser.add_argument("detector", type=cli.some_path, help="detector.onnx")
+    parser.add_argument("data", type=cli.some_path, help="folder of a test set")
     add_layout_option(parser)
     parser.add_argument("--subset", choices=("all", "even", "odd"), default="even", help="half of the images (even)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the plot there, .svg or .png")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures and machine there")
+    parser.add_argument("--plot", type=cli.some_path, metavar="FILE", help="write the plot there, .svg or .png")
     parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads (default: all cores)")
     options = parser.parse_args(arguments)
     if options.plot:

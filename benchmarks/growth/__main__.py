@@ -131,8 +131,8 @@ def main() -> None:
     parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads (all cores)")
     parser.add_argument("--rounds", type=cli.positive, default=3, help="processes of each configuration (3)")
     parser.add_argument("--repeats", type=cli.positive, default=5, help="batches in each process (5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures and the machine there")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the plot there, .svg or .png")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write all figures and the machine there")
+    parser.add_argument("--plot", type=cli.some_path, metavar="FILE", help="draw the plot there, .svg or .png")
     arguments = parser.parse_args()
 
     from benchmarks.environment import describe_environment, one_line

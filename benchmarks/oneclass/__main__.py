@@ -231,7 +231,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.oneclass", description="One class of small images against all others (Table 2)."
     )
     methods = ",".join(SMALL_IMAGE_METHODS)
-    parser.add_argument("data", type=Path, help="MNIST (IDX files) or CIFAR-10 (binary) as a folder, or as .npz")
+    parser.add_argument(
+        "data", type=cli.some_path, help="MNIST (IDX files) or CIFAR-10 (binary) as a folder, or as .npz"
+    )
     parser.add_argument("--methods", default=methods, help=f"comma-separated ({methods})")
     parser.add_argument("--classes", help="comma-separated labels (default: all)")
     parser.add_argument("--teacher", default="p33", help="a shipped teacher or a file (p33)")
@@ -244,9 +246,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", metavar="METHOD.OPTION=VALUE", help="an option of a method; repeat it"
     )
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep each class's result there, and go on from it")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write pictures there")
+    parser.add_argument(
+        "--keep", type=cli.some_path, metavar="FOLDER", help="keep each class's result there, and go on from it"
+    )
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures and machine there")
+    parser.add_argument("--plots", type=cli.some_path, metavar="FOLDER", help="write pictures there")
     parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of pictures (svg)")
     return parser  # type: ignore[no-any-return]
 

@@ -101,14 +101,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.presets", description="What each preset detects and what it costs."
     )
-    parser.add_argument("data", type=Path, nargs="+", help="test sets, in any layout")
+    parser.add_argument("data", type=cli.some_path, nargs="+", help="test sets, in any layout")
     add_layout_option(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder of detectors and results")
+    parser.add_argument("--out", type=cli.some_path, required=True, help="folder of detectors and results")
     parser.add_argument("--presets", default="edge", help="comma-separated (edge)")
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated (0,1,2)")
     parser.add_argument("--subset", choices=("all", "even", "odd"), default="odd", help="test images, by content (odd)")
     parser.add_argument("--set", action="append", metavar="OPTION=VALUE", help="an option over every preset; repeat it")
-    parser.add_argument("--plot", type=Path, help="AU-PRO against cost, SVG or PNG")
+    parser.add_argument("--plot", type=cli.some_path, help="AU-PRO against cost, SVG or PNG")
     return parser
 
 

@@ -19,7 +19,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 from unittest import mock
@@ -219,9 +218,11 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--camera", metavar="URI", help=f"{KNOWN} (default: rendered parts kept in memory)")
     parser.add_argument("--frames", type=cli.positive, default=200, metavar="N", help="that count (200)")
-    parser.add_argument("--detector", type=Path, default=DEMO_DETECTOR, help="default: the packaged demo detector")
+    parser.add_argument(
+        "--detector", type=cli.some_path, default=DEMO_DETECTOR, help="default: the packaged demo detector"
+    )
     add_engine_options(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and the machine there")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write the figures and the machine there")
     options = parser.parse_args(arguments)
     with (
         open_source(options.camera) if options.camera else KeptParts() as source,

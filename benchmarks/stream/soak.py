@@ -81,9 +81,11 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stream.soak", description="Watch a long run's memory.")
     parser.add_argument("--frames", type=int, default=10_000, help="parts to inspect (10000)")
-    parser.add_argument("--detector", type=Path, default=DEMO_DETECTOR, help="default: the packaged demo detector")
+    parser.add_argument(
+        "--detector", type=cli.some_path, default=DEMO_DETECTOR, help="default: the packaged demo detector"
+    )
     parser.add_argument("--threads", type=cli.positive, help="CPU threads of one inference (default: all cores)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, readings and machine there")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures, readings and machine there")
     options = parser.parse_args()
     summary, memory = soak(options.detector, options.frames, options.threads)
     environment = describe_environment()

@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.stream.imports import run_python
@@ -96,9 +95,9 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m benchmarks.stream.startup", description="Time the way to a verdict."
     )
     parser.add_argument("--repeats", type=cli.positive, default=10, metavar="N", help="processes of each kind (10)")
-    parser.add_argument("--detector", type=Path, metavar="FILE", help="default: the packaged demo detector")
+    parser.add_argument("--detector", type=cli.some_path, metavar="FILE", help="default: the packaged demo detector")
     parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads of one inference (default: all)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and the machine there")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write the figures and the machine there")
     options = parser.parse_args(arguments)
     given = {"--detector": options.detector, "--threads": options.threads}
     found = measure(options.repeats, [text for name, value in given.items() if value for text in (name, str(value))])

@@ -161,9 +161,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--patches", type=int, default=8192, metavar="N", help="patches to fit D on (8192)")
     parser.add_argument("--held-out", type=int, default=2048, metavar="N", help="patches to measure on (2048)")
     parser.add_argument("--triplets", type=int, default=1024, metavar="N", help="triplets to measure on (1024)")
-    parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="RUN", help="run folders of train.teacher")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, curves and machine there")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="write pictures there")
+    parser.add_argument(
+        "--runs", type=cli.some_path, nargs="+", default=[], metavar="RUN", help="run folders of train.teacher"
+    )
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures, curves and machine there")
+    parser.add_argument("--plots", type=cli.some_path, metavar="DIR", help="write pictures there")
     parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of pictures (svg)")
     return parser
 

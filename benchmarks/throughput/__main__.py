@@ -207,8 +207,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=60.0, help="after which a slow row leaves the turns (60)")
     parser.add_argument("--size", type=size_hw, default=(256, 256), metavar="H,W", help="where --onnx leaves it open")
     parser.add_argument("--positions", type=cli.positive, default=64, help="that 'patches' measures of a frame's (64)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures and the machine there")
-    parser.add_argument("--roofline", type=Path, metavar="FILE", help="draw the roofline there, .svg or .png")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write all figures and the machine there")
+    parser.add_argument("--roofline", type=cli.some_path, metavar="FILE", help="draw the roofline there, .svg or .png")
     add_key_option(parser)
     return parser
 

@@ -14,7 +14,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,7 +95,7 @@ def main() -> None:
     )
     add_cuda_option(parser)
     parser.add_argument("--repeats", type=cli.positive, default=50, metavar="N", help="of each measurement (50)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures and machine there")
     arguments = parser.parse_args()
 
     from runtime.atomic import write_atomically

@@ -74,7 +74,7 @@ def alternatives(path: Path, model: bytes, recipe: Recipe, threads: int | None, 
     def onnx(provider: str, count: int | None) -> Callable[[], Engine]:
         return lambda: OnnxRuntimeEngine(model, recipe, provider, count)
 
-    count = threads or available_cores()
+    count = available_cores() if threads is None else threads
     found = [Alternative(f"onnxruntime on {count} CPU threads", "", onnx("cpu", count))]
     if threads is None and (cores := physical_cores()) < count:
         found.append(Alternative(f"onnxruntime on {cores} CPU threads", "", onnx("cpu", cores)))

@@ -4,9 +4,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from runtime.arguments import as_threads
 from runtime.engines.base import Output
 from runtime.engines.threaded import ThreadedEngine
-from runtime.errors import DetectorError, EngineError, InputError
+from runtime.errors import DetectorError, EngineError
 from runtime.machine import available_cores
 from runtime.recipe import Recipe
 
@@ -15,7 +16,6 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 MAX_BATCH = 64  # the graph takes any number; this bounds the memory one call may ask for
 SLOTS = 2
-MOST_THREADS = 1024  # ONNX Runtime starts as many as it is told to
 
 
 class OnnxRuntimeEngine(ThreadedEngine):
@@ -30,7 +30,7 @@ class OnnxRuntimeEngine(ThreadedEngine):
 
         Raises `EngineError` where it cannot start, `DetectorError` for a graph of other frames than the recipe's.
         """
-        cores = threads or available_cores()
+        cores = available_cores() if threads is None else threads
         self._session = open_session(model, provider, cores)
         _check_input(self._session, recipe.size_hw)
         self._names = [output.name for output in self._session.get_outputs()]
@@ -52,15 +52,14 @@ def open_session(model: bytes, provider: str, threads: int) -> onnxruntime.Infer
 
     Raises `EngineError` where it cannot start, `InputError` for a number of threads that is none.
     """
-    if provider not in PROVIDERS:
+    if not isinstance(provider, str) or provider not in PROVIDERS:
         raise EngineError(f"provider is {provider!r}; expected one of {', '.join(PROVIDERS)}")
     if PROVIDERS[provider] not in onnxruntime.get_available_providers():
         raise EngineError(
             f"this ONNX Runtime has no {PROVIDERS[provider]}; pip install onnxruntime-gpu in place of onnxruntime, "
             "or use --provider cpu"
         )
-    if not 1 <= threads <= MOST_THREADS:
-        raise InputError(f"threads is {threads}; expected 1 to {MOST_THREADS:,}, and no more than there are cores")
+    threads = as_threads(threads)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

@@ -1,6 +1,7 @@
 """The detector: verdicts, what is never scored, late engines, and files that are no detectors."""
 
 import json
+import re
 import threading
 import time
 from dataclasses import replace
@@ -205,13 +206,33 @@ def test_an_engine_that_stalled_is_used_again_once_it_recovers() -> None:
         return deviation_from_grey(frames)
 
     with fake_detector(stall, slots=2) as detector:
-        stalled = [detector.inspect(grey_frame(number), timeout_s=0.02) for number in range(4)]
+        first, behind, *refused = [detector.inspect(grey_frame(number), timeout_s=0.02) for number in range(4)]
         release.set()
         time.sleep(0.2)
         recovered = [detector.inspect(grey_frame(number)) for number in range(4)]
-    assert all("no result within 0.02 s" in verdict.reason for verdict in stalled[:2])
-    assert all("all 2 slots are under way" in verdict.reason for verdict in stalled[2:])
+    late = "no result within 0.02 s; the machine is too slow or overloaded"
+    works = r"the engine still works on frame 0, given up before, for 0\.\d s now"
+    assert first.reason == f"engine error: {late}"
+    assert re.fullmatch(f"engine error: {late}: {works}", behind.reason)
+    for verdict in refused:  # to a caller who knows of no slots
+        assert re.fullmatch(f"engine error: {works}; frames are taken again when it is done", verdict.reason)
+    assert {verdict.decision for verdict in (first, behind, *refused)} == {Decision.NO_DECISION}
     assert [verdict.decision for verdict in recovered] == [Decision.OK] * 4
+
+
+def test_a_result_asked_for_again_after_its_time_ran_out_holds_one_slot() -> None:
+    release = threading.Event()
+
+    def stall(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        release.wait(10)
+        return deviation_from_grey(frames)
+
+    with fake_detector(stall, slots=2) as detector:
+        pending = detector.submit(grey_frame())
+        assert {detector.result(pending, 0.01).decision for _ in range(3)} == {Decision.NO_DECISION}
+        other = detector.submit(grey_frame(1))
+        release.set()
+        assert detector.result(other).decision is Decision.OK
 
 
 def test_regions_lie_inside_the_region_of_interest() -> None:

@@ -192,8 +192,8 @@ def test_onnxruntime_refuses_what_it_cannot_run() -> None:
         OnnxRuntimeEngine(b"", make_recipe(), provider="npu")
     with pytest.raises(EngineError, match="ONNX Runtime cannot load the detector: "):
         OnnxRuntimeEngine(b"not a model", make_recipe())
-    for threads in (-1, 99999999999):
-        with pytest.raises(InputError, match=f"threads is {threads}; expected 1 to 1,024"):
+    for threads in (-1, 0, 99999999999):
+        with pytest.raises(InputError, match=f"threads is {threads}; expected a whole number from 1 to 1,024"):
             OnnxRuntimeEngine(b"", make_recipe(), threads=threads)
 
 

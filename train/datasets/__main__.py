@@ -56,10 +56,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m train.datasets",
         description="Say which layout a data set's category has, and what is in it.",
     )
-    parser.add_argument("data", type=Path, help="folder of one category")
+    parser.add_argument("data", type=cli.some_path, help="folder of one category")
     parser.add_argument("--layout", choices=tuple(LAYOUTS), help="default: the one that the folder has")
     parser.add_argument(
-        "--training", type=Path, metavar="OUT", help="copy the good images to train on into this folder"
+        "--training", type=cli.some_path, metavar="OUT", help="copy the good images to train on into this folder"
     )
     return parser
 

@@ -40,14 +40,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m train.inspection", description="Look over good images before training on them."
     )
-    parser.add_argument("data", type=Path, help="folder of good images, or of a data set's category")
+    parser.add_argument("data", type=cli.some_path, help="folder of good images, or of a data set's category")
     parser.add_argument(
         "--layout",
         metavar="NAME",
         help="of a data set that train does not take as it is; train.datasets --help lists them",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw the suspects there, as PNG or JPEG")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write the report there")
+    parser.add_argument("--sheet", type=cli.some_path, metavar="FILE", help="draw the suspects there, as PNG or JPEG")
     return parser
 
 
