@@ -12,7 +12,6 @@ and prints the same in short.
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from runtime import cli
 from runtime.atomic import write_atomically
