@@ -41,7 +41,7 @@ def main() -> None:
     out = arguments.out or detector.with_name(f"{detector.stem}.int8.onnx")
     options = Options(arguments.ranges, arguments.images, arguments.margin, arguments.threads, arguments.allow_slower)
 
-    from runtime.detector import read_detector
+    from runtime.detector_file import read_detector
     from runtime.promise import explain
 
     split = find_split(detector, arguments.data, arguments.run, arguments.unseen)
@@ -60,7 +60,7 @@ def find_split(detector: Path, data: Path | None, run: Path | None, unseen: bool
     Raises `InputError` when `data` does not hold the images that the detector was made from: one that was trained on
     would vouch for the threshold. `unseen` says that no stage has seen any of them, and allows them.
     """
-    from runtime.detector import read_detector
+    from runtime.detector_file import read_detector
     from train.data import Split, good_images, split_as_counted, split_by_content
 
     recipe = read_detector(detector)[1]
@@ -107,7 +107,7 @@ def quantize(
     from export.int8_gate import compare, threshold_of
     from export.onnx import frames_npz, parity_frames
     from runtime.atomic import write_atomically
-    from runtime.detector import read_detector
+    from runtime.detector_file import read_detector
     from runtime.onnx_file import with_metadata
     from train.data import sha256_of_images
 

@@ -7,25 +7,23 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.arguments import as_path, as_seconds, as_threads, described
+from runtime.arguments import as_path, as_seconds, described
 from runtime.engines.base import Engine, Output
-from runtime.errors import DetectorError, EngineError, ImageError, InputError, ResultTimeout
+from runtime.errors import EngineError, ImageError, InputError, ResultTimeout
 from runtime.frames import Frame
 from runtime.health import HealthCheck
-from runtime.onnx_file import graph_sha256, read_metadata
+from runtime.opening import given, open_engine
 from runtime.preparation import as_bgr, check_array, prepare
-from runtime.recipe import Recipe, recipe_from_metadata
+from runtime.recipe import Recipe
 from runtime.regions import find_regions
 from runtime.verdict import Decision, Region, Verdict
 
 log = logging.getLogger("proctor.detector")
-
-ENGINES = ("auto", "onnxruntime", "tensorrt")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,52 +59,21 @@ class Detector:
         self._process = os.getpid()
 
     @classmethod
-    def open(
-        cls,
-        path: Path | str,
-        provider: str | None = None,
-        threads: int | None = None,
-        *,
-        engine: str | None = None,
-        cuda: str | None = None,
-        rebuild: bool = True,
-        key_file: Path | str | None = None,
-    ) -> "Detector":
+    def open(cls, path: Path | str, *, engine: str | None = None, **options: Any) -> "Detector":
         """Open a ``detector.onnx`` with ONNX Runtime, or a ``detector.plan`` with TensorRT.
 
-        That is `engine` None. ``onnxruntime`` takes a detector.onnx alone, ``tensorrt`` the plan or, given its
-        detector.onnx, the plan beside that; ``auto`` whichever is fastest here (see `runtime.choice.engines`), which is
-        measured for a few seconds the first time and remembered in ``detector.choice.json``.
+        That is `engine` None. ``onnxruntime`` and ``openvino`` take a detector.onnx, ``tensorrt`` the plan or, given
+        its detector.onnx, the plan beside that; ``auto`` whichever is fastest here (see `runtime.choice.engines`),
+        which is measured for a few seconds the first time and remembered in ``detector.choice.json``.
 
-        For ONNX Runtime, `provider` is ``cpu`` (None) or ``cuda``, `threads` the CPU threads of one inference (None:
-        all cores). For TensorRT, `cuda` is the binding: ``auto`` (None), ``cuda-bindings`` or ``pycuda``; a stale plan
-        is rebuilt unless `rebuild` is false; with `key_file` its sidecar must be signed by that key.
+        `options` are the engine's own (`runtime.opening` has them all): ``provider`` ``cpu`` or ``cuda`` and
+        ``threads`` of one inference; for a plan ``cuda``, the binding, ``rebuild`` and ``key_file``.
 
         Raises `DetectorError` for a file that is missing, damaged, not vouched for or of an unknown schema,
-        `EngineError` when the engine cannot run it, `InputError` for options of the other engine and for values that
-        are none. Nothing is tried in its place.
+        `EngineError` when the engine cannot run it, `InputError` for options of another engine and for values that are
+        none. Nothing is tried in its place.
         """
-        path = as_path("the detector", path)
-        key_file = None if key_file is None else as_path("key_file", key_file)
-        _check_values(threads, cuda, rebuild)
-        why = "by default" if engine is None else "as asked"
-        _check_engine(engine, path, provider, key_file)
-        if engine == "auto":
-            from runtime.choice.engines import PlanOptions, choose_engine
-
-            return cls(*choose_engine(path, threads, PlanOptions("auto" if cuda is None else cuda, rebuild)))
-        if engine == "tensorrt":
-            path = path.with_suffix(".plan")
-        if path.suffix == ".plan":
-            _refuse(path, "ONNX Runtime", provider=provider, threads=threads)
-            from runtime.tensorrt.plans import open_plan
-
-            return cls(*open_plan(path, "auto" if cuda is None else cuda, rebuild, key_file), why)
-        _refuse(path, "TensorRT plans", cuda=cuda, no_rebuild=not rebuild or None, key_file=key_file)
-        from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
-
-        model, recipe = read_detector(path)
-        return cls(recipe, OnnxRuntimeEngine(model, recipe, "cpu" if provider is None else provider, threads), why)
+        return cls(*open_engine(as_path("the detector", path), engine, given(options)))
 
     def inspect(self, frame: Frame | NDArray[np.uint8], timeout_s: float = 30.0) -> Verdict:
         """The verdict on one frame: a `Frame`, or pixels uint8 [H, W, 3], BGR, of any size.
@@ -269,56 +236,3 @@ class Detector:
             anomaly_map=None if output is None else output.anomaly_map[0],
             deviation_map=None if output is None or output.deviation_map is None else output.deviation_map[0],
         )
-
-
-def _check_values(threads: object, cuda: object, rebuild: object) -> None:
-    """Raise `InputError` for options of a wrong type, whichever engine they are for."""
-    if threads is not None:
-        as_threads(threads)
-    if cuda is not None and not isinstance(cuda, str):
-        raise InputError(f"cuda is {described(cuda)}; expected auto, cuda-bindings or pycuda")
-    if not isinstance(rebuild, bool):
-        raise InputError(f"rebuild is {described(rebuild)}; expected True or False")
-
-
-def _check_engine(engine: str | None, path: Path, provider: str | None, key_file: Path | None) -> None:
-    """Raise `InputError` for an engine that is not known, or that contradicts the file or the options."""
-    if engine is not None and (not isinstance(engine, str) or engine not in ENGINES):
-        raise InputError(f"engine is {described(engine)}; expected one of {', '.join(ENGINES)}")
-    if not path.name:
-        raise InputError(f"the detector is {str(path)!r}; expected a file, such as detector.onnx")
-    if engine == "auto" and provider is not None:
-        raise InputError("--engine auto chooses the provider itself; leave out --provider")
-    if engine == "auto" and key_file is not None:
-        raise InputError("--engine auto may take the detector.onnx, which no key signs; give --engine tensorrt instead")
-    if engine == "onnxruntime" and path.suffix == ".plan":
-        raise InputError(f"ONNX Runtime does not run {path}; give the detector.onnx that it was built from")
-
-
-def _refuse(path: Path, engine: str, **options: object) -> None:
-    """Raise `InputError` when an option was given that means nothing for this file: it would be ignored unseen."""
-    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
-    if given:
-        verb = "is an option" if len(given) == 1 else "are options"
-        raise InputError(
-            f"{' and '.join(given)} {verb} of {engine}, which do not run {path}; leave out, or give another file"
-        )
-
-
-def read_detector(path: Path) -> tuple[bytes, Recipe]:
-    """A detector file's bytes and its recipe, checked against each other. Raises `DetectorError`."""
-    if path.suffix == ".plan":
-        raise DetectorError(f"{path} is a TensorRT plan; give the detector.onnx that it was built from")
-    try:
-        model = path.read_bytes()
-    except OSError as error:
-        raise DetectorError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    if not model:
-        raise DetectorError(f"{path} is empty; copy it again, or export the detector again")
-    try:
-        recipe = recipe_from_metadata(read_metadata(model))
-        if graph_sha256(model) != recipe.graph_sha256:
-            raise DetectorError("its graph is not the one its recipe describes; export the detector again")
-    except DetectorError as error:
-        raise DetectorError(f"{path}: {error}") from error
-    return model, recipe

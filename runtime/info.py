@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runtime.choice.memory import read_choice
 from runtime.cli import run, some_path
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from runtime.errors import InputError
 from runtime.promise import explain
 from runtime.recipe import Recipe, Threshold

@@ -5,13 +5,10 @@ import sys
 from pathlib import Path
 
 from runtime.arguments import as_number, as_path
-from runtime.atomic import write_atomically
 from runtime.cli import run, some_path
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector, write_recipe
 from runtime.engine_options import add_key_option
 from runtime.errors import InputError
-from runtime.onnx_file import read_metadata, with_metadata
-from runtime.recipe import Recipe
 
 
 def main() -> None:
@@ -42,11 +39,6 @@ def set_threshold(path: Path | str, value: float, key_file: Path | str | None = 
     model, recipe = read_detector(path)
     write_recipe(path, model, recipe.with_threshold(value))
     return recipe.threshold.value
-
-
-def write_recipe(path: Path, model: bytes, recipe: Recipe) -> None:
-    """Write the detector file `model` to `path` with another recipe."""
-    write_atomically(path, with_metadata(model, read_metadata(model) | recipe.metadata))
 
 
 def _as_threshold(text: str) -> float:

@@ -71,7 +71,7 @@ def test_no_card_is_left_without_its_file() -> None:
 
 
 def test_the_demo_detectors_card_says_what_its_recipe_says() -> None:
-    from runtime.detector import read_detector
+    from runtime.detector_file import read_detector
 
     recipe, card = read_detector(DATA / "demo.onnx")[1], (DATA / "README.md").read_text()
     images, threshold = recipe.provenance.images, recipe.threshold

@@ -62,7 +62,7 @@ def make_detector(
     from calibration.fit import fit
     from export.destination import check_destination
     from export.onnx import export
-    from runtime.detector import read_detector
+    from runtime.detector_file import read_detector
     from runtime.promise import check_rates
     from runtime.promise import explain as explain_threshold
     from train.checks import check_data

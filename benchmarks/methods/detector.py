@@ -58,7 +58,7 @@ class FinishedDetector(Method):
         return Inspected(maps, np.concatenate([scores for _, scores in found]))
 
     def _open_file(self, path: Path, device: str) -> None:
-        detector = Detector.open(path, device)
+        detector = Detector.open(path, provider=device)
         self.own_size_hw = detector.recipe.size_hw
 
         def answer(frames: Frames) -> tuple[Maps, Scores]:

@@ -1,14 +1,18 @@
 """ONNX Runtime: the engine of every machine without TensorRT."""
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from runtime.arguments import as_threads
+from runtime.detector_file import read_detector
 from runtime.engines.base import Output
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import DetectorError, EngineError
 from runtime.machine import available_cores
+from runtime.opening import OnnxRuntimeOptions
 from runtime.recipe import Recipe
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -45,6 +49,12 @@ class OnnxRuntimeEngine(ThreadedEngine):
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
             raise EngineError(f"ONNX Runtime failed on a batch of {len(frames)}: {_first_line(error)}") from error
         return Output(**dict(zip(self._names, values, strict=True)))
+
+
+def open_onnxruntime(path: Path, options: OnnxRuntimeOptions) -> tuple[Recipe, OnnxRuntimeEngine, str]:
+    """The opener of `runtime.opening`."""
+    model, recipe = read_detector(path)
+    return recipe, OnnxRuntimeEngine(model, recipe, options.provider, options.threads), ""
 
 
 def open_session(model: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:

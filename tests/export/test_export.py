@@ -19,7 +19,8 @@ from calibration.threshold import fit_threshold
 from export import graph as graph_module
 from export.onnx import PARITY_FRAMES, export
 from export.parity import LARGEST_ACTIVATION
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
 from runtime.errors import InputError, ParityError
 from runtime.images import read_image
 from runtime.onnx_file import graph_sha256, with_metadata

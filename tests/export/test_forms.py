@@ -14,7 +14,8 @@ from export.forms import MEMORY, Exported, shapes_sha256
 from export.onnx import export
 from export.parity import Parity
 from runtime.choice.memory import read_choice
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
 from runtime.parity import Agreement
 from runtime.stream import DEMO_DETECTOR
 from train.dense import FORMS, OUTPUT_STRIDES, dense_descriptors, forms_differ

@@ -20,7 +20,8 @@ from onnx import TensorProto, numpy_helper
 from calibration.threshold import fit_threshold
 from export.int8 import Options, find_split, quantize
 from export.layers import attributes
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector, write_recipe
 from runtime.errors import DetectorError, InputError, ParityError
 from runtime.images import read_image
 from runtime.info import describe
@@ -28,7 +29,6 @@ from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.parity import tolerance_of
 from runtime.preparation import prepare
 from runtime.recipe import LATER
-from runtime.set_threshold import write_recipe
 from train.data import Split
 
 NarrowDetector = Callable[..., Path]

@@ -68,9 +68,9 @@ def test_submit_takes_pixels_as_inspect_does() -> None:
         ({"threads": 0, "engine": "auto"}, "threads is 0; expected a whole number"),
         ({"provider": 5}, "provider is 5; expected one of cpu, cuda"),
         ({"provider": ""}, "provider is ''; expected one of cpu, cuda"),
-        ({"provider": []}, "provider is []; expected one of cpu, cuda"),
-        ({"engine": np.zeros(2)}, "engine is a ndarray; expected one of auto, onnxruntime, tensorrt"),
-        ({"cuda": 12}, "cuda is 12; expected auto, cuda-bindings or pycuda"),
+        ({"provider": []}, "provider is a list; expected one of cpu, cuda"),
+        ({"engine": np.zeros(2)}, "engine is a ndarray; expected one of auto, onnxruntime, openvino, tensorrt"),
+        ({"cuda": 12}, "cuda is 12; expected one of auto, cuda-bindings, pycuda"),
         ({"rebuild": "no"}, "rebuild is 'no'; expected True or False"),
         ({"key_file": 3}, "key_file is 3; expected text or a pathlib.Path"),
     ],
@@ -213,7 +213,7 @@ VALUES: list[Any] = [
 def _calls(detector: Detector, file: Path) -> dict[str, Callable[[Any, Any], object]]:
     """The public functions, each with two values in random places."""
     return {
-        "open": lambda a, b: Detector.open(a, b),
+        "open": lambda a, b: Detector.open(a, engine=b),
         "open's options": lambda a, b: Detector.open(file, threads=a, engine=b),
         "open's cuda": lambda a, b: Detector.open(file, cuda=a, rebuild=b, key_file=a),
         "inspect": lambda a, b: detector.inspect(a, b),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from runtime_samples import SIZE_HW, fake_detector, grey_frame, make_recipe, tiny_model, write_detector
 
 from runtime import Decision, Detector
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from runtime.engines.base import Output
 from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.threaded import ThreadedEngine

@@ -36,7 +36,20 @@ def tensorrt_engine() -> Engine:
     return make_engine(RecordingCuda())
 
 
-ENGINES = {"fake": fake_engine, "onnxruntime": onnxruntime_engine, "tensorrt": tensorrt_engine}
+def openvino_engine() -> Engine:
+    pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
+    pytest.importorskip("openvino", reason="OpenVINO is not installed; pip install openvino")
+    from runtime.engines.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(tiny_model(), make_recipe(), threads=1)
+
+
+ENGINES = {
+    "fake": fake_engine,
+    "onnxruntime": onnxruntime_engine,
+    "openvino": openvino_engine,
+    "tensorrt": tensorrt_engine,
+}
 
 
 @pytest.fixture(params=ENGINES)

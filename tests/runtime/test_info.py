@@ -12,7 +12,7 @@ from runtime_samples import make_recipe
 from runtime import info, set_threshold
 from runtime.choice.memory import Choice, Circumstances, remember
 from runtime.cli import run
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from runtime.errors import DetectorError, InputError
 from runtime.info import describe
 from runtime.machine import Machine

@@ -27,7 +27,9 @@ from runtime.preparation import prepare
 
 SIDE = 64  # of a small picture, pixels
 SMOOTHING = 2.0  # σ of the Gaussian, pixels of a small picture: what another size changes at edges is gone
-LARGEST_DIFFERENCE = 0.8  # grey levels, root mean square; chosen on pictures with an even hash, see calibration/README.md
+LARGEST_DIFFERENCE = (
+    0.8  # grey levels, root mean square; chosen on pictures with an even hash, see calibration/README.md
+)
 LARGEST_DETAIL = 6.0  # grey levels before the smoothing
 LARGEST_SHARE = 0.15  # of the standard deviation of the flatter one's pixels
 LARGEST_GAIN = 1.1  # contrast of one over that of the other
@@ -111,9 +113,7 @@ class Search:
         found = np.maximum(smooth / limits, detail / LARGEST_DETAIL)
         return np.where((rough[others] == rough[index]).all(axis=1), 0.0, found)
 
-    def _difference(
-        self, pictures: NDArray[np.generic], index: int, others: NDArray[np.intp]
-    ) -> NDArray[np.float64]:
+    def _difference(self, pictures: NDArray[np.generic], index: int, others: NDArray[np.intp]) -> NDArray[np.float64]:
         one, rest = pictures[index].astype(np.float64), pictures[others].astype(np.float64)
         root = np.sqrt(self._gain(self.deviation[index], self.deviation[others])).astype(np.float64)[:, None]
         return np.asarray(((one - one.mean()) / root - root * (rest - rest.mean(axis=1, keepdims=True))).std(axis=1))

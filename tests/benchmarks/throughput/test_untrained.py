@@ -13,7 +13,7 @@ from calibration.model import load_run
 from calibration.statistics import Statistics
 from export.fused import fused_of_run
 from export.graph import export_graph
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from train.data import file_sha256
 from train.networks import PatchNetwork
 

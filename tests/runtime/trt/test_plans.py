@@ -14,12 +14,13 @@ from recording_cuda import GPU
 from runtime_samples import SIZE_HW
 from tensorrt_samples import Computer
 
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector, write_recipe
 from runtime.doctor import vendor
 from runtime.errors import DetectorError, EngineError, InputError, ParityError, ProctorError
 from runtime.onnx_file import graph_sha256
 from runtime.recipe import Recipe
-from runtime.set_threshold import set_threshold, write_recipe
+from runtime.set_threshold import set_threshold
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.plans import build_plan_file, open_plan, read_plan, sidecar_path
 from runtime.verdict import Decision
@@ -439,11 +440,11 @@ def test_a_threshold_is_set_in_what_was_checked_and_nothing_read_later(
 @pytest.mark.parametrize(
     ("suffix", "options", "message"),
     [
-        (".plan", {"provider": "cpu"}, "--provider is an option of ONNX Runtime"),
-        (".plan", {"provider": "cpu", "threads": 2}, "--provider and --threads are options of ONNX Runtime"),
-        (".onnx", {"cuda": "pycuda"}, "--cuda is an option of TensorRT plans"),
-        (".onnx", {"rebuild": False}, "--no-rebuild is an option of TensorRT plans"),
-        (".onnx", {"key_file": Path("key")}, "--key-file is an option of TensorRT plans"),
+        (".plan", {"provider": "cpu"}, "provider is an option of ONNX Runtime"),
+        (".plan", {"provider": "cpu", "threads": 2}, "provider and threads are options of"),
+        (".onnx", {"cuda": "pycuda"}, "cuda is an option of TensorRT, and"),
+        (".onnx", {"rebuild": False}, "rebuild is an option of TensorRT, and"),
+        (".onnx", {"key_file": Path("key")}, "key_file is an option of TensorRT, and"),
     ],
 )
 def test_options_of_the_other_engine_are_refused(

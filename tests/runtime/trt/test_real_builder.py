@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from runtime.errors import EngineError
 from runtime.tensorrt.builder import BuildOptions, Built, build_plan
 
