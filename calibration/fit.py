@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--confidence", type=float, default=0.95, help="of the budget's bound (0.95)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where to compute (default: as in training)")
     arguments = parser.parse_args()
-    from runtime.promise import explain
+    from runtime.threshold import explain
 
     statistics = fit(arguments.run, arguments.budget, arguments.confidence, arguments.device)
     print(f"threshold {statistics.threshold.value:.4f}. {explain(statistics.threshold)}")
@@ -49,7 +49,7 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     from calibration.statistics import Statistics
     from calibration.threshold import fit_threshold
     from runtime.atomic import write_atomically
-    from runtime.promise import check_rates
+    from runtime.threshold import check_rates
     from train.data import PreparedImages
 
     check_rates(budget, confidence)  # a bad rate is refused before the work

@@ -8,7 +8,8 @@ from calibration.positions import load_positions, save_positions
 from calibration.scoring import Moments, Positions
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
-from runtime.recipe import HealthLimits, Threshold
+from runtime.recipe import HealthLimits
+from runtime.threshold import Threshold
 from runtime.typed import build
 
 POSITIONS = "positions.safetensors"

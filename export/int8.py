@@ -42,7 +42,7 @@ def main() -> None:
     options = Options(arguments.ranges, arguments.images, arguments.margin, arguments.threads, arguments.allow_slower)
 
     from runtime.detector_file import read_detector
-    from runtime.promise import explain
+    from runtime.threshold import explain
 
     split = find_split(detector, arguments.data, arguments.run, arguments.unseen)
     found = quantize(detector, split, out, options, arguments.defects, arguments.masks)

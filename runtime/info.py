@@ -9,8 +9,8 @@ from runtime.choice.memory import read_choice
 from runtime.cli import run, some_path
 from runtime.detector_file import read_detector
 from runtime.errors import InputError
-from runtime.promise import explain
-from runtime.recipe import Recipe, Threshold
+from runtime.recipe import Recipe
+from runtime.threshold import Threshold, explain
 
 if TYPE_CHECKING:
     from runtime.tensorrt.sidecar import Sidecar

@@ -10,32 +10,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from runtime.errors import DetectorError, InputError
-from runtime.promise import check_rates
+from runtime.threshold import Threshold
 from runtime.typed import build
 
 SCHEMA = 1
 # fields that files of this schema may lack; left out at their default, so that the hash of an older file stays its own
 LATER = ("relative", "smoothing", "by_position", "quantization")
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """How the decision is made: a part is rejected when its score is above `value`."""
-
-    value: float  # unit of the anomaly score
-    budget: float  # false-reject rate asked for, 0 to 1
-    confidence: float  # of the bound, 0 to 1
-    sample_size: int  # good images the threshold was fitted on
-    method: str = field(metadata={"choices": ("order-statistic", "gumbel", "manual")})
-    supported: bool  # whether `sample_size` good images can prove the budget
-    supported_budget: float  # the smallest false-reject rate that `sample_size` can prove
-
-    def __post_init__(self) -> None:
-        if self.method == "manual":  # which promises nothing
-            return
-        check_rates(self.budget, self.confidence)
-        if not 0 < self.supported_budget <= 1:
-            raise InputError(f"supported_budget is {self.supported_budget:g}; expected a share above 0, at most 1")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from runtime.frames import Frame
-from runtime.promise import explain
-from runtime.recipe import Threshold
+from runtime.threshold import Threshold, explain
 from runtime.verdict import Decision, Verdict
 
 BINS_PER_OCTAVE = 64  # quantiles are read at the middle of a bin: within ±0.6 % of the true value

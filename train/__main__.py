@@ -63,8 +63,8 @@ def make_detector(
     from export.destination import check_destination
     from export.onnx import export
     from runtime.detector_file import read_detector
-    from runtime.promise import check_rates
-    from runtime.promise import explain as explain_threshold
+    from runtime.threshold import check_rates
+    from runtime.threshold import explain as explain_threshold
     from train.checks import check_data
     from train.students import train_students
 

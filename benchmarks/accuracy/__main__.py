@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from benchmarks.accuracy.evaluation import Accuracy, Inspection
     from benchmarks.accuracy.terms import Terms
     from runtime.detector import Detector
-    from runtime.recipe import Threshold
+    from runtime.threshold import Threshold
 
 Pairs = list[tuple[str, str]]
 
@@ -38,7 +38,7 @@ Pairs = list[tuple[str, str]]
 def figures(accuracy: "Accuracy", threshold: "Threshold") -> Pairs:
     """The figures in words, with their names."""
     from benchmarks.accuracy.decisions import budget_verdict, in_words, percent
-    from runtime.promise import explain
+    from runtime.threshold import explain
 
     return [
         ("images", f"{accuracy.false_rejects.total} good, {accuracy.detected.total} defective"),

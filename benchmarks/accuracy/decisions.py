@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.threshold import rate_interval
-from runtime.recipe import Threshold
+from runtime.threshold import Threshold
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from export.fused import fused_of_run
 from export.graph import export_graph
 from export.onnx import recipe_of_run
 from runtime.onnx_file import with_metadata
-from runtime.recipe import HealthLimits, Threshold
+from runtime.recipe import HealthLimits
+from runtime.threshold import Threshold
 from train.data import Split, file_sha256
 from train.ensemble import Scale, Standardized, teacher_path
 from train.files import load_network

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.recipe import HealthLimits, Provenance, Recipe, Threshold
+from runtime.recipe import HealthLimits, Provenance, Recipe
+from runtime.threshold import Threshold
 
 IMAGES = {"good/000": (10, 1), "good/001": (40, 1), "dent/000": (60, 3), "scratch/000": (20, 2)}  # excess, pixels
 

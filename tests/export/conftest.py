@@ -34,8 +34,9 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
     from export.graph import export_graph
     from export.provenance import provenance
     from runtime.onnx_file import graph_sha256, with_metadata
-    from runtime.recipe import HealthLimits, Recipe, Threshold
+    from runtime.recipe import HealthLimits, Recipe
     from runtime.recipe import Scale as RecipeScale
+    from runtime.threshold import Threshold
     from train.dense import Form
     from train.ensemble import Scale, Standardized
     from train.networks import PatchNetwork

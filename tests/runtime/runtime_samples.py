@@ -15,9 +15,10 @@ from runtime.errors import ProctorError
 from runtime.frames import Frame
 from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.pipeline import Pipeline
-from runtime.recipe import HealthLimits, Provenance, Recipe, Scale, Threshold
+from runtime.recipe import HealthLimits, Provenance, Recipe, Scale
 from runtime.sources import open_source
 from runtime.summary import Summary
+from runtime.threshold import Threshold
 from runtime.verdict import Decision, Verdict
 
 SIZE_HW = (16, 24)

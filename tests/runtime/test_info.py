@@ -17,8 +17,8 @@ from runtime.errors import DetectorError, InputError
 from runtime.info import describe
 from runtime.machine import Machine
 from runtime.onnx_file import read_metadata
-from runtime.promise import explain
 from runtime.recipe import recipe_from_json
+from runtime.threshold import explain
 
 
 def call(command: object, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:

@@ -3,8 +3,7 @@
 import pytest
 
 from runtime.errors import InputError
-from runtime.promise import explain, images_needed
-from runtime.recipe import Threshold
+from runtime.threshold import Threshold, explain, images_needed
 
 
 @pytest.mark.parametrize("budget", [0.0, 1.0, -0.1, 1.5])

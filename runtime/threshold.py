@@ -1,14 +1,31 @@
-"""What a threshold promises: how many good images prove a false-reject rate, and the same in words."""
+"""The threshold, and what it promises: how many good images prove a false-reject rate, and the same in words."""
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from runtime.errors import InputError
 
-if TYPE_CHECKING:
-    from runtime.recipe import Threshold
-
 LEAST_BUDGET = 1e-9  # three billion images would prove it; far below, rounding hides the number that is needed
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """How the decision is made: a part is rejected when its score is above `value`."""
+
+    value: float  # unit of the anomaly score
+    budget: float  # false-reject rate asked for, 0 to 1
+    confidence: float  # of the bound, 0 to 1
+    sample_size: int  # good images the threshold was fitted on
+    method: str = field(metadata={"choices": ("order-statistic", "gumbel", "manual")})
+    supported: bool  # whether `sample_size` good images can prove the budget
+    supported_budget: float  # the smallest false-reject rate that `sample_size` can prove
+
+    def __post_init__(self) -> None:
+        if self.method == "manual":  # which promises nothing
+            return
+        check_rates(self.budget, self.confidence)
+        if not 0 < self.supported_budget <= 1:
+            raise InputError(f"supported_budget is {self.supported_budget:g}; expected a share above 0, at most 1")
 
 
 def check_rates(budget: float, confidence: float) -> None:
@@ -38,7 +55,7 @@ def images_needed(budget: float, confidence: float = 0.95) -> int:
     return n
 
 
-def explain(threshold: "Threshold") -> str:
+def explain(threshold: Threshold) -> str:
     """What a threshold promises, and what would make it promise more, for whoever runs the line."""
     if threshold.method == "manual":
         return "It was set by hand: no good images vouch for it."
