@@ -10,13 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from calibration.scoring import Moments, smoothing_reach
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import Frames, Subject, limit_of
 from benchmarks.throughput.torch_subjects import Calibrated
-from calibration.scoring import Moments, smoothing_reach
 from export.graph import OPSET, cleaned
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import EngineError, InputError

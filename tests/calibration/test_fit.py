@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from calibration.model import load_run
+from calibration.scoring import Moments
+from calibration.statistics import Statistics
 from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.fit import DEVIATION_FLOOR, describe_highest, fit, fit_moments, quantiles
 from calibration.health import fit_health
-from calibration.model import load_run
-from calibration.scoring import Moments
-from calibration.statistics import Statistics
 from calibration.threshold import fit_threshold
 from runtime.errors import InputError
 from runtime.images import read_image

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from calibration.model import load_run
+from calibration.scoring import Positions, by_position
+from calibration.statistics import POSITIONS, Statistics
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from calibration.model import load_run
 from calibration.positions import PRIOR_IMAGES, SMOOTHING, fit_positions
-from calibration.scoring import Positions, by_position
-from calibration.statistics import POSITIONS, Statistics
 from runtime.errors import InputError
 from train.data import PreparedImages
 

@@ -3,9 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-
 from calibration.scoring import (
     Moments,
     anomaly_map,
@@ -18,6 +15,8 @@ from calibration.scoring import (
     upsampled,
     within,
 )
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 Array = NDArray[np.float64]
 STUDENTS, IMAGES, DIMENSIONS, HEIGHT, WIDTH = 3, 2, 5, 4, 6
