@@ -19,6 +19,7 @@ from runtime.scoring import Scoring
 from runtime.typed import build
 
 SCHEMA = 2
+READ = (1, SCHEMA)  # 1 knew students alone
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Recipe:
     graph_sha256: str  # of the ONNX file without its metadata
     provenance: Provenance
     quantization: Quantization | None = None  # of an INT8 file alone
-    schema: int = field(default=SCHEMA, metadata={"choices": (1, SCHEMA)})  # 1 knew students alone
+    schema: int = field(default=SCHEMA, metadata={"choices": READ})
 
     def __post_init__(self) -> None:
         if min(self.size_hw) < 1:
@@ -150,10 +151,15 @@ class Recipe:
             if not _is_share(probability):
                 raise InputError(f"score_quantiles has {probability!r}; expected probabilities from 0 to 1")
 
-    def to_json(self) -> str:
-        """The document that goes into the file."""
+    @property
+    def document(self) -> dict[str, object]:
+        """What a file holds, in the recipe's own schema; `upgraded` is the way back."""
         document = asdict(self)
-        return json.dumps(schema1.downgraded(document) if self.schema == 1 else document, sort_keys=True)
+        return schema1.downgraded(document) if self.schema == 1 else document
+
+    def to_json(self) -> str:
+        """The document as the text that goes into the file."""
+        return json.dumps(self.document, sort_keys=True)
 
     @property
     def sha256(self) -> str:
@@ -187,17 +193,20 @@ def recipe_from_metadata(metadata: Mapping[str, str]) -> Recipe:
     """The recipe in an ONNX file's metadata.
 
     Raises `DetectorError` when there is none, when it is not the one whose hash lies beside it, and what
-    `recipe_from_json` raises. Files from before that hash have none.
+    `recipe_from_json` raises. Files of schema 1 may lack the hash: the first of them were written without.
     """
     if "recipe" not in metadata:
         raise DetectorError("an ONNX file without a recipe; make a detector with python -m export.onnx")
-    text = metadata["recipe"]
-    if metadata.get("recipe_sha256", _sha256(text)) != _sha256(text):
+    text, sha256 = metadata["recipe"], metadata.get("recipe_sha256")
+    if sha256 not in (None, _sha256(text)):
         raise DetectorError(
             "its recipe is not the one that was written into it (recipe_sha256): the file was damaged or changed by "
             "hand; copy it again or export the detector again"
         )
-    return recipe_from_json(text)
+    recipe = recipe_from_json(text)
+    if sha256 is None and recipe.schema != 1:
+        raise DetectorError("the hash beside its recipe (recipe_sha256) is missing; export the detector again")
+    return recipe
 
 
 def recipe_from_json(text: str) -> Recipe:
@@ -207,15 +216,23 @@ def recipe_from_json(text: str) -> Recipe:
         schema = document["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DetectorError("the recipe is damaged; export the detector again") from error
-    if schema not in (1, SCHEMA):
+    if schema not in READ:
         raise DetectorError(
             f"the recipe has schema {schema}, this version reads schemas 1 and {SCHEMA}; "
             "export the detector again or install the version that made it"
         )
     try:
-        return build(Recipe, schema1.upgraded(document) if schema == 1 else document)
+        return build(Recipe, upgraded(document))
     except InputError as error:
         raise DetectorError(f"the recipe is damaged ({error}); export the detector again") from error
+
+
+def upgraded(document: Mapping[str, object]) -> Mapping[str, object]:
+    """A recipe's document, of any schema, in the fields of today's `Recipe`.
+
+    Raises `InputError` for what no document of schema 1 holds.
+    """
+    return schema1.upgraded(document) if document["schema"] == 1 else document
 
 
 def _is_share(text: str) -> bool:

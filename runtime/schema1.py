@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from runtime.errors import InputError
 from runtime.typed import build
 
 ERROR, VARIANCE = "regression error", "predictive variance"
@@ -48,8 +49,10 @@ def upgraded(document: Mapping[str, object]) -> dict[str, object]:
     """A document of schema 1 in the fields of `Recipe`. Raises `InputError` for what no such document holds."""
     own = build(_Own, {name: document[name] for name in OWN if name in document})
     rest = {name: value for name, value in document.items() if name not in OWN}
-    scoring = {name: getattr(own, name) for name in SCORING}
-    return {**rest, "scoring": scoring, "method": students_block(own)}
+    later = {"scoring": {name: getattr(own, name) for name in SCORING}, "method": students_block(own)}
+    if stray := sorted(later.keys() & rest.keys()):
+        raise InputError(f"unknown option {', '.join(stray)}; it is of a later schema")
+    return rest | later
 
 
 def students_block(own: _Own) -> dict[str, object]:
