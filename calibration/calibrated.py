@@ -85,6 +85,14 @@ class _Document:
     confidence: float
     positions_sha256: str | None = None
 
+    def check(self, trained: TrainedRun) -> None:
+        """Raise `InputError` unless these are statistics of this run."""
+        names = tuple(kind.name for kind in trained.kinds)
+        if self.kinds != names or len(self.moments) != len(names):
+            raise InputError(f"it has {len(self.moments)} moments of {', '.join(self.kinds)}")
+        if (self.positions_sha256 is not None) != trained.scoring.by_position:
+            raise InputError("the run's option by_position was changed since")
+
 
 def with_statistics(trained: TrainedRun) -> CalibratedRun:
     """An open run with the statistics in its folder. Raises `InputError` when there are none or they are damaged."""
@@ -92,8 +100,7 @@ def with_statistics(trained: TrainedRun) -> CalibratedRun:
     again = f"run python -m calibration.fit {path.parent}"
     try:
         kept = build(_Document, json.loads(path.read_text()))
-        if kept.kinds != tuple(kind.name for kind in trained.kinds):
-            raise InputError(f"it is of {', '.join(kept.kinds)}")
+        kept.check(trained)
         positions = load_positions(path.with_name(POSITIONS), kept.positions_sha256) if kept.positions_sha256 else None
     except FileNotFoundError as error:
         raise InputError(f"{path.parent} is not calibrated; {again}") from error

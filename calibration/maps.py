@@ -44,16 +44,20 @@ def upsampled(evidence: Tensor, size_hw: tuple[int, int], stride: int) -> Tensor
 def normalized(evidence: Tensor, moments: Sequence[Moments]) -> Tensor:
     """Equation 11: evidence [N, K, H, W], each kind with zero mean and unit deviation over good images."""
     mean, deviation = (
-        torch.tensor([getattr(each, name) for each in moments]).to(evidence).view(-1, 1, 1)
-        for name in ("mean", "deviation")
+        _each_kind([getattr(each, name) for each in moments], evidence) for name in ("mean", "deviation")
     )
     return (evidence - mean) / deviation
 
 
 def anomaly_map(normalized_evidence: Tensor, weights: Sequence[float], smoothing: float = 0.0) -> Tensor:
     """Equation 12: the weighted sum of normalized evidence [N, K, H, W] over its kinds, [N, H, W], `smoothed`."""
-    weighted = normalized_evidence * torch.tensor(list(weights)).to(normalized_evidence).view(-1, 1, 1)
+    weighted = normalized_evidence * _each_kind(weights, normalized_evidence)
     return smoothed(weighted.sum(dim=1), smoothing)
+
+
+def _each_kind(values: Sequence[float], evidence: Tensor) -> Tensor:
+    """One value for each kind as [K, 1, 1], of the type and on the device of evidence [N, K, H, W]."""
+    return torch.tensor(values, dtype=evidence.dtype, device=evidence.device).view(-1, 1, 1)
 
 
 def smoothed(maps: Tensor, sigma: float) -> Tensor:

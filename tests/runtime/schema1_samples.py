@@ -45,4 +45,6 @@ PLAIN = (
 PLAIN_SHA256 = "ffc85142c8005d64494f09fc15e0a1d5eb201c113973600be5fb8082d99758a5"
 
 DEMO_SHA256 = "f30f6eba05c8d6dcfad8ca646b6473e99e6f835231b41544225e435eafda9abf"  # of runtime/data/demo.onnx
-DEMO_AT_3_25_SHA256 = "2ea6115be1576761d370f245aaf36f6dadf0c88bb7f2c0027443601364c6ca63"  # of the same with a threshold of 3.25
+DEMO_AT_3_25_SHA256 = (
+    "2ea6115be1576761d370f245aaf36f6dadf0c88bb7f2c0027443601364c6ca63"  # of the same with a threshold of 3.25
+)

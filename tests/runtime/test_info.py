@@ -45,7 +45,10 @@ def test_relation_smoothing_and_positions_are_told_where_they_are_in_force() -> 
     scoring = Scoring(smoothing=4.0, by_position=True)
     plain, changed = describe(recipe), describe(replace(recipe, method=method, scoring=scoring))
     told = [line for line in changed if line not in plain]
-    assert any(line.endswith("one every pixel, with 1 student for each size, errors in relation to the descriptor's size") for line in told)
+    assert any(
+        line.endswith("one every pixel, with 1 student for each size, errors in relation to the descriptor's size")
+        for line in told
+    )
     position = "in deviations from what good images show at each position"
     assert any(f"of the anomaly map, smoothed with σ = 4 pixels, {position}; of the good" in line for line in told)
 
