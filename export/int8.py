@@ -48,7 +48,7 @@ def main() -> None:
     found = quantize(detector, split, out, options, arguments.defects, arguments.masks)
     recipe = read_detector(out)[1]
     print(found.describe())
-    if copies := split.copies_left_out(split.threshold_images(len(recipe.scales), recipe.students, recipe.by_position)):
+    if copies := split.copies_left_out(split.threshold_images(len(recipe.method.evidence), recipe.scoring.by_position)):
         print(copies)
     print(f"threshold {recipe.threshold.value:.4f}. {explain(recipe.threshold)}")
     print(f"{out} written, {out.stat().st_size / 1e6:.1f} MB ({detector} has {detector.stat().st_size / 1e6:.1f} MB)")
@@ -104,8 +104,8 @@ def quantize(
     no speed is gained; `InputError` for what cannot be quantized.
     """
     from export.defects import find_defects, read_masks
+    from export.detector import frames_npz, parity_frames
     from export.int8_gate import compare, threshold_of
-    from export.onnx import frames_npz, parity_frames
     from runtime.atomic import write_atomically
     from runtime.detector_file import read_detector
     from runtime.onnx_file import with_metadata
@@ -117,7 +117,7 @@ def quantize(
     defective = [] if defects is None else find_defects(defects, masks)
     marked = None if masks is None else read_masks(defective, recipe.size_hw)
     graph, ranged = _quantized(model, recipe, split, options)
-    held_out = split.threshold_images(len(recipe.scales), recipe.students, recipe.by_position)
+    held_out = split.threshold_images(len(recipe.method.evidence), recipe.scoring.by_position)
     fp32, int8, speed_on = _scored(model, graph, recipe, held_out, [each.path for each in defective], options.threads)
     found = compare(fp32, int8, recipe.threshold, marked, speed_on)
     found.check(options.margin, options.allow_slower)
@@ -158,7 +158,7 @@ def _check(
 
 def _quantized(model: bytes, recipe: "Recipe", split: "Split", options: Options) -> "tuple[bytes, tuple[Path, ...]]":
     """The INT8 graph, and the images that its ranges are of."""
-    from calibration.model import progress
+    from calibration.calibrate import progress
     from export.layers import find_layers, load_graph, observe
     from export.quantized import quantized
     from train.data import PreparedImages
@@ -180,7 +180,7 @@ def _scored(
     threads: int | None,
 ) -> "tuple[Scores, Scores, str]":
     """Scores of the FP32 and of the INT8 file, and what ran them."""
-    from calibration.model import progress
+    from calibration.calibrate import progress
     from export.int8_gate import score_in_turns
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
     from train.data import PreparedImages
@@ -231,7 +231,7 @@ def _recipe(
 
 
 def _quantiles(scores: "Scores") -> dict[str, float]:
-    from calibration.fit import quantiles
+    from export.detector import quantiles
 
     return quantiles(scores.good)
 

@@ -208,7 +208,7 @@ class Detector:
         if score <= threshold:
             return self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", output)
         frame_hw = frame.image.shape[0], frame.image.shape[1]
-        regions = find_regions(scored_map, threshold, frame_hw, self.recipe.region_of_interest)
+        regions = find_regions(scored_map, threshold, frame_hw, self.recipe.scoring.region_of_interest)
         return self._verdict(frame, Decision.NG, f"score {score:.3f} above {threshold:.3f}", output, regions)
 
     def _verdict(

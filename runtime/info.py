@@ -74,7 +74,8 @@ def facts_of(recipe: Recipe) -> dict[str, str]:
     """The recipe in words, by name."""
     return {
         "Frame": _frame(recipe),
-        "Looks at": _scales(recipe),
+        "Method": recipe.method.name,
+        "Looks at": recipe.method.looks_at,
         "Score": _score(recipe),
         "Threshold": _threshold(recipe.threshold),
         "Healthy frames": _health(recipe),
@@ -96,29 +97,21 @@ def _threshold(threshold: Threshold) -> str:
 def _frame(recipe: Recipe) -> str:
     height, width = recipe.size_hw
     text = f"scaled to {width}×{height} pixels (width × height; {recipe.aspect}, {recipe.interpolation})"
-    if recipe.region_of_interest is None:
+    if recipe.scoring.region_of_interest is None:
         return f"{text}, all of it inspected"
-    top, left, rows, columns = recipe.region_of_interest
+    top, left, rows, columns = recipe.scoring.region_of_interest
     return f"{text}, inspected from x {left} to {left + columns} and y {top} to {top + rows}"
 
 
-def _scales(recipe: Recipe) -> str:
-    sizes = ", ".join(f"{scale.patch_size}×{scale.patch_size}" for scale in recipe.scales)
-    students = f"{recipe.students} student{'s' if recipe.students > 1 else ''}"
-    spacing = "every pixel" if recipe.output_stride == 1 else f"every {recipe.output_stride} pixels"
-    relation = ", errors in relation to the descriptor's size" if recipe.relative else ""
-    return f"patches of {sizes} pixels, one {spacing}, with {students} for each size{relation}"
-
-
 def _score(recipe: Recipe) -> str:
-    smoothing = f", smoothed with σ = {recipe.smoothing:g} pixels" if recipe.smoothing else ""
+    smoothing = f", smoothed with σ = {recipe.scoring.smoothing:g} pixels" if recipe.scoring.smoothing else ""
     which = f"the anomaly map{smoothing}"
-    if recipe.by_position:
+    if recipe.scoring.by_position:
         which += ", in deviations from what good images show at each position"
-    if recipe.score_pixels == 1:
+    if recipe.scoring.score_pixels == 1:
         score = f"the highest value of {which}"
     else:
-        score = f"the mean of the {recipe.score_pixels} highest values of {which}"
+        score = f"the mean of the {recipe.scoring.score_pixels} highest values of {which}"
     quantiles = sorted((float(p), value) for p, value in recipe.score_quantiles.items())
     reached = ", ".join(f"{100 * p:.4g} % at most {value:.4g}" for p, value in quantiles)
     return f"{score}; of the good images {reached or 'no scores are recorded'}"
@@ -134,7 +127,8 @@ def _health(recipe: Recipe) -> str:
 
 
 def _precision(recipe: Recipe) -> str:
-    text = f"{recipe.precision}, {recipe.form} form, largest activation {recipe.largest_activation:.4g}"
+    form = f", {recipe.method.settings['form']} form" if "form" in recipe.method.settings else ""
+    text = f"{recipe.precision}{form}, largest activation {recipe.largest_activation:.4g}"
     made = recipe.quantization
     if made is None:
         return text

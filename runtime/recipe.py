@@ -5,29 +5,59 @@ It travels inside the ONNX file as one JSON document (``metadata_props["recipe"]
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime import schema1
 from runtime.errors import DetectorError, InputError
+from runtime.scoring import Scoring
 from runtime.threshold import Threshold
 from runtime.typed import build
 
-SCHEMA = 1
-# fields that files of this schema may lack; left out at their default, so that the hash of an older file stays its own
-LATER = ("relative", "smoothing", "by_position", "quantization")
+SCHEMA = 2
+READ = (1, SCHEMA)  # 1 knew students alone
 
 
 @dataclass(frozen=True)
-class Scale:
-    """One receptive field: a teacher and its students, with the statistics of equation 11 over good images."""
+class Evidence:
+    """One kind of map evidence, with what good images show of it (equation 11).
 
-    patch_size: int  # p, pixels of the prepared frame
-    teacher_sha256: str  # of the teacher's file
-    error_mean: float  # of the regression error, equation 9
-    error_std: float
-    variance_mean: float | None  # of the predictive variance, equation 10; none with a single student
-    variance_std: float | None
+    The anomaly map is the sum over all kinds of `weight` · (evidence − `mean`) / `deviation` (equation 12).
+    """
+
+    name: str  # for people, such as "regression error, p = 33"
+    weight: float
+    mean: float  # over all pixels of good images inside the region of interest
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a frame becomes evidence. What the settings mean, the method's file in `calibration/methods` says."""
+
+    name: str  # a row of train.method.METHODS
+    looks_at: str  # in words, for the person who runs the line
+    evidence: tuple[Evidence, ...]  # in the order of the graph's `evidence` output
+    settings: dict[str, object]  # the method's own, by name: numbers, texts, lists of them
+
+
+# where a graph of schema 2 keeps what good images decide, so that a device can write other values there
+# (`runtime.onnx_file.with_constants`): scale and shift [K, 1, 1] of the evidence, and, where scores are by position,
+# `position_mean` and `position_factor` [H, W], the mean of the anomaly map and one over its deviation
+CONSTANTS = "calibration."
+
+
+def constants_of(evidence: Sequence[Evidence]) -> dict[str, NDArray[np.float32]]:
+    """The graph's constants behind `CONSTANTS` that follow from evidence: the map is Σ (scale · evidence + shift)."""
+    scale = [kind.weight / kind.deviation for kind in evidence]
+    shift = [-kind.weight * kind.mean / kind.deviation for kind in evidence]
+    return {
+        name: np.array(values, np.float32).reshape(-1, 1, 1) for name, values in (("scale", scale), ("shift", shift))
+    }
 
 
 @dataclass(frozen=True)
@@ -79,40 +109,37 @@ class Recipe:
     size_hw: tuple[int, int]  # of the prepared frame, pixels
     interpolation: str = field(metadata={"choices": ("area",)})  # see runtime/preparation.py
     aspect: str = field(metadata={"choices": ("stretch",)})  # see runtime/preparation.py
-    region_of_interest: tuple[int, int, int, int] | None  # top, left, height, width; pixels of the prepared frame
-    students: int  # M, of each scale
-    scales: tuple[Scale, ...]
-    output_stride: int  # every s-th position has a descriptor
-    score_pixels: int  # the score is the mean of so many highest values of its map; 1 is the maximum
+    scoring: Scoring
+    method: Method
     score_quantiles: dict[str, float]  # of the good images' scores, by probability
     threshold: Threshold
     health: HealthLimits
     precision: str = field(metadata={"choices": ("fp32", "fp16", "int8")})  # of the convolutions
-    form: str = field(metadata={"choices": ("bailer", "atrous")})  # of the dense extraction
-    explain: bool  # whether regression_error and predictive_variance are outputs
+    explain: bool  # whether raw evidence is an output
     largest_activation: float  # of any layer over the parity frames; FP16 ends at 65,504
     parity_sha256: str  # of the file of frames it was checked on
     graph_sha256: str  # of the ONNX file without its metadata
     provenance: Provenance
-    relative: bool = False  # whether the terms are divided by 1 + the mean square of the teacher's descriptor
-    smoothing: float = 0.0  # σ of the Gaussian over the map, pixels of the prepared frame; 0 is none
-    by_position: bool = False  # whether deviation_map is an output, and what the score is taken from
     quantization: Quantization | None = None  # of an INT8 file alone
-    schema: int = SCHEMA
+    schema: int = field(default=SCHEMA, metadata={"choices": READ})
 
     def __post_init__(self) -> None:
         if min(self.size_hw) < 1:
             raise InputError(f"size_hw is {self.size_hw[0]},{self.size_hw[1]}; expected 1 pixel or more each way")
-        if self.region_of_interest is not None:
-            check_region(self.region_of_interest, self.size_hw)
+        self.scoring.check(self.size_hw)
         for probability in self.score_quantiles:
             if not _is_share(probability):
                 raise InputError(f"score_quantiles has {probability!r}; expected probabilities from 0 to 1")
 
+    @property
+    def document(self) -> dict[str, object]:
+        """What a file holds, in the recipe's own schema; `upgraded` is the way back."""
+        document = asdict(self)
+        return schema1.downgraded(document) if self.schema == 1 else document
+
     def to_json(self) -> str:
-        """The document that goes into the file."""
-        unset = [name for name in LATER if getattr(self, name) == getattr(Recipe, name)]
-        return json.dumps({k: v for k, v in asdict(self).items() if k not in unset}, sort_keys=True)
+        """The document as the text that goes into the file."""
+        return json.dumps(self.document, sort_keys=True)
 
     @property
     def sha256(self) -> str:
@@ -124,35 +151,42 @@ class Recipe:
         """The entries of an ONNX file's metadata that `recipe_from_metadata` reads."""
         return {"recipe": self.to_json(), "recipe_sha256": self.sha256}
 
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """The graph's outputs by name, each with its shape behind the number of frames."""
+        shapes: dict[str, tuple[int, ...]] = {"anomaly_map": self.size_hw, "anomaly_score": ()}
+        if self.scoring.by_position:
+            shapes["deviation_map"] = self.size_hw
+        if not self.explain:
+            return shapes
+        if self.schema == 1:
+            return shapes | {name: (count, *self.size_hw) for name, count in schema1.explaining(self.method.settings)}
+        return shapes | {"evidence": (len(self.method.evidence), *self.size_hw)}
+
     def with_threshold(self, value: float) -> "Recipe":
         """The same detector with a threshold set by hand, which no sample vouches for."""
         manual = replace(self.threshold, value=value, method="manual", supported=False)
         return replace(self, threshold=manual)
 
 
-def check_region(region: tuple[int, int, int, int], size_hw: tuple[int, int]) -> None:
-    """Raise `InputError` unless a region of interest (top, left, height, width) lies within a frame of `size_hw`."""
-    top, left, rows, columns = region
-    height, width = size_hw
-    if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
-        raise InputError(f"region_of_interest {region} lies outside {height}×{width} pixels")
-
-
 def recipe_from_metadata(metadata: Mapping[str, str]) -> Recipe:
     """The recipe in an ONNX file's metadata.
 
     Raises `DetectorError` when there is none, when it is not the one whose hash lies beside it, and what
-    `recipe_from_json` raises. Files from before that hash have none.
+    `recipe_from_json` raises. Files of schema 1 may lack the hash: the first of them were written without.
     """
     if "recipe" not in metadata:
         raise DetectorError("an ONNX file without a recipe; make a detector with python -m export.onnx")
-    text = metadata["recipe"]
-    if metadata.get("recipe_sha256", _sha256(text)) != _sha256(text):
+    text, sha256 = metadata["recipe"], metadata.get("recipe_sha256")
+    if sha256 not in (None, _sha256(text)):
         raise DetectorError(
             "its recipe is not the one that was written into it (recipe_sha256): the file was damaged or changed by "
             "hand; copy it again or export the detector again"
         )
-    return recipe_from_json(text)
+    recipe = recipe_from_json(text)
+    if sha256 is None and recipe.schema != 1:
+        raise DetectorError("the hash beside its recipe (recipe_sha256) is missing; export the detector again")
+    return recipe
 
 
 def recipe_from_json(text: str) -> Recipe:
@@ -162,15 +196,23 @@ def recipe_from_json(text: str) -> Recipe:
         schema = document["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DetectorError("the recipe is damaged; export the detector again") from error
-    if schema != SCHEMA:
+    if schema not in READ:
         raise DetectorError(
-            f"the recipe has schema {schema}, this version reads schema {SCHEMA}; "
+            f"the recipe has schema {schema}, this version reads schemas 1 and {SCHEMA}; "
             "export the detector again or install the version that made it"
         )
     try:
-        return build(Recipe, document)
+        return build(Recipe, upgraded(document))
     except InputError as error:
         raise DetectorError(f"the recipe is damaged ({error}); export the detector again") from error
+
+
+def upgraded(document: Mapping[str, object]) -> Mapping[str, object]:
+    """A recipe's document, of any schema, in the fields of today's `Recipe`.
+
+    Raises `InputError` for what no document of schema 1 holds.
+    """
+    return schema1.upgraded(document) if document["schema"] == 1 else document
 
 
 def _is_share(text: str) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,13 +76,14 @@ def test_the_demo_detectors_card_says_what_its_recipe_says() -> None:
 
     recipe, card = read_detector(DATA / "demo.onnx")[1], (DATA / "README.md").read_text()
     images, threshold = recipe.provenance.images, recipe.threshold
+    settings: Any = recipe.method.settings
     height, width = recipe.size_hw
     assert threshold.supported
     for text in (
         f"{(DATA / 'demo.onnx').stat().st_size:,} bytes",
         f"{images['training']:,} to train on, {images['statistics']} for the statistics, {images['threshold']} for the",
-        f"(SHA-256 `{recipe.scales[0].teacher_sha256}`), {recipe.students} student",
-        f"{height}×{width} pixels, {recipe.output_stride} |",
+        f"(SHA-256 `{settings['teachers_sha256'][0]}`), {settings['students']} student",
+        f"{height}×{width} pixels, {settings['output_stride']} |",
         f"{threshold.value:.4f}, for {100 * threshold.budget:g} % false rejects at {100 * threshold.confidence:g} %",
         f"proven ({threshold.method})",
     ):

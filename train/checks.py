@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runtime.errors import InputError
-from runtime.recipe import check_region
 
 if TYPE_CHECKING:
     from train.data import Split
     from train.students import StudentsConfig
     from train.teacher import TeacherConfig
-
-MOST_SCORE_PIXELS = 3840  # TensorRT's limit for TopK
 
 
 def check_teacher(config: "TeacherConfig") -> None:
@@ -33,21 +30,13 @@ def check_students(config: "StudentsConfig") -> None:
         raise InputError(f"size_hw is {height},{width}; expected 32 pixels or more each way")
     if not config.teachers:
         raise InputError("teachers is empty; name one or more, such as p33")
-    _at_least(config, 1, "students", "epochs", "steps", "batch_size", "score_pixels", "checkpoint_every")
-    _at_least(config, 0, "weight_decay", "seed", "smoothing")
-    _at_most(config, (min(height, width) - 1) // 3, "smoothing")  # it reaches three deviations, and is reflected
+    _at_least(config, 1, "students", "epochs", "steps", "batch_size", "checkpoint_every")
+    _at_least(config, 0, "weight_decay", "seed")
     _above_zero(config, "learning_rate", "width")
     _at_most(config, 1, "width", "learning_rate")
     if config.window is not None and not config.train_stride <= config.window <= min(height, width):
         raise InputError(f"window is {config.window}; expected {config.train_stride} to {min(height, width)} pixels")
-    if config.region_of_interest:
-        check_region(config.region_of_interest, config.size_hw)
-        _, _, height, width = config.region_of_interest
-    most = min(height * width, MOST_SCORE_PIXELS)
-    if config.score_pixels > most:
-        raise InputError(
-            f"score_pixels is {config.score_pixels}; expected {most} or less (the region, TensorRT's TopK)"
-        )
+    config.scoring.check(config.size_hw)
 
 
 def check_data(data: str) -> None:

@@ -145,18 +145,18 @@ class Split:
         """What stands for the picture in one of the files; equal for its copies."""
         return self.near.get(str(path), self.sha256[str(path)])
 
-    def threshold_images(self, scales: int, students: int, by_position: bool) -> tuple[Path, ...]:
-        """The images whose scores the threshold is fitted to: all that no network was trained on, where that is fair.
+    def threshold_images(self, kinds: int, by_position: bool) -> tuple[Path, ...]:
+        """The images whose scores the threshold is fitted to: all that nothing was trained on, where that is fair.
 
-        Equation 11 turns a lone term, of one scale and one student, into another of the same order: it moves and
-        stretches all scores alike, and smoothing and means of pixels with them. Whether a new part's score passes an
-        order statistic then does not depend on the statistics, so that the images which gave them are as good as any.
-        Where terms are added or scores are `by_position`, the statistics weigh terms or places, and images that helped
-        to choose the weights are left out.
+        Equation 11 turns a lone kind of evidence into another of the same order: it moves and stretches all scores
+        alike, and smoothing and means of pixels with them. Whether a new part's score passes an order statistic then
+        does not depend on the statistics, so that the images which gave them are as good as any. Where several `kinds`
+        are added or scores are `by_position`, the statistics weigh kinds or places, and images that helped to choose
+        the weights are left out.
 
         Of copies the first alone: what n scores prove, they prove as n independent images.
         """
-        fair = scales == students == 1 and not by_position
+        fair = kinds == 1 and not by_position
         different: dict[str, Path] = {}
         for path in (*self.threshold, *self.statistics) if fair else self.threshold:
             different.setdefault(self.picture(path), path)

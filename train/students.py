@@ -2,19 +2,21 @@
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from runtime import cli
 from runtime.errors import InputError
-from train.config import add_options, option, resolve
+from runtime.scoring import Scoring
+from runtime.typed import option
+from train.config import add_options, resolve
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from train.data import PreparedImages, Split
+    from train.data import PreparedImages
     from train.dense import Window
     from train.ensemble import Standardized
     from train.networks import PatchNetwork
@@ -30,22 +32,17 @@ MEANS_LOSS = 128  # of students that predict the mean: one for each standardized
 class StudentsConfig:
     """Options of the students' training, the paper's by default, and all else that changes a score."""
 
+    METHOD: ClassVar[str] = "students"
+
     data: str = option("", "good images: a flat folder, or one in the MVTec AD layout")
     teachers: tuple[str, ...] = option(("p33",), "names of shipped teachers or files, one for each scale")
     students: int = option(3, "M, students of each scale")
     width: float | None = option(None, "share of the paper's channels in the students; none: their teacher's (ours)")
     separable: bool = option(False, "students of depthwise and 1×1 convolutions behind the first (ours)")
     size_hw: tuple[int, int] = option((256, 256), "height,width of the prepared frame in pixels")
-    region_of_interest: tuple[int, int, int, int] | None = option(
-        None, "top,left,height,width in the prepared frame that the score is taken from; none for all of it"
-    )
     output_stride: int = option(1, "evaluate every s-th position when inspecting", (1, 2, 4, 8))
     relative: bool = option(False, "errors in relation to the descriptor's own size; the paper's are absolute (ours)")
-    smoothing: float = option(0.0, "σ of a Gaussian over the map, pixels of the prepared frame; 0, the paper's: none")
-    by_position: bool = option(
-        False, "score and regions in deviations from what the good images show at each position (ours)"
-    )
-    score_pixels: int = option(1, "the score is the mean of so many highest values of the map")
+    scoring: Scoring = field(default_factory=Scoring)
     train_stride: int = option(1, "evaluate every s-th position when training, shifted at random", (1, 2, 4, 8))
     window: int | None = option(None, "side of a random window of positions for each step; none for all of them")
     epochs: int = option(100, "passes over the training images")
@@ -76,27 +73,21 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
 
     Raises `InputError` for unusable images, teachers or options.
     """
-    from train.checks import check_data, check_no_images_added, check_stop_after, check_students, check_teacher_files
-    from train.data import PreparedImages, Split
+    from train.checks import check_stop_after, check_students, check_teacher_files
+    from train.claim import claimed_split
+    from train.data import PreparedImages
     from train.device import resolve_device, resolve_precision
     from train.run_folder import RunFolder
 
-    check_data(config.data)
     check_students(config)
     check_stop_after(stop_after)
     device = resolve_device(config.device)
     config = replace(config, device=device, precision=resolve_precision(config.precision, device))
     folder = RunFolder(out)
-    folder.check(config)
-    if folder.split_path.exists():
-        split = Split.load(folder.split_path)
-        check_no_images_added(Path(config.data), split, out)
-        if len(list(out.glob("teacher-p*.safetensors"))) < len(config.teachers):  # else the run has its own of each
-            check_teacher_files(config)
-    else:
-        split = _checked_split(config)
-        folder.claim(config)
-        split.save(folder.split_path)
+    began = folder.split_path.exists()
+    split = claimed_split(folder, config, lambda: check_teacher_files(config))
+    if began and len(list(out.glob("teacher-p*.safetensors"))) < len(config.teachers):  # else it has its own of each
+        check_teacher_files(config)
     training = PreparedImages(split.training, config.size_hw)
     print(f"training on {device} in {config.precision}: {split.counts['training']} images, {split.counts} in all")
     left = stop_after
@@ -105,26 +96,6 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
         if not done:
             return False
     return True
-
-
-def _checked_split(config: StudentsConfig) -> "Split":
-    """The images by use; teachers and images are all read once, so that nothing bad is found after hours of training,
-    or leaves a run folder behind. Suspect images are printed, and stop nothing."""
-    from train.checks import check_teacher_files
-    from train.data import PreparedImages, good_images, split_by_content
-    from train.inspection import Inspector
-
-    check_teacher_files(config)
-    paths = good_images(Path(config.data))
-    inspector = Inspector()
-    PreparedImages(paths, config.size_hw).check(inspector.add)
-    split = split_by_content(paths, config.holdout)
-    report = inspector.report()
-    if warnings := report.warnings():
-        print("\n".join(f"warning: {line}" for line in warnings))
-    if report.suspects:
-        print(f"To see them: python -m train.inspection {config.data} --sheet suspects.png")
-    return split
 
 
 def new_students(config: StudentsConfig, teacher: "PatchNetwork") -> "Iterator[PatchNetwork]":

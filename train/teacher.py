@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from runtime import cli
 from runtime.errors import InputError
-from train.config import add_options, option, resolve
+from runtime.typed import option
+from train.config import add_options, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

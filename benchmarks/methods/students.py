@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import torch
+from calibration.model import TrainedRun, load_run, progress
+from calibration.scoring import Moments, Positions
 
 from benchmarks.methods.base import Frames, Inspected, Method, Setting, check_frames, fitted
 from calibration.fit import fit_moments
-from calibration.model import TrainedRun, load_run, progress
 from calibration.positions import fit_positions, images_by_position
-from calibration.scoring import Moments, Positions
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from train.data import PreparedImages

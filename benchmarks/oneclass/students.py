@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from calibration.scoring import predictive_variance, regression_error
 from torch import Tensor
 
 from benchmarks.methods.base import Frames, Inspected, Method, Scores, as_pixels, check_frames, fitted
@@ -20,7 +21,6 @@ from benchmarks.methods.bounds import above_zero, at_least, proper_shares
 from benchmarks.methods.descriptors import zoomed
 from benchmarks.methods.training import SPLIT, WEIGHTS, minimize, seeded
 from benchmarks.oneclass.results import Answers
-from calibration.scoring import predictive_variance, regression_error
 from runtime.errors import InputError
 from train.device import PRECISIONS, autocast, resolve_precision
 from train.ensemble import channels_last

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from calibration.model import TrainedRun, load_run
+from calibration.statistics import Statistics
 from torch import Tensor
 
 from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import Frames, Subject, limit_of
-from calibration.model import TrainedRun, load_run
-from calibration.statistics import Statistics
 from export.fused import FusedDetector, fused_of_run
 from export.graph import export_graph
 from runtime.errors import EngineError, InputError

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-
 from calibration.model import TrainedRun
 from calibration.scoring import Moments, Positions
 from calibration.statistics import Statistics
+
 from export.fused import fused_of_run
 from export.graph import export_graph
 from export.onnx import recipe_of_run

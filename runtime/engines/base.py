@@ -13,9 +13,10 @@ class Output:
 
     anomaly_map: NDArray[np.float32]  # [n, H, W], equation 12
     anomaly_score: NDArray[np.float32]  # [n]
-    regression_error: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, per scale
-    predictive_variance: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, per scale
     deviation_map: NDArray[np.float32] | None = None  # [n, H, W], where the score is `by_position`
+    evidence: NDArray[np.float32] | None = None  # [n, K, H, W], raw, of each kind, where the file explains itself
+    regression_error: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, in a file of schema 1
+    predictive_variance: NDArray[np.float32] | None = None  # the same
 
     @property
     def scored_map(self) -> NDArray[np.float32]:

@@ -272,13 +272,8 @@ def largest_batch(engine: Any) -> int:
 
 def check_tensors(tensors: tuple[Tensor, ...], recipe: Recipe) -> None:
     """Raise `DetectorError` unless a plan has the inputs and outputs of `recipe`, in type and shape."""
-    height, width = recipe.size_hw
-    scales, variance = len(recipe.scales), recipe.explain and recipe.students > 1
-    expected = [Tensor(INPUT, "UINT8", (-1, height, width, 3))]
-    expected += [Tensor("anomaly_map", "FLOAT", (-1, height, width)), Tensor("anomaly_score", "FLOAT", (-1,))]
-    expected += [Tensor("deviation_map", "FLOAT", (-1, height, width))] if recipe.by_position else []
-    expected += [Tensor("regression_error", "FLOAT", (-1, scales, height, width))] if recipe.explain else []
-    expected += [Tensor("predictive_variance", "FLOAT", (-1, scales, height, width))] if variance else []
+    expected = [Tensor(INPUT, "UINT8", (-1, *recipe.size_hw, 3))]
+    expected += [Tensor(name, "FLOAT", (-1, *shape)) for name, shape in recipe.outputs.items()]
     if sorted(tensors, key=_name) != sorted(expected, key=_name):
         found = ", ".join(f"{tensor.name} {tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
         wanted = ", ".join(f"{tensor.name} {tensor.dtype} {list(tensor.shape)}" for tensor in expected)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import DetectorError, InputError
-from runtime.recipe import SCHEMA as RECIPE_SCHEMA
-from runtime.recipe import Recipe
+from runtime.recipe import READ as RECIPE_SCHEMAS
+from runtime.recipe import Recipe, upgraded
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.cuda.base import Device
 from runtime.typed import build
@@ -78,7 +78,7 @@ class Sidecar:
 
     def to_json(self, key: bytes | None = None) -> str:
         """The document; with `key` it carries an HMAC-SHA256 over all the rest of it."""
-        document = asdict(self)
+        document = asdict(self) | {"recipe": self.recipe.document}
         if key is not None:
             document[SIGNATURE] = signature(document, key)
         return json.dumps(document, indent=1, sort_keys=True)
@@ -97,13 +97,13 @@ def sidecar_from_json(text: str, key: bytes | None = None) -> Sidecar:
     found = document.pop(SIGNATURE, None)
     if key is not None:
         check_signature(document, found, key)
-    if (schema, recipe_schema) != (SCHEMA, RECIPE_SCHEMA):
+    if schema != SCHEMA or recipe_schema not in RECIPE_SCHEMAS:
+        known = " or ".join(map(str, RECIPE_SCHEMAS))
         raise DetectorError(
-            f"it has schema {schema} (recipe {recipe_schema}), this version reads {SCHEMA} (recipe {RECIPE_SCHEMA}); "
-            f"{AGAIN}"
+            f"it has schema {schema} (recipe {recipe_schema}), this version reads {SCHEMA} (recipe {known}); {AGAIN}"
         )
     try:
-        return build(Sidecar, document)
+        return build(Sidecar, document | {"recipe": upgraded(document["recipe"])})
     except InputError as error:
         raise DetectorError(f"it is damaged ({error}); {AGAIN}") from error
 

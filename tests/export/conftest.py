@@ -28,8 +28,8 @@ def part_split(part_images: Path) -> "Split":
 def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactory) -> NarrowDetector:
     """A detector file of random narrow networks whose students almost imitate the teacher; one for each form."""
     import torch
-
     from calibration.scoring import Moments, Positions
+
     from export.fused import FusedDetector
     from export.graph import export_graph
     from export.provenance import provenance

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from calibration.statistics import Statistics
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.fit import fit, quantiles
-from calibration.statistics import Statistics
 from calibration.threshold import fit_threshold
 from export import graph as graph_module
 from export.onnx import PARITY_FRAMES, export

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from calibration.model import load_run
+
 from export import forms
 from export.forms import MEMORY, Exported, shapes_sha256
 from export.onnx import export

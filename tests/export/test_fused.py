@@ -10,10 +10,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from calibration.scoring import Moments, Positions
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from calibration.scoring import Moments, Positions
 from export.fused import FusedDetector
 from export.graph import export_graph, with_halved_weights
 from train.dense import Form, dense_descriptors

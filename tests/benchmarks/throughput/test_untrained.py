@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 import torch
-
-from benchmarks.throughput.untrained import Teacher, shipped_or_file, untrained
 from calibration.model import load_run
 from calibration.statistics import Statistics
+
+from benchmarks.throughput.untrained import Teacher, shipped_or_file, untrained
 from export.fused import fused_of_run
 from export.graph import export_graph
 from runtime.detector_file import read_detector

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.methods.training import PROJECTION, SAMPLE
-from train.seeds import generator
+from train.seeds import CORESET_FIRST, CORESET_PROJECTION, generator
 
 
 def greedy_coreset(vectors: Tensor, count: int, seed: int, projected: int | None = 128) -> Tensor:
@@ -20,7 +19,7 @@ def greedy_coreset(vectors: Tensor, count: int, seed: int, projected: int | None
         return torch.arange(len(vectors), device=vectors.device)
     points = _projected(vectors, projected, seed)
     points = points - points.mean(dim=0)  # no distance changes, and squares that are subtracted below stay small
-    chosen = [int(torch.randint(len(points), (1,), generator=generator(seed, SAMPLE)))]
+    chosen = [int(torch.randint(len(points), (1,), generator=generator(seed, CORESET_FIRST)))]
     squares = points.square().sum(dim=1)
     nothing = 8 * torch.finfo(points.dtype).eps * squares.max()  # what rounding leaves of squares that cancel
     distances = _squared(points, squares, chosen[0])
@@ -36,7 +35,7 @@ def greedy_coreset(vectors: Tensor, count: int, seed: int, projected: int | None
 def _projected(vectors: Tensor, dimensions: int | None, seed: int) -> Tensor:
     if dimensions is None or dimensions >= vectors.shape[1]:
         return vectors
-    matrix = torch.randn(vectors.shape[1], dimensions, generator=generator(seed, PROJECTION)) / dimensions**0.5
+    matrix = torch.randn(vectors.shape[1], dimensions, generator=generator(seed, CORESET_PROJECTION)) / dimensions**0.5
     projected: Tensor = vectors @ matrix.to(vectors)
     return projected
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from benchmarks.methods import neighbours
-from benchmarks.methods.coreset import greedy_coreset
-from benchmarks.methods.neighbours import nearest
+from train.coreset import greedy_coreset
+from train.neighbours import nearest
 
 
 def test_neighbours_are_those_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
