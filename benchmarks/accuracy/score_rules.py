@@ -101,7 +101,7 @@ def scores_of(inspections: "Sequence[Inspection]", recipe: "Recipe", rules: Sequ
     """The score of each image by each rule, float64 [rules, images]. The inspections are of images without masks."""
     import cv2
 
-    top, left, height, width = recipe.region_of_interest or (0, 0, *recipe.size_hw)
+    top, left, height, width = recipe.scoring.region_of_interest or (0, 0, *recipe.size_hw)
     scores = np.empty((len(rules), len(inspections)))
     for column, inspection in enumerate(inspections):
         smoothed = {0: inspection.scored_map}

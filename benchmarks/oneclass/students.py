@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from calibration.scoring import predictive_variance, regression_error
 from torch import Tensor
 
 from benchmarks.methods.base import Frames, Inspected, Method, Scores, as_pixels, check_frames, fitted
@@ -21,6 +20,8 @@ from benchmarks.methods.bounds import above_zero, at_least, proper_shares
 from benchmarks.methods.descriptors import zoomed
 from benchmarks.methods.training import SPLIT, WEIGHTS, minimize, seeded
 from benchmarks.oneclass.results import Answers
+from calibration.calibrate import DEVIATION_FLOOR as TERM_FLOOR
+from calibration.methods.students import predictive_variance, regression_error
 from runtime.errors import InputError
 from train.device import PRECISIONS, autocast, resolve_precision
 from train.ensemble import channels_last
@@ -156,7 +157,5 @@ class OneClassStudents(Method):
 
 
 def _floored(term: Tensor) -> float:
-    """A term's deviation over good images, with the floor of `calibration.fit`."""
-    from calibration.fit import DEVIATION_FLOOR as TERM_FLOOR
-
+    """A term's deviation over good images, with the floor of `calibration.calibrate`."""
     return max(float(term.std()), TERM_FLOOR * abs(float(term.mean())), 1e-12)

@@ -50,10 +50,10 @@ def read_data_set(folder: Path, subset: Subset, layout: str | None) -> DataSet:
 
 def checked_config(name: str, over: dict[str, object]) -> StudentsConfig:
     """A preset with the options `over` it. Raises `InputError` for what no training would begin with."""
-    from train.__main__ import preset
+    from train.__main__ import configuration
     from train.checks import check_students, check_teacher_files
 
-    config = preset(name, over)
+    config: StudentsConfig = configuration(StudentsConfig.METHOD, StudentsConfig, name, over)
     check_students(config)
     check_teacher_files(config)
     return config
@@ -61,7 +61,7 @@ def checked_config(name: str, over: dict[str, object]) -> StudentsConfig:
 
 def label_of(name: str, config: StudentsConfig, over: Mapping[str, object]) -> str:
     """A preset and the options `over` it, as the rows of its results are called."""
-    return ", ".join([name, *(f"{option}={_as_typed(getattr(config, option))}" for option in sorted(over))])
+    return ", ".join([name, *(f"{option}={_as_typed(as_mapping(config)[option])}" for option in sorted(over))])
 
 
 def _as_typed(value: object) -> str:
@@ -87,6 +87,7 @@ def measure(label: str, config: StudentsConfig, data: DataSet, out: Path) -> Res
 
     Raises what the stages of ``python -m train`` and reading the test images raise.
     """
+    from export.detector import ExportOptions
     from train.__main__ import make_detector
 
     folder = cell_folder(label, config, data, out)
@@ -95,7 +96,7 @@ def measure(label: str, config: StudentsConfig, data: DataSet, out: Path) -> Res
         folder.mkdir(parents=True, exist_ok=True)
         print(f"{data.name}, {label}, seed {config.seed}")
         good = training_folder(data, folder / "good")
-        make_detector(replace(config, data=str(good)), folder / "run", detector, BUDGET, "fp32", "fp32", False)
+        make_detector(config.METHOD, replace(config, data=str(good)), folder / "run", detector, BUDGET, ExportOptions())
     settings: dict[str, object] = {
         "schema": SCHEMA,
         "detector": file_sha256(detector),

@@ -138,18 +138,25 @@ def _rows(
 
 def _rows_of_run(name: str, run: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Subject]]]:
     from benchmarks.throughput import patches, torch_subjects
+    from calibration.calibrated import with_statistics
+    from calibration.methods import open_run
+    from calibration.methods.students import StudentsRun
+    from export.fused import FusedDetector
 
-    calibrated = torch_subjects.Calibrated.load(run)
-    size, half = calibrated.trained.config.size_hw, arguments.precision == "fp16"
+    calibrated = with_statistics(open_run(run, "cpu"))
+    trained = calibrated.trained
+    size, half = trained.size_hw, arguments.precision == "fp16"
     modules = [form for form in arguments.forms if form in ("eager", "compiled")]
-    arithmetic = torch_subjects.arithmetic_of(calibrated.fused(half), size) if modules else None
+    arithmetic = torch_subjects.arithmetic_of(FusedDetector(calibrated, half=half).eval(), size) if modules else None
     for form in arguments.forms:
         row = f"{name} {form}"
         if form == "patches":
+            if not isinstance(trained, StudentsRun):
+                raise InputError(f"{run} is of {trained.method}; crop by crop there are students alone")
             yield (
                 row,
                 lambda row=row: patches.patches_subject(  # type: ignore[misc]
-                    row, calibrated, arguments.threads, arguments.positions
+                    row, trained, arguments.threads, arguments.positions
                 ),
             )
         else:
@@ -158,7 +165,7 @@ def _rows_of_run(name: str, run: Path, arguments: argparse.Namespace) -> Iterato
                 row,
                 lambda row=row, form=form: torch_subjects.subject_of_module(  # type: ignore[misc]
                     row,
-                    calibrated.fused(half),
+                    FusedDetector(calibrated, half=half).eval(),
                     size,
                     arithmetic,
                     device=arguments.device,
