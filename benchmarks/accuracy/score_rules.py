@@ -25,7 +25,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.options import add_layout_option
+from benchmarks.options import (
+    add_json_option,
+    add_layout_option,
+    add_plot_option,
+    add_subset_option,
+    add_threads_option,
+)
 from runtime import cli
 from runtime.atomic import check_writable, write_atomically
 
@@ -193,10 +199,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("detector", type=Path, help="detector.onnx")
     parser.add_argument("data", type=Path, help="folder of a test set")
     add_layout_option(parser)
-    parser.add_argument("--subset", choices=("all", "even", "odd"), default="even", help="half of the images (even)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the plot there, .svg or .png")
-    parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads (default: all cores)")
+    add_subset_option(parser, "even")
+    add_json_option(parser)
+    add_plot_option(parser)
+    add_threads_option(parser)
     options = parser.parse_args(arguments)
     if options.plot:
         from benchmarks.plots import format_of, save

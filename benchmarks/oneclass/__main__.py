@@ -30,7 +30,7 @@ import numpy as np
 from benchmarks.methods.registry import METHODS, entry, make_small_image_method, method_options
 from benchmarks.oneclass.results import read_result, write_result
 from benchmarks.oneclass.small_images import SmallImages, read_small_images
-from benchmarks.options import assignments, integers
+from benchmarks.options import add_json_option, add_method_options, add_plots_options, assignments, integers
 from runtime import cli
 from runtime.errors import InputError
 
@@ -240,14 +240,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--train-limit", type=int, metavar="N", help="most training images of a class")
     parser.add_argument("--test-limit", type=int, metavar="N", help="most test images of each class")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--set", action="append", metavar="METHOD.OPTION=VALUE", help="an option of a method; repeat it"
-    )
+    add_method_options(parser)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep each class's result there, and go on from it")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write pictures there")
-    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of pictures (svg)")
+    add_json_option(parser)
+    add_plots_options(parser)
     return parser  # type: ignore[no-any-return]
 
 

@@ -21,7 +21,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.options import add_layout_option, integers
+from benchmarks.options import add_layout_option, add_plot_option, add_subset_option, integers
 from runtime import cli
 from runtime.errors import InputError
 
@@ -106,9 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of detectors and results")
     parser.add_argument("--presets", default="edge", help="comma-separated (edge)")
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated (0,1,2)")
-    parser.add_argument("--subset", choices=("all", "even", "odd"), default="odd", help="test images, by content (odd)")
+    add_subset_option(parser, "odd")
     parser.add_argument("--set", action="append", metavar="OPTION=VALUE", help="an option over every preset; repeat it")
-    parser.add_argument("--plot", type=Path, help="AU-PRO against cost, SVG or PNG")
+    add_plot_option(parser)
     return parser
 
 

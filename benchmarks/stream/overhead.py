@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_json_option
 from runtime import cli, detector
 from runtime.detector import Detector
 from runtime.engine_options import add_engine_options, open_detector
@@ -221,7 +222,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--frames", type=cli.positive, default=200, metavar="N", help="that count (200)")
     parser.add_argument("--detector", type=Path, default=DEMO_DETECTOR, help="default: the packaged demo detector")
     add_engine_options(parser)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and the machine there")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     with (
         open_source(options.camera) if options.camera else KeptParts() as source,

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_json_option, add_threads_option
 from runtime import cli
 from runtime.errors import InputError
 
@@ -82,8 +83,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stream.soak", description="Watch a long run's memory.")
     parser.add_argument("--frames", type=int, default=10_000, help="parts to inspect (10000)")
     parser.add_argument("--detector", type=Path, default=DEMO_DETECTOR, help="default: the packaged demo detector")
-    parser.add_argument("--threads", type=cli.positive, help="CPU threads of one inference (default: all cores)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, readings and machine there")
+    add_threads_option(parser)
+    add_json_option(parser)
     options = parser.parse_args()
     summary, memory = soak(options.detector, options.frames, options.threads)
     environment = describe_environment()

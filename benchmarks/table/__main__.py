@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.methods.registry import METHODS, entry, make_method, method_options
-from benchmarks.options import add_layout_option, assignments, integers
+from benchmarks.options import add_layout_option, add_method_options, add_subset_option, assignments, integers
 from runtime import cli
 from runtime.errors import InputError
 
@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder of cells, table and figures")
     parser.add_argument("--methods", default=default, help=f"comma-separated, of {', '.join(METHODS)} ({default})")
     parser.add_argument("--seeds", default="0", help="comma-separated; methods without a random part take the first")
-    parser.add_argument("--subset", choices=("all", "even", "odd"), default="all", help="test images, by content")
+    add_subset_option(parser, "all")
     parser.add_argument("--size", default="256,256", metavar="H,W", help="prepared frames, pixels (256,256)")
     parser.add_argument(
         "--teacher", default="p33", help="of the methods over descriptors: a shipped one or a file (p33)"
@@ -157,10 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--students", default="1,3,5", help="of ours, numbers M; the largest is trained (1,3,5)")
     parser.add_argument("--backbone", choices=("resnet18", "resnet18-layer23"), default="resnet18")
     parser.add_argument("--weights", type=Path, help="the backbone's file; without it torchvision downloads it")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--set", action="append", metavar="METHOD.OPTION=VALUE", help="an option of a method; repeat it"
-    )
+    add_method_options(parser)
     parser.add_argument("--features-gib", type=float, default=4.0, help="most that kept features may take (4)")
     return parser  # type: ignore[no-any-return]
 

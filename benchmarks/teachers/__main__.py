@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.options import add_device_option, add_json_option, add_plots_options
 from runtime import cli
 from runtime.errors import InputError
 from train.teacher import TeacherConfig
@@ -157,14 +158,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--descriptor-weights", metavar="FILE", help="P's; without it torchvision downloads them")
     parser.add_argument("--descriptor-input", type=int, default=96, metavar="PIXELS", help="side of patches in P (96)")
     parser.add_argument("--seed", type=int, default=0, help="of the split, the patches and the random weights (0)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device_option(parser)
     parser.add_argument("--patches", type=int, default=8192, metavar="N", help="patches to fit D on (8192)")
     parser.add_argument("--held-out", type=int, default=2048, metavar="N", help="patches to measure on (2048)")
     parser.add_argument("--triplets", type=int, default=1024, metavar="N", help="triplets to measure on (1024)")
     parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="RUN", help="run folders of train.teacher")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures, curves and machine there")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="write pictures there")
-    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of pictures (svg)")
+    add_json_option(parser)
+    add_plots_options(parser)
     return parser
 
 

@@ -31,6 +31,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.options import add_json_option, add_threads_option
 from benchmarks.throughput.rivals import RIVALS, export_rivals, size_hw
 from benchmarks.throughput.subject import ENGINES, Subject
 from runtime import cli
@@ -201,13 +202,13 @@ def _parser() -> argparse.ArgumentParser:
         "--precision", choices=("fp32", "fp16"), default="fp32", help="of eager, compiled, --random (fp32)"
     )
     parser.add_argument("--reference", metavar="ROW", help="row that ratios are to (the first)")
-    parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads of all rows (all cores)")
+    add_threads_option(parser)
     parser.add_argument("--batches", type=cli.positive, nargs="*", default=[1, 2, 4, 8], help="to try (1 2 4 8)")
     parser.add_argument("--repeats", type=int, default=50, help="turns of each row (50)")
     parser.add_argument("--seconds", type=float, default=60.0, help="after which a slow row leaves the turns (60)")
     parser.add_argument("--size", type=size_hw, default=(256, 256), metavar="H,W", help="where --onnx leaves it open")
     parser.add_argument("--positions", type=cli.positive, default=64, help="that 'patches' measures of a frame's (64)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures and the machine there")
+    add_json_option(parser)
     parser.add_argument("--roofline", type=Path, metavar="FILE", help="draw the roofline there, .svg or .png")
     add_key_option(parser)
     return parser

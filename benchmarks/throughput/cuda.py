@@ -14,12 +14,12 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_json_option
 from runtime import cli
 from runtime.engine_options import add_cuda_option
 
@@ -96,7 +96,7 @@ def main() -> None:
     )
     add_cuda_option(parser)
     parser.add_argument("--repeats", type=cli.positive, default=50, metavar="N", help="of each measurement (50)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and machine there")
+    add_json_option(parser)
     arguments = parser.parse_args()
 
     from runtime.atomic import write_atomically
