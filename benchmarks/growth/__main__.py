@@ -19,10 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.environment import describe_environment, one_line
 from benchmarks.growth.configuration import Configuration, Grid, exported
+from benchmarks.growth.plots import growth_plot
 from benchmarks.options import add_json_option, add_plot_option, add_threads_option
 from runtime import cli
+from runtime.atomic import write_atomically
 from runtime.errors import EngineError
+from runtime.machine import available_cores
 
 TIMEOUT_S = 3600.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,10 +140,6 @@ def main() -> None:
     add_plot_option(parser)
     arguments = parser.parse_args()
 
-    from benchmarks.environment import describe_environment, one_line
-    from runtime.atomic import write_atomically
-    from runtime.machine import available_cores
-
     grid = Grid(
         tuple(arguments.sides),
         tuple(arguments.students),
@@ -165,7 +165,6 @@ def main() -> None:
     if arguments.json:
         write_atomically(arguments.json, json.dumps(document, indent=1).encode())
     if arguments.plot:
-        from benchmarks.growth.plots import growth_plot
         from benchmarks.plots import save
 
         save(growth_plot(json.loads(json.dumps(document))), arguments.plot)

@@ -24,6 +24,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -31,12 +32,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_threads_option
+from benchmarks.throughput.measure import measure
 from benchmarks.throughput.rivals import RIVALS, export_rivals, size_hw
+from benchmarks.throughput.roofline import roofline
 from benchmarks.throughput.subject import ENGINES, Subject
+from benchmarks.throughput.table import tables
+from benchmarks.throughput.timing import Turns
 from runtime import cli
+from runtime.atomic import write_atomically
+from runtime.cuda_driver import LIBRARY, examine
 from runtime.engine_options import add_key_option
 from runtime.errors import EngineError, InputError
+from runtime.machine import available_cores
 
 if TYPE_CHECKING:
     from benchmarks.throughput.random_rows import RandomRow
@@ -46,15 +55,8 @@ FORMS = ("eager", "compiled", "patches")
 
 def main() -> None:
     arguments = _parser().parse_args()
-    import tempfile
 
-    from benchmarks.environment import describe_environment, one_line
-    from benchmarks.throughput.measure import measure
     from benchmarks.throughput.random_rows import random_row
-    from benchmarks.throughput.table import tables
-    from benchmarks.throughput.timing import Turns
-    from runtime.atomic import write_atomically
-    from runtime.machine import available_cores
 
     arguments.threads = arguments.threads or available_cores()
     turns = Turns(arguments.repeats, arguments.seconds)
@@ -89,14 +91,11 @@ def main() -> None:
     print(tables(result, f"{environment['cpu']}, {arguments.threads} CPU thread{'s' if arguments.threads > 1 else ''}"))
     print("\n" + "\n".join([*(f"- {note}" for note in notes), one_line(environment)]))
     if any(subject.device == "cuda" for subject in subjects):
-        from runtime.cuda_driver import LIBRARY, examine
-
         document["gpu"] = examine(LIBRARY)
     if arguments.json:
         write_atomically(arguments.json, json.dumps(document, indent=1).encode())
     if arguments.roofline:
         from benchmarks.plots import save
-        from benchmarks.throughput.roofline import roofline
 
         save(roofline(json.loads(json.dumps(document))), arguments.roofline)
 

@@ -21,7 +21,9 @@ import numpy as np
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option
 from runtime import cli
+from runtime.atomic import write_atomically
 from runtime.engine_options import add_cuda_option
+from runtime.tensorrt.cuda import open_cuda
 
 if TYPE_CHECKING:
     from runtime.tensorrt.cuda import Cuda, Stream
@@ -98,9 +100,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=cli.positive, default=50, metavar="N", help="of each measurement (50)")
     add_json_option(parser)
     arguments = parser.parse_args()
-
-    from runtime.atomic import write_atomically
-    from runtime.tensorrt.cuda import open_cuda
 
     cuda = open_cuda(arguments.cuda or "auto")
     try:
