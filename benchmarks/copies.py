@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.datasets import content_parity, layout_of
 from benchmarks.environment import describe_environment, one_line
 from runtime import cli
 from runtime.atomic import write_atomically
@@ -31,6 +30,7 @@ from runtime.demo import DemoLine
 from runtime.errors import InputError
 from runtime.images import list_images, read_image
 from runtime.preparation import prepare
+from train.datasets import content_parity, layout_of
 from train.inspection import copies
 
 Image = NDArray[np.uint8]
@@ -210,7 +210,9 @@ def report(found: Sequence[Found]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.copies", description="Measure the rule of copies.")
-    parser.add_argument("data", type=Path, nargs="*", help="folders of good images that are all different pictures")
+    parser.add_argument(
+        "data", type=cli.some_path, nargs="*", help="folders of good images that are all different pictures"
+    )
     parser.add_argument("--demo", type=int, default=0, metavar="N", help="and so many parts of the demo line")
     parser.add_argument("--pictures", type=cli.positive, default=60, metavar="N", help="saved again, of each (60)")
     parser.add_argument("--json", type=cli.file, metavar="FILE", help="write the figures and the machine there")

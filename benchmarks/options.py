@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from runtime import cli
 from runtime.errors import InputError
 
 
@@ -13,6 +14,49 @@ def add_layout_option(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="how DATA is laid out, of those that train.datasets --help lists (default: as it looks)",
     )
+
+
+def add_subset_option(parser: argparse.ArgumentParser, default: str) -> None:
+    """``--subset all|even|odd``."""
+    parser.add_argument(
+        "--subset", choices=("all", "even", "odd"), default=default, help=f"test images, by content ({default})"
+    )
+
+
+def add_method_options(parser: argparse.ArgumentParser) -> None:
+    """``--set METHOD.OPTION=VALUE``, which `assignments` reads, and ``--device``."""
+    parser.add_argument(
+        "--set", action="append", metavar="METHOD.OPTION=VALUE", help="an option of a method; repeat it"
+    )
+    add_device_option(parser)
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """``--device auto|cpu|cuda``."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+
+
+def add_threads_option(parser: argparse.ArgumentParser) -> None:
+    """``--threads N``; None stands for all cores."""
+    parser.add_argument(
+        "--threads", type=cli.positive, metavar="N", help="CPU threads of one inference (default: all cores)"
+    )
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """``--json FILE``."""
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write all figures and the machine there")
+
+
+def add_plot_option(parser: argparse.ArgumentParser) -> None:
+    """``--plot FILE``."""
+    parser.add_argument("--plot", type=cli.some_path, metavar="FILE", help="draw the plot there, .svg or .png")
+
+
+def add_plots_options(parser: argparse.ArgumentParser) -> None:
+    """``--plots FOLDER`` and ``--format svg|png``."""
+    parser.add_argument("--plots", type=cli.some_path, metavar="FOLDER", help="write pictures there")
+    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of pictures (svg)")
 
 
 def integers(option: str, text: str, least: int) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.options import add_layout_option
+from benchmarks.options import add_json_option, add_layout_option, add_subset_option
 from runtime import cli
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import InputError
@@ -111,11 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("detector", type=cli.some_path, help="detector.onnx or detector.plan")
     parser.add_argument("data", type=cli.some_path, help="folder of one category of a data set, such as MVTec AD's")
     add_layout_option(parser)
-    parser.add_argument(
-        "--subset", choices=("all", "even", "odd"), default="all", help="half of the images, by content"
-    )
+    add_subset_option(parser, "all")
     parser.add_argument("--report", type=cli.some_path, metavar="FILE", help="write a report there, one HTML file")
-    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures, scores and machine there")
+    add_json_option(parser)
     parser.add_argument(
         "--overlays", type=cli.some_path, metavar="DIR", help="write pictures of inspected images there"
     )

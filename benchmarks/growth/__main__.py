@@ -19,9 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.environment import describe_environment, one_line
 from benchmarks.growth.configuration import Configuration, Grid, exported
+from benchmarks.growth.plots import growth_plot
+from benchmarks.options import add_json_option, add_plot_option, add_threads_option
 from runtime import cli
+from runtime.atomic import write_atomically
 from runtime.errors import EngineError
+from runtime.machine import available_cores
 
 TIMEOUT_S = 3600.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,16 +133,12 @@ def main() -> None:
     parser.add_argument("--stride", type=cli.positive, default=default.stride, help=f"of the output ({default.stride})")
     parser.add_argument("--width", type=float, default=1.0, help="share of the paper's channels (1)")
     parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu", help="of ONNX Runtime (cpu)")
-    parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads (all cores)")
+    add_threads_option(parser)
     parser.add_argument("--rounds", type=cli.positive, default=3, help="processes of each configuration (3)")
     parser.add_argument("--repeats", type=cli.positive, default=5, help="batches in each process (5)")
-    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write all figures and the machine there")
-    parser.add_argument("--plot", type=cli.some_path, metavar="FILE", help="draw the plot there, .svg or .png")
+    add_json_option(parser)
+    add_plot_option(parser)
     arguments = parser.parse_args()
-
-    from benchmarks.environment import describe_environment, one_line
-    from runtime.atomic import write_atomically
-    from runtime.machine import available_cores
 
     grid = Grid(
         tuple(arguments.sides),
@@ -164,7 +165,6 @@ def main() -> None:
     if arguments.json:
         write_atomically(arguments.json, json.dumps(document, indent=1).encode())
     if arguments.plot:
-        from benchmarks.growth.plots import growth_plot
         from benchmarks.plots import save
 
         save(growth_plot(json.loads(json.dumps(document))), arguments.plot)

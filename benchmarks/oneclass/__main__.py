@@ -20,65 +20,23 @@ With ``--keep`` each class's result is a file of its own, and the same command g
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from benchmarks.methods.registry import METHODS, entry, make_small_image_method, method_options
-from benchmarks.oneclass.results import read_result, write_result
+from benchmarks.environment import describe_environment
+from benchmarks.methods.registry import METHODS, entry
+from benchmarks.oneclass.results import ClassResult
 from benchmarks.oneclass.small_images import SmallImages, read_small_images
-from benchmarks.options import assignments, integers
+from benchmarks.options import add_json_option, add_method_options, add_plots_options, assignments, integers
 from runtime import cli
+from runtime.atomic import write_atomically
 from runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from benchmarks.methods.base import Method, Setting
-    from benchmarks.oneclass.results import ClassResult
 
 # image AUROC, mean over the ten classes of MNIST (paper, Table 2)
 PAPER = {"ours": 0.9935, "1-nn": 0.9753, "oc-svm": 0.9463, "k-means": 0.9457}
 SMALL_IMAGE_METHODS = ("ours", *(name for name in METHODS if METHODS[name].of_descriptors), "ocgan")
-
-
-def judge(method: "Method", images: SmallImages, kind: int) -> "ClassResult":
-    """What a method fitted on the class `kind` says of all test images. Raises what the method raises."""
-    from benchmarks.oneclass.results import ClassResult, shown_images
-    from benchmarks.oneclass.students import OneClassStudents
-    from calibration.metrics import auroc
-
-    began = time.monotonic()
-    method.fit(images.train[images.train_labels == kind])
-    scores = method.inspect(images.test).scores
-    seconds, answers = time.monotonic() - began, None
-    if isinstance(method, OneClassStudents):
-        answers = method.answers(images.test[shown_images(images.test_labels, kind)])
-    return ClassResult(auroc(scores, images.test_labels != kind), seconds, scores, answers)
-
-
-def resolved(name: str, over: dict[str, str]) -> Any:
-    """A method's options, `over` over its defaults. Raises `InputError` for those that do not fit."""
-    if name != "ours":
-        return method_options(name, over)
-    from benchmarks.oneclass.students import Options
-    from runtime.typed import build
-
-    try:
-        return build(Options, over)
-    except InputError as error:
-        raise InputError(f"ours: {error}") from error
-
-
-def make(name: str, options: Any, setting: "Setting") -> "Method":
-    """A method of Table 2. Raises `InputError` for one that needs whole frames, or options that cannot be used."""
-    if name != "ours":
-        return make_small_image_method(name, options, setting)
-    from benchmarks.oneclass.students import OneClassStudents
-    from train.ensemble import teacher_path
-
-    return OneClassStudents(teacher_path(setting.teacher), options, setting.seed, setting.device)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,7 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     over["ours"] = {"students": str(options.students), "steps": str(options.steps), **over.get("ours", {})}
     if options.plots:
         import benchmarks.oneclass.plots  # noqa: F401  that matplotlib is missing is said before the work, not after
-    found = _run(methods, classes, images, over, _setting(options), options.keep)
+    from benchmarks.methods.base import Setting
+    from benchmarks.oneclass.protocol import run
+    from train.device import resolve_device
+
+    setting = Setting(options.seed, resolve_device(options.device), options.teacher)
+    found = run(methods, classes, images, over, setting, options.keep)
     print(_report(found, options, over["ours"], classes, images))
     if options.json:
         _save(options, found, images)
@@ -110,37 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{path} written")
 
 
-def _run(
-    methods: Sequence[str],
-    classes: Sequence[int],
-    images: SmallImages,
-    over: dict[str, dict[str, str]],
-    setting: "Setting",
-    keep: Path | None,
-) -> "dict[str, dict[int, ClassResult]]":
-    """Results by method and class."""
-    chosen = {name: resolved(name, over.get(name, {})) for name in methods}
-    for name, options in chosen.items():
-        make(name, options, setting)  # all refused before any is trained
-    digest = images.sha256() if keep else ""
-    found: dict[str, dict[int, ClassResult]] = {}
-    for name, options in chosen.items():
-        found[name] = {}
-        for kind in classes:
-            path = keep / f"{name}-class{kind}.npz" if keep else None
-            sha256 = _settings_sha256(name, options, kind, digest, setting)
-            result = read_result(path, sha256) if path else None
-            if result is None:
-                result = judge(make(name, options, setting), images, kind)
-                if path:
-                    write_result(path, result, sha256)
-            found[name][kind] = result
-            print(f"{entry(name).title}, class {kind}: {result.auroc:.4f}", flush=True)
-    return found
-
-
 def _report(
-    found: "dict[str, dict[int, ClassResult]]",
+    found: dict[str, dict[int, ClassResult]],
     options: argparse.Namespace,
     ours: dict[str, str],
     classes: Sequence[int],
@@ -179,36 +113,7 @@ def _classes(text: str | None, images: SmallImages) -> tuple[int, ...]:
     return chosen
 
 
-def _setting(options: argparse.Namespace) -> "Setting":
-    from benchmarks.methods.base import Setting
-    from train.device import resolve_device
-
-    return Setting(options.seed, resolve_device(options.device), options.teacher)
-
-
-def _settings_sha256(name: str, options: Any, kind: int, images_sha256: str, setting: "Setting") -> str:
-    """Of everything that a class's result depends on but the code."""
-    from benchmarks.table.cells import settings_sha256
-    from train.config import as_mapping
-    from train.data import file_sha256
-    from train.ensemble import teacher_path
-
-    return settings_sha256(
-        {
-            "method": name,
-            "options": as_mapping(options),
-            "class": kind,
-            "images": images_sha256,
-            "seed": setting.seed,
-            "teacher": file_sha256(teacher_path(setting.teacher)),
-        }
-    )
-
-
-def _save(options: argparse.Namespace, found: "dict[str, dict[int, ClassResult]]", images: SmallImages) -> None:
-    from benchmarks.environment import describe_environment
-    from runtime.atomic import write_atomically
-
+def _save(options: argparse.Namespace, found: dict[str, dict[int, ClassResult]], images: SmallImages) -> None:
     left_out = ("json", "keep", "plots", "format")
     document = {
         "data": options.data.absolute().name,
@@ -242,16 +147,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--train-limit", type=int, metavar="N", help="most training images of a class")
     parser.add_argument("--test-limit", type=int, metavar="N", help="most test images of each class")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--set", action="append", metavar="METHOD.OPTION=VALUE", help="an option of a method; repeat it"
-    )
+    add_method_options(parser)
     parser.add_argument(
         "--keep", type=cli.some_path, metavar="FOLDER", help="keep each class's result there, and go on from it"
     )
-    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures and machine there")
-    parser.add_argument("--plots", type=cli.some_path, metavar="FOLDER", help="write pictures there")
-    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of pictures (svg)")
+    add_json_option(parser)
+    add_plots_options(parser)
     return parser  # type: ignore[no-any-return]
 
 

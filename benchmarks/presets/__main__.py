@@ -21,9 +21,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.options import add_layout_option, integers
+from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_layout_option, add_plot_option, add_subset_option, integers
 from runtime import cli
+from runtime.atomic import check_writable, write_atomically
 from runtime.errors import InputError
+from train.config import as_mapping
 
 if TYPE_CHECKING:
     from benchmarks.presets.report import Result
@@ -41,7 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.presets.cells import checked_config, label_of, measure, read_data_set
     from benchmarks.presets.report import markdown, plot
     from benchmarks.table.cells import check_names
-    from runtime.atomic import check_writable, write_atomically
 
     over, seeds = _over(options.set or []), integers("--seeds", options.seeds, 0)
     checked = {name: checked_config(name, over) for name in options.presets.split(",")}
@@ -76,18 +78,12 @@ def _over(texts: Sequence[str]) -> dict[str, object]:
 
 
 def _note(subset: str) -> str:
-    from benchmarks.environment import describe_environment, one_line
-
     return (
         f"{subset} test images. {one_line(describe_environment())}. With two seeds or more: mean ± standard deviation."
     )
 
 
 def _write(results: "Sequence[Result]", configs: "dict[str, StudentsConfig]", subset: str, out: Path) -> None:
-    from benchmarks.environment import describe_environment
-    from runtime.atomic import write_atomically
-    from train.config import as_mapping
-
     document = {
         "environment": describe_environment(),
         "subset": subset,
@@ -106,9 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=cli.some_path, required=True, help="folder of detectors and results")
     parser.add_argument("--presets", default="edge", help="comma-separated (edge)")
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated (0,1,2)")
-    parser.add_argument("--subset", choices=("all", "even", "odd"), default="odd", help="test images, by content (odd)")
+    add_subset_option(parser, "odd")
     parser.add_argument("--set", action="append", metavar="OPTION=VALUE", help="an option over every preset; repeat it")
-    parser.add_argument("--plot", type=cli.some_path, help="AU-PRO against cost, SVG or PNG")
+    add_plot_option(parser)
     return parser
 
 

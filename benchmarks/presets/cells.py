@@ -11,10 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from benchmarks.accuracy.evaluation import inspect_all, summarize
 from benchmarks.presets.report import Result
 from benchmarks.table.cells import file_name, keep, read_kept, settings_sha256
+from benchmarks.throughput.arithmetic import count
+from export.detector import ExportOptions
+from runtime.detector import Detector
 from runtime.errors import InputError
 from runtime.typed import as_text
+from train.__main__ import configuration, make_detector
+from train.checks import check_students, check_teacher_files
 from train.config import as_mapping
 from train.data import file_sha256, good_images, split_by_content
 from train.datasets import Subset, TestImage, mask_files
@@ -50,8 +58,6 @@ def read_data_set(folder: Path, subset: Subset, layout: str | None) -> DataSet:
 
 def checked_config(name: str, over: dict[str, object]) -> StudentsConfig:
     """A preset with the options `over` it. Raises `InputError` for what no training would begin with."""
-    from train.__main__ import configuration
-    from train.checks import check_students, check_teacher_files
 
     config: StudentsConfig = configuration(StudentsConfig.METHOD, StudentsConfig, name, over)
     check_students(config)
@@ -87,8 +93,6 @@ def measure(label: str, config: StudentsConfig, data: DataSet, out: Path) -> Res
 
     Raises what the stages of ``python -m train`` and reading the test images raise.
     """
-    from export.detector import ExportOptions
-    from train.__main__ import make_detector
 
     folder = cell_folder(label, config, data, out)
     detector, kept = folder / "detector.onnx", folder / f"accuracy-{data.subset}.json"
@@ -137,12 +141,6 @@ def images_sha256(images: Sequence[TestImage]) -> str:
 
 
 def _measured(label: str, seed: int, data: DataSet, path: Path) -> Result:
-    from tqdm import tqdm
-
-    from benchmarks.accuracy.evaluation import inspect_all, summarize
-    from benchmarks.throughput.arithmetic import count
-    from runtime.detector import Detector
-
     with Detector.open(path) as detector:
         found: Any = inspect_all(detector, data.test)
         accuracy = summarize(list(tqdm(found, data.name, len(data.test), unit="image", leave=False, disable=None)))

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_json_option
 from runtime import cli
 from runtime.atomic import write_atomically
 from runtime.errors import InputError, ProctorError
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command. Raises `ProctorError` when the runtime loads what it must not."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stream.imports", description=f"Time import {MODULE}.")
     parser.add_argument("--repeats", type=int, default=20, help="processes of each kind (default 20)")
-    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write the figures and the machine there")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     cost, environment = measure(MODULE, options.repeats), describe_environment()
     if options.json:

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_json_option
 from runtime import cli, detector
 from runtime.detector import Detector
 from runtime.engine_options import add_engine_options, open_detector
@@ -222,7 +223,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--detector", type=cli.some_path, default=DEMO_DETECTOR, help="default: the packaged demo detector"
     )
     add_engine_options(parser)
-    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write the figures and the machine there")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     with (
         open_source(options.camera) if options.camera else KeptParts() as source,

@@ -18,8 +18,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_json_option, add_threads_option
 from runtime import cli
+from runtime.atomic import write_atomically
+from runtime.detector import Detector
 from runtime.errors import InputError
+from runtime.frames import Frame
+from runtime.pipeline import Pipeline
+from runtime.sources import open_source
+from runtime.stream import DEMO_DETECTOR
+from runtime.verdict import Verdict
 
 READINGS = 100
 WARM_UP = 0.1  # share of the readings
@@ -42,12 +50,6 @@ class Memory:
 def soak(detector_path: Path, frames: int, threads: int | None) -> tuple[dict[str, object], Memory]:
     """Inspect `frames` parts of the demo line; the stream's summary and the memory. Raises `InputError` below 100."""
     from tqdm import tqdm
-
-    from runtime.detector import Detector
-    from runtime.frames import Frame
-    from runtime.pipeline import Pipeline
-    from runtime.sources import open_source
-    from runtime.verdict import Verdict
 
     if frames < READINGS:
         raise InputError(f"--frames is {frames}; expected {READINGS} or more, to see a trend")
@@ -76,16 +78,13 @@ def resident_mib() -> float:
 
 
 def main() -> None:
-    from runtime.atomic import write_atomically
-    from runtime.stream import DEMO_DETECTOR
-
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stream.soak", description="Watch a long run's memory.")
     parser.add_argument("--frames", type=int, default=10_000, help="parts to inspect (10000)")
     parser.add_argument(
         "--detector", type=cli.some_path, default=DEMO_DETECTOR, help="default: the packaged demo detector"
     )
-    parser.add_argument("--threads", type=cli.positive, help="CPU threads of one inference (default: all cores)")
-    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures, readings and machine there")
+    add_threads_option(parser)
+    add_json_option(parser)
     options = parser.parse_args()
     summary, memory = soak(options.detector, options.frames, options.threads)
     environment = describe_environment()

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_json_option, add_threads_option
 from benchmarks.stream.imports import run_python
 from benchmarks.stream.startup_probe import PHASES
 from runtime import cli
@@ -96,8 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--repeats", type=cli.positive, default=10, metavar="N", help="processes of each kind (10)")
     parser.add_argument("--detector", type=cli.some_path, metavar="FILE", help="default: the packaged demo detector")
-    parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads of one inference (default: all)")
-    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write the figures and the machine there")
+    add_threads_option(parser)
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     given = {"--detector": options.detector, "--threads": options.threads}
     found = measure(options.repeats, [text for name, value in given.items() if value for text in (name, str(value))])

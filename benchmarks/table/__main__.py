@@ -15,20 +15,13 @@ computes only what depends on it. Writes FOLDER/table.md, .csv and figures.
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from benchmarks.methods.registry import METHODS, entry, make_method, method_options
-from benchmarks.options import add_layout_option, assignments, integers
+from benchmarks.methods.registry import METHODS, entry
+from benchmarks.options import add_layout_option, add_method_options, add_subset_option, assignments, integers
 from runtime import cli
 from runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from benchmarks.methods.base import Setting
-    from benchmarks.table.cells import Result, Row
 
 TEACHERS = "p17,p33,p65"  # the paper's three scales
 LARGEST_SIDE = 4096  # of prepared frames, pixels
@@ -50,90 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in [*methods, *over]:
         entry(name)  # a name that is none is refused before torch is loaded
 
-    from tqdm import tqdm
+    from benchmarks.table.run import run
 
-    from benchmarks.table.cells import check_names, read_category, run_cell
-    from benchmarks.table.report import one_cell
-    from runtime.atomic import check_writable
-    from train.datasets.checked import checked_category
-    from train.device import resolve_device
-
-    device = resolve_device(options.device)
-    rows = [row for name in methods for row in table_rows(name, over.get(name, {}), options)]
-    check_names(options.data, rows)
-    setting = _setting(options, device)
-    for row in rows:
-        make_method(row.method, row.options, setting)  # what cannot be made is refused before hours of other work
-    cells = [(row, seed) for row in rows for seed in (seeds if entry(row.method).random else seeds[:1])]
-    check_writable(options.out / "table.md")
-    for data in options.data:
-        _, images = checked_category(data, options.subset, options.layout)
-        if not any(image.mask_path for image in images):
-            print(f"{data}: no mask is known, so that there are image-level figures only", file=sys.stderr)
-    results: list[Result] = []
-    with tqdm(total=len(options.data) * len(cells), unit="cell", disable=None) as bar:
-        for data in options.data:
-            category = read_category(data, (size_hw[0], size_hw[1]), options.subset, options.layout)
-            for row, seed in cells:
-                bar.set_description(f"{category.name}: {row.label}, seed {seed}")
-                results.append(run_cell(row, category, replace(setting, seed=seed), options.subset, options.out))
-                bar.write(one_cell(results[-1]), file=sys.stderr)
-                bar.update()
-            text = _write(results, options, device)  # so that an error in the next category loses nothing
-    print(text)
-
-
-def table_rows(name: str, over: dict[str, str], options: argparse.Namespace) -> "list[Row]":
-    """A method's rows: one, or for ``ours`` one for each choice of teachers and number of students."""
-    from benchmarks.table.cells import Row
-
-    title = entry(name).title
-    if name != "ours":
-        return [Row(title, name, method_options(name, over))]
-    teachers, counts = options.teachers.split(","), integers("--students", options.students, 1)
-    choices = [(teacher,) for teacher in teachers] + ([tuple(teachers)] if len(teachers) > 1 else [])
-    rows = []
-    for choice in choices:
-        scale = "multi-scale" if len(choice) > 1 else Path(choice[0]).stem.removeprefix("teacher-")
-        for count in counts:
-            values: dict[str, object] = {"teachers": choice, "students": count, "ensemble": max(counts), **over}
-            rows.append(Row(f"{title}, {scale}, M = {count}", name, method_options(name, values)))
-    return rows
-
-
-def _setting(options: argparse.Namespace, device: str) -> "Setting":
-    from benchmarks.methods.base import Setting
-    from train.ensemble import teacher_path
-
-    teacher_path(options.teacher)  # refused before any work
-    return Setting(
-        device=device,
-        teacher=options.teacher,
-        backbone=options.backbone,
-        weights=options.weights,
-        features=options.out / "features",
-        features_bytes=int(options.features_gib * 2**30),
-        runs=options.out / "runs",
-    )
-
-
-def _write(results: "Sequence[Result]", options: argparse.Namespace, device: str) -> str:
-    """Write table and figures of the results so far; the table as text."""
-    from benchmarks.environment import describe_environment, one_line
-    from benchmarks.table.report import PLOTTED, as_csv, markdown, plot
-    from runtime.atomic import write_atomically
-
-    note = (
-        f"Frames of {options.size.replace(',', '×')} pixels, {options.subset} test images, backbone {options.backbone},"
-        f" teacher {options.teacher}, on {device}. {one_line(describe_environment())}. With two seeds or more: mean ±"
-        " standard deviation."
-    )
-    text = markdown(results, note)
-    write_atomically(options.out / "table.md", text.encode())
-    write_atomically(options.out / "table.csv", as_csv(results).encode())
-    for measure in PLOTTED:
-        plot(results, measure, options.out / f"table-{measure.replace('_', '-')}.png")
-    return text
+    print(run(options, methods, seeds, (size_hw[0], size_hw[1]), over))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=cli.some_path, required=True, help="folder of cells, table and figures")
     parser.add_argument("--methods", default=default, help=f"comma-separated, of {', '.join(METHODS)} ({default})")
     parser.add_argument("--seeds", default="0", help="comma-separated; methods without a random part take the first")
-    parser.add_argument("--subset", choices=("all", "even", "odd"), default="all", help="test images, by content")
+    add_subset_option(parser, "all")
     parser.add_argument("--size", default="256,256", metavar="H,W", help="prepared frames, pixels (256,256)")
     parser.add_argument(
         "--teacher", default="p33", help="of the methods over descriptors: a shipped one or a file (p33)"
@@ -159,10 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights", type=cli.some_path, help="the backbone's file; without it torchvision downloads it"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--set", action="append", metavar="METHOD.OPTION=VALUE", help="an option of a method; repeat it"
-    )
+    add_method_options(parser)
     parser.add_argument("--features-gib", type=float, default=4.0, help="most that kept features may take (4)")
     return parser  # type: ignore[no-any-return]
 

@@ -30,6 +30,7 @@ from runtime.typed import build
 from train.config import as_mapping
 from train.data import file_sha256
 from train.datasets import Subset, TestImage, read_pixels, read_test_set, select, training_images
+from train.ensemble import teacher_path
 
 T = TypeVar("T")
 SCHEMA = 1  # of a cell's file, and of what its figures mean
@@ -111,7 +112,6 @@ def cell_settings(row: Row, category: Category, setting: Setting, subset: Subset
 
 def _identity(name: str) -> str:
     """The content of a teacher or a detector; a run folder is known by its statistics."""
-    from train.ensemble import teacher_path
 
     path = Path(name)
     if path.is_dir():

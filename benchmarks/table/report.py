@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.table.cells import Result
+from runtime.atomic import write_atomically
 
 MEASURES = {
     "au_pro_30": "AU-PRO up to 30 % false-positive pixels",
@@ -101,8 +102,6 @@ def plot(results: Sequence[Result], measure: str, path: Path) -> bool:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-
-    from runtime.atomic import write_atomically
 
     categories = _unique(result.category for result in results)
     rows = [

@@ -18,133 +18,19 @@ import math
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
 
+from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_device_option, add_json_option, add_plots_options
+from benchmarks.teachers.curves import Curve, read_curve
 from runtime import cli
+from runtime.atomic import write_atomically
 from runtime.errors import InputError
+from train.checks import check_teacher
 from train.teacher import TeacherConfig
 
-if TYPE_CHECKING:
-    from benchmarks.teachers.curves import Curve
-    from benchmarks.teachers.figures import DescriptorFigures
-    from benchmarks.teachers.material import Counts, Material
-    from train.held_out import TripletMeasure
 
-
-@dataclass(frozen=True)
-class Measured:
-    """A teacher with its figures. `held_out_of_its_training` is None when that is not known."""
-
-    name: str
-    patch_size: int
-    sha256: str | None
-    held_out_of_its_training: bool | None
-    card: dict[str, Any]
-    figures: "DescriptorFigures"
-    triplets: "TripletMeasure"
-
-
-@dataclass(frozen=True)
-class Group:
-    """Teachers of one patch size, that of random weights first, on the same patches."""
-
-    patch_size: int
-    photographs: dict[str, object]  # their number and hash, as in a teacher's card
-    mean_explains: float
-    measured: tuple[Measured, ...]
-
-
-def measure(names: Sequence[str], config: TeacherConfig, counts: "Counts") -> list[Group]:
-    """Measure teachers by name or path. Raises `InputError` for a file, photographs or weights that cannot be used."""
-    from benchmarks.teachers.material import gather
-    from train.ensemble import teacher_path
-    from train.files import load_network
-
-    paths = {name: teacher_path(name) for name in dict.fromkeys(names)}
-    sizes = sorted({load_network(path)[0].patch_size for path in paths.values()})
-    groups = []
-    for size in sizes:
-        material = gather(replace(config, patch_size=size), counts)
-        of_size = {name: path for name, path in paths.items() if load_network(path)[0].patch_size == size}
-        measured = [_random(size, config, material)]
-        measured += [_measured(name, path, config, material) for name, path in of_size.items()]
-        groups.append(Group(size, material.card, material.mean_explains(), tuple(measured)))
-    return groups
-
-
-def _random(patch_size: int, config: TeacherConfig, material: "Material") -> Measured:
-    from benchmarks.teachers.material import random_teacher
-
-    teacher = random_teacher(patch_size, config.seed).to(config.device)
-    return Measured(f"random p{patch_size}", patch_size, None, True, {}, *material.measure(teacher))
-
-
-def _measured(name: str, path: Path, config: TeacherConfig, material: "Material") -> Measured:
-    from train.data import file_sha256
-    from train.files import load_network
-
-    teacher, card, _ = load_network(path)
-    held_out = held_out_of(card, material.card, config.seed)
-    figures = material.measure(teacher.eval().to(config.device))
-    return Measured(name, teacher.patch_size, file_sha256(path), held_out, card, *figures)
-
-
-def held_out_of(card: dict[str, Any], photographs: dict[str, object], seed: int) -> bool | None:
-    """Whether what is held out of `photographs` was held out of a teacher's training; None when that is not known."""
-    same = card.get("photographs_sha256") == photographs["photographs_sha256"]
-    return True if same and card.get("options", {}).get("seed") == seed else None
-
-
-def report(groups: Sequence[Group], counts: "Counts") -> str:
-    """The figures as text, a line a teacher."""
-    heading = ("explained", "confused", "eff. rank", "corr²", "card's")
-    lines = [
-        f"D fitted on {counts.training:,} patches, measured on {counts.held_out:,}; {counts.triplets:,} triplets",
-        f"{'teacher':<34}" + "".join(f"{text:>11}" for text in heading),
-    ]
-    for group in groups:
-        lines += [_line(each) for each in group.measured]
-        lines.append(f"{f'mean of P (p = {group.patch_size})':<34}{group.mean_explains:>11.4f}")
-    if any(each.held_out_of_its_training is None for group in groups for each in group.measured):
-        lines.append("* may have been trained on the photographs that are held out here")
-    return "\n".join(lines)
-
-
-def _line(each: Measured) -> str:
-    error = each.card.get("held_out_error")
-    name = each.name if len(each.name) <= 31 else f"…{each.name[-30:]}"
-    return (
-        f"{name + ('' if each.held_out_of_its_training else ' *'):<34}{each.figures.explained_variance:>11.4f}"
-        f"{each.triplets.confused:>11.4f}{each.figures.effective_rank:>11.1f}"
-        f"{each.figures.mean_squared_correlation:>11.5f}" + (f"{1 - error:>11.4f}" if error is not None else "")
-    )
-
-
-def write_plots(folder: Path, groups: Sequence[Group], curves: "Sequence[Curve]", kind: str) -> list[Path]:
-    """Write every picture that the figures give; returns their paths."""
-    from benchmarks.plots import save
-    from benchmarks.teachers.plots import held_out_curves, loss_curves, spectra
-
-    figures = {}
-    for group in groups:
-        found = {each.name: each.figures for each in group.measured}
-        ranks = {name: figure.effective_rank for name, figure in found.items()}
-        figures[f"spectra-p{group.patch_size}"] = spectra({n: f.spectrum for n, f in found.items()}, ranks)
-    for curve in curves:
-        figures[f"losses-{curve.name}"] = loss_curves(curve)
-    for name in ("held_out_error", "held_out_triplets_confused"):
-        if any(name in curve.values for curve in curves):
-            figures[name.replace("_", "-")] = held_out_curves(curves, name)
-    paths = []
-    for name, figure in figures.items():
-        paths.append(folder / f"teacher-{name}.{kind}")
-        save(figure, paths[-1])
-    return paths
-
-
-def _curve_document(curve: "Curve") -> dict[str, object]:
+def _curve_document(curve: Curve) -> dict[str, object]:
     values = {name: [None if math.isnan(v) else v for v in column] for name, column in curve.values.items()}
     return {"name": curve.name, "iterations": curve.iterations, **values}
 
@@ -157,16 +43,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--descriptor-weights", metavar="FILE", help="P's; without it torchvision downloads them")
     parser.add_argument("--descriptor-input", type=int, default=96, metavar="PIXELS", help="side of patches in P (96)")
     parser.add_argument("--seed", type=int, default=0, help="of the split, the patches and the random weights (0)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device_option(parser)
     parser.add_argument("--patches", type=int, default=8192, metavar="N", help="patches to fit D on (8192)")
     parser.add_argument("--held-out", type=int, default=2048, metavar="N", help="patches to measure on (2048)")
     parser.add_argument("--triplets", type=int, default=1024, metavar="N", help="triplets to measure on (1024)")
     parser.add_argument(
         "--runs", type=cli.some_path, nargs="+", default=[], metavar="RUN", help="run folders of train.teacher"
     )
-    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures, curves and machine there")
-    parser.add_argument("--plots", type=cli.some_path, metavar="DIR", help="write pictures there")
-    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of pictures (svg)")
+    add_json_option(parser)
+    add_plots_options(parser)
     return parser
 
 
@@ -193,11 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     if options.plots:
         import benchmarks.teachers.plots  # noqa: F401  that matplotlib is missing is said before the work, not after
-    from benchmarks.environment import describe_environment, one_line
-    from benchmarks.teachers.curves import read_curve
     from benchmarks.teachers.material import Counts
-    from runtime.atomic import write_atomically
-    from train.checks import check_teacher
+    from benchmarks.teachers.measure import measure, report
     from train.device import resolve_device
 
     config = TeacherConfig(
@@ -232,6 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         write_atomically(options.json, json.dumps(document, indent=2, ensure_ascii=False).encode())
     if options.plots:
+        from benchmarks.teachers.plots import write_plots
+
         for path in write_plots(options.plots, groups, curves, options.format):
             print(f"{path} written")
 

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from benchmarks import plots
 from benchmarks.plots import CYCLE as COLOURS
 from benchmarks.teachers.curves import LOSSES, Curve
+from benchmarks.teachers.measure import Group
 
 SIZE_IN = (6.4, 4.0)  # width, height: the names of teachers take room
 MARKERS = ("o", "s", "^", "D", "v", "P")  # one fewer, so that pairs of the two repeat late
@@ -69,3 +71,22 @@ def _has_zero(curve: Curve, names: Sequence[str]) -> bool:
 
 def _cycle(items: Sequence[str]) -> list[str]:
     return list(items) * 8
+
+
+def write_plots(folder: Path, groups: Sequence[Group], curves: Sequence[Curve], kind: str) -> list[Path]:
+    """Write every picture that the figures give; returns their paths."""
+    figures = {}
+    for group in groups:
+        found = {each.name: each.figures for each in group.measured}
+        ranks = {name: figure.effective_rank for name, figure in found.items()}
+        figures[f"spectra-p{group.patch_size}"] = spectra({n: f.spectrum for n, f in found.items()}, ranks)
+    for curve in curves:
+        figures[f"losses-{curve.name}"] = loss_curves(curve)
+    for name in ("held_out_error", "held_out_triplets_confused"):
+        if any(name in curve.values for curve in curves):
+            figures[name.replace("_", "-")] = held_out_curves(curves, name)
+    paths = []
+    for name, figure in figures.items():
+        paths.append(folder / f"teacher-{name}.{kind}")
+        plots.save(figure, paths[-1])
+    return paths

@@ -24,6 +24,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -31,11 +32,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_json_option, add_threads_option
+from benchmarks.throughput.measure import measure
 from benchmarks.throughput.rivals import RIVALS, export_rivals, size_hw
+from benchmarks.throughput.roofline import roofline
 from benchmarks.throughput.subject import ENGINES, Subject
+from benchmarks.throughput.table import tables
+from benchmarks.throughput.timing import Turns
 from runtime import cli
+from runtime.atomic import write_atomically
+from runtime.cuda_driver import LIBRARY, examine
 from runtime.engine_options import add_key_option
 from runtime.errors import EngineError, InputError
+from runtime.machine import available_cores
 
 if TYPE_CHECKING:
     from benchmarks.throughput.random_rows import RandomRow
@@ -45,15 +55,8 @@ FORMS = ("eager", "compiled", "patches")
 
 def main() -> None:
     arguments = _parser().parse_args()
-    import tempfile
 
-    from benchmarks.environment import describe_environment, one_line
-    from benchmarks.throughput.measure import measure
     from benchmarks.throughput.random_rows import random_row
-    from benchmarks.throughput.table import tables
-    from benchmarks.throughput.timing import Turns
-    from runtime.atomic import write_atomically
-    from runtime.machine import available_cores
 
     arguments.threads = arguments.threads or available_cores()
     turns = Turns(arguments.repeats, arguments.seconds)
@@ -88,14 +91,11 @@ def main() -> None:
     print(tables(result, f"{environment['cpu']}, {arguments.threads} CPU thread{'s' if arguments.threads > 1 else ''}"))
     print("\n" + "\n".join([*(f"- {note}" for note in notes), one_line(environment)]))
     if any(subject.device == "cuda" for subject in subjects):
-        from runtime.cuda_driver import LIBRARY, examine
-
         document["gpu"] = examine(LIBRARY)
     if arguments.json:
         write_atomically(arguments.json, json.dumps(document, indent=1).encode())
     if arguments.roofline:
         from benchmarks.plots import save
-        from benchmarks.throughput.roofline import roofline
 
         save(roofline(json.loads(json.dumps(document))), arguments.roofline)
 
@@ -208,13 +208,13 @@ def _parser() -> argparse.ArgumentParser:
         "--precision", choices=("fp32", "fp16"), default="fp32", help="of eager, compiled, --random (fp32)"
     )
     parser.add_argument("--reference", metavar="ROW", help="row that ratios are to (the first)")
-    parser.add_argument("--threads", type=cli.positive, metavar="N", help="CPU threads of all rows (all cores)")
+    add_threads_option(parser)
     parser.add_argument("--batches", type=cli.positive, nargs="*", default=[1, 2, 4, 8], help="to try (1 2 4 8)")
     parser.add_argument("--repeats", type=int, default=50, help="turns of each row (50)")
     parser.add_argument("--seconds", type=float, default=60.0, help="after which a slow row leaves the turns (60)")
     parser.add_argument("--size", type=size_hw, default=(256, 256), metavar="H,W", help="where --onnx leaves it open")
     parser.add_argument("--positions", type=cli.positive, default=64, help="that 'patches' measures of a frame's (64)")
-    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write all figures and the machine there")
+    add_json_option(parser)
     parser.add_argument("--roofline", type=cli.some_path, metavar="FILE", help="draw the roofline there, .svg or .png")
     add_key_option(parser)
     return parser

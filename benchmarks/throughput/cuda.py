@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_json_option
 from runtime import cli
+from runtime.atomic import write_atomically
 from runtime.engine_options import add_cuda_option
+from runtime.tensorrt.cuda import open_cuda
 
 if TYPE_CHECKING:
     from runtime.tensorrt.cuda import Cuda, Stream
@@ -95,11 +98,8 @@ def main() -> None:
     )
     add_cuda_option(parser)
     parser.add_argument("--repeats", type=cli.positive, default=50, metavar="N", help="of each measurement (50)")
-    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write figures and machine there")
+    add_json_option(parser)
     arguments = parser.parse_args()
-
-    from runtime.atomic import write_atomically
-    from runtime.tensorrt.cuda import open_cuda
 
     cuda = open_cuda(arguments.cuda or "auto")
     try:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from runtime.engines.onnxruntime_engine import open_session
+
 SMALLEST, LARGEST = 1024, 8192  # side of the square matrices
 LONG_ENOUGH_S = 0.02  # of one product: below that its start counts
 COPY_BYTES = 256 << 20  # many times a cache
@@ -99,7 +101,6 @@ def _torch_product(threads: int, side: int) -> Callable[[], object]:
 
 def _onnxruntime_product(kind: str, threads: int, side: int) -> Callable[[], object]:
     """With the second matrix constant, as weights are: the library may pack it beforehand."""
-    from runtime.engines.onnxruntime_engine import open_session
 
     session = open_session(_product_graph(kind, side), "cpu", threads)
     a = _random(side) if kind == "fp32" else np.random.default_rng(0).integers(0, 128, (side, side), np.uint8)

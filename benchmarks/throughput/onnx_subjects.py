@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import TIMEOUT_S, Frames, Subject, limit_of
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
+from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import DetectorError, EngineError, InputError
 
 FLOATS = ("tensor(float)", "tensor(float16)")
@@ -19,8 +22,6 @@ MANY = 64  # frames a batch of a file that takes any number
 
 def subject_of_detector(name: str, path: Path, engine: str, threads: int) -> Subject:
     """The row of a ``detector.onnx`` in one of ENGINES. Raises `DetectorError`, or `EngineError` where it is absent."""
-    from runtime.detector import Detector
-    from runtime.detector_file import read_detector
 
     model, recipe = read_detector(path)
     arithmetic = count(model, (1, *recipe.size_hw, 3))
@@ -36,7 +37,6 @@ def subject_of_plan(name: str, path: Path, key_file: Path | None) -> Subject:
 
     Raises what `Detector.open` raises.
     """
-    from runtime.detector import Detector
 
     detector = Detector.open(path, rebuild=False, key_file=key_file)
     recipe, arithmetic = detector.recipe, _arithmetic_beside(path, detector.recipe.graph_sha256)
@@ -137,8 +137,6 @@ Opened = tuple[str, Callable[[Frames], object]]
 def _open_onnxruntime(provider: str, model: bytes, source: ImageInput, threads: int) -> Opened:
     import onnxruntime
 
-    from runtime.engines.onnxruntime_engine import open_session
-
     session = open_session(model, provider, threads)
     outputs = [output.name for output in session.get_outputs() if output.type in FLOATS]
 
@@ -198,8 +196,6 @@ def _of_engine(
 
 
 def _arithmetic_beside(plan: Path, graph_sha256: str) -> Arithmetic | None:
-    from runtime.detector_file import read_detector
-
     onnx = plan.with_suffix(".onnx")
     if not onnx.is_file():
         return None

@@ -3,6 +3,8 @@
 It runs in ONNX Runtime on the CPU with the same threads as the fused graph, so that what differs is the form alone.
 """
 
+import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -98,9 +100,6 @@ def crop_graph(network: PatchNetwork, side: int) -> bytes:
 
 
 def _exported(module: nn.Module, example: Tensor, name: str) -> bytes:
-    import logging
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's notes to its own authors
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)

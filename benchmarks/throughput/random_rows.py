@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.presets.cells import checked_config
+from benchmarks.throughput.onnx_subjects import subject_of_detector
+from benchmarks.throughput.untrained import shipped_or_file, untrained
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ class RandomRow:
 
     def write(self, path: Path, half: bool) -> None:
         """Write the detector with real teachers, and random students and statistics; `half`: FP16 convolutions."""
-        from benchmarks.throughput.untrained import shipped_or_file, untrained
 
         path.write_bytes(
             untrained(self.config, [shipped_or_file(name) for name in self.config.teachers]).detector(half)
@@ -30,7 +31,6 @@ class RandomRow:
 
     def subject(self, name: str, path: Path, engine: str, threads: int) -> "Subject":
         """The row `name` of what `write` wrote; it says that its weights are random."""
-        from benchmarks.throughput.onnx_subjects import subject_of_detector
 
         return replace(subject_of_detector(name, path, engine, threads), random=self.settings)
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import cli
+from runtime.atomic import write_atomically
 from runtime.errors import InputError
 
 OPSET = 18
@@ -76,8 +77,6 @@ def export_rivals(folder: Path, names: Sequence[str], size: SizeHw, memory: int 
 def _exported(model: Any, name: str, folder: Path, size: SizeHw) -> Path:
     """anomalib's export with any number of frames a batch or, where the model fixes their number, with one."""
     import torch
-
-    from runtime.atomic import write_atomically
 
     any_number = {"batch": {0: torch.export.Dim("frames_count", min=1, max=64)}}
     settings = {"opset_version": OPSET, "external_data": False, "verbose": False}

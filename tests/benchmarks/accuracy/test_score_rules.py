@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.accuracy import score_rules
 from benchmarks.accuracy.evaluation import Inspection, inspect_all
-from benchmarks.accuracy.score_rules import Rule, all_rules, compare, scores_of
+from benchmarks.accuracy.rules import Rule, all_rules, compare, scores_of
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError

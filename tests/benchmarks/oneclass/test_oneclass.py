@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.methods.base import Frames
 from benchmarks.oneclass import __main__ as oneclass
-from benchmarks.oneclass.__main__ import judge
+from benchmarks.oneclass.protocol import judge
 from benchmarks.oneclass.small_images import read_small_images
 from benchmarks.oneclass.students import OneClassStudents, Options
 from runtime.errors import InputError

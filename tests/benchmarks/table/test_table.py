@@ -14,7 +14,7 @@ from dataset_trees import make_tree, write
 
 from benchmarks.methods.registry import METHODS, make_method, method_options
 from benchmarks.table import __main__ as table
-from benchmarks.table import cells
+from benchmarks.table import cells, run
 from benchmarks.table.cells import Category, Result, Row, run_cell
 from runtime.errors import InputError
 
@@ -51,7 +51,7 @@ def test_the_command_fills_the_table_and_goes_on_where_it_stopped(
 def test_ours_is_a_row_for_each_scale_and_number_of_students(teacher_files: dict[int, Path]) -> None:
     teachers = ",".join(str(teacher_files[p]) for p in (17, 33))
     options = argparse.Namespace(teachers=teachers, students="1,5")
-    rows = table.table_rows("ours", {"steps": "7"}, options)
+    rows = run.table_rows("ours", {"steps": "7"}, options)
     assert [row.label for row in rows] == [
         "Ours, 17, M = 1", "Ours, 17, M = 5", "Ours, 33, M = 1", "Ours, 33, M = 5",
         "Ours, multi-scale, M = 1", "Ours, multi-scale, M = 5",
@@ -62,7 +62,7 @@ def test_ours_is_a_row_for_each_scale_and_number_of_students(teacher_files: dict
     ]
     assert rows[5].options.teachers == tuple(teachers.split(","))
     given = table._parser().parse_args(["data", "--out", "out", "--students", "3"])
-    default = table.table_rows("ours", {}, given)
+    default = run.table_rows("ours", {}, given)
     assert [row.label for row in default] == [f"Ours, {s}, M = 3" for s in ("p17", "p33", "p65", "multi-scale")]
     assert default[3].options.teachers == ("p17", "p33", "p65")
 
@@ -114,7 +114,7 @@ def test_the_table_of_the_categories_before_an_error_is_written(
             raise InputError("out of luck")
         return run_cell(row, category, *more)
 
-    monkeypatch.setattr(cells, "run_cell", fails_on_the_other)
+    monkeypatch.setattr(run, "run_cell", fails_on_the_other)
     with pytest.raises(InputError, match="out of luck"):
         table.main([str(tiny_category), str(tmp_path / "other"), "--out", str(tmp_path / "out"), *QUICKER])
     assert "| method | tile | mean | seeds |" in (tmp_path / "out" / "table.md").read_text()

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.teachers import __main__ as teachers
 from benchmarks.teachers.material import random_teacher
+from benchmarks.teachers.measure import held_out_of
 from runtime.errors import InputError
 from train.files import save_network
 
@@ -61,9 +62,9 @@ def test_whether_the_photographs_were_held_out_of_a_training_is_not_guessed(docu
     (group,) = document["teachers"]
     photographs = group["photographs"]
     assert photographs["photographs"] == 8
-    assert teachers.held_out_of({"options": {"seed": 0}, **photographs}, photographs, 0) is True
-    assert teachers.held_out_of({"options": {"seed": 1}, **photographs}, photographs, 0) is None
-    assert teachers.held_out_of({}, photographs, 0) is None
+    assert held_out_of({"options": {"seed": 0}, **photographs}, photographs, 0) is True
+    assert held_out_of({"options": {"seed": 1}, **photographs}, photographs, 0) is None
+    assert held_out_of({}, photographs, 0) is None
     assert [each["held_out_of_its_training"] for each in group["measured"]] == [True, None]
 
 
