@@ -53,8 +53,9 @@ def decode_jpeg(data: bytes, limit: int | None = None) -> NDArray[np.uint8]:
 
     `data` begins with the picture; what follows its end marker does not matter. The standard Huffman tables stand in
     for tables that are left out, as cameras leave them out of their streams. Equal to `cv2.imdecode` bit for bit.
-    Raises `DamagedImage` for whatever libjpeg complains of and for a block of zeros among the pixels, and `ImageError` for what is no JPEG of 8 bits a channel,
-    or has more than `limit` pixels (None: `max_pixels`), which is asked before decoding. Neither names a file.
+    Raises `DamagedImage` for whatever libjpeg complains of and for a block of zeros among the pixels, and `ImageError`
+    for what is no JPEG of 8 bits a channel, or has more than `limit` pixels (None: `max_pixels`), which is asked before
+    decoding. Neither names a file.
     """
     if not data.startswith(START):
         raise ImageError(f"holds no JPEG: it begins with {data[:2].hex() or 'nothing'}, expected ffd8")
