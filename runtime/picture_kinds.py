@@ -23,7 +23,16 @@ _UNREAD = {
     b"#?RADIANCE": "Radiance HDR",
     b"P7\n": "PAM",
 }
-_OTHERS = (b"GIF87a", b"GIF89a", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"qoif", b"\n\x05\x01", b"\x59\xa6\x6a\x95")
+_OTHERS = (
+    b"GIF87a",
+    b"GIF89a",
+    b"\0\0\0\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+    b"qoif",
+    b"\n\x05\x01",
+    b"\x59\xa6\x6a\x95",
+    b"\x01\xda",
+)
 _BRANDS = {b"avif": "", b"avis": "", b"crx ": "a camera's raw file"}
 _HEIF = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _APPLE_DOUBLE = (b"\0\x05\x16\x07", b"\0\x05\x16\0")

@@ -24,12 +24,14 @@ _ADAM7 = (
     (1, 0, 2, 2),
     (0, 1, 1, 2),
 )  # x, y, steps
+_OF_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _OUR_TRANSPARENCY = "has transparent pixels; flatten it onto a background first"
 
 
 class _Chunk(NamedTuple):
     name: bytes
     body: bytes
+    begin: int  # of the body in the file
 
 
 class _Header(NamedTuple):
@@ -48,6 +50,7 @@ def read_png(data: bytes, limit: int) -> Stored:
     chunks = _chunks(data)
     refuse_several(_pictures(chunks), "pictures (an animation)")
     _check_pixels(chunks, header)
+    data = _bare(data, chunks)
     pixels = decoded(data)
     _refuse_transparent(data, chunks, header)
     by_name = {chunk.name: chunk.body for chunk in chunks}
@@ -79,10 +82,18 @@ def _chunks(data: bytes) -> list[_Chunk]:
             raise DamagedImage(TRUNCATED if name.isalpha() else "a chunk without a name")
         if zlib.crc32(view[at + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             raise DamagedImage(f"the checksum of its chunk {name.decode('ascii', 'backslashreplace')!r} does not match")
-        chunks.append(_Chunk(name, data[at + 8 : end]))
+        chunks.append(_Chunk(name, data[at + 8 : end], at + 8))
         if name == b"IEND":
             return chunks
         at = end + 4
+
+
+def _bare(data: bytes, chunks: list[_Chunk]) -> bytes:
+    """The chunks of which pixels are made: of a colour profile that it dislikes, libpng would print a warning."""
+    if all(chunk.name in _OF_PIXELS for chunk in chunks):
+        return data
+    kept = [data[chunk.begin - 8 : chunk.begin + len(chunk.body) + 4] for chunk in chunks if chunk.name in _OF_PIXELS]
+    return START + b"".join(kept)
 
 
 def _pictures(chunks: list[_Chunk]) -> int:
@@ -107,11 +118,11 @@ def _check_pixels(chunks: list[_Chunk], header: _Header) -> None:
     try:
         rows = inflate.decompress(b"".join(chunk.body for chunk in chunks if chunk.name == b"IDAT"), expected)
         # one byte more than the rows: it never comes, and reaching the end compares zlib's own checksum
-        inflate.decompress(inflate.unconsumed_tail, 1)
+        more = inflate.decompress(inflate.unconsumed_tail, 1)
     except zlib.error as error:
         raise DamagedImage(str(error)) from error
-    if len(rows) < expected or not inflate.eof:
-        raise DamagedImage("its compressed pixels are incomplete")
+    if len(rows) < expected or more or not inflate.eof:
+        raise DamagedImage(f"its compressed pixels are {'more than its header states' if more else 'incomplete'}")
 
 
 def _bytes_of_rows(header: _Header) -> int:

@@ -1,5 +1,6 @@
 """What each reader of a file format gives: pixels as they are stored, and what else the file says of them."""
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import DamagedImage, ImageError
+from runtime.errors import ImageError
 
 TRUNCATED = "truncated"
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
@@ -23,6 +24,29 @@ class Stored:
     full_range: bool = False
 
 
+class _Quiet:
+    """OpenCV's log is silent while any thread is inside, and as it was before when the last one leaves."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._level = threading.Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._level = cv2.utils.logging.getLogLevel()
+                cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                cv2.utils.logging.setLogLevel(self._level)
+
+
+_quiet = _Quiet()
+
+
 def refuse_several(count: int, noun: str = "pictures") -> None:
     """Raises `ImageError` when a file holds more than one picture: which of them is the part, nobody can tell."""
     if count > 1:
@@ -36,13 +60,14 @@ def refuse_transparent(alpha: NDArray[np.integer[Any]]) -> None:
 
 
 def decoded(data: bytes, flags: int = AS_STORED) -> NDArray[np.generic]:
-    """The pixels as OpenCV decodes them. Raises `ImageError` where it cannot."""
+    """The pixels as OpenCV decodes them. Raises `ImageError` where it cannot; its own words about it are held back."""
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        with _quiet:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise ImageError(f"cannot be decoded ({error.err}); re-save it as PNG or JPEG") from error
     if image is None:
-        raise DamagedImage("its pixels cannot be decoded")
+        raise ImageError("cannot be decoded; re-save it as PNG or JPEG")
     return np.asarray(image)
 
 

@@ -7,9 +7,6 @@ So a sound stream must fail to decode when its last bytes are cut off, and one t
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import cv2
-import numpy as np
-
 from runtime.errors import DamagedImage, ImageError
 from runtime.exif import orientation_in
 from runtime.pixel_limit import refuse_above
@@ -44,7 +41,10 @@ def read_webp(data: bytes, limit: int) -> Stored:
     by_name = {chunk.name: chunk.body for chunk in chunks}
     _check_streams(by_name)
     data = data.ljust(_SMALLEST, b"\0")
-    pixels = decoded(data)
+    try:
+        pixels = decoded(data)
+    except ImageError as error:
+        raise DamagedImage("its pixels cannot be decoded") from error
     if b"VP8L" in names or (names[0] == b"VP8X" and chunks[0].body[0] & _ALPHA):
         refuse_transparent_in(data)
     return Stored(pixels, orientation_in(by_name.get(b"EXIF", b"")))
@@ -94,9 +94,10 @@ def _decodes(name: bytes, body: bytes) -> bool:
     if len(data) < _SMALLEST:
         return False
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) is not None
-    except cv2.error:
+        decoded(data)
+    except ImageError:
         return False
+    return True
 
 
 def _shortened(body: bytes) -> Iterator[bytes]:
