@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from calibration.scoring import Moments, Positions, anomaly_map, anomaly_score, by_position, normalized, terms
 from runtime.errors import InputError
@@ -17,6 +16,7 @@ from train.data import PreparedImages, Split
 from train.device import resolve_device
 from train.ensemble import Scale, channels_last, load_scale, pixels_from_frames
 from train.files import load_network
+from train.progress import Progress
 from train.run_folder import RunFolder
 from train.students import StudentsConfig
 
@@ -101,6 +101,6 @@ def _patch_sizes(run: Path, scales: int) -> list[int]:
 
 
 def progress(images: PreparedImages, name: str) -> Iterator[NDArray[np.uint8]]:
-    """Prepared images as batches of one, [1, H, W, 3], with a progress bar."""
-    for index in tqdm(range(len(images)), name, unit="image", disable=None, leave=False):
+    """Prepared images as batches of one, [1, H, W, 3], with their progress."""
+    for index in Progress(range(len(images)), name, len(images), unit="image"):
         yield images[index][None]

@@ -14,6 +14,7 @@ from export.fused import FusedDetector
 from runtime.engines import Engine
 from runtime.errors import ParityError
 from runtime.parity import Agreement, Scored, agreement
+from train.progress import Progress
 
 LARGEST_ACTIVATION = 16_000.0  # a quarter of FP16's largest number: room for parts unlike the parity frames
 REMEDY = "nothing was written. Use --precision fp32, or report it with the run folder"
@@ -56,7 +57,8 @@ def compare(
 ) -> Parity:
     """Compare `engine` with the plain formulas on prepared frames [n, H, W, 3], n ≥ 1."""
     positions = statistics.positions
-    plain = [trained.maps_and_scores(frame[None], statistics.moments, positions) for frame in frames]
+    shown = Progress(frames, "parity", len(frames), unit="frame")
+    plain = [trained.maps_and_scores(frame[None], statistics.moments, positions) for frame in shown]
     maps = torch.cat([maps.cpu() for maps, _ in plain])
     expected = Scored(
         maps.numpy(),
