@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime import cli
+from runtime.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,8 +41,19 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     """Fit statistics and threshold of a run folder, write them into it, and return them.
 
     Prints which good images scored highest: the threshold leans on them, and one bad part among them ruins it. Raises
-    `InputError` for a run folder that is not finished, or a budget out of range.
+    `InputError` for a run folder that is not finished or in use, or a budget out of range.
     """
+    from runtime.promise import check_rates
+    from train.run_folder import RunFolder
+
+    check_rates(budget, confidence)  # a bad rate is refused before the work
+    if not run.is_dir():
+        return _fit(run, budget, confidence, device)  # which says that it is no run folder
+    with RunFolder(run).only_one():
+        return _fit(run, budget, confidence, device)
+
+
+def _fit(run: Path, budget: float, confidence: float, device: str | None) -> "Statistics":
     import numpy as np
 
     from calibration.model import load_run, progress
@@ -49,10 +61,8 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     from calibration.statistics import Statistics
     from calibration.threshold import fit_threshold
     from runtime.atomic import write_atomically
-    from runtime.promise import check_rates
     from train.data import PreparedImages
 
-    check_rates(budget, confidence)  # a bad rate is refused before the work
     trained = load_run(run, device)
     size_hw = trained.config.size_hw
     moments = fit_moments(trained, progress(PreparedImages(trained.split.statistics, size_hw), "statistics"))
@@ -66,8 +76,8 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     np.save(file, scores, allow_pickle=False)
     write_atomically(run / "calibration_scores.npy", file.getvalue())
     if copies := trained.split.copies_left_out(images):
-        print(copies)
-    print(describe_highest(images, scores))
+        print(printable(copies))
+    print(printable(describe_highest(images, scores)))
     statistics = Statistics(
         moments=tuple(moments),
         patch_sizes=tuple(scale.patch_size for scale in trained.scales),
@@ -125,14 +135,13 @@ def _mean_and_deviation(sums: Sequence[float], count: int) -> tuple[float, float
 
 
 def _health(trained: "TrainedRun") -> "HealthLimits":
-    from tqdm import tqdm
-
     from calibration.health import fit_health
     from runtime.images import read_image
+    from train.progress import Progress
 
     split = trained.split
     paths = [*split.training, *split.statistics, *split.threshold]
-    bar = tqdm(paths, "health", unit="image", disable=None, leave=False)
+    bar = Progress(paths, "health", len(paths), unit="image")
     return fit_health((read_image(path) for path in bar), trained.config.size_hw)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from runtime import cli
 from runtime.errors import InputError
+from runtime.printable import printable
 
 if TYPE_CHECKING:
     from export.int8_gate import Comparison, Scores
@@ -49,7 +50,7 @@ def main() -> None:
     recipe = read_detector(out)[1]
     print(found.describe())
     if copies := split.copies_left_out(split.threshold_images(len(recipe.scales), recipe.students, recipe.by_position)):
-        print(copies)
+        print(printable(copies))
     print(f"threshold {recipe.threshold.value:.4f}. {explain(recipe.threshold)}")
     print(f"{out} written, {out.stat().st_size / 1e6:.1f} MB ({detector} has {detector.stat().st_size / 1e6:.1f} MB)")
 

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import io
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,16 +58,26 @@ def export(
 
     The threshold is fitted again on the exported file's own scores of the held-out images. With the form ``auto`` the
     faster one is kept (see `export.forms`). Raises `ParityError`, and writes nothing, when the file disagrees with the
-    formulas.
+    formulas; `InputError` while another process writes `out` or, for ``auto``, works in the run folder.
     """
+    from export.destination import check_destination
+    from train.lock import only_one_writes
+    from train.run_folder import RunFolder
+
+    check_destination(out)
+    remembers = form == "auto" and run.is_dir()  # in the run folder
+    with only_one_writes(out), RunFolder(run).only_one() if remembers else nullcontext():
+        return _export(run, out, precision, form, weights, explain)
+
+
+def _export(run: Path, out: Path, precision: str, form: str, weights: str, explain: bool) -> "Parity":
     from calibration.model import load_run
     from calibration.statistics import Statistics
-    from export.destination import check_destination, threshold_by_hand
+    from export.destination import threshold_by_hand
     from export.forms import Exported, faster_form
     from runtime.atomic import write_atomically
     from runtime.onnx_file import with_metadata
 
-    check_destination(out)
     statistics = Statistics.load(run / "statistics.json")
     trained = load_run(run, "cpu")
     frames = parity_frames(trained.split, trained.config.size_hw)

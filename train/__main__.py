@@ -58,19 +58,30 @@ def preset(name: str, over: dict[str, object]) -> StudentsConfig:
 def make_detector(
     config: StudentsConfig, run: Path, out: Path, budget: float, precision: str, weights: str, explain: bool
 ) -> None:
-    """Train, calibrate and export. Raises `InputError` or `ParityError` with nothing half written."""
-    from calibration.fit import fit
+    """Train, calibrate and export. Raises `InputError` or `ParityError` with nothing half written, and at once while
+    another process makes `out` or works in `run`."""
     from export.destination import check_destination
-    from export.onnx import export
-    from runtime.detector import read_detector
     from runtime.promise import check_rates
-    from runtime.promise import explain as explain_threshold
     from train.checks import check_data
-    from train.students import train_students
+    from train.lock import only_one_writes
+    from train.run_folder import RunFolder
 
     check_data(config.data)
     check_destination(out)
     check_rates(budget, 0.95)  # a budget out of range is refused before the training, not after
+    with only_one_writes(out), RunFolder(run).only_one():
+        _make_detector(config, run, out, budget, precision, weights, explain)
+
+
+def _make_detector(
+    config: StudentsConfig, run: Path, out: Path, budget: float, precision: str, weights: str, explain: bool
+) -> None:
+    from calibration.fit import fit
+    from export.onnx import export
+    from runtime.detector import read_detector
+    from runtime.promise import explain as explain_threshold
+    from train.students import train_students
+
     print(f"1/3 training the students (run folder {run})")
     train_students(config, run)
     print("2/3 calibrating on held-out images")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runtime import cli
 from runtime.errors import InputError
+from runtime.printable import printable
 from train.config import add_options, option, resolve
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
 
     Raises `InputError` for unusable images, teachers or options.
     """
-    from train.checks import check_data, check_no_images_added, check_stop_after, check_students, check_teacher_files
-    from train.data import PreparedImages, Split
+    from train.checks import check_data, check_stop_after, check_students
     from train.device import resolve_device, resolve_precision
     from train.run_folder import RunFolder
 
@@ -87,24 +87,43 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
     device = resolve_device(config.device)
     config = replace(config, device=device, precision=resolve_precision(config.precision, device))
     folder = RunFolder(out)
-    folder.check(config)
-    if folder.split_path.exists():
-        split = Split.load(folder.split_path)
-        check_no_images_added(Path(config.data), split, out)
-        if len(list(out.glob("teacher-p*.safetensors"))) < len(config.teachers):  # else the run has its own of each
-            check_teacher_files(config)
-    else:
-        split = _checked_split(config)
-        folder.claim(config)
-        split.save(folder.split_path)
+    folder.check(config)  # before anything is put into a folder that is none of ours
+    with folder.only_one():
+        folder.check(config)
+        return _train_scales(config, folder, stop_after)
+
+
+def _train_scales(config: StudentsConfig, folder: "RunFolder", stop_after: int | None) -> bool:
+    """The training itself, of a run folder that is this process's alone."""
+    from train.data import PreparedImages
+
+    split = _split_of(config, folder)
     training = PreparedImages(split.training, config.size_hw)
-    print(f"training on {device} in {config.precision}: {split.counts['training']} images, {split.counts} in all")
+    counts = split.counts
+    print(f"training on {config.device} in {config.precision}: {counts['training']} images, {counts} in all")
     left = stop_after
     for scale, teacher in enumerate(config.teachers):
         done, left = _ScaleTraining(config, folder, training, scale, teacher).run(left)
         if not done:
             return False
     return True
+
+
+def _split_of(config: StudentsConfig, folder: "RunFolder") -> "Split":
+    """The run's images by use; those of a new run are checked, and kept in its folder."""
+    from train.checks import check_no_images_added, check_teacher_files
+    from train.data import Split
+
+    if not folder.split_path.exists():
+        split = _checked_split(config)
+        folder.claim(config)
+        split.save(folder.split_path)
+        return split
+    split = Split.load(folder.split_path)
+    check_no_images_added(Path(config.data), split, folder.path)
+    if len(list(folder.path.glob("teacher-p*.safetensors"))) < len(config.teachers):  # else the run has its own of each
+        check_teacher_files(config)
+    return split
 
 
 def _checked_split(config: StudentsConfig) -> "Split":
@@ -121,7 +140,7 @@ def _checked_split(config: StudentsConfig) -> "Split":
     split = split_by_content(paths, config.holdout)
     report = inspector.report()
     if warnings := report.warnings():
-        print("\n".join(f"warning: {line}" for line in warnings))
+        print("\n".join(printable(f"warning: {line}") for line in warnings))
     if report.suspects:
         print(f"To see them: python -m benchmarks.inspect {config.data} --sheet suspects.png")
     return split
@@ -165,11 +184,10 @@ class _ScaleTraining:
 
     def run(self, stop_after: int | None) -> tuple[bool, int | None]:
         """Train from the checkpoint if there is one; whether the scale is done, and the steps left of `stop_after`."""
-        from tqdm import tqdm
-
         from train.checks import check_finite
         from train.ensemble import student_path
         from train.files import load_checkpoint, save_checkpoint, save_network
+        from train.progress import Progress
 
         paths = [student_path(self.folder.path, self.patch_size, i) for i in range(len(self.students))]
         if all(path.exists() for path in paths):
@@ -179,17 +197,17 @@ class _ScaleTraining:
         if self.checkpoint.exists():
             start = load_checkpoint(self.checkpoint, modules, {"adam": self.optimizer})["step"]
         end = self.steps if stop_after is None else min(self.steps, start + stop_after)
-        bar = tqdm(range(start, end), f"p{self.patch_size}", self.steps, initial=start, unit="step", disable=None)
+        bar = Progress(range(start, end), f"p{self.patch_size}", self.steps, start=start, leave=True)
         for step in bar:
             loss = self.step(step)
             done = step + 1
             at_checkpoint = done % self.config.checkpoint_every == 0 or done == end
-            if done % LOG_EVERY == 0 or at_checkpoint:
+            if done % LOG_EVERY == 0 or at_checkpoint or bar.is_due():
                 value = loss.item()
                 check_finite({"loss": value}, done, self.config.learning_rate)
+                bar.show(loss=value)
             if done % LOG_EVERY == 0 or done == end:
                 self.folder.log(scale=self.patch_size, step=done, loss=value)
-                bar.set_postfix(loss=f"{value:.3g}")
             if at_checkpoint:
                 save_checkpoint(self.checkpoint, modules, {"adam": self.optimizer}, {"step": done})
         if end < self.steps:
@@ -307,20 +325,18 @@ class _ScaleTraining:
         Every train_stride-th position is taken, the whole map at stride 1.
         """
         import torch
-        from tqdm import tqdm
 
         from train.dense import dense_descriptors
         from train.device import autocast
         from train.ensemble import channels_last, pixels_from_frames
+        from train.progress import Progress
 
         network.eval().requires_grad_(False).to(self.device)
         channels_last(network)
         total = torch.zeros(2, 128, dtype=torch.float64)
         count = 0
-        bar = tqdm(
-            range(len(self.images)), f"p{network.patch_size} statistics", unit="image", disable=None, leave=False
-        )
-        for index in bar:
+        images = len(self.images)
+        for index in Progress(range(images), f"p{network.patch_size} statistics", images, unit="image"):
             pixels = pixels_from_frames(torch.from_numpy(self.images[index])[None].to(self.device))
             pixels = pixels.contiguous(memory_format=torch.channels_last)
             with autocast(self.config.device, self.config.precision):
