@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from calibration.calibrated import CalibratedRun, maps, pixel_evidence
 from calibration.health import fit_health
@@ -17,6 +16,7 @@ from runtime.recipe import HealthLimits
 from runtime.threshold import check_rates
 from train.data import PreparedImages
 from train.method import TrainedRun
+from train.progress import Progress
 
 # a kind that hardly varies over good images would turn rounding into anomalies when it is divided by
 DEVIATION_FLOOR = 1e-6  # of the kind's mean
@@ -26,9 +26,14 @@ def calibrate(trained: TrainedRun, budget: float, confidence: float = 0.95) -> C
     """Fit the statistics of a run, write them into its folder, and return the run with them.
 
     The threshold is fitted later, once, to the exported file's own scores; `budget` and `confidence` are for it. Raises
-    `InputError` for rates out of range.
+    `InputError` for rates out of range, and while another process works in the folder.
     """
     check_rates(budget, confidence)  # a bad rate is refused before the work
+    with trained.folder.only_one():
+        return _calibrate(trained, budget, confidence)
+
+
+def _calibrate(trained: TrainedRun, budget: float, confidence: float) -> CalibratedRun:
     moments = fit_moments(trained, progress(PreparedImages(trained.split.statistics, trained.size_hw), "statistics"))
     positions = positions_of(trained, moments) if trained.scoring.by_position else None
     run = CalibratedRun(trained, moments, positions, _health(trained), budget, confidence)
@@ -65,13 +70,13 @@ def positions_of(trained: TrainedRun, moments: tuple[Moments, ...]) -> Positions
 
 
 def progress(images: PreparedImages, name: str) -> Iterator[NDArray[np.uint8]]:
-    """Prepared images as batches of one, [1, H, W, 3], with a progress bar."""
-    for index in tqdm(range(len(images)), name, unit="image", disable=None, leave=False):
+    """Prepared images as batches of one, [1, H, W, 3], with their progress."""
+    for index in Progress(range(len(images)), name, len(images), unit="image"):
         yield images[index][None]
 
 
 def _health(trained: TrainedRun) -> HealthLimits:
     split = trained.split
     paths: tuple[Path, ...] = (*split.training, *split.statistics, *split.threshold)
-    bar = tqdm(paths, "health", unit="image", disable=None, leave=False)
+    bar = Progress(paths, "health", len(paths), unit="image")
     return fit_health((read_image(path) for path in bar), trained.size_hw)

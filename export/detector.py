@@ -24,9 +24,11 @@ from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from runtime.errors import ParityError
 from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.parity import TOLERANCE
+from runtime.printable import printable
 from runtime.recipe import Method, Recipe
 from runtime.threshold import Threshold
 from train.data import PreparedImages, Split
+from train.lock import only_one_writes
 
 PARITY_FRAMES = 16
 HIGHEST_SHOWN = 3
@@ -51,11 +53,16 @@ def export(run: CalibratedRun, out: Path, options: ExportOptions | None = None) 
     The threshold is fitted once, to the exported file's own scores of the held-out images, which are kept in the run
     folder; the images that scored highest are printed: the threshold leans on them, and one bad part among them ruins
     it. With the form ``auto`` the faster one is kept (see `export.forms`). Raises `ParityError`, and writes nothing,
-    when the file disagrees with the formulas.
+    when the file disagrees with the formulas; `InputError` while another process writes `out` or works in the run.
     """
     check_destination(out)
     options = options or ExportOptions()
     run = replace(run, trained=run.trained.on("cpu"))  # where a graph is made, and compared
+    with only_one_writes(out), run.trained.folder.only_one():
+        return _export(run, out, options)
+
+
+def _export(run: CalibratedRun, out: Path, options: ExportOptions) -> Parity:
     frames = parity_frames(run.trained.split, run.trained.size_hw)
     images = PreparedImages(run.threshold_images, run.trained.size_hw)
 
@@ -160,8 +167,8 @@ def _scores(engine: Engine, images: PreparedImages) -> NDArray[np.float64]:
 
 def _say(run: CalibratedRun, done: Exported, images: PreparedImages, out: Path) -> None:
     if copies := run.trained.split.copies_left_out(images.paths):
-        print(copies)
-    print(describe_highest(images.paths, done.scores))
+        print(printable(copies))
+    print(printable(describe_highest(images.paths, done.scores)))
     if (by_hand := threshold_by_hand(out)) is not None:
         print(f"{out} had a threshold set by hand, {by_hand:.6g}; the one fitted now replaces it")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from runtime import cli
 from runtime.errors import InputError
+from runtime.printable import printable
 
 if TYPE_CHECKING:
     from export.int8_gate import Comparison, Scores
@@ -48,8 +49,9 @@ def main() -> None:
     found = quantize(detector, split, out, options, arguments.defects, arguments.masks)
     recipe = read_detector(out)[1]
     print(found.describe())
-    if copies := split.copies_left_out(split.threshold_images(len(recipe.method.evidence), recipe.scoring.by_position)):
-        print(copies)
+    kinds, by_position = len(recipe.method.evidence), recipe.scoring.by_position
+    if copies := split.copies_left_out(split.threshold_images(kinds, by_position)):
+        print(printable(copies))
     print(f"threshold {recipe.threshold.value:.4f}. {explain(recipe.threshold)}")
     print(f"{out} written, {out.stat().st_size / 1e6:.1f} MB ({detector} has {detector.stat().st_size / 1e6:.1f} MB)")
 

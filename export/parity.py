@@ -12,6 +12,7 @@ from export.fused import FusedDetector
 from runtime.engines import Engine
 from runtime.errors import ParityError
 from runtime.parity import Agreement, Scored, agreement
+from train.progress import Progress
 
 LARGEST_ACTIVATION = 16_000.0  # a quarter of FP16's largest number: room for parts unlike the parity frames
 REMEDY = "nothing was written. Use --precision fp32, or report it with the run folder"
@@ -52,7 +53,8 @@ def compare(
     tolerance: float,
 ) -> Parity:
     """Compare `engine` with the plain formulas on prepared frames [n, H, W, 3], n ≥ 1."""
-    plain = [run.maps_and_scores(frame[None]) for frame in frames]
+    shown = Progress(frames, "parity", len(frames), unit="frame")
+    plain = [run.maps_and_scores(frame[None]) for frame in shown]
     maps = torch.cat([maps.cpu() for maps, _ in plain])
     expected = Scored(
         maps.numpy(),

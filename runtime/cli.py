@@ -33,12 +33,13 @@ def run(main: Callable[[], None]) -> None:
     raises `OutputLost` for it, says so. With a stdout that was closed before (``>&-``) a command does its work, says
     once that nobody gets what it prints, and ends with 2. A stderr that is closed or that nobody reads changes nothing.
 
-    What the terminal's encoding lacks, or a file name has that is no text, is printed as an escape.
+    What the terminal's encoding lacks, or a file name has that is no text, is printed as an escape. A log has each line
+    when it is printed, not when a buffer is full.
     """
     replace_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
     log_on_one_line()
     try:
         status = _status(main)

@@ -60,22 +60,31 @@ def preset_options(name: str, device: str = "auto") -> dict[str, object]:
 
 
 def make_detector(method: str, config: Any, run: Path, out: Path, budget: float, exported: Any) -> None:
-    """Train, calibrate and export. Raises `InputError` or `ParityError` with nothing half written.
+    """Train, calibrate and export. Raises `InputError` or `ParityError` with nothing half written, and at once while
+    another process makes `out` or works in `run`.
 
     `config` is of the method's options, `exported` are `export.detector.ExportOptions`.
     """
-    from calibration.calibrate import calibrate
-    from calibration.methods import open_run
     from export.destination import check_destination
-    from export.detector import export
-    from runtime.detector_file import read_detector
     from runtime.threshold import check_rates
-    from runtime.threshold import explain as explain_threshold
     from train.checks import check_data
+    from train.lock import only_one_writes
+    from train.run_folder import RunFolder
 
     check_data(config.data)
     check_destination(out)
     check_rates(budget, 0.95)  # a budget out of range is refused before the training, not after
+    with only_one_writes(out), RunFolder(run).only_one():
+        _make_detector(method, config, run, out, budget, exported)
+
+
+def _make_detector(method: str, config: Any, run: Path, out: Path, budget: float, exported: Any) -> None:
+    from calibration.calibrate import calibrate
+    from calibration.methods import open_run
+    from export.detector import export
+    from runtime.detector_file import read_detector
+    from runtime.threshold import explain as explain_threshold
+
     print(f"1/3 training the {method} (run folder {run})")
     _loaded(METHODS[method].training)(config, run)
     print("2/3 calibrating on held-out images")

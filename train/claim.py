@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from runtime.printable import printable
 from train.checks import check_data, check_no_images_added
 from train.data import PreparedImages, Split, good_images, split_by_content
 from train.inspection import Inspector
@@ -37,7 +38,7 @@ def _inspected_split(config: Any) -> Split:
     split = split_by_content(paths, config.holdout)
     report = inspector.report()
     if warnings := report.warnings():
-        print("\n".join(f"warning: {line}" for line in warnings))
+        print("\n".join(printable(f"warning: {line}") for line in warnings))
     if report.suspects:
         print(f"To see them: python -m train.inspection {config.data} --sheet suspects.png")
     return split

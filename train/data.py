@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from runtime.atomic import write_atomically
 from runtime.errors import ImageError, InputError
 from runtime.images import is_picture, list_images, read_image
 from runtime.preparation import prepare
 from train.inspection.copies import group_copies, small_picture
+from train.progress import Progress
 
 FEWEST_IMAGES = 7  # two for statistics, two for the threshold (which needs two scores), three to train on
 FEWEST_OF_A_USE = 5  # for statistics and threshold each, where a third of the images allows it
@@ -307,7 +307,7 @@ class PreparedImages:
         `observe` is given each that can be read, unprepared: uint8 [H, W, 3], BGR, and before it its path.
         """
         problems = []
-        for path in tqdm(self.paths, "images", unit="image", leave=False, disable=None):
+        for path in Progress(self.paths, "images", len(self.paths), unit="image"):
             try:
                 observe(path, read_image(path))
             except ImageError as error:

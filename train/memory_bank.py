@@ -18,7 +18,6 @@ from typing import ClassVar
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
-from tqdm import tqdm
 
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
@@ -32,6 +31,7 @@ from train.device import resolve_device
 from train.ensemble import channels_last, pixels_from_frames, teacher_path
 from train.files import load_network, save_network
 from train.networks import PatchNetwork
+from train.progress import Progress
 from train.run_folder import RunFolder
 
 BANK, TEACHER = "memory-bank.safetensors", "teacher.safetensors"
@@ -79,8 +79,13 @@ def train_memory_bank(config: MemoryBankConfig, out: Path) -> None:
     """
     config = replace(config, device=resolve_device(config.device))
     folder = RunFolder(out)
-    folder.check(config)
-    source = teacher_path(config.teacher)
+    folder.check(config)  # before anything is put into a folder that is none of ours
+    with folder.only_one():
+        _fill(config, folder)
+
+
+def _fill(config: MemoryBankConfig, folder: RunFolder) -> None:
+    out, source = folder.path, teacher_path(config.teacher)
     network, card, _ = load_network(source)
     pixels = torch.zeros(1, 1, *config.size_hw)
     split = claimed_split(folder, config, lambda: reflect_padded(network.layers, pixels, config.output_stride))
@@ -115,6 +120,6 @@ def describe(network: PatchNetwork, pixels: Tensor, stride: int) -> Tensor:
 
 @torch.no_grad()
 def _described(network: PatchNetwork, images: PreparedImages, config: MemoryBankConfig) -> Iterator[Tensor]:
-    for index in tqdm(range(len(images)), "descriptors", unit="image", disable=None, leave=False):
+    for index in Progress(range(len(images)), "descriptors", len(images), unit="image"):
         frame = torch.from_numpy(images[index])[None].to(config.device)
         yield describe(network, pixels_from_frames(frame), config.output_stride).cpu()

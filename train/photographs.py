@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from tqdm import tqdm
 
 from runtime.errors import InputError
 from runtime.images import list_images, read_image
 from train.patches import PatchSampler, Photographs, without_excess
+from train.progress import Progress
 from train.seeds import PHOTOGRAPH_SPLIT, generator
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def read_photographs(config: "TeacherConfig", device: torch.device) -> Photograp
     paths = list_images(Path(config.data))
     if len(paths) < 4:
         raise InputError(f"{config.data} holds {len(paths)} images; a teacher needs 4 or more (thousands, to be good)")
-    bar = tqdm(paths, "photographs", unit="image", leave=False, disable=None)
+    bar = Progress(paths, "photographs", len(paths), unit="image")
     images = [without_excess(read_image(path), config.patch_size) for path in bar]
     order = torch.randperm(len(paths), generator=generator(config.seed, PHOTOGRAPH_SPLIT)).tolist()
     count = held_out_count(len(paths))

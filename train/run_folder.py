@@ -1,12 +1,14 @@
 """A run folder: the resolved configuration, the log and the checkpoint of one run."""
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from train.config import as_mapping, as_yaml, configured, options_of, read_yaml
+from train.lock import LOCK, only_one
 
 T = TypeVar("T")
 
@@ -21,6 +23,10 @@ class RunFolder:
         self.config_path = path / "config.yaml"
         self.log_path = path / "log.jsonl"
         self.split_path = path / "split.json"
+
+    def only_one(self) -> AbstractContextManager[None]:
+        """Keep other processes from working in the folder at the same time; see `train.lock.only_one`."""
+        return only_one(self.path / LOCK, self.path)
 
     def check(self, config: Any) -> None:
         """Raise `InputError` when the folder holds anything but a run of this very `config`."""
@@ -42,8 +48,8 @@ class RunFolder:
             )
 
     def _is_left_behind(self, path: Path) -> bool:
-        """Whether it is what a kill leaves of a configuration half written."""
-        return path.name.startswith(f".{self.config_path.name}.")
+        """Whether it is what a kill leaves: a lock that locks nothing, or a configuration half written."""
+        return path.name == LOCK or path.name.startswith(f".{self.config_path.name}.")
 
     def claim(self, config: Any) -> None:
         """Store `config` if none is stored; `check` it first."""

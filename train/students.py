@@ -73,9 +73,7 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
 
     Raises `InputError` for unusable images, teachers or options.
     """
-    from train.checks import check_stop_after, check_students, check_teacher_files
-    from train.claim import claimed_split
-    from train.data import PreparedImages
+    from train.checks import check_stop_after, check_students
     from train.device import resolve_device, resolve_precision
     from train.run_folder import RunFolder
 
@@ -84,12 +82,25 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
     device = resolve_device(config.device)
     config = replace(config, device=device, precision=resolve_precision(config.precision, device))
     folder = RunFolder(out)
+    folder.check(config)  # before anything is put into a folder that is none of ours
+    with folder.only_one():
+        return _train_scales(config, folder, stop_after)
+
+
+def _train_scales(config: StudentsConfig, folder: "RunFolder", stop_after: int | None) -> bool:
+    """The training itself, of a run folder that is this process's alone."""
+    from train.checks import check_teacher_files
+    from train.claim import claimed_split
+    from train.data import PreparedImages
+
     began = folder.split_path.exists()
     split = claimed_split(folder, config, lambda: check_teacher_files(config))
-    if began and len(list(out.glob("teacher-p*.safetensors"))) < len(config.teachers):  # else it has its own of each
+    own = len(list(folder.path.glob("teacher-p*.safetensors"))) == len(config.teachers)
+    if began and not own:  # it goes on with those that it was given
         check_teacher_files(config)
     training = PreparedImages(split.training, config.size_hw)
-    print(f"training on {device} in {config.precision}: {split.counts['training']} images, {split.counts} in all")
+    counts = split.counts
+    print(f"training on {config.device} in {config.precision}: {counts['training']} images, {counts} in all")
     left = stop_after
     for scale, teacher in enumerate(config.teachers):
         done, left = _ScaleTraining(config, folder, training, scale, teacher).run(left)
@@ -136,11 +147,10 @@ class _ScaleTraining:
 
     def run(self, stop_after: int | None) -> tuple[bool, int | None]:
         """Train from the checkpoint if there is one; whether the scale is done, and the steps left of `stop_after`."""
-        from tqdm import tqdm
-
         from train.checks import check_finite
         from train.ensemble import student_path
         from train.files import load_checkpoint, save_checkpoint, save_network
+        from train.progress import Progress
 
         paths = [student_path(self.folder.path, self.patch_size, i) for i in range(len(self.students))]
         if all(path.exists() for path in paths):
@@ -150,17 +160,17 @@ class _ScaleTraining:
         if self.checkpoint.exists():
             start = load_checkpoint(self.checkpoint, modules, {"adam": self.optimizer})["step"]
         end = self.steps if stop_after is None else min(self.steps, start + stop_after)
-        bar = tqdm(range(start, end), f"p{self.patch_size}", self.steps, initial=start, unit="step", disable=None)
+        bar = Progress(range(start, end), f"p{self.patch_size}", self.steps, start=start, leave=True)
         for step in bar:
             loss = self.step(step)
             done = step + 1
             at_checkpoint = done % self.config.checkpoint_every == 0 or done == end
-            if done % LOG_EVERY == 0 or at_checkpoint:
+            if done % LOG_EVERY == 0 or at_checkpoint or bar.is_due():
                 value = loss.item()
                 check_finite({"loss": value}, done, self.config.learning_rate)
+                bar.show(loss=value)
             if done % LOG_EVERY == 0 or done == end:
                 self.folder.log(scale=self.patch_size, step=done, loss=value)
-                bar.set_postfix(loss=f"{value:.3g}")
             if at_checkpoint:
                 save_checkpoint(self.checkpoint, modules, {"adam": self.optimizer}, {"step": done})
         if end < self.steps:
@@ -278,20 +288,18 @@ class _ScaleTraining:
         Every train_stride-th position is taken, the whole map at stride 1.
         """
         import torch
-        from tqdm import tqdm
 
         from train.dense import dense_descriptors
         from train.device import autocast
         from train.ensemble import channels_last, pixels_from_frames
+        from train.progress import Progress
 
         network.eval().requires_grad_(False).to(self.device)
         channels_last(network)
         total = torch.zeros(2, 128, dtype=torch.float64)
         count = 0
-        bar = tqdm(
-            range(len(self.images)), f"p{network.patch_size} statistics", unit="image", disable=None, leave=False
-        )
-        for index in bar:
+        images = len(self.images)
+        for index in Progress(range(images), f"p{network.patch_size} statistics", images, unit="image"):
             pixels = pixels_from_frames(torch.from_numpy(self.images[index])[None].to(self.device))
             pixels = pixels.contiguous(memory_format=torch.channels_last)
             with autocast(self.config.device, self.config.precision):

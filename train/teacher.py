@@ -87,10 +87,12 @@ def train_teacher(config: TeacherConfig, out: Path, stop_after: int | None = Non
     device = resolve_device(config.device)
     config = replace(config, device=device, precision=resolve_precision(config.precision, device))
     folder = RunFolder(out)
-    folder.check(config)
-    training = _Training(config, folder)  # finds what is wrong with the data before anything is written
-    folder.claim(config)
-    return training.run(stop_after)
+    folder.check(config)  # before anything is put into a folder that is none of ours
+    with folder.only_one():
+        folder.check(config)
+        training = _Training(config, folder)  # finds what is wrong with the data before anything is written
+        folder.claim(config)
+        return training.run(stop_after)
 
 
 class _Training:
@@ -133,11 +135,10 @@ class _Training:
 
     def run(self, stop_after: int | None) -> Path | None:
         """The training loop, from the checkpoint if there is one."""
-        from tqdm import tqdm
-
         from train.ahead import ahead
         from train.checks import check_finite
         from train.files import load_checkpoint, save_checkpoint, save_network
+        from train.progress import Progress
 
         config, start = self.config, 0
         photographs = self.data_card["photographs_sha256"]
@@ -153,7 +154,7 @@ class _Training:
         self._choose_networks()
         waited, began = 0.0, time.monotonic()
         drawn = ahead(self._draw, range(start, end))
-        bar = tqdm(range(start, end), initial=start, total=config.iterations, unit="step", disable=None)
+        bar = Progress(range(start, end), f"p{config.patch_size}", config.iterations, start=start, leave=True)
         for iteration in bar:
             losses, wait_s = self.step(iteration, drawn)
             waited += wait_s
@@ -170,9 +171,12 @@ class _Training:
                 check_finite(measured, done, config.learning_rate)
                 entry = {"iteration": done, **measured, **speed}
                 self.folder.log(**entry)
+                bar.show(**values)
                 bar.write(", ".join(f"{k} {v:.4g}" for k, v in entry.items() if v is not None))
-            elif at_checkpoint:
-                check_finite(losses(), done, config.learning_rate)
+            elif at_checkpoint or bar.is_due():
+                values = losses()
+                check_finite(values, done, config.learning_rate)
+                bar.show(**values)
             if at_checkpoint:
                 state = {"iteration": done, "photographs_sha256": photographs}
                 save_checkpoint(self.checkpoint, self.modules, {"adam": self.optimizer}, state)

@@ -116,3 +116,15 @@ def test_what_is_logged_keeps_to_its_line() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "a\\nerror: forged is stale\n")
+
+
+def test_a_log_has_each_line_when_it_is_printed() -> None:
+    """A command that works for minutes must not look like one that hangs."""
+    program = "import sys; from runtime.cli import run; run(lambda: (print('1/3 training'), sys.stdin.read()))"
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1/3 training\n"
+        process.communicate()
