@@ -17,6 +17,7 @@ from export.graphs import different_forms
 from export.parity import Parity
 from runtime.choice.memory import Choice, Circumstances, recall, remember
 from runtime.choice.turns import BUDGET_S, fastest, one_inference, ratios, seconds_in_turns
+from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from runtime.machine import Machine
 from runtime.recipe import Recipe
 from train.dense import FORMS
@@ -71,8 +72,6 @@ def shapes_sha256(trained: TrainedRun, fused: FusedDetector, precision: str) -> 
 
 
 def _seconds(both: list[Exported], frame: NDArray[np.uint8], budget_s: float) -> NDArray[np.float64]:
-    from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
-
     engines = [OnnxRuntimeEngine(exported.graph, exported.recipe) for exported in both]
     try:
         return seconds_in_turns([one_inference(engine, frame) for engine in engines], budget_s)

@@ -14,7 +14,7 @@ import runtime  # noqa: F401  # first: it switches telemetry off, and tests load
 
 if TYPE_CHECKING:
     from train.ensemble import Scale
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
 # shapes are tiny: more threads than one only wait for each other (PyTorch reads this when it is first imported)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -143,7 +143,7 @@ def teacher_files(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 def tiny_config(part_images: Path, teacher_files: dict[int, Path]) -> "StudentsConfig":
     """Two students of p = 33 on 32×36 pixels: a second to train."""
     from runtime.scoring import Scoring
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
     return StudentsConfig(
         data=str(part_images),
@@ -167,7 +167,7 @@ def calibrated_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: "Stude
     """A run folder, trained and calibrated. It belongs to all tests: copy it before changing anything in it."""
     from calibration.calibrate import calibrate
     from calibration.methods import open_run
-    from train.students import train_students
+    from train.student_training import train_students
 
     run = tmp_path_factory.mktemp("run") / "run"
     assert train_students(replace(tiny_config), run)

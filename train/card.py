@@ -10,7 +10,7 @@ from typing import Any
 from runtime import cli
 from runtime.errors import InputError
 from runtime.typed import as_text, build
-from train.teacher import TeacherConfig
+from train.options import TeacherConfig
 
 DESCRIPTORS = {
     "resnet18": "ResNet-18, its last features pooled to 512-d",

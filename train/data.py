@@ -245,7 +245,7 @@ def split_as_counted(paths: Sequence[Path], counts: Mapping[str, int]) -> Split:
 
 def _alike(paths: Sequence[Path]) -> list[list[int]]:
     """Files of different content, in groups of copies."""
-    pictures = [_small_picture(path) for path in tqdm(paths, "copies", unit="image", leave=False, disable=None)]
+    pictures = [_small_picture(path) for path in Progress(paths, "copies", len(paths), unit="image")]
     readable = [index for index, picture in enumerate(pictures) if picture is not None]
     groups = group_copies(np.array([pictures[index] for index in readable]))
     return [[index] for index, picture in enumerate(pictures) if picture is None] + [

@@ -31,6 +31,7 @@ from train.device import resolve_device
 from train.ensemble import channels_last, pixels_from_frames, teacher_path
 from train.files import load_network, save_network
 from train.networks import PatchNetwork
+from train.options import at_least
 from train.progress import Progress
 from train.run_folder import RunFolder
 
@@ -58,9 +59,9 @@ class MemoryBankConfig:
     def __post_init__(self) -> None:
         """Raises `InputError` for the first option that cannot be used."""
         self.scoring.check(self.size_hw)
-        for name, least in (("coreset", FEWEST), ("projected", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}; expected {least} or more")
+        at_least(self, FEWEST, "coreset")
+        at_least(self, 1, "projected")
+        at_least(self, 0, "seed")
 
 
 @dataclass(frozen=True)

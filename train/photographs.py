@@ -3,18 +3,15 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from runtime.errors import InputError
 from runtime.images import list_images, read_image
+from train.options import TeacherConfig
 from train.patches import PatchSampler, Photographs, without_excess
 from train.progress import Progress
 from train.seeds import PHOTOGRAPH_SPLIT, generator
-
-if TYPE_CHECKING:
-    from train.teacher import TeacherConfig
 
 HELD_OUT_FRACTION = 0.05  # of the photographs
 
@@ -33,7 +30,7 @@ def held_out_count(photographs: int) -> int:
     return max(2, round(photographs * HELD_OUT_FRACTION))
 
 
-def read_photographs(config: "TeacherConfig", device: torch.device) -> PhotographSplit:
+def read_photographs(config: TeacherConfig, device: torch.device) -> PhotographSplit:
     """The folder `config.data`, split by `config.seed`. Raises `InputError` for fewer than four images."""
     paths = list_images(Path(config.data))
     if len(paths) < 4:

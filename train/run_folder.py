@@ -62,8 +62,12 @@ class RunFolder:
         return str(self._stored().get("method", FIRST_METHOD))
 
     def config(self, of: type[T]) -> T:
-        """The stored configuration. Raises `InputError` when this is not a run folder."""
-        return configured(of, {name: value for name, value in self._stored().items() if name != "method"})
+        """The stored configuration. Raises `InputError` when this is no run folder, or its options cannot be used."""
+        options = {name: value for name, value in self._stored().items() if name != "method"}
+        try:
+            return configured(of, options)
+        except InputError as error:
+            raise InputError(f"{self.config_path} was changed since training: {error}") from error
 
     def _stored(self) -> dict[str, object]:
         if not self.config_path.exists():

@@ -30,7 +30,8 @@ from runtime.recipe import HealthLimits
 from runtime.scoring import Scoring
 from train.data import PreparedImages
 from train.ensemble import teacher_path
-from train.students import StudentsConfig, train_students
+from train.options import StudentsConfig
+from train.student_training import train_students
 
 # one training serves all of these
 NOT_OF_TRAINING = ("teachers", "students", "ensemble", "relative", "smoothing", "by_position")

@@ -29,7 +29,7 @@ from train.files import load_network
 from train.losses import student_loss
 from train.networks import PatchNetwork
 from train.seeds import STUDENT_WEIGHTS, generator
-from train.students import DEVIATION_FLOOR
+from train.student_training import DEVIATION_FLOOR
 
 CHUNK = 256  # images described at once
 FEWEST_IMAGES = 4  # two to train on, two to normalize over

@@ -30,7 +30,7 @@ from train.config import as_mapping
 
 if TYPE_CHECKING:
     from benchmarks.presets.report import Result
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

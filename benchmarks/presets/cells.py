@@ -22,14 +22,14 @@ from runtime.detector import Detector
 from runtime.errors import InputError
 from runtime.typed import as_text
 from train.__main__ import configuration, make_detector
-from train.checks import check_students, check_teacher_files
+from train.checks import check_teacher_files
 from train.config import as_mapping
 from train.data import file_sha256, good_images, split_by_content
 from train.datasets import Subset, TestImage, mask_files
 from train.datasets.__main__ import flat_name
 from train.datasets.checked import checked_category
 from train.ensemble import teacher_path
-from train.students import StudentsConfig
+from train.options import StudentsConfig
 
 BUDGET = 0.01  # of false rejects, for the threshold
 SCHEMA = 1  # of a cell, and of what its figures mean
@@ -60,7 +60,6 @@ def checked_config(name: str, over: dict[str, object]) -> StudentsConfig:
     """A preset with the options `over` it. Raises `InputError` for what no training would begin with."""
 
     config: StudentsConfig = configuration(StudentsConfig.METHOD, StudentsConfig, name, over)
-    check_students(config)
     check_teacher_files(config)
     return config
 

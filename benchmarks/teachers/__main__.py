@@ -26,8 +26,7 @@ from benchmarks.teachers.curves import Curve, read_curve
 from runtime import cli
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
-from train.checks import check_teacher
-from train.teacher import TeacherConfig
+from train.options import TeacherConfig
 
 
 def _curve_document(curve: Curve) -> dict[str, object]:
@@ -90,7 +89,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seed=options.seed,
         device=resolve_device(options.device),
     )
-    check_teacher(config)
     counts = Counts(options.patches, options.held_out, options.triplets)
     curves = [read_curve(run) for run in options.runs]
     groups = measure(options.teachers, config, counts)

@@ -22,8 +22,9 @@ from train.data import Split, file_sha256
 from train.ensemble import Scale, Standardized, teacher_path
 from train.files import load_network
 from train.networks import DESCRIPTOR_SIZE, PatchNetwork
+from train.options import StudentsConfig
 from train.run_folder import RunFolder
-from train.students import StudentsConfig, new_students
+from train.student_training import new_students
 
 # of no image: any frame may be scored, and the threshold promises nothing
 ANY_FRAME = HealthLimits(0.0, 255.0, 1.0, 0.0, 1e6)

@@ -11,16 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from runtime.errors import InputError
 from runtime.schema1 import error_name, looks_at, variance_name
 from runtime.scoring import Scoring
-from train.checks import check_students
 from train.data import Split
 from train.device import device_of_run
 from train.ensemble import Scale, load_scales, pixels_from_frames
 from train.method import Kind
+from train.options import StudentsConfig
 from train.run_folder import RunFolder
-from train.students import StudentsConfig
 
 
 @dataclass(frozen=True)
@@ -125,10 +123,6 @@ def relative(term: Tensor, teacher: Tensor) -> Tensor:
 def open_run(folder: RunFolder, device: str | None = None) -> StudentsRun:
     """See `calibration.methods.open_run`."""
     config = folder.config(StudentsConfig)
-    try:
-        check_students(config)
-    except InputError as error:
-        raise InputError(f"{folder.config_path} was changed since training: {error}") from error
     split = Split.load(folder.split_path)
     place = device_of_run(folder.path, config.device, device)
     scales = load_scales(folder.path, len(config.teachers), config.students)

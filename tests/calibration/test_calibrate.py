@@ -28,7 +28,7 @@ from train.ensemble import teacher_path
 from train.method import Kind
 
 if TYPE_CHECKING:
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
 ROI = (1, 2, 5, 4)
 
@@ -208,7 +208,7 @@ def test_a_budget_out_of_range_is_refused_before_the_work(calibrated_run: Path, 
 
 
 def test_an_unfinished_run_is_not_calibrated(tmp_path: Path, tiny_config: "StudentsConfig") -> None:
-    from train.students import train_students
+    from train.student_training import train_students
 
     run = tmp_path / "run"
     assert not train_students(tiny_config, run, stop_after=1)

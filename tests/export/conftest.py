@@ -124,7 +124,7 @@ def fp32_file(narrow_detector: NarrowDetector) -> Path:
 @pytest.fixture(scope="session")
 def int8_file(fp32_file: Path, part_split: "Split", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in INT8, with its frames beside it."""
-    from export.int8 import Options, quantize
+    from export.int8_detector import Options, quantize
 
     out = tmp_path_factory.mktemp("int8") / "detector.int8.onnx"
     quantize(fp32_file, part_split, out, Options(margin=0.05, threads=1, allow_slower=True))  # too small to gain speed

@@ -18,7 +18,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from calibration.threshold import fit_threshold
-from export.int8 import Options, find_split, quantize
+from export.int8_detector import Options, find_split, quantize
 from export.layers import attributes
 from runtime.detector import Detector
 from runtime.detector_file import read_detector, write_recipe

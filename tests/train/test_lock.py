@@ -16,9 +16,10 @@ from runtime.errors import InputError
 from train.__main__ import make_detector
 from train.config import as_yaml
 from train.lock import LOCK, only_one, only_one_writes
+from train.options import StudentsConfig, TeacherConfig
 from train.run_folder import RunFolder
-from train.students import StudentsConfig, train_students
-from train.teacher import TeacherConfig, train_teacher
+from train.student_training import train_students
+from train.teacher_training import train_teacher
 
 pytest.importorskip("fcntl", reason="this system has no file locks")
 

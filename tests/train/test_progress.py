@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from train import progress
+from train.options import StudentsConfig, TeacherConfig
 from train.progress import Progress, duration
-from train.students import StudentsConfig, train_students
-from train.teacher import TeacherConfig, train_teacher
+from train.student_training import train_students
+from train.teacher_training import train_teacher
 
 
 class Clock:

@@ -19,7 +19,7 @@ from train.data import file_sha256
 from train.networks import PatchNetwork
 
 if TYPE_CHECKING:
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
 
 def structure(model: bytes) -> tuple[list[Any], Mapping[str, Any]]:
@@ -41,7 +41,7 @@ def test_the_graph_is_that_of_a_trained_detector_of_the_same_options(
 
 
 def test_students_are_as_wide_as_their_teacher_unless_told() -> None:
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
     teachers = [Teacher(PatchNetwork(patch_size, width), "0" * 64) for patch_size, width in ((33, 0.5), (65, 0.25))]
     for config, expected in (
