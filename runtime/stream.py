@@ -12,15 +12,15 @@ from runtime.atomic import check_writable, write_atomically
 from runtime.cli import positive, run, some_path
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import DetectorError, OutputLost, ProctorError
-from runtime.frames import Frame
 from runtime.outputs import delivering, say
 from runtime.pipeline import Pipeline
 from runtime.pixel_limit import pixels_of
-from runtime.report import Headlines, JsonLines, OverlayFolder
+from runtime.sinks import ROWS, Sink, Sinks, open_sinks
+from runtime.sinks.lines import Headlines, JsonLines
+from runtime.sinks.overlays import OverlayFolder
 from runtime.sources import KNOWN, open_source
 from runtime.sources.capture import quiet_opencv, without_password
 from runtime.summary import Summary
-from runtime.verdict import Verdict
 
 DEMO = "demo"
 DEMO_DETECTOR = Path(__file__).parent / "data" / "demo.onnx"
@@ -32,15 +32,11 @@ def main() -> None:
     detector_path = choose_detector(arguments.detector, arguments.camera)
     if arguments.summary:
         check_writable(arguments.summary)
-    overlays = OverlayFolder(arguments.save) if arguments.save else None
-    if overlays and overlays.folder != arguments.save:
-        say(f"{arguments.save} has overlays of an earlier run; those of this run go into {overlays.folder}")
-    report = JsonLines(sys.stdout) if arguments.json else Headlines()
-
-    def sink(frame: Frame, verdict: Verdict) -> None:
-        report(frame, verdict)
-        if overlays:
-            overlays(frame, verdict)
+    asked = open_sinks(vars(arguments))
+    for sink in asked:
+        if isinstance(sink, OverlayFolder) and sink.folder != arguments.save:
+            say(f"{arguments.save} has overlays of an earlier run; those of this run go into {sink.folder}")
+    lines: Sink = JsonLines(sys.stdout) if arguments.json else Headlines()
 
     with (
         quiet_opencv(),
@@ -57,9 +53,10 @@ def main() -> None:
             f"{detector_path} on {detector.engine.description} ({detector.why}); "
             f"camera {without_password(arguments.camera)}"
         )
-        pipeline = Pipeline(source, detector, sink, arguments.frames)
+        sinks = Sinks([lines, *asked])
+        pipeline = Pipeline(source, detector, sinks, arguments.frames)
         # before engine and camera are closed, which may hang in a driver
-        with publishing(pipeline, arguments), closing(report), stopping_on_signals(pipeline.stop):
+        with publishing(pipeline, sinks, arguments), closing(sinks), stopping_on_signals(pipeline.stop):
             pipeline.run()
 
 
@@ -118,17 +115,23 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def publishing(pipeline: Pipeline, arguments: argparse.Namespace) -> Iterator[None]:
+def publishing(pipeline: Pipeline, sinks: Sinks, arguments: argparse.Namespace) -> Iterator[None]:
     """Print the summary so far and write it as asked, whatever ends the stream; what ended it is raised on."""
     try:
         yield
     except BaseException as ended:
         try:
-            _publish(pipeline.summary, arguments, on_stderr=isinstance(ended, OutputLost))
+            _publish(_summary(pipeline, sinks), arguments, on_stderr=isinstance(ended, OutputLost))
         except (ProctorError, OSError) as error:  # what ended the stream is the news
             say(f"error: {error}")
         raise
-    _publish(pipeline.summary, arguments)
+    _publish(_summary(pipeline, sinks), arguments)
+
+
+def _summary(pipeline: Pipeline, sinks: Sinks) -> Summary:
+    summary = pipeline.summary
+    summary.losses = sinks.losses
+    return summary
 
 
 def _publish(summary: Summary, arguments: argparse.Namespace, on_stderr: bool = False) -> None:
@@ -154,12 +157,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_engine_options(parser)
     parser.add_argument("--frames", type=positive, metavar="N", help="end after N frames (default: with the stream)")
-    parser.add_argument(
-        "--save",
-        type=some_path,
-        metavar="DIR",
-        help="write an overlay of every frame into this folder, of a second run into DIR/run-2",
-    )
+    for row in ROWS:
+        parser.add_argument(f"--{row.option}", type=row.type, metavar=row.metavar, help=row.help)
     parser.add_argument("--json", action="store_true", help="one verdict a line on stdout, the summary on stderr")
     parser.add_argument("--summary", type=some_path, metavar="FILE", help="write the summary as JSON")
     parser.add_argument(

@@ -70,6 +70,7 @@ class Summary:
         self.decisions: Counter[Decision] = Counter()
         self.drops = 0  # frames that the camera delivered and nobody took in time
         self.reconnects = 0  # how often a lost camera was opened again
+        self.losses: dict[str, int] = {}  # how many verdicts a sink could not take, by its name
         self._latencies = LatencyHistogram()
         self._first_captured_s = math.inf
         self._last_decided_s = -math.inf
@@ -117,6 +118,7 @@ class Summary:
             "latency_ms": self._latency_as_dict() if self._latencies.count else None,
             "drops": self.drops,
             "reconnects": self.reconnects,
+            "not_written": self.losses,
             "threshold": _threshold_as_dict(self._threshold) if self._threshold else None,
             "ground_truth": self._truth_as_dict() if self._parts else None,
         }
@@ -134,6 +136,7 @@ class Summary:
             quantiles = ", ".join(f"{name} {value:.1f}" for name, value in facts["latency_ms"].items())
             lines.append(f"{self.fps:.1f} frames a second; capture to decision in ms: {quantiles}")
         lines.append(f"{self.drops} frames dropped, {self.reconnects} reconnects")
+        lines += [f"{count:,} {name} were NOT written" for name, count in self.losses.items()]
         if self._threshold:
             lines.append(f"threshold {self._threshold.value:.3f}: {explain(self._threshold)}")
         if self._parts:

@@ -37,7 +37,7 @@ from runtime.errors import InputError
 from runtime.frames import Frame
 from runtime.health import HealthCheck
 from runtime.pipeline import Pipeline
-from runtime.report import JsonLines
+from runtime.sinks.lines import JsonLines
 from runtime.sources import KNOWN, Source, open_source
 from runtime.summary import Summary
 from runtime.verdict import Decision
@@ -181,7 +181,7 @@ def measure(opened: Detector, source: Source, frames: int) -> Overhead:
     with ExitStack() as stack:
         for phase, (owner, name) in {**steps, "capture": (source, "read"), "summary": (Summary, "add")}.items():
             stack.enter_context(mock.patch.object(owner, name, clock.timed(phase, getattr(owner, name))))
-        sink = clock.timed("report", JsonLines(io.StringIO()))
+        sink = clock.timed("report", JsonLines(io.StringIO()).write)
         rejected = Pipeline(source, opened, sink, total).run().decisions[Decision.NG]
     scored = len(clock.seconds["inference"])
     if scored < total:

@@ -10,7 +10,8 @@ from runtime_samples import fake_detector, grey_frame
 
 from runtime.overlay import draw_overlay
 from runtime.printable import file_stem, printable
-from runtime.report import OverlayFolder, headline, overlay_name
+from runtime.sinks.lines import headline
+from runtime.sinks.overlays import OverlayFolder, overlay_name
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_an_overlay_is_called_by_its_part(fields: dict[str, str], name: str) -> 
 def test_a_long_name_is_cut_to_what_a_file_system_takes(part: str, tmp_path: Path) -> None:
     frame = grey_frame(12, part_id=part)
     with fake_detector() as detector:
-        OverlayFolder(tmp_path)(frame, detector.inspect(frame))
+        OverlayFolder(tmp_path).write(frame, detector.inspect(frame))
     (written,) = tmp_path.iterdir()
     assert len(written.name.encode()) < 160
     assert len(file_stem(part)) >= 40
