@@ -108,7 +108,9 @@ def constraints(name: str) -> dict[str, str]:
 
 
 def test_every_package_that_is_installed_has_a_version() -> None:
-    wanted = re.findall(r'^    "([a-z-]+)[>=0-9.]*",$', (ROOT / "pyproject.toml").read_text().partition("[project.opt")[0], re.M)
+    wanted = re.findall(
+        r'^    "([a-z-]+)[>=0-9.]*",$', (ROOT / "pyproject.toml").read_text().partition("[project.opt")[0], re.M
+    )
     assert set(wanted) == {"av", "numpy", "onnxruntime", "opencv-python-headless", "pillow", "pyyaml", "simplejpeg"}
     assert {*wanted, "cuda-bindings"} == set(constraints("desktop"))
     # OpenCV is JetPack's own there

@@ -137,6 +137,16 @@ def test_a_bmp_of_32_bits_keeps_its_channels_where_its_masks_say(header: int) ->
                 decode_image(bmp(image, header, 3, masks, opaque, bool(seed % 2)))
 
 
+@pytest.mark.parametrize("spare", [0, 255])
+def test_the_spare_byte_of_a_plain_bmp_is_alpha_only_where_it_differs(spare: int) -> None:
+    fourth = np.full((9, 14), spare, np.uint8)
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    np.testing.assert_array_equal(decode_image(bmp(picture(9, 14), 40, 0, masks, fourth, False)), picture(9, 14))
+    fourth[4, 4] = 100
+    with pytest.raises(ImageError, match="has transparent pixels"):
+        decode_image(bmp(picture(9, 14), 40, 0, masks, fourth, False))
+
+
 def test_a_bmp_that_opencv_writes_with_alpha_is_refused_where_it_is_transparent() -> None:
     image = np.dstack([picture(), np.full((90, 140), 255, np.uint8)])
     np.testing.assert_array_equal(decode_image(cv2.imencode(".bmp", image)[1].tobytes()), picture())
