@@ -12,6 +12,8 @@ from runtime.stored import TRUNCATED, Stored, decoded, refuse_transparent
 
 _HEADERS = (12, 40, 52, 56, 64, 108, 124)  # OS/2 1, Windows 3, with 3 masks, with 4, OS/2 2, V4, V5
 _PLAIN, _RLE8, _RLE4, _MASKS, _MORE_MASKS = 0, 1, 2, 3, 6
+# the fourth byte is spare by the format's own words, and many writers put alpha there
+_BGRA = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 _COMMON_MASKS = {16: ((0xF800, 0x7E0, 0x1F), (0x7C00, 0x3E0, 0x1F))}
 
 
@@ -42,6 +44,8 @@ def read_bmp(data: bytes, limit: int) -> Stored:
     coded = header.compression in (_RLE8, _RLE4)
     if not coded and header.pixels + row * abs(header.height) > len(data):
         raise DamagedImage(TRUNCATED)
+    if header.compression == _PLAIN and header.bits == 32:
+        return Stored(_by_masks(data, header, _BGRA))
     if header.compression not in (_MASKS, _MORE_MASKS):
         return Stored(decoded(data))
     masks = _masks(data, header)

@@ -1,6 +1,7 @@
 """Formats beyond the common five, which Pillow decodes and complains of when they are not whole."""
 
 import io
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from runtime.stored import Stored, refuse_several, refuse_transparent
 FORMATS = ("AVIF", "GIF", "JPEG2000", "PCX", "PPM", "QOI", "SGI", "SUN")
 _EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L")
+# what Pillow's readers raise for content that they do not understand, each in its own way
+_COMPLAINTS = (ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError,
+               ValueError, struct.error)  # fmt: skip
 _LOCK = threading.Lock()
 
 
@@ -28,13 +32,13 @@ def read_other(data: bytes, limit: int) -> Stored:
     with _unlimited():
         try:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except (OSError, ValueError, SyntaxError, OverflowError, EOFError) as error:
+        except _COMPLAINTS as error:
             raise ImageError("is not an image that can be decoded; re-save it as PNG or JPEG") from error
         refuse_above(limit, *image.size)
-        refuse_several(int(getattr(image, "n_frames", 1)))
         try:
+            refuse_several(int(getattr(image, "n_frames", 1)))
             return Stored(_pixels(image), orientation_in(bytes(image.info.get("exif", b""))))
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
+        except _COMPLAINTS as error:
             raise DamagedImage(str(error) or type(error).__name__) from error
 
 

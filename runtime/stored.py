@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from runtime.errors import ImageError
 
 TRUNCATED = "truncated"
+_SILENT = 0  # of OpenCV's log levels
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -33,15 +34,20 @@ class _Quiet:
     def __enter__(self) -> None:
         with self._lock:
             if not self._inside:
-                self._level = cv2.utils.logging.getLogLevel()
-                cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+                self._level = _log().getLogLevel()
+                _log().setLogLevel(_SILENT)
             self._inside += 1
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                cv2.utils.logging.setLogLevel(self._level)
+                _log().setLogLevel(self._level)
+
+
+def _log() -> Any:
+    """The module that has OpenCV's log level: `cv2` itself up to version 4, JetPack's among them."""
+    return cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
 
 
 _quiet = _Quiet()

@@ -23,7 +23,17 @@ _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_LENGTHS, _EXTRA, _FORMAT, _TABLE
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
 _JPEG = 7
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _YCBCR: 3}
-_NAMES = {4: "a mask", 5: "CMYK", 8: "Lab", 9: "Lab", 10: "Lab", 32803: "a camera's raw mosaic", 34892: "linear raw"}
+_NAMES = {
+    4: "a mask",
+    5: "CMYK",
+    8: "Lab",
+    9: "Lab",
+    10: "Lab",
+    32803: "a camera's raw mosaic",
+    34892: "linear raw",
+    32844: "LogL",
+    32845: "LogLuv",
+}
 _COMPRESSIONS = {2: "fax", 3: "fax", 4: "fax", 6: "old JPEG", 34712: "JPEG 2000", 34925: "LZMA", 50000: "Zstandard",
                  50001: "WebP", 34887: "LERC", 50002: "JPEG XL"}  # fmt: skip
 

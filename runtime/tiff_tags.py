@@ -56,22 +56,25 @@ def read_tags(data: bytes) -> list[Tags]:
     layout = _Layout(byte_order(data), 43 in data[2:4])
     try:
         at = layout.number(data, 8 if layout.big else 4)
-        pages = _chain(data, at, layout, set())
-    except struct.error as error:
+        pages = _chain(data, at, layout)
+    except (struct.error, OverflowError) as error:
         raise TagsError("a tag lies outside the file") from error
     if not pages:
         raise TagsError("no directory")
     return pages
 
 
-def _chain(data: bytes, at: int, layout: _Layout, seen: set[int]) -> list[Tags]:
+def _chain(data: bytes, at: int, layout: _Layout) -> list[Tags]:
     pages: list[Tags] = []
-    while at and at not in seen and len(seen) < NEXT_LIMIT:
-        seen.add(at)
-        tags, at = _directory(data, at, layout)
-        pages.append(tags)
-        for below in tags.all(_SUB_IFDS):
-            pages += _chain(data, below, layout, seen)
+    seen: set[int] = set()
+    pending = [at]
+    while pending and len(seen) < NEXT_LIMIT:
+        at = pending.pop()
+        if at and at not in seen:
+            seen.add(at)
+            tags, following = _directory(data, at, layout)
+            pages.append(tags)
+            pending += [following, *reversed(tags.all(_SUB_IFDS))]  # the last one is taken next
     return pages
 
 
@@ -81,11 +84,14 @@ def _directory(data: bytes, at: int, layout: _Layout) -> tuple[Tags, int]:
     size = 20 if layout.big else 12
     if start + count * size > len(data):
         raise TagsError("a directory lies outside the file")
-    values = {}
+    values, total = {}, 0
     for entry in range(start, start + count * size, size):
         tag, kind = struct.unpack_from(layout.order + "HH", data, entry)
         if kind in _FORMATS and tag not in _NOTES:
             values[int(tag)] = _values(data, entry, _FORMATS[kind], layout)
+            total += len(values[int(tag)])
+            if total > len(data):
+                raise TagsError("its tags state more values than the file has bytes")
     return Tags({tag: numbers for tag, numbers in values.items() if numbers}), layout.number(data, start + count * size)
 
 

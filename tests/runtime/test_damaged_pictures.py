@@ -1,6 +1,8 @@
 """Damaged files: 60 variants a kind, drawn from a seed. Each is refused, or its pixels are those of the sound file, but
 for damage that no check can see, of which the share is stated."""
 
+import contextlib
+import io
 import struct
 import zlib
 from collections import Counter
@@ -10,12 +12,14 @@ import cv2
 import numpy as np
 import pytest
 from picture_samples import picture
+from PIL import Image
 
 from benchmarks.damage import DAMAGES, FORMATS, share_off
 from runtime.errors import DamagedImage, ImageError
 from runtime.images import decode_image, read_image
 
 VARIANTS = 60
+PILLOWS = ("AVIF", "GIF", "JPEG2000", "PCX", "PPM", "QOI", "SGI")
 # The most of the variants that are accepted and have more than 1 % of the pixels off, by format and damage; 0 for the
 # rest. JPEG's and lossless WebP's codes fall into step again after a wrong bit, and neither has a checksum.
 UNSEEN = {
@@ -99,3 +103,26 @@ def test_a_png_with_good_checksums_and_too_few_rows_is_damaged() -> None:
     )
     with pytest.raises(DamagedImage, match="its compressed pixels are incomplete"):
         decode_image(data)
+
+
+def test_any_change_to_a_header_ends_in_a_picture_or_in_an_image_error(capfd: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(13)
+    for form in (*FORMATS, *PILLOWS):
+        data = FORMATS[form](picture(24, 32)) if form in FORMATS else by_pillow(form)
+        for variant in range(100):
+            broken = bytearray(data)
+            if variant % 2:
+                for at in rng.integers(0, min(200, len(data)), 2):
+                    broken[at] = rng.integers(256)
+            else:
+                at = int(rng.integers(len(data)))
+                broken[at : at + 4] = (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"")[variant // 2 % 4]
+            with contextlib.suppress(ImageError):
+                assert decode_image(bytes(broken)).dtype == np.uint8
+    assert capfd.readouterr() == ("", "")
+
+
+def by_pillow(form: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture(24, 32)).save(file, form)
+    return file.getvalue()

@@ -30,8 +30,9 @@ SOUND = {
 
 def jpeg(image: NDArray[np.uint8], **options: object) -> bytes:
     buffer = io.BytesIO()
-    mode = "CMYK" if image.ndim == 3 and image.shape[2] == 4 else None
-    Image.fromarray(image, mode).save(buffer, "JPEG", **options)
+    inks = image.ndim == 3 and image.shape[2] == 4
+    whole = Image.merge("CMYK", [Image.fromarray(ink) for ink in np.moveaxis(image, 2, 0)]) if inks else None
+    (whole or Image.fromarray(image)).save(buffer, "JPEG", **options)
     return buffer.getvalue()
 
 

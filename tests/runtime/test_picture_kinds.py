@@ -69,6 +69,26 @@ def test_transparency_without_alpha_is_refused_where_a_pixel_has_it(kind: str) -
         assert decode_image(png(samples, colours, cases["has not"])).shape == image.shape
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("colours", [0, 3])
+def test_transparency_is_found_in_pictures_of_few_bits(bits: int, colours: int) -> None:
+    samples = np.arange(64, dtype=np.uint8).reshape(8, 8) % (1 << bits)
+    shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
+    packed = (samples.reshape(8, -1, len(shifts)) << shifts).sum(axis=2).astype(np.uint8)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, bits, colours, 0, 0, 0))
+    palette = chunk(b"PLTE", bytes(3 << bits)) if colours == 3 else b""
+    rows = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in packed)))
+    for body, found in (
+        ((b"\xff\x80", True), (b"\xff\xff", False)) if colours == 3 else ((b"\0\1", True), (b"\0\xff", False))
+    ):
+        data = b"\x89PNG\r\n\x1a\n" + header + palette + chunk(b"tRNS", body) + rows + chunk(b"IEND", b"")
+        if found:
+            with pytest.raises(ImageError, match="has transparent pixels"):
+                decode_image(data)
+        else:
+            assert decode_image(data).shape == (8, 8, 3)
+
+
 EXIF = {"II": b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", "MM": b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01"}
 
 
@@ -135,6 +155,16 @@ def test_a_bmp_of_32_bits_keeps_its_channels_where_its_masks_say(header: int) ->
             opaque[rng.integers(9), rng.integers(14)] = rng.integers(0, 255)
             with pytest.raises(ImageError, match="has transparent pixels"):
                 decode_image(bmp(image, header, 3, masks, opaque, bool(seed % 2)))
+
+
+@pytest.mark.parametrize("spare", [0, 255])
+def test_the_spare_byte_of_a_plain_bmp_is_alpha_only_where_it_differs(spare: int) -> None:
+    fourth = np.full((9, 14), spare, np.uint8)
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    np.testing.assert_array_equal(decode_image(bmp(picture(9, 14), 40, 0, masks, fourth, False)), picture(9, 14))
+    fourth[4, 4] = 100
+    with pytest.raises(ImageError, match="has transparent pixels"):
+        decode_image(bmp(picture(9, 14), 40, 0, masks, fourth, False))
 
 
 def test_a_bmp_that_opencv_writes_with_alpha_is_refused_where_it_is_transparent() -> None:
