@@ -13,8 +13,10 @@ Damage = Callable[[bytes], bytes]
 
 
 def numbered_picture(number: int, size_hw: tuple[int, int] = (HEIGHT, WIDTH)) -> NDArray[np.uint8]:
-    """Eight blocks, bright where the number has a one, over a bar that moves."""
+    """Eight blocks, bright where the number has a one, over noise of its own and a bar that moves."""
     image = np.full((*size_hw, 3), 100, np.uint8)
+    noise = np.random.default_rng(number).integers(0, 80, (6, size_hw[1] // 4, 1), np.uint8)
+    image[42:54] = 60 + noise.repeat(2, axis=0).repeat(4, axis=1)[:, : size_hw[1]]
     for bit in range(8):
         if number >> bit & 1:
             image[8:40, 8 + 14 * bit : 20 + 14 * bit] = 220
