@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ImageError, InputError
-from runtime.images import SUFFIXES, read_image
+from runtime.images import SUFFIXES, is_picture, read_image
 
 GOOD = "good"  # a folder of this name holds no defects
 ENDINGS = ("", "_mask")  # of a mask's stem, behind the image's
@@ -33,9 +33,7 @@ def find_defects(folder: Path, masks: Path | None) -> list[Defect]:
     if not os.path.isdir(folder):  # Path.is_dir raises where a folder may not be entered
         raise InputError(f"{folder} is not a folder, or cannot be reached; give --defects a folder of defective images")
     paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and GOOD not in path.relative_to(folder).parts[:-1]
+        path for path in folder.rglob("*") if GOOD not in path.relative_to(folder).parts[:-1] and is_picture(path)
     )
     if not paths:
         raise InputError(f"{folder} holds no images of defects; expected files ending in {', '.join(SUFFIXES)}")
@@ -70,4 +68,4 @@ def _mask_of(image: Path, masks: Path) -> Path:
 
 
 def _images_in(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES)
+    return (path for path in sorted(folder.glob("*")) if is_picture(path))

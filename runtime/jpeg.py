@@ -19,6 +19,7 @@ _SCAN, _END = 0xDA, 0xD9
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15; between them DHT, JPG and DAC
 _LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers that no length follows
+_HEADER_BYTES = 1 << 18  # looked through for the size of a further picture: profiles may come before it
 
 
 class Segment(NamedTuple):
@@ -55,7 +56,7 @@ def decode_jpeg(data: bytes, limit: int | None = None) -> NDArray[np.uint8]:
     or has more than `limit` pixels (None: `max_pixels`), which is asked before decoding. Neither names a file.
     """
     if not data.startswith(START):
-        raise ImageError(f"no JPEG picture: it begins with {data[:2].hex() or 'nothing'}, expected ffd8")
+        raise ImageError(f"holds no JPEG: it begins with {data[:2].hex() or 'nothing'}, expected ffd8")
     width, height = _refuse_unreadable(data)
     refuse_above(max_pixels() if limit is None else limit, width, height)
     try:
@@ -73,13 +74,50 @@ def _refuse_unreadable(data: bytes) -> tuple[int, int]:
             precision, channels = data[begin], data[begin + 5]
             if precision != 8 or marker in _LOSSLESS:
                 kind = "lossless JPEG" if marker in _LOSSLESS else f"JPEG of {precision} bits a channel"
-                raise ImageError(f"a {kind} cannot be read; convert it to JPEG of 8 bits or to PNG")
+                raise ImageError(f"is a {kind}, which cannot be read; convert it to JPEG of 8 bits or to PNG")
             if channels not in (1, 3) and not adobe:
                 # Adobe stores ink inverted and says so by its marker; without it the sense is anyone's guess
-                raise ImageError(f"a JPEG of {channels} channels of unknown meaning; convert it to RGB")
+                raise ImageError(f"is a JPEG of {channels} channels of unknown meaning; convert it to RGB")
             return int.from_bytes(data[begin + 3 : begin + 5], "big"), int.from_bytes(
                 data[begin + 1 : begin + 3], "big"
             )
         if marker == _SCAN:
             break
     raise DamagedImage("no frame header before the pixels")
+
+
+def is_truncated(data: bytes) -> bool:
+    """Whether no end marker follows the first scan. One before it belongs to an EXIF thumbnail, not to the picture."""
+    return _end(data) < 0
+
+
+def count_pictures(data: bytes) -> int:
+    """How many pictures of the first one's size the data hold, one after another, as MPO files of two lenses do.
+
+    Smaller ones after the first are previews and the gain maps of HDR photographs, made from the same view.
+    """
+    size, count, at = _size(data), 1, _end(data)
+    while at >= 0:
+        at = data.find(START + b"\xff", at)
+        if at < 0:
+            break
+        count += _size(data[at : at + _HEADER_BYTES]) == size
+        at += 2
+    return count
+
+
+def exif_of(data: bytes) -> bytes:
+    """The content of the first EXIF segment; empty without one."""
+    found = (data[begin:end] for marker, begin, end in segments(data) if marker == 0xE1)
+    return next((body for body in found if body.startswith(b"Exif\0")), b"")
+
+
+def _end(data: bytes) -> int:
+    """Where the end marker lies that follows the header of the first scan; -1 without one."""
+    scan = max((end for _, _, end in segments(data)), default=2)
+    return data.find(bytes((0xFF, _END)), scan)
+
+
+def _size(data: bytes) -> bytes:
+    """Height and width, as the first frame header has them; empty without one."""
+    return next((data[begin + 1 : begin + 5] for marker, begin, _ in segments(data) if marker in _FRAMES), b"")

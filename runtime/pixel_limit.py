@@ -32,6 +32,6 @@ def refuse_above(limit: int, width: int, height: int) -> None:
     """Raises `ImageError`, with a reason that names no file, when `width` × `height` is above `limit` pixels."""
     if width * height > limit:
         raise ImageError(
-            f"a picture of {width}×{height} pixels is above the limit of {limit / 1e6:g} megapixels; "
+            f"has {width}×{height} pixels, above the limit of {limit / 1e6:g} megapixels; "
             f"make it smaller, or raise the limit ({VARIABLE})"
         )

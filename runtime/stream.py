@@ -14,6 +14,7 @@ from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import DetectorError, ProctorError
 from runtime.frames import Frame
 from runtime.pipeline import Pipeline
+from runtime.pixel_limit import pixels_of
 from runtime.report import Headlines, JsonLines, OverlayFolder
 from runtime.sources import KNOWN, open_source
 from runtime.sources.capture import quiet_opencv, without_password
@@ -46,7 +47,13 @@ def main() -> None:
     with (
         quiet_opencv(),
         open_detector(detector_path, arguments) as detector,
-        open_source(arguments.camera, arguments.reconnect_limit, arguments.seed, arguments.defect_rate) as source,
+        open_source(
+            arguments.camera,
+            arguments.reconnect_limit,
+            arguments.seed,
+            arguments.defect_rate,
+            max_pixels=pixels_of(arguments.max_megapixels, "--max-megapixels") if arguments.max_megapixels else None,
+        ) as source,
     ):
         print(
             f"{detector_path} on {detector.engine.description} ({detector.why}); "
@@ -152,6 +159,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the demo line (default: %(default)s)")
     rate_help = "of the demo line, 0 to 1 (default: %(default)s)"
     parser.add_argument("--defect-rate", type=float, default=0.3, metavar="SHARE", help=rate_help)
+    size_help = "refuse image files above this size before decoding them (default: PROCTOR_MAX_MEGAPIXELS, or 100)"
+    parser.add_argument("--max-megapixels", metavar="N", help=size_help)
     return parser
 
 

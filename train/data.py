@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from runtime.atomic import write_atomically
 from runtime.errors import ImageError, InputError
-from runtime.images import SUFFIXES, list_images, read_image
+from runtime.images import is_picture, list_images, read_image
 from runtime.preparation import prepare
 
 FEWEST_IMAGES = 7  # two for statistics, two for the threshold (which needs two scores), three to train on
@@ -42,7 +42,7 @@ def good_images(data: Path) -> list[Path]:
             f"{data}/train has neither a folder 'good' nor 'ok'; expected the MVTec AD layout, BTAD's, or a flat folder"
             f" of images. For other data sets: python -m benchmarks.datasets {data} --training OUT"
         )
-    if (data / "good").is_dir() and not any(path.suffix.lower() in SUFFIXES for path in data.iterdir()):
+    if (data / "good").is_dir() and not any(is_picture(path) for path in data.iterdir()):
         return list_images(data / "good")
     return list_images(data)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.datasets.images import TestImage
 from runtime.errors import InputError
-from runtime.images import SUFFIXES, list_images
+from runtime.images import is_picture, list_images
 
 ENTRIES_SHOWN = 8  # of a folder, in one message
 
@@ -73,7 +73,7 @@ def masked(images: Sequence[Path], masks: Path, defect: str, ending: str = "") -
     Raises `InputError` for an image without its mask, for a mask (a file with `ending`) without its image, and for two
     files of one stem.
     """
-    found = by_stem([path for path in sorted(masks.glob("*")) if path.suffix.lower() in SUFFIXES])
+    found = by_stem([path for path in sorted(masks.glob("*")) if is_picture(path)])
     for image in by_stem(images).values():
         if image.stem + ending not in found:
             raise InputError(f"{image} has no mask; expected {masks / f'{image.stem}{ending}.png'}")

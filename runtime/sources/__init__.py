@@ -6,7 +6,7 @@ from pathlib import Path
 
 from runtime.demo import DemoLine
 from runtime.errors import InputError, SourceError
-from runtime.images import SUFFIXES
+from runtime.images import is_picture
 from runtime.sources.base import Source
 from runtime.sources.capture import open_v4l2, without_password
 from runtime.sources.demo import DemoSource
@@ -26,15 +26,17 @@ def open_source(
     defect_rate: float = 0.3,
     wait: bool = False,
     size_hw: tuple[int, int] = (256, 256),
+    max_pixels: int | None = None,
 ) -> Source:
     """Open the source that `uri` names.
 
     ``0``, ``v4l2:0``, ``v4l2:/dev/video0``: a V4L2 camera. ``rtsp://…``, ``http://…``: a network camera. ``demo``: the
     rendered line, of frames of `size_hw`, with parts by `seed` and a share `defect_rate` of them defective. Anything
-    else: a folder of images, an image or a video file. Live sources give up after `reconnect_limit` failed attempts in
-    a row to reopen (None: never); with `wait`, one that is absent at the start is waited for in the same way. Raises
-    `SourceError` when the source cannot be opened or its scheme is not known, `InputError` when the demo line refuses
-    its options, and for `wait` where nothing is to be waited for.
+    else: a folder of images, an image or a video file, told apart by their content; an image of more than `max_pixels`
+    (None: `pixel_limit.max_pixels`) is no picture but a problem. Live sources give up after `reconnect_limit` failed
+    attempts in a row to reopen (None: never); with `wait`, one that is absent at the start is waited for in the same
+    way. Raises `SourceError` when the source cannot be opened or its scheme is not known, `InputError` when the demo
+    line refuses its options, and for `wait` where nothing is to be waited for.
     """
     scheme, _, rest = uri.partition(":")
     if uri == "demo":
@@ -50,7 +52,7 @@ def open_source(
 
         return LiveSource(without_password(uri), partial(open_network, uri), reconnect_limit, wait=wait)
     _refuse_to_wait(uri, wait)
-    return _open_path(uri)
+    return _open_path(uri, max_pixels)
 
 
 def _refuse_to_wait(uri: str, wait: bool) -> None:
@@ -58,11 +60,11 @@ def _refuse_to_wait(uri: str, wait: bool) -> None:
         raise InputError(f"--wait-for-camera waits for cameras; {without_password(uri)} is none, leave it out")
 
 
-def _open_path(uri: str) -> Source:
+def _open_path(uri: str, max_pixels: int | None) -> Source:
     path, shown = Path(uri), without_password(uri)
     try:
-        if path.is_dir() or (path.is_file() and path.suffix.lower() in SUFFIXES):
-            return FolderSource(path)
+        if path.is_dir() or is_picture(path):
+            return FolderSource(path, max_pixels)
         if path.is_file():
             from runtime.sources.video import VideoFileSource  # FFmpeg takes time to load
 

@@ -70,7 +70,7 @@ KINDS: list[Make] = [
     a_cut_header,
 ]
 VARIANTS = 8  # of each kind
-DISTINCT = (0, 1, 2, 3, 4, 5)  # parts of the demo line whose defects its detector finds
+DISTINCT = (0, 1, 2, 3, 4, 5)  # defective parts of the demo line
 
 
 def read_all(capture: Capture) -> list[Picture]:

@@ -228,7 +228,7 @@ READ = {
 }
 REFUSED = {
     "text.png": (lambda: b"hello", r"text\.png is not an image that can be decoded; re-save"),
-    "empty.jpg": (lambda: b"", r"empty\.jpg is not an image that can be decoded"),
+    "empty.jpg": (lambda: b"", r"empty\.jpg is empty; copy it again"),
     "cut.png": (lambda: encoded(".png", picture())[:-40], r"cut\.png is truncated; copy it again or remove it"),
     "cut.jpg": (lambda: encoded(".jpg", picture())[:-60], r"cut\.jpg is truncated"),
     "dim.png": (lambda: encoded(".png", picture().astype(np.uint16) * 4), r"dim\.png keeps 10-bit values in 16 bits"),
