@@ -23,7 +23,7 @@ from runtime.stored import TRUNCATED, Stored, refuse_several
 from runtime.tiff import read_tiff
 from runtime.webp import read_webp
 
-__all__ = ["SUFFIXES", "is_picture", "list_images", "read_image"]
+__all__ = ["SUFFIXES", "decode_image", "is_picture", "list_images", "read_image"]
 
 _HALF_RANGE = 1 << 15
 _LEFT_ALIGNED = 16  # 12 bits or fewer, moved up to the top of 16: all values are multiples of it
@@ -40,19 +40,24 @@ def read_image(path: Path, max_pixels: int | None = None) -> NDArray[np.uint8]:
     brightest value is in the lower half, and neither does the file state 16 bits (sBIT, MaxSampleValue), nor are all
     values multiples of 16 or of 257, as scaled values are.
     """
-    limit = default_max_pixels() if max_pixels is None else max_pixels
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
     try:
-        stored = _stored(data, limit)
-        return _turned(_as_8_bits(stored), stored.orientation)
+        return decode_image(data, max_pixels)
     except DamagedImage as error:
         state = TRUNCATED if error.reason == TRUNCATED else f"damaged ({error.reason})"
         raise ImageError(f"{path} is {state}; copy it again or remove it") from error
     except ImageError as error:
         raise ImageError(f"{path} {error}") from error
+
+
+def decode_image(data: bytes, max_pixels: int | None = None) -> NDArray[np.uint8]:
+    """The content of one image file, as `read_image` gives it. Raises `DamagedImage` where it is damaged or truncated
+    and `ImageError` where it is refused for another reason; neither names a file."""
+    stored = _stored(data, default_max_pixels() if max_pixels is None else max_pixels)
+    return _turned(_as_8_bits(stored), stored.orientation)
 
 
 def _stored(data: bytes, limit: int) -> Stored:

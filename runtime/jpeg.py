@@ -12,6 +12,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from runtime.errors import DamagedImage, ImageError
+from runtime.jpeg_zeros import has_zeroed_block
 from runtime.pixel_limit import max_pixels, refuse_above
 
 START = b"\xff\xd8"
@@ -52,13 +53,15 @@ def decode_jpeg(data: bytes, limit: int | None = None) -> NDArray[np.uint8]:
 
     `data` begins with the picture; what follows its end marker does not matter. The standard Huffman tables stand in
     for tables that are left out, as cameras leave them out of their streams. Equal to `cv2.imdecode` bit for bit.
-    Raises `DamagedImage` for whatever libjpeg complains of, and `ImageError` for what is no JPEG of 8 bits a channel,
+    Raises `DamagedImage` for whatever libjpeg complains of and for a block of zeros among the pixels, and `ImageError` for what is no JPEG of 8 bits a channel,
     or has more than `limit` pixels (None: `max_pixels`), which is asked before decoding. Neither names a file.
     """
     if not data.startswith(START):
         raise ImageError(f"holds no JPEG: it begins with {data[:2].hex() or 'nothing'}, expected ffd8")
     width, height = _refuse_unreadable(data)
     refuse_above(max_pixels() if limit is None else limit, width, height)
+    if has_zeroed_block(data, segments(data)):
+        raise DamagedImage("a block of its pixels is zeros")
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, "BGR", strict=True))
     except ValueError as error:

@@ -120,3 +120,20 @@ def test_the_limit_on_pixels_is_asked_before_decoding() -> None:
         decode_jpeg(bytes(data))
     with pytest.raises(ImageError, match=r"140×90 pixels, above the limit of 0\.01 megapixels"):
         decode_jpeg(jpeg(PICTURE), limit=10_000)
+
+
+@pytest.mark.parametrize("options", [{}, {"optimize": True}, {"subsampling": "4:4:4"}])
+def test_zeros_among_the_pixels_are_damage_wherever_they_lie(options: dict[str, object]) -> None:
+    """libjpeg alone takes about one in five of them for coefficients, and ends where it should."""
+    data = jpeg(PICTURE, quality=90, **options)
+    scan = max(end for _, _, end in segments(data))
+    for at in range(scan, len(data) - 300, 37):
+        with pytest.raises(DamagedImage):
+            decode_jpeg(data[:at] + bytes(256) + data[at + 256 :])
+
+
+def test_a_flat_picture_may_be_all_zeros_by_tables_of_its_own() -> None:
+    flat = np.full((1000, 1000), 90, np.uint8)
+    data = jpeg(flat, optimize=True)
+    assert bytes(32) in data
+    np.testing.assert_array_equal(decode_jpeg(data), as_opencv_reads(data))
