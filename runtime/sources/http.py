@@ -125,18 +125,19 @@ def _root(url: str) -> str:
 def _opener(url: str) -> urllib.request.OpenerDirector:
     """Knows user and password of the address. Asks no proxy and no authority: cameras stand nearby and sign for
     themselves."""
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    user, _, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
-    if user:
-        passwords.add_password(None, _root(url), unquote(user), unquote(password))
     unverified = ssl.create_default_context()
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
-    return urllib.request.build_opener(
+    handlers: list[urllib.request.BaseHandler] = [
         urllib.request.ProxyHandler({}),
-        urllib.request.HTTPBasicAuthHandler(passwords),
-        urllib.request.HTTPDigestAuthHandler(passwords),
         urllib.request.HTTPSHandler(context=unverified),
-    )
+    ]
+    user, _, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
+    if user:
+        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        passwords.add_password(None, _root(url), unquote(user), unquote(password))
+        handlers.append(urllib.request.HTTPDigestAuthHandler(passwords))
+        handlers.append(urllib.request.HTTPBasicAuthHandler(passwords))
+    return urllib.request.build_opener(*handlers)
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:

@@ -38,15 +38,17 @@ def serving(handle: Handle) -> Iterator[str]:
 
 
 def playing(parts: Iterable[bytes], content_type: str = MULTIPART, period_s: float = 0.02) -> Handle:
-    """Sends each part after a pause, and then ends the answer. Goes on where a client before left off."""
+    """Sends each part after a pause, up to an empty one, which ends the answer. The next one goes on from there."""
     left = iter(parts)
 
     def handle(request: http.server.BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.send_header("Content-Type", content_type)
         request.end_headers()
-        for part in left:
-            request.wfile.write(part)
+        for data in left:
+            if not data:
+                return
+            request.wfile.write(data)
             time.sleep(period_s)
 
     return handle

@@ -39,19 +39,20 @@ def write_numbered(
     dropped: Sequence[int] = (),
     damaged: Mapping[int, Damage] = {},
     rate: int = 25,
+    size_hw: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> list[bool]:
     """Write a video of which some packets (by their place in the file) are dropped or damaged; which are key frames."""
     keys = []
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=dict(options))
         assert isinstance(stream, av.VideoStream)
-        stream.height, stream.width = HEIGHT, WIDTH
+        stream.height, stream.width = size_hw
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.gop_size = key_every
         for number in range(count + 1):
             frame = None
             if number < count:
-                frame = av.VideoFrame.from_ndarray(numbered_picture(number), "bgr24")
+                frame = av.VideoFrame.from_ndarray(numbered_picture(number)[: size_hw[0], : size_hw[1]].copy(), "bgr24")
                 frame.pts, frame.time_base = number, Fraction(1, rate)
             for packet in stream.encode(frame):
                 at = len(keys)
