@@ -18,6 +18,7 @@ from runtime.pixel_limit import pixels_of
 from runtime.report import Headlines, JsonLines, OverlayFolder
 from runtime.sources import KNOWN, open_source
 from runtime.sources.capture import quiet_opencv, without_password
+from runtime.sources.live import LiveSource
 from runtime.summary import Summary
 from runtime.verdict import Verdict
 
@@ -53,6 +54,7 @@ def main() -> None:
             arguments.seed,
             arguments.defect_rate,
             max_pixels=pixels_of(arguments.max_megapixels, "--max-megapixels") if arguments.max_megapixels else None,
+            wait=arguments.wait_for_camera,
         ) as source,
     ):
         print(
@@ -63,6 +65,8 @@ def main() -> None:
         pipeline = Pipeline(source, detector, sink, arguments.frames)
         # before engine and camera are closed, which may hang in a driver
         with publishing(pipeline, arguments), closing(report), stopping_on_signals(pipeline.stop):
+            if isinstance(source, LiveSource) and (reason := source.waits_for):
+                print(f"waiting for the camera: {reason}", file=sys.stderr)
             pipeline.run()
 
 
@@ -156,6 +160,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reconnect-limit", type=positive, metavar="N", help="end after N failed attempts to reopen (default: never)"
     )
+    wait_help = "wait for a camera that is absent at the start as for one that was lost (default: end with status 2)"
+    parser.add_argument("--wait-for-camera", action="store_true", help=wait_help)
     parser.add_argument("--seed", type=int, default=0, help="of the demo line (default: %(default)s)")
     rate_help = "of the demo line, 0 to 1 (default: %(default)s)"
     parser.add_argument("--defect-rate", type=float, default=0.3, metavar="SHARE", help=rate_help)

@@ -24,9 +24,9 @@ def open_source(
     reconnect_limit: int | None = None,
     seed: int = 0,
     defect_rate: float = 0.3,
-    wait: bool = False,
     size_hw: tuple[int, int] = (256, 256),
     max_pixels: int | None = None,
+    wait: bool = False,
 ) -> Source:
     """Open the source that `uri` names.
 

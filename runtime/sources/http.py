@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections import deque
 from http.client import HTTPException, HTTPResponse
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from runtime.errors import SourceError, WrongAddress
@@ -135,9 +136,24 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
     if user:
         passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         passwords.add_password(None, _root(url), unquote(user), unquote(password))
-        handlers.append(urllib.request.HTTPDigestAuthHandler(passwords))
-        handlers.append(urllib.request.HTTPBasicAuthHandler(passwords))
+        handlers += [_Digest(passwords), _Basic(passwords)]
     return urllib.request.build_opener(*handlers)
+
+
+class _Digest(urllib.request.HTTPDigestAuthHandler):
+    """Closes the answer that asks for a password, which urllib leaves open."""
+
+    def http_error_401(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any) -> Any:
+        fp.close()
+        return super().http_error_401(req, fp, code, msg, headers)
+
+
+class _Basic(urllib.request.HTTPBasicAuthHandler):
+    """As `_Digest`."""
+
+    def http_error_401(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any) -> Any:
+        fp.close()
+        return super().http_error_401(req, fp, code, msg, headers)
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:

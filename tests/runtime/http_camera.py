@@ -15,8 +15,8 @@ MULTIPART = "multipart/x-mixed-replace; boundary=frame"
 
 
 @contextmanager
-def serving(handle: Handle) -> Iterator[str]:
-    """A server whose GET requests `handle` answers; its address. A client that leaves ends its answer quietly."""
+def serving(handle: Handle, port: int = 0) -> Iterator[str]:
+    """A server (at any port) whose GET requests `handle` answers; its address. A client that leaves ends its answer quietly."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -26,7 +26,7 @@ def serving(handle: Handle) -> Iterator[str]:
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
