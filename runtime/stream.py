@@ -20,6 +20,7 @@ from runtime.sinks.lines import Headlines, JsonLines
 from runtime.sinks.overlays import OverlayFolder
 from runtime.sources import KNOWN, open_source
 from runtime.sources.capture import quiet_opencv, without_password
+from runtime.sources.live import LiveSource
 from runtime.summary import Summary
 
 DEMO = "demo"
@@ -47,6 +48,7 @@ def main() -> None:
             arguments.seed,
             arguments.defect_rate,
             max_pixels=pixels_of(arguments.max_megapixels, "--max-megapixels") if arguments.max_megapixels else None,
+            wait=arguments.wait_for_camera,
         ) as source,
     ):
         say(
@@ -57,6 +59,8 @@ def main() -> None:
         pipeline = Pipeline(source, detector, sinks, arguments.frames)
         # before engine and camera are closed, which may hang in a driver
         with publishing(pipeline, sinks, arguments), closing(sinks), stopping_on_signals(pipeline.stop):
+            if isinstance(source, LiveSource) and (reason := source.waits_for):
+                say(f"waiting for the camera: {reason}")
             pipeline.run()
 
 
@@ -166,6 +170,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, help="of the demo line (default: 0)")
     parser.add_argument("--defect-rate", type=float, metavar="SHARE", help="of the demo line, 0 to 1 (default: 0.3)")
+    wait_help = "wait for a camera that is absent at the start as for one that was lost (default: end with status 2)"
+    parser.add_argument("--wait-for-camera", action="store_true", help=wait_help)
+    parser.add_argument("--seed", type=int, default=0, help="of the demo line (default: %(default)s)")
+    rate_help = "of the demo line, 0 to 1 (default: %(default)s)"
+    parser.add_argument("--defect-rate", type=float, default=0.3, metavar="SHARE", help=rate_help)
     size_help = "refuse image files above this size before decoding them (default: PROCTOR_MAX_MEGAPIXELS, or 100)"
     parser.add_argument("--max-megapixels", metavar="N", help=size_help)
     return parser

@@ -17,6 +17,7 @@ from runtime.sources.h264 import IDR_SLICE, SLICE, FrameNumbers, Slice
 HEVC_SLICES, HEVC_KEYS, HEVC_LEADING = range(32), range(16, 22), (8, 9)
 REGULAR = 3  # equal intervals in a row from which a time stamp that leaves one out tells of a loss
 HIDING = {"vp8", "vp9", "av1", "libdav1d"}  # have packets that are never shown
+LEAST_UNEQUAL = 0.15  # between the lowest rate that fits all time stamps and their average
 MOST_COUNTED = 8  # pictures that one gap of the time stamps stands for; a longer one may be a pause
 
 
@@ -42,12 +43,20 @@ class Order(Protocol):
 def order_of(stream: av.VideoStream, timed: bool) -> Order:
     """For the codec of a stream. `timed`: its time stamps stand in for the counters that a codec lacks."""
     context = stream.codec_context
-    clock = Cadence() if timed else None
+    clock = Cadence(_stated_step(stream)) if timed else None
     if context.codec.name == "h264":
         return H264Order(context.extradata or b"", clock)
     if context.codec.name == "hevc":
         return HevcOrder(context.extradata or b"", clock)
     return FlaggedOrder(context.codec.name not in HIDING, clock)
+
+
+def _stated_step(stream: av.VideoStream) -> int:
+    """The step of its time stamps where the container states one rate throughout, and else 0."""
+    rate, average, unit = stream.base_rate, stream.average_rate, stream.time_base
+    if not rate or not average or not unit or abs(float(average / rate) - 1) > LEAST_UNEQUAL:
+        return 0
+    return round(1 / (rate * unit))
 
 
 class Cadence:
@@ -56,9 +65,10 @@ class Cadence:
     Where steps are unequal, as in files of variable rate, nothing can be known and nothing is said.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stated_step: int) -> None:
+        """0: the step is to be learnt."""
         self._last: int | None = None
-        self._step, self._regular = 0, 0
+        self._step, self._regular = stated_step, REGULAR if stated_step else 0
 
     def missing(self, packet: VideoPacket) -> int:
         """How many packets are missing before this one, as far as the time stamps tell."""
@@ -107,7 +117,8 @@ class H264Order:
             damage = damage or ("its header makes no sense" if slices else None)
             return Facts(False, slices > 0, damage=damage)
         by_number = self._numbers.missing(picture)
-        breaks = by_number > 0 or by_time >= self._numbers.most - 1
+        # an IDR picture that is missing right after another leaves no gap in the numbers
+        breaks = by_number > 0 or by_time >= self._numbers.most - 1 or (by_time > 0 and picture.frame_num == 1)
         missing = max(_counted(by_number), by_time if by_time <= MOST_COUNTED else 0)
         return Facts(picture.key, picture.field is None, missing, breaks, damage)
 

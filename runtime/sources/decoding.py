@@ -196,7 +196,7 @@ class PictureDecoder:
 
 def _strict(context: av.VideoCodecContext) -> av.VideoCodecContext:
     context.thread_count, context.copy_opaque = 1, True
-    context.options = {"err_detect": "crccheck+explode"}
+    context.options = {"err_detect": "crccheck+aggressive+explode"}
     return context
 
 

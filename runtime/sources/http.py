@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections import deque
 from http.client import HTTPException, HTTPResponse
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from runtime.errors import SourceError, WrongAddress
@@ -125,18 +126,34 @@ def _root(url: str) -> str:
 def _opener(url: str) -> urllib.request.OpenerDirector:
     """Knows user and password of the address. Asks no proxy and no authority: cameras stand nearby and sign for
     themselves."""
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    user, _, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
-    if user:
-        passwords.add_password(None, _root(url), unquote(user), unquote(password))
     unverified = ssl.create_default_context()
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
-    return urllib.request.build_opener(
+    handlers: list[urllib.request.BaseHandler] = [
         urllib.request.ProxyHandler({}),
-        urllib.request.HTTPBasicAuthHandler(passwords),
-        urllib.request.HTTPDigestAuthHandler(passwords),
         urllib.request.HTTPSHandler(context=unverified),
-    )
+    ]
+    user, _, password = urlsplit(url).netloc.rpartition("@")[0].partition(":")
+    if user:
+        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        passwords.add_password(None, _root(url), unquote(user), unquote(password))
+        handlers += [_Digest(passwords), _Basic(passwords)]
+    return urllib.request.build_opener(*handlers)
+
+
+class _Digest(urllib.request.HTTPDigestAuthHandler):
+    """Closes the answer that asks for a password, which urllib leaves open."""
+
+    def http_error_401(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any) -> Any:
+        fp.close()
+        return super().http_error_401(req, fp, code, msg, headers)
+
+
+class _Basic(urllib.request.HTTPBasicAuthHandler):
+    """As `_Digest`."""
+
+    def http_error_401(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any) -> Any:
+        fp.close()
+        return super().http_error_401(req, fp, code, msg, headers)
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:

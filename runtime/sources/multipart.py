@@ -6,15 +6,16 @@ from runtime.jpeg import START
 
 LARGEST_PICTURE = 64 * 2**20  # bytes without a start or an end: no camera's picture
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffing (00), restart (d0 to d7) or fill (ff)
+_LENGTH = re.compile(rb"content-length: *([0-9]{1,9})\b", re.IGNORECASE)
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 
 
 class JpegParts:
     """Splits bytes into pictures as they arrive. A picture that another follows before its end is handed out as it is.
 
-    Whatever stands between two pictures is skipped: boundaries, headers, padding. A length that a header states is not
-    asked, since cameras state wrong ones: the picture's own markers say where it ends, at once and without waiting for
-    the next. The boundary says where one ends that lost its own end.
+    Whatever stands between two pictures is skipped: boundaries, headers, padding. The picture's own markers say where
+    it ends, at once and without waiting for the next, since cameras state wrong lengths. Where one that lost its own
+    end ends, the next boundary says, or the stated length if a line ends there.
     """
 
     def __init__(self, boundary: str) -> None:
@@ -22,6 +23,7 @@ class JpegParts:
         self._name = boundary.strip("-").encode("latin-1", "replace")
         self._boundary = b"\n--" + self._name if boundary else b""
         self._data = bytearray()
+        self._stated = 0  # bytes of the picture, as its header says
         self._inside = False  # `_data` begins with a start marker
         self._at, self._in_scan = 0, False  # what was examined of it, and whether that ended within coded pixels
 
@@ -43,13 +45,18 @@ class JpegParts:
         end = self._end_of_picture(len(self._data) if limit < 0 else limit)
         if end is None and limit >= 0:
             end = limit
+        elif end is None and self._stated and self._data[self._stated : self._stated + 2] == b"\r\n":
+            end = self._stated
         return None if end is None else self._take(end)
 
     def _skip_to_start(self) -> bool:
         start = self._data.find(START)
         if start < 0:
             return False
-        self._learn_boundary(bytes(self._data[:start]))
+        between = bytes(self._data[:start])
+        self._learn_boundary(between)
+        lengths = _LENGTH.findall(between)
+        self._stated = int(lengths[-1]) if lengths else 0
         del self._data[:start]
         self._inside, self._at, self._in_scan = True, len(START), False
         return True

@@ -82,7 +82,9 @@ class StreamCapture:
 
 def _listen() -> None:
     """Have FFmpeg say what it lost. It says so in the thread that receives, since no other thread works for it."""
-    logging.getLogger("libav").addHandler(logging.NullHandler())
+    log = logging.getLogger("libav")  # where PyAV puts what nobody captures
+    log.propagate = False
+    log.addHandler(logging.NullHandler())
     av.logging.set_skip_repeated(False)
     av.logging.set_level(av.logging.WARNING)
 

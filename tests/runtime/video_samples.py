@@ -13,8 +13,10 @@ Damage = Callable[[bytes], bytes]
 
 
 def numbered_picture(number: int, size_hw: tuple[int, int] = (HEIGHT, WIDTH)) -> NDArray[np.uint8]:
-    """Eight blocks, bright where the number has a one, over a bar that moves."""
+    """Eight blocks, bright where the number has a one, over noise of its own and a bar that moves."""
     image = np.full((*size_hw, 3), 100, np.uint8)
+    noise = np.random.default_rng(number).integers(0, 80, (6, size_hw[1] // 4, 1), np.uint8)
+    image[42:54] = 60 + noise.repeat(2, axis=0).repeat(4, axis=1)[:, : size_hw[1]]
     for bit in range(8):
         if number >> bit & 1:
             image[8:40, 8 + 14 * bit : 20 + 14 * bit] = 220
@@ -37,19 +39,20 @@ def write_numbered(
     dropped: Sequence[int] = (),
     damaged: Mapping[int, Damage] = {},
     rate: int = 25,
+    size_hw: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> list[bool]:
     """Write a video of which some packets (by their place in the file) are dropped or damaged; which are key frames."""
     keys = []
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=dict(options))
         assert isinstance(stream, av.VideoStream)
-        stream.height, stream.width = HEIGHT, WIDTH
+        stream.height, stream.width = size_hw
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.gop_size = key_every
         for number in range(count + 1):
             frame = None
             if number < count:
-                frame = av.VideoFrame.from_ndarray(numbered_picture(number), "bgr24")
+                frame = av.VideoFrame.from_ndarray(numbered_picture(number)[: size_hw[0], : size_hw[1]].copy(), "bgr24")
                 frame.pts, frame.time_base = number, Fraction(1, rate)
             for packet in stream.encode(frame):
                 at = len(keys)
