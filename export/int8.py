@@ -61,7 +61,8 @@ def find_split(detector: Path, data: Path | None, run: Path | None, unseen: bool
     would vouch for the threshold. `unseen` says that no stage has seen any of them, and allows them.
     """
     from runtime.detector import read_detector
-    from train.data import Split, good_images, split_as_counted, split_by_content
+    from train.data import Split, split_as_counted, split_by_content
+    from train.datasets import good_images
 
     recipe = read_detector(detector)[1]
     if data is not None:

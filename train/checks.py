@@ -75,7 +75,8 @@ def check_teacher_files(config: "StudentsConfig") -> None:
 
 def check_no_images_added(data: Path, split: "Split", run: Path) -> None:
     """Raise `InputError` when `data` holds good images that a run with this split does not know."""
-    from train.data import file_sha256, good_images
+    from train.data import file_sha256
+    from train.datasets import good_images
 
     known, hashes = {Path(path).resolve() for path in split.sha256}, set(split.sha256.values())
     added = [p for p in good_images(data) if p.resolve() not in known and file_sha256(p) not in hashes]

@@ -30,7 +30,7 @@ MEANS_LOSS = 128  # of students that predict the mean: one for each standardized
 class StudentsConfig:
     """Options of the students' training, the paper's by default, and all else that changes a score."""
 
-    data: str = option("", "good images: a flat folder, or one in the MVTec AD layout")
+    data: str = option("", "good images: a folder of them, or a data set's category in any layout of train.datasets")
     teachers: tuple[str, ...] = option(("p33",), "names of shipped teachers or files, one for each scale")
     students: int = option(3, "M, students of each scale")
     width: float | None = option(None, "share of the paper's channels in the students; none: their teacher's (ours)")
@@ -111,7 +111,8 @@ def _checked_split(config: StudentsConfig) -> "Split":
     """The images by use; teachers and images are all read once, so that nothing bad is found after hours of training,
     or leaves a run folder behind. Suspect images are printed, and stop nothing."""
     from train.checks import check_teacher_files
-    from train.data import PreparedImages, good_images, split_by_content
+    from train.data import PreparedImages, split_by_content
+    from train.datasets import good_images
     from train.inspection import Inspector
 
     check_teacher_files(config)
