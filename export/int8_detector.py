@@ -26,7 +26,8 @@ from runtime.errors import InputError
 from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.recipe import Quantization, Recipe
 from runtime.versions import commit, versions
-from train.data import PreparedImages, Split, good_images, sha256_of_images, split_as_counted, split_by_content
+from train.data import PreparedImages, Split, sha256_of_images, split_as_counted, split_by_content
+from train.datasets import good_images
 
 IMAGES = 32  # for the ranges; for the rounding they give more patches than a row of 5×5×128 weights has members
 

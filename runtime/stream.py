@@ -172,9 +172,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--defect-rate", type=float, metavar="SHARE", help="of the demo line, 0 to 1 (default: 0.3)")
     wait_help = "wait for a camera that is absent at the start as for one that was lost (default: end with status 2)"
     parser.add_argument("--wait-for-camera", action="store_true", help=wait_help)
-    parser.add_argument("--seed", type=int, default=0, help="of the demo line (default: %(default)s)")
-    rate_help = "of the demo line, 0 to 1 (default: %(default)s)"
-    parser.add_argument("--defect-rate", type=float, default=0.3, metavar="SHARE", help=rate_help)
     size_help = "refuse image files above this size before decoding them (default: PROCTOR_MAX_MEGAPIXELS, or 100)"
     parser.add_argument("--max-megapixels", metavar="N", help=size_help)
     return parser

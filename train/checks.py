@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from runtime.errors import InputError
-from train.data import Split, file_sha256, good_images
+from train.data import Split, file_sha256
+from train.datasets import good_images
 from train.dense import reflect_padded
 from train.ensemble import teacher_path
 from train.files import load_network

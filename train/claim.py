@@ -6,7 +6,8 @@ from typing import Any
 
 from runtime.printable import printable
 from train.checks import check_data, check_no_images_added
-from train.data import PreparedImages, Split, good_images, split_by_content
+from train.data import PreparedImages, Split, split_by_content
+from train.datasets import good_images
 from train.inspection import Inspector
 from train.run_folder import RunFolder
 

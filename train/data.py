@@ -1,4 +1,4 @@
-"""Good images: finding them, splitting them once by content, and holding them prepared."""
+"""Good images: splitting them once by content, and holding them prepared. `train.datasets` finds them."""
 
 import hashlib
 import json
@@ -13,42 +13,18 @@ from numpy.typing import NDArray
 
 from runtime.atomic import write_atomically
 from runtime.errors import ImageError, InputError
-from runtime.images import is_picture, list_images, read_image
+from runtime.images import read_image
 from runtime.preparation import prepare
 from train.inspection.copies import group_copies, small_picture
 from train.progress import Progress
 
 FEWEST_IMAGES = 7  # two for statistics, two for the threshold (which needs two scores), three to train on
 FEWEST_OF_A_USE = 5  # for statistics and threshold each, where a third of the images allows it
-TRAINING_FOLDERS = ("train/good", "train/ok")
 SET_APART = 0.2  # share of good images kept for a test where a data set does not say which
 PROBLEMS_SHOWN = 5  # in one message
 CACHE_BYTES = 2 << 30  # prepared images beyond this are read again each time
 SMALL_PICTURES_KEPT = 1 << 14  # 64 MiB
 USES = ("training", "statistics", "threshold")
-
-
-def good_images(data: Path) -> list[Path]:
-    """Files of good images below `data`.
-
-    ``train/good`` of the MVTec AD layout or ``train/ok`` of BTAD's where they are there; of a folder with ``good`` and
-    ``bad`` what `set_apart` leaves of ``good``; all of ``good`` where there is no ``bad`` and no image beside it; else
-    the images in `data` itself. Raises `InputError` when there are none, or when a layout's folder is given that holds
-    its images elsewhere.
-    """
-    for name in TRAINING_FOLDERS:
-        if (data / name).is_dir():
-            return list_images(data / name)
-    if (data / "good").is_dir() and (data / "bad").is_dir():
-        return set_apart(list_images(data / "good"))[0]
-    if (data / "train").is_dir():
-        raise InputError(
-            f"{data}/train has neither a folder 'good' nor 'ok'; expected the MVTec AD layout, BTAD's, or a flat folder"
-            f" of images. For other data sets: python -m train.datasets {data} --training OUT"
-        )
-    if (data / "good").is_dir() and not any(is_picture(path) for path in data.iterdir()):
-        return list_images(data / "good")
-    return list_images(data)
 
 
 def set_apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

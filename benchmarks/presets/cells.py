@@ -24,9 +24,8 @@ from runtime.typed import as_text
 from train.__main__ import configuration, make_detector
 from train.checks import check_teacher_files
 from train.config import as_mapping
-from train.data import file_sha256, good_images, split_by_content
-from train.datasets import Subset, TestImage, mask_files
-from train.datasets.__main__ import flat_name
+from train.data import file_sha256, split_by_content
+from train.datasets import Subset, TestImage, good_images, mask_files
 from train.datasets.checked import checked_category
 from train.ensemble import teacher_path
 from train.options import StudentsConfig
@@ -121,13 +120,18 @@ def training_folder(data: DataSet, links: Path) -> Path:
         if good_images(data.folder) == data.training:
             return data.folder
     except InputError:
-        pass  # a layout that training does not know
+        pass  # of another layout than it looks
     links.mkdir(parents=True, exist_ok=True)
     for image in data.training:
         link = links / flat_name(image, data.folder)
         link.unlink(missing_ok=True)  # of an interrupted run, or to where the data set lay then
         link.symlink_to(image.resolve())
     return links
+
+
+def flat_name(image: Path, data: Path) -> str:
+    """An image's path below `data` as the name of a file."""
+    return "-".join(image.relative_to(data).parts)
 
 
 def images_sha256(images: Sequence[TestImage]) -> str:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from runtime.demo import DemoLine
 from runtime.errors import ImageError, InputError
 from runtime.preparation import prepare
-from train.data import PreparedImages, Split, file_sha256, good_images, set_apart, split_as_counted, split_by_content
+from train.data import PreparedImages, Split, file_sha256, set_apart, split_as_counted, split_by_content
+from train.datasets import good_images
 
 
 def write_images(folder: Path, count: int, suffix: str = ".png") -> list[Path]:
@@ -76,7 +77,9 @@ def test_folders_that_hold_images_are_named_where_the_one_given_holds_none(tmp_p
 
 def test_a_layout_that_holds_its_images_elsewhere_is_refused(tmp_path: Path) -> None:
     write_images(tmp_path / "train" / "normal", 3)
-    with pytest.raises(InputError, match=r"train has neither .* 'good' nor 'ok'; expected .*train\.datasets"):
+    with pytest.raises(
+        InputError, match=r"none of the known layouts .*; it holds train/; sort the images into good/ and bad/"
+    ):
         good_images(tmp_path)
 
 

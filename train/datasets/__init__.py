@@ -8,7 +8,7 @@ they stay the same under any file name: *even* and *odd* are the parity of a fil
 """
 
 from train.datasets.images import GOOD, Subset, TestImage, content_parity, mask_files, read_pixels, select
-from train.datasets.registry import LAYOUTS, layout_of, read_test_set, training_images
+from train.datasets.registry import LAYOUTS, good_images, layout_of, read_test_set, training_images
 
 __all__ = [
     "GOOD",
@@ -16,6 +16,7 @@ __all__ = [
     "Subset",
     "TestImage",
     "content_parity",
+    "good_images",
     "layout_of",
     "mask_files",
     "read_pixels",

@@ -54,6 +54,11 @@ def good(paths: Sequence[Path], kind: str = "good") -> list[TestImage]:
     return [TestImage(path, False, kind, None) for path in paths]
 
 
+def holds_images(folder: Path) -> bool:
+    """Whether images lie in `folder` itself."""
+    return folder.is_dir() and any(is_picture(path) for path in folder.iterdir())
+
+
 def by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     """Files by stem, in order. Raises `InputError` for two of one stem, since masks are found by it."""
     found: dict[str, Path] = {}

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from runtime.errors import InputError
+from runtime.images import list_images
 from train.datasets import btad, kolektor, kolektor2, loco, mvtec, mvtec2, plain, visa
 from train.datasets.images import TestImage
-from train.datasets.layout import Layout, contents, subfolders
+from train.datasets.layout import Layout, contents, holds_images, subfolders
 
 # A folder has the first that recognises it: the more particular stand before those they resemble
 LAYOUTS: dict[str, Layout] = {
@@ -61,6 +62,26 @@ def read_test_set(data: Path, layout: str | None = None) -> list[TestImage]:
 def training_images(data: Path, layout: str | None = None) -> list[Path]:
     """The good images to train on, disjoint from the test's. Raises as `read_test_set`."""
     return layout_of(data, layout).training(data)
+
+
+def good_images(data: Path) -> list[Path]:
+    """The good images to train on in `data`: a category in any layout, or a folder of images that nobody has sorted.
+
+    Of a category, what `training_images` lists. Where images lie in `data` itself, with neither ``train`` nor ``good``
+    and ``bad`` beside them, all of these; where there is ``good`` without ``bad``, all of ``good``. Raises `InputError`
+    where there are none, and as `layout_of`.
+    """
+    layout, unsorted = _recognised(data), holds_images(data)
+    sorted_by_hand = (data / "good").is_dir() and (data / "bad").is_dir()
+    if unsorted and not sorted_by_hand and not (data / "train").is_dir():
+        return list_images(data)
+    if layout is None:
+        if (data / "train").is_dir() or any(_recognised(folder) for folder in subfolders(data)):
+            layout_of(data)  # says what is there, and what was expected
+        return list_images(data)
+    if layout is plain.LAYOUT and (data / "good").is_dir() and not sorted_by_hand:
+        return list_images(data / "good")
+    return layout.training(data)
 
 
 def _recognised(data: Path) -> Layout | None:

@@ -8,8 +8,7 @@ from tqdm import tqdm
 from runtime.atomic import write_atomically
 from runtime.errors import ImageError
 from runtime.images import read_image
-from train.data import good_images
-from train.datasets import training_images
+from train.datasets import good_images, training_images
 from train.inspection.contact_sheet import Tile, draw_sheet
 from train.inspection.inspector import Inspector, Report, Suspect
 

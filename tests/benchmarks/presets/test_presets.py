@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from dataset_trees import make_tree
+from dataset_trees import make_tree, write
 
 from benchmarks.presets import __main__ as presets
 from benchmarks.presets import report as preset_report
@@ -92,16 +92,17 @@ def test_figures_of_other_test_images_are_taken_again(
     assert len(list(out.glob("tile/*/detector.onnx"))) == 1
 
 
-def test_a_layout_that_training_does_not_take_is_given_to_it_as_links(
+def test_a_layout_that_the_folder_does_not_look_like_is_given_to_training_as_links(
     teacher_files: dict[int, Path], tmp_path: Path
 ) -> None:
     data, out = tmp_path / "commutators", tmp_path / "out"
     make_tree("ksdd", data)
+    write(data / "beside.png")  # training would take this alone
     presets.main(tiny(data, out, teacher_files[33], "--seeds", "0", "--layout", "ksdd"))
     (result,) = json.loads((out / "presets.json").read_text())["results"]
     assert (result["category"], result["defective_rejected"][1]) == ("commutators", 2)
     links = [path for folder in out.glob("commutators/*/good") for path in folder.iterdir()]
-    assert {path.resolve() for path in links} == set(training_images(data))
+    assert {path.resolve() for path in links} == set(training_images(data, "ksdd"))
 
 
 def test_the_multiply_adds_are_those_of_teacher_and_student(

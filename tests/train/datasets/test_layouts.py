@@ -11,8 +11,7 @@ from dataset_trees import TREES, make_tree, many, mask, write
 
 from runtime.errors import ImageError, InputError
 from train import datasets
-from train.data import good_images
-from train.datasets import LAYOUTS
+from train.datasets import LAYOUTS, good_images
 from train.datasets import __main__ as command
 
 
@@ -217,28 +216,31 @@ def test_an_added_image_moves_no_other_from_training_to_test(data: Path) -> None
     assert [path for path in after if not path.name.startswith("later")] == before
 
 
-@pytest.mark.parametrize(("data"), ["mvtec", "mvtec2", "loco", "visa-prepared", "btad", "plain"], indirect=True)
-def test_training_takes_these_layouts_as_they_are(data: Path) -> None:
+@pytest.mark.parametrize("data", TREES, indirect=True)
+def test_training_takes_every_layout_as_it_is(data: Path) -> None:
     assert good_images(data) == datasets.training_images(data)
 
 
 @pytest.mark.parametrize("data", ["visa"], indirect=True)
-def test_of_the_other_layouts_the_training_images_are_copied(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    command.main([str(data), "--training", str(out)])
+def test_the_command_says_what_a_category_holds(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.main([str(data)])
     assert capsys.readouterr().out.splitlines()[:3] == [
         f"{data} has the layout visa (VisA)",
         "3 good images to train on",
         "4 to test on: 2 good, 2 anomaly",
     ]
-    assert [path.name for path in good_images(out)] == [
-        f"Data-Images-Normal-{name}.JPG" for name in ("000", "003", "004")
-    ]
-    assert [path.read_bytes() for path in good_images(out)] == [p.read_bytes() for p in datasets.training_images(data)]
-    with pytest.raises(InputError, match="out is not empty"):
-        command.main([str(data), "--training", str(out)])
+
+
+@pytest.mark.parametrize("data", ["mvtec", "ksdd2"], indirect=True)
+def test_the_categories_of_a_data_set_are_named_where_the_set_is_given(data: Path) -> None:
+    with pytest.raises(InputError, match=f"holds several categories; give one of them: {data.name}"):
+        good_images(data.parent)
+
+
+@pytest.mark.parametrize("data", ["visa", "mvtec"], indirect=True)
+def test_images_beside_the_folders_of_a_layout_are_taken_unless_it_has_a_folder_to_train_on(data: Path) -> None:
+    beside = write(data / "000.png")
+    assert good_images(data) == (datasets.training_images(data) if (data / "train").is_dir() else [beside])
 
 
 def test_a_wrong_layout_ends_the_command_in_one_sentence(tmp_path: Path) -> None:
