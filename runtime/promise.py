@@ -8,6 +8,10 @@ from runtime.errors import InputError
 if TYPE_CHECKING:
     from runtime.recipe import Threshold
 
+NOT_VOUCHED = (
+    "NOT VOUCHED FOR: the file has no recipe_sha256, so nobody can tell whether this is the threshold that was fitted, "
+    "and nothing is proven of it. Export the detector again, or set it with python -m runtime.set_threshold."
+)
 LEAST_BUDGET = 1e-9  # three billion images would prove it; far below, rounding hides the number that is needed
 
 
@@ -40,6 +44,8 @@ def images_needed(budget: float, confidence: float = 0.95) -> int:
 
 def explain(threshold: "Threshold") -> str:
     """What a threshold promises, and what would make it promise more, for whoever runs the line."""
+    if not threshold.vouched:
+        return NOT_VOUCHED
     if threshold.method == "manual":
         return "It was set by hand: no good images vouch for it."
     sample, confidence = f"{threshold.sample_size:,} good images", f"{100 * threshold.confidence:g} % confidence"

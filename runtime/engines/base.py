@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.recipe import Recipe
+
 
 @dataclass(frozen=True)
 class Output:
@@ -21,6 +23,14 @@ class Output:
     def scored_map(self) -> NDArray[np.float32]:
         """The map that score, threshold and regions are of, [n, H, W]."""
         return self.anomaly_map if self.deviation_map is None else self.deviation_map
+
+
+def output_names(recipe: Recipe) -> list[str]:
+    """The outputs that a recipe's graph has; fields of `Output`."""
+    names = ["anomaly_map", "anomaly_score"]
+    names += ["deviation_map"] if recipe.by_position else []
+    names += ["regression_error"] if recipe.explain else []
+    return names + (["predictive_variance"] if recipe.explain and recipe.students > 1 else [])
 
 
 class Engine(Protocol):

@@ -31,7 +31,7 @@ def make_recipe() -> Recipe:
         aspect="stretch",
         region_of_interest=None,
         students=3,
-        scales=(Scale(17, "a" * 64, 1.0, 0.5, 0.1, 0.05), Scale(33, "b" * 64, 2.0, 0.5, None, None)),
+        scales=(Scale(17, "a" * 64, 1.0, 0.5, 0.1, 0.05), Scale(33, "b" * 64, 2.0, 0.5, 0.2, 0.1)),
         output_stride=4,
         score_pixels=1,
         score_quantiles={"0.5": 0.2, "0.99": 0.4},
