@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.recipe import HealthLimits, Provenance, Recipe, Threshold
+from runtime.recipe import HealthLimits, Provenance, Recipe, Scale, Threshold
 
 IMAGES = {"good/000": (10, 1), "good/001": (40, 1), "dent/000": (60, 3), "scratch/000": (20, 2)}  # excess, pixels
 
@@ -43,7 +43,7 @@ def recipe() -> Recipe:
         aspect="stretch",
         region_of_interest=None,
         students=1,
-        scales=(),
+        scales=(Scale(33, "a" * 64, 1.0, 0.5, None, None),),
         output_stride=1,
         score_pixels=1,
         score_quantiles={},
@@ -53,9 +53,9 @@ def recipe() -> Recipe:
         form="bailer",
         explain=False,
         largest_activation=1.0,
-        parity_sha256="",
-        graph_sha256="",
-        provenance=Provenance({}, "", {}, "unknown", ""),
+        parity_sha256="c" * 64,
+        graph_sha256="d" * 64,
+        provenance=Provenance({}, "e" * 64, {}, "unknown", ""),
     )
 
 

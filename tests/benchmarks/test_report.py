@@ -32,7 +32,7 @@ def explaining(recipe: Recipe) -> Detector:
         halves = np.stack([maps / 3, maps * 2 / 3], axis=1)
         return Output(maps, maps.max(axis=(1, 2)), halves, halves)
 
-    scales = tuple(Scale(size, "", 0.0, 1.0, 0.0, 1.0) for size in (17, 33))
+    scales = tuple(Scale(size, "a" * 64, 0.0, 1.0, 0.0, 1.0) for size in (17, 33))
     explained = replace(recipe, explain=True, students=2, scales=scales)
     return Detector(explained, ThreadedEngine(run, recipe.size_hw, 8, 2, "explaining engine"))
 
