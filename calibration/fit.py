@@ -34,6 +34,7 @@ def main() -> None:
 
     statistics = fit(arguments.run, arguments.budget, arguments.confidence, arguments.device)
     print(f"threshold {statistics.threshold.value:.4f}. {explain(statistics.threshold)}")
+    print_concerns(statistics)
 
 
 def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None = None) -> "Statistics":
@@ -44,6 +45,7 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     """
     import numpy as np
 
+    from calibration.concerns import find_concerns
     from calibration.model import load_run, progress
     from calibration.positions import fit_positions, images_by_position
     from calibration.statistics import Statistics
@@ -68,16 +70,24 @@ def fit(run: Path, budget: float, confidence: float = 0.95, device: str | None =
     if copies := trained.split.copies_left_out(images):
         print(copies)
     print(describe_highest(images, scores))
+    threshold = fit_threshold(scores, budget, confidence)
     statistics = Statistics(
         moments=tuple(moments),
         patch_sizes=tuple(scale.patch_size for scale in trained.scales),
-        threshold=fit_threshold(scores, budget, confidence),
+        threshold=threshold,
         score_quantiles=quantiles(scores),
         health=_health(trained),
         positions=positions,
+        concerns=find_concerns(trained, moments, positions, scores, threshold),
     )
     statistics.save(run / "statistics.json")
     return statistics
+
+
+def print_concerns(statistics: "Statistics") -> None:
+    """A warning for each; last of all, so that they are read."""
+    for concern in statistics.concerns:
+        print(f"warning: {concern}")
 
 
 def fit_moments(trained: "TrainedRun", batches: "Iterable[NDArray[np.uint8]]") -> "list[Moments]":

@@ -24,6 +24,7 @@ class _Document:
     score_quantiles: dict[str, float]
     health: HealthLimits
     positions_sha256: str | None = None
+    concerns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Statistics:
     score_quantiles: dict[str, float]
     health: HealthLimits
     positions: Positions | None = None  # where scores are by position
+    concerns: tuple[str, ...] = ()  # see `calibration.concerns`; none in runs from before it
 
     def save(self, path: Path) -> None:
         """Write as JSON, `positions` as ``positions.safetensors`` beside it with its hash in the JSON."""
         kept = save_positions(path.with_name(POSITIONS), self.positions) if self.positions is not None else None
-        document = _Document(self.moments, self.patch_sizes, self.threshold, self.score_quantiles, self.health, kept)
+        found = self.moments, self.patch_sizes, self.threshold, self.score_quantiles, self.health
+        document = _Document(*found, kept, self.concerns)
         write_atomically(path, json.dumps(asdict(document), indent=1).encode())
 
     @classmethod
@@ -51,7 +54,8 @@ class Statistics:
             positions = None
             if kept.positions_sha256 is not None:
                 positions = load_positions(path.with_name(POSITIONS), kept.positions_sha256)
-            return cls(kept.moments, kept.patch_sizes, kept.threshold, kept.score_quantiles, kept.health, positions)
+            found = kept.moments, kept.patch_sizes, kept.threshold, kept.score_quantiles, kept.health
+            return cls(*found, positions, kept.concerns)
         except FileNotFoundError as error:
             raise InputError(f"{path.parent} is not calibrated; run python -m calibration.fit {path.parent}") from error
         except (OSError, ValueError, RecursionError, InputError) as error:

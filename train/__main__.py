@@ -59,7 +59,7 @@ def make_detector(
     config: StudentsConfig, run: Path, out: Path, budget: float, precision: str, weights: str, explain: bool
 ) -> None:
     """Train, calibrate and export. Raises `InputError` or `ParityError` with nothing half written."""
-    from calibration.fit import fit
+    from calibration.fit import fit, print_concerns
     from export.destination import check_destination
     from export.onnx import export
     from runtime.detector import read_detector
@@ -74,11 +74,12 @@ def make_detector(
     print(f"1/3 training the students (run folder {run})")
     train_students(config, run)
     print("2/3 calibrating on held-out images")
-    fit(run, budget)
+    statistics = fit(run, budget)
     print("3/3 exporting and checking")
     print(export(run, out, precision, weights=weights, explain=explain).describe())
     threshold = read_detector(out)[1].threshold
     print(f"threshold {threshold.value:.4f}. {explain_threshold(threshold)}")
+    print_concerns(statistics)
     print(f"{out} written. Try it: python -m runtime.stream --detector {out} --camera FOLDER_OR_CAMERA")
 
 

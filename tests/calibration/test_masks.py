@@ -100,7 +100,7 @@ def test_a_small_defect_saved_as_jpeg_does_not_grow(tmp_path: Path) -> None:
     area = int((mask > 0).sum())
     assert 410 < area < 430
     path = saved(tmp_path / "mask.jpg", mask, [cv2.IMWRITE_JPEG_QUALITY, 95])
-    assert (cv2.imread(str(path)).any(axis=2)).sum() > 600, "which any value above 0 would mark"
+    assert (cv2.imread(str(path)).any(axis=2)).sum() > 1.2 * area, "which any value above 0 would mark"
     assert abs(int(read_mask(path).sum()) - area) <= 10
 
 
