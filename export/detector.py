@@ -2,8 +2,9 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 
 from calibration.calibrate import progress
 from calibration.calibrated import CalibratedRun
+from calibration.concerns import find_concerns
 from calibration.threshold import fit_threshold
 from export.destination import check_destination, threshold_by_hand
 from export.forms import Exported, faster_form
 from export.fused import FusedDetector, evidence_of
 from export.graph import export_graph, with_halved_weights
-from export.parity import Parity, compare
+from export.parity import compare
 from export.provenance import provenance
 from runtime.atomic import write_atomically
 from runtime.engines import Engine
@@ -47,7 +49,7 @@ class ExportOptions:
     explain: bool = False  # whether raw evidence is an output
 
 
-def export(run: CalibratedRun, out: Path, options: ExportOptions | None = None) -> Parity:
+def export(run: CalibratedRun, out: Path, options: ExportOptions | None = None) -> Exported:
     """Export a run to `out`, and the frames it was checked on to ``<out stem>.parity.npz`` beside it.
 
     The threshold is fitted once, to the exported file's own scores of the held-out images, which are kept in the run
@@ -62,7 +64,7 @@ def export(run: CalibratedRun, out: Path, options: ExportOptions | None = None) 
         return _export(run, out, options)
 
 
-def _export(run: CalibratedRun, out: Path, options: ExportOptions) -> Parity:
+def _export(run: CalibratedRun, out: Path, options: ExportOptions) -> Exported:
     frames = parity_frames(run.trained.split, run.trained.size_hw)
     images = PreparedImages(run.threshold_images, run.trained.size_hw)
 
@@ -79,7 +81,8 @@ def _export(run: CalibratedRun, out: Path, options: ExportOptions) -> Parity:
     # the frames first: whoever finds a new detector finds its frames beside it
     write_atomically(out.with_suffix(".parity.npz"), frames_npz(frames))
     write_atomically(out, with_metadata(done.graph, done.recipe.metadata))
-    return done.parity
+    run.trained.folder.log(threshold=done.recipe.threshold.value, concerns=done.concerns)
+    return done
 
 
 def _made(
@@ -98,12 +101,13 @@ def _made(
         threshold = fit_threshold(scores, run.budget, run.confidence)
         tolerance = TOLERANCE["fp16" if "fp16" in (options.precision, options.weights) else "fp32"]
         parity = compare(run, threshold.value, engine, fused, frames, tolerance)
+        concerns = find_concerns(run.trained, partial(_scores_of, engine, run.trained.size_hw), scores, threshold)
     finally:
         engine.close()
     parity.check()
     largest = parity.largest_activation
     recipe = replace(recipe, threshold=threshold, score_quantiles=quantiles(scores), largest_activation=largest)
-    return Exported(graph, recipe, parity, scores)
+    return Exported(graph, recipe, parity, scores, concerns)
 
 
 def parity_frames(split: Split, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -154,7 +158,7 @@ def describe_highest(images: Sequence[Path], scores: NDArray[np.float64]) -> str
 
 def _scores(engine: Engine, images: PreparedImages) -> NDArray[np.float64]:
     """The file's own scores of held-out images. Raises `ParityError` for one that is not finite."""
-    outputs = [engine.result(engine.submit(frame), timeout_s=600) for frame in progress(images, "threshold")]
+    outputs = [engine.result(engine.submit(frame), timeout_s=600) for frame in progress(images, "exported scores")]
     scores = np.array([float(output.anomaly_score[0]) for output in outputs])
     bad = int(np.count_nonzero(~np.isfinite(scores)))
     if bad:
@@ -163,6 +167,10 @@ def _scores(engine: Engine, images: PreparedImages) -> NDArray[np.float64]:
             "Use --precision fp32, or report it with the run folder"
         )
     return scores
+
+
+def _scores_of(engine: Engine, size_hw: tuple[int, int], paths: Iterable[Path]) -> NDArray[np.float64]:
+    return _scores(engine, PreparedImages(list(paths), size_hw))
 
 
 def _say(run: CalibratedRun, done: Exported, images: PreparedImages, out: Path) -> None:

@@ -34,6 +34,7 @@ class Exported:
     recipe: Recipe
     parity: Parity
     scores: NDArray[np.float64]  # of the held-out images that the threshold was fitted to
+    concerns: tuple[str, ...] = ()  # see `calibration.concerns`
 
 
 def faster_form(

@@ -23,12 +23,17 @@ def main() -> None:
     from calibration.methods import open_run
     from export.destination import check_destination
     from export.detector import ExportOptions, export
+    from runtime.threshold import explain
 
     check_destination(arguments.out)
     options = ExportOptions(arguments.precision, arguments.form, arguments.weights, arguments.explain)
-    parity = export(with_statistics(open_run(arguments.run, "cpu")), arguments.out, options)
-    print(parity.describe())
+    done = export(with_statistics(open_run(arguments.run, "cpu")), arguments.out, options)
+    print(done.parity.describe())
+    threshold = done.recipe.threshold
+    print(f"threshold {threshold.value:.4f}. {explain(threshold)}")
     print(f"{arguments.out} written, {arguments.out.stat().st_size / 1e6:.1f} MB")
+    for concern in done.concerns:
+        print(f"warning: {concern}")
 
 
 if __name__ == "__main__":

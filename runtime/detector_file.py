@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.atomic import write_atomically
 from runtime.errors import DetectorError
-from runtime.onnx_file import graph_sha256, read_metadata, with_metadata
+from runtime.onnx_file import COPY_AGAIN, graph_sha256, read_metadata, with_metadata
 from runtime.recipe import Recipe, recipe_from_metadata
 
 
@@ -23,11 +23,11 @@ def read_detector(path: Path) -> tuple[bytes, Recipe]:
     except OSError as error:
         raise DetectorError(f"{path} cannot be read ({error.strerror}); check the path") from error
     if not model:
-        raise DetectorError(f"{path} is empty; copy it again, or export the detector again")
+        raise DetectorError(f"{path} is empty; {COPY_AGAIN}")
     try:
         recipe = recipe_from_metadata(read_metadata(model))
         if graph_sha256(model) != recipe.graph_sha256:
-            raise DetectorError("its graph is not the one its recipe describes; export the detector again")
+            raise DetectorError(f"its graph is not the one its recipe describes; {COPY_AGAIN}")
     except DetectorError as error:
         raise DetectorError(f"{path}: {error}") from error
     return model, recipe

@@ -9,6 +9,7 @@ from runtime.choice.memory import read_choice
 from runtime.cli import run, some_path
 from runtime.detector_file import read_detector
 from runtime.errors import InputError
+from runtime.printable import printable
 from runtime.recipe import Recipe
 from runtime.threshold import Threshold, explain
 
@@ -34,9 +35,9 @@ def main() -> None:
 
 
 def lines(facts: dict[str, str]) -> list[str]:
-    """Facts as lines of text, one below the other."""
+    """Facts as lines of text, one below the other; what does not print is escaped, since texts come from a file."""
     width = max(map(len, facts)) + 2
-    return [f"{name + ':':{width}}{text}" for name, text in facts.items()]
+    return [f"{name + ':':{width}}{printable(text)}" for name, text in facts.items()]
 
 
 def describe(recipe: Recipe) -> list[str]:

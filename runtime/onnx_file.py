@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import DetectorError
+from runtime.printable import printable
 
+COPY_AGAIN = "copy the file again; if the original is damaged too, export the detector again"
 _METADATA_FIELD, _GRAPH_FIELD, _INITIALIZER_FIELD = 14, 7, 5
 _DIMS, _TYPE, _NAME, _RAW = 1, 2, 8, 9  # of a TensorProto
 _FLOAT = 1
@@ -21,16 +23,31 @@ _LENGTH_DELIMITED = 2
 
 
 def read_metadata(model: bytes) -> dict[str, str]:
-    """The key–value pairs in an ONNX file's metadata. Raises `DetectorError` when the bytes are no ONNX file."""
-    pairs = {}
+    """The key–value pairs in an ONNX file's metadata.
+
+    Raises `DetectorError` when the bytes are no ONNX file, and for a key that is there twice: readers of ONNX files
+    disagree which of the two holds.
+    """
+    pairs: dict[str, str] = {}
     for number, start, end, body in _fields(model):
         if number == _METADATA_FIELD:
-            entry = {n: model[b:e] for n, _, e, b in _fields(model, body, end)}
-            try:
-                pairs[entry.get(1, b"").decode()] = entry.get(2, b"").decode()
-            except UnicodeDecodeError as error:
-                raise DetectorError(f"the metadata at byte {start} is damaged; export the detector again") from error
+            key, value = _pair(model, start, end, body)
+            if key in pairs:
+                raise DetectorError(f"its metadata has two entries {printable(key)!r}; {COPY_AGAIN}")
+            pairs[key] = value
     return pairs
+
+
+def _pair(model: bytes, start: int, end: int, body: int) -> tuple[str, str]:
+    entry: dict[int, bytes] = {}
+    for number, _, field_end, field_body in _fields(model, body, end):
+        if number in entry:
+            raise DetectorError(f"the metadata at byte {start} is damaged; {COPY_AGAIN}")
+        entry[number] = model[field_body:field_end]
+    try:
+        return entry.get(1, b"").decode(), entry.get(2, b"").decode()
+    except UnicodeDecodeError as error:
+        raise DetectorError(f"the metadata at byte {start} is damaged; {COPY_AGAIN}") from error
 
 
 def with_metadata(model: bytes, metadata: dict[str, str]) -> bytes:
@@ -157,4 +174,4 @@ def _encoded(value: int) -> bytes:
 
 
 def _damaged() -> DetectorError:
-    return DetectorError("not an ONNX file, or a damaged one; export the detector again")
+    return DetectorError(f"not an ONNX file, or a damaged one; {COPY_AGAIN}")

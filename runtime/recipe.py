@@ -1,25 +1,34 @@
 """The recipe: everything that a detector file says of itself. Each field is defined here, once, with its unit.
 
-It travels inside the ONNX file as one JSON document (``metadata_props["recipe"]``), beside the document's hash.
+It travels inside the ONNX file as one JSON document (``metadata_props["recipe"]``), beside the document's hash
+(``metadata_props["recipe_sha256"]``). The hash detects accidents: a byte that was flipped, an editor that saved. It is
+no signature, since whoever changes the document on purpose can write its hash anew.
+
+Each class checks its own fields: `InputError` says which one is out of its bounds, and what they are.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime import schema1
+from runtime.bounds import check_above_zero, check_between, check_sha256
 from runtime.errors import DetectorError, InputError
+from runtime.onnx_file import COPY_AGAIN
+from runtime.printable import printable
 from runtime.scoring import Scoring
 from runtime.threshold import Threshold
 from runtime.typed import build
 
 SCHEMA = 2
 READ = (1, SCHEMA)  # 1 knew students alone
+LARGEST_SIDE = 65_535  # pixels of a frame; beyond, the product of both sides is no number that an engine takes
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,12 @@ class Evidence:
     name: str  # for people, such as "regression error, p = 33"
     weight: float
     mean: float  # over all pixels of good images inside the region of interest
-    deviation: float
+    deviation: float  # above 0
+
+    def __post_init__(self) -> None:
+        check_above_zero(f"the weight of {self.name}", self.weight)
+        check_between(f"the mean of {self.name}", self.mean)
+        check_above_zero(f"the deviation of {self.name}", self.deviation)
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,11 @@ class Method:
     looks_at: str  # in words, for the person who runs the line
     evidence: tuple[Evidence, ...]  # in the order of the graph's `evidence` output
     settings: dict[str, object]  # the method's own, by name: numbers, texts, lists of them
+
+    def __post_init__(self) -> None:
+        names = [kind.name for kind in self.evidence]
+        if not names or len(set(names)) < len(names):
+            raise InputError(f"the evidence is {names}; expected one kind or more, each of its own name")
 
 
 # where a graph of schema 2 keeps what good images decide, so that a device can write other values there
@@ -67,8 +86,15 @@ class HealthLimits:
     brightness_low: float  # smallest mean of a frame's pixels
     brightness_high: float  # largest mean of a frame's pixels
     saturated_high: float  # largest share of pixels at 250 or above in every channel, 0 to 1
-    aspect_low: float  # smallest width / height
+    aspect_low: float  # smallest width / height, above 0
     aspect_high: float  # largest width / height
+
+    def __post_init__(self) -> None:
+        check_between("brightness_low", self.brightness_low, 0, 255)
+        check_between("brightness_high", self.brightness_high, self.brightness_low, 255)
+        check_between("saturated_high", self.saturated_high, 0, 1)
+        check_above_zero("aspect_low", self.aspect_low)
+        check_between("aspect_high", self.aspect_high, self.aspect_low)
 
 
 @dataclass(frozen=True)
@@ -80,6 +106,11 @@ class Provenance:
     versions: dict[str, str]  # of the libraries that made the file
     commit: str  # of Proctor, or "unknown"
     created: str  # ISO 8601, UTC
+
+    def __post_init__(self) -> None:
+        check_sha256("images_sha256", self.images_sha256)
+        for use, count in self.images.items():
+            check_between(f"the number of images for {use}", count, 0)
 
 
 @dataclass(frozen=True)
@@ -100,6 +131,19 @@ class Quantization:
     au_pro_loss: float | None  # up to 30 % false-positive pixels; none without masks
     speed: float  # the FP32 file's time over the INT8 file's, median over frames in turns
     speed_on: str  # engine and threads
+
+    def __post_init__(self) -> None:
+        check_sha256("source_sha256", self.source_sha256)
+        check_sha256("images_sha256", self.images_sha256)
+        for name in ("range_images", "frames", "decisions"):
+            check_between(name, getattr(self, name), 1)
+        check_between("defective_images", self.defective_images, 0)
+        check_between("decisions_differing", self.decisions_differing, 0, self.decisions)
+        check_between("margin", self.margin, 0, 1)
+        check_between("map_correlation", self.map_correlation, -1, 1)
+        check_between("image_auroc_loss", self.image_auroc_loss, -1, 1)
+        check_between("au_pro_loss", self.au_pro_loss, -1, 1)
+        check_above_zero("speed", self.speed)
 
 
 @dataclass(frozen=True)
@@ -124,17 +168,34 @@ class Recipe:
     schema: int = field(default=SCHEMA, metadata={"choices": READ})
 
     def __post_init__(self) -> None:
-        if min(self.size_hw) < 1:
-            raise InputError(f"size_hw is {self.size_hw[0]},{self.size_hw[1]}; expected 1 pixel or more each way")
+        height, width = self.size_hw
+        if min(height, width) < 1:
+            raise InputError(f"size_hw is {height},{width}; expected 1 pixel or more each way")
+        check_between("the longer side of size_hw", max(height, width), 1, LARGEST_SIDE)
         self.scoring.check(self.size_hw)
+        check_between("largest_activation", self.largest_activation, 0)
+        check_sha256("parity_sha256", self.parity_sha256)
+        check_sha256("graph_sha256", self.graph_sha256)
+        self._check_quantiles()
+        if (self.precision == "int8") != (self.quantization is not None):
+            raise InputError(
+                f"quantization is {'none' if self.quantization is None else 'given'} of a file in {self.precision}; "
+                "expected it of one in int8, and of no other"
+            )
+
+    def _check_quantiles(self) -> None:
         for probability in self.score_quantiles:
             if not _is_share(probability):
                 raise InputError(f"score_quantiles has {probability!r}; expected probabilities from 0 to 1")
+        values = [self.score_quantiles[key] for key in sorted(self.score_quantiles, key=float)]
+        if any(not low <= high for low, high in pairwise(values)):
+            raise InputError(f"score_quantiles are {values}; expected scores that rise with their probability")
 
     @property
     def document(self) -> dict[str, object]:
         """What a file holds, in the recipe's own schema; `upgraded` is the way back."""
         document = asdict(self)
+        del document["threshold"]["vouched"]
         return schema1.downgraded(document) if self.schema == 1 else document
 
     def to_json(self) -> str:
@@ -165,15 +226,19 @@ class Recipe:
 
     def with_threshold(self, value: float) -> "Recipe":
         """The same detector with a threshold set by hand, which no sample vouches for."""
-        manual = replace(self.threshold, value=value, method="manual", supported=False)
+        manual = replace(self.threshold, value=value, method="manual", supported=False, vouched=True)
         return replace(self, threshold=manual)
+
+    def not_vouched_for(self) -> "Recipe":
+        """The same detector with a threshold that no hash vouches for: nothing is said to be proven of it."""
+        return replace(self, threshold=replace(self.threshold, vouched=False))
 
 
 def recipe_from_metadata(metadata: Mapping[str, str]) -> Recipe:
     """The recipe in an ONNX file's metadata.
 
     Raises `DetectorError` when there is none, when it is not the one whose hash lies beside it, and what
-    `recipe_from_json` raises. Files of schema 1 may lack the hash: the first of them were written without.
+    `recipe_from_json` raises. A file of schema 1 without that hash is read, and its threshold is `not_vouched_for`.
     """
     if "recipe" not in metadata:
         raise DetectorError("an ONNX file without a recipe; make a detector with python -m export.onnx")
@@ -181,30 +246,46 @@ def recipe_from_metadata(metadata: Mapping[str, str]) -> Recipe:
     if sha256 not in (None, _sha256(text)):
         raise DetectorError(
             "its recipe is not the one that was written into it (recipe_sha256): the file was damaged or changed by "
-            "hand; copy it again or export the detector again"
+            f"hand; {COPY_AGAIN}"
         )
     recipe = recipe_from_json(text)
-    if sha256 is None and recipe.schema != 1:
-        raise DetectorError("the hash beside its recipe (recipe_sha256) is missing; export the detector again")
-    return recipe
+    if sha256 is not None:
+        return recipe
+    if recipe.schema != 1:
+        raise DetectorError(f"the hash beside its recipe (recipe_sha256) is missing; {COPY_AGAIN}")
+    return recipe.not_vouched_for()
 
 
 def recipe_from_json(text: str) -> Recipe:
     """Parse a recipe. Raises `DetectorError` for another schema or a damaged document."""
     try:
-        document: Any = json.loads(text)
+        document: Any = json.loads(text, object_pairs_hook=_each_once)
         schema = document["schema"]
+    except InputError as error:
+        raise DetectorError(f"the recipe is damaged ({printable(str(error))}); {COPY_AGAIN}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DetectorError("the recipe is damaged; export the detector again") from error
-    if schema not in READ:
+        raise DetectorError(f"the recipe is damaged; {COPY_AGAIN}") from error
+    if isinstance(schema, bool) or schema not in READ:
         raise DetectorError(
-            f"the recipe has schema {schema}, this version reads schemas 1 and {SCHEMA}; "
+            f"the recipe has schema {printable(str(schema))}, this version reads schemas 1 and {SCHEMA}; "
             "export the detector again or install the version that made it"
         )
     try:
+        if "vouched" in dict(document["threshold"]):
+            raise InputError("unknown option vouched in threshold")
         return build(Recipe, upgraded(document))
-    except InputError as error:
-        raise DetectorError(f"the recipe is damaged ({error}); export the detector again") from error
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise DetectorError(f"the recipe is damaged ({printable(str(error))}); {COPY_AGAIN}") from error
+
+
+def _each_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's members. Raises `InputError` for a name that is there twice: readers disagree which one holds."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InputError(f"{name} is there twice")
+        found[name] = value
+    return found
 
 
 def upgraded(document: Mapping[str, object]) -> Mapping[str, object]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from runtime.bounds import check_between, check_sha256
 from runtime.errors import InputError
 from runtime.typed import build
 
@@ -25,6 +26,14 @@ class _Scale:
     variance_mean: float | None  # none with a single student
     variance_std: float | None
 
+    def __post_init__(self) -> None:
+        check_between("patch_size", self.patch_size, 1)
+        check_sha256("teacher_sha256", self.teacher_sha256)
+        if (self.variance_mean is None) != (self.variance_std is None):
+            raise InputError("of variance_mean and variance_std one is none; expected both or neither")
+        check_between("error_mean", self.error_mean, 0)
+        check_between("variance_mean", self.variance_mean, 0)
+
 
 @dataclass(frozen=True)
 class _Own:
@@ -39,6 +48,18 @@ class _Own:
     relative: bool = False
     smoothing: float = 0.0
     by_position: bool = False
+
+    def __post_init__(self) -> None:
+        check_between("students", self.students, 1)
+        check_between("output_stride", self.output_stride, 1)
+        sizes = [scale.patch_size for scale in self.scales]
+        if not sizes or len(set(sizes)) < len(sizes):
+            raise InputError(f"scales have the patch sizes {sizes}; expected one scale or more, each of its own size")
+        if any((scale.variance_mean is None) != (self.students == 1) for scale in self.scales):
+            raise InputError(
+                f"students is {self.students}; expected a variance_mean of each scale with two students or more, "
+                "and none with one"
+            )
 
 
 SCORING = ("region_of_interest", "smoothing", "by_position", "score_pixels")

@@ -167,7 +167,8 @@ class Summary:
 
 
 def _threshold_as_dict(threshold: Threshold) -> dict[str, Any]:
-    return {"value": threshold.value, "proven": threshold.supported, "promise": explain(threshold)}
+    proven = threshold.supported and threshold.vouched
+    return {"value": threshold.value, "proven": proven, "promise": explain(threshold)}
 
 
 def auroc(good: ArrayLike, defective: ArrayLike) -> float:

@@ -3,8 +3,14 @@
 import math
 from dataclasses import dataclass, field
 
+from runtime.bounds import check_between
 from runtime.errors import InputError
 
+NOT_VOUCHED = (
+    "NOT VOUCHED FOR: the file has no recipe_sha256, so nobody can tell whether this is the threshold that was fitted, "
+    "and nothing is proven of it. Export the detector again, or set it with python -m runtime.set_threshold."
+)
+ROUNDED = 1e-2  # relative: how far `supported_budget` may be rounded from what it is said to be
 LEAST_BUDGET = 1e-9  # three billion images would prove it; far below, rounding hides the number that is needed
 
 
@@ -12,20 +18,39 @@ LEAST_BUDGET = 1e-9  # three billion images would prove it; far below, rounding 
 class Threshold:
     """How the decision is made: a part is rejected when its score is above `value`."""
 
-    value: float  # unit of the anomaly score
+    value: float  # unit of the anomaly score, finite
     budget: float  # false-reject rate asked for, 0 to 1
     confidence: float  # of the bound, 0 to 1
-    sample_size: int  # good images the threshold was fitted on
+    sample_size: int  # good images the threshold was fitted on, 2 or more; any number where it was set by hand
     method: str = field(metadata={"choices": ("order-statistic", "gumbel", "manual")})
-    supported: bool  # whether `sample_size` good images can prove the budget
-    supported_budget: float  # the smallest false-reject rate that `sample_size` can prove
+    supported: bool  # whether `sample_size` good images can prove the budget, as the order statistic alone does
+    supported_budget: float  # the smallest false-reject rate that `sample_size` can prove, above 0, at most 1
+    # no field of the document: false where no hash says that this is the threshold that was written
+    vouched: bool = field(default=True, compare=False)
 
     def __post_init__(self) -> None:
+        check_between("the threshold", self.value)
         if self.method == "manual":  # which promises nothing
+            if self.supported:
+                raise InputError("the threshold is said to be set by hand and proven; expected one of both")
             return
         check_rates(self.budget, self.confidence)
         if not 0 < self.supported_budget <= 1:
             raise InputError(f"supported_budget is {self.supported_budget:g}; expected a share above 0, at most 1")
+        check_between("sample_size", self.sample_size, 2)
+        least = bound_when_none_rejected(self.sample_size, self.confidence)
+        if not math.isclose(self.supported_budget, least, rel_tol=ROUNDED):
+            raise InputError(
+                f"supported_budget is {self.supported_budget:g}; expected {least:g}, what {self.sample_size:,} images "
+                f"can prove"
+            )
+        if self.supported != (self.method == "order-statistic") or (
+            self.supported and self.supported_budget > self.budget * (1 + ROUNDED)
+        ):
+            raise InputError(
+                f"supported is {self.supported} of a budget of {self.budget:g} by the method {self.method}; expected "
+                f"true for an order statistic alone, of images that can prove the budget ({least:g})"
+            )
 
 
 def check_rates(budget: float, confidence: float) -> None:
@@ -57,6 +82,8 @@ def images_needed(budget: float, confidence: float = 0.95) -> int:
 
 def explain(threshold: Threshold) -> str:
     """What a threshold promises, and what would make it promise more, for whoever runs the line."""
+    if not threshold.vouched:
+        return NOT_VOUCHED
     if threshold.method == "manual":
         return "It was set by hand: no good images vouch for it."
     sample, confidence = f"{threshold.sample_size:,} good images", f"{100 * threshold.confidence:g} % confidence"

@@ -10,6 +10,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TEACHERS, DATA = ROOT / "train" / "teachers", ROOT / "runtime" / "data"
 MOST_BYTES = 7_000_000
+DEMO_GRAPH = (
+    "867cb33e5d2bd7bf4f6cd016d2d1788e55048ed99b6a62cd1b297e721cece016"  # of the demo detector since it was made
+)
 
 
 def binaries(folder: Path) -> list[Path]:
@@ -88,3 +91,17 @@ def test_the_demo_detectors_card_says_what_its_recipe_says() -> None:
         f"proven ({threshold.method})",
     ):
         assert text in card
+
+
+def test_every_shipped_detector_carries_its_recipes_hash_and_the_graph_it_had() -> None:
+    from runtime.detector import read_detector
+    from runtime.onnx_file import graph_sha256, read_metadata
+
+    detectors = [path for path in SHIPPED if path.suffix == ".onnx"]
+    assert detectors
+    for path in detectors:
+        model, recipe = read_detector(path)
+        assert read_metadata(model)["recipe_sha256"] == recipe.sha256
+        assert recipe.threshold.vouched
+    demo = graph_sha256((DATA / "demo.onnx").read_bytes())
+    assert demo == DEMO_GRAPH

@@ -90,9 +90,12 @@ def _make_detector(method: str, config: Any, run: Path, out: Path, budget: float
     print("2/3 calibrating on held-out images")
     calibrated = calibrate(open_run(run), budget)
     print("3/3 exporting and checking")
-    print(export(calibrated, out, exported).describe())
+    done = export(calibrated, out, exported)
+    print(done.parity.describe())
     threshold = read_detector(out)[1].threshold
     print(f"threshold {threshold.value:.4f}. {explain_threshold(threshold)}")
+    for concern in done.concerns:
+        print(f"warning: {concern}")
     print(f"{out} written. Try it: python -m runtime.stream --detector {out} --camera FOLDER_OR_CAMERA")
 
 

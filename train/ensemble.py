@@ -39,6 +39,7 @@ class Scale:
     teacher: Standardized
     teacher_sha256: str
     students: tuple[PatchNetwork, ...]
+    losses: tuple[float, ...] = ()  # the last of each student's training, where it is known
 
     def to(self, device: torch.device) -> "Scale":
         """The same networks on `device`, laid out as convolutions read them fastest."""
@@ -95,7 +96,9 @@ def _scale(run: Path, teacher: Standardized, teacher_sha256: str, students: int)
     paths = [student_path(run, patch_size, index) for index in range(students)]
     if not all(path.is_file() for path in paths):
         raise InputError(f"{run} has no finished students of p = {patch_size}; go on with python -m train.students")
-    return Scale(patch_size, teacher, teacher_sha256, tuple(_frozen(load_network(path)[0]) for path in paths))
+    loaded = [load_network(path) for path in paths]
+    losses = tuple(float(card["loss"]) for _, card, _ in loaded if card.get("loss") is not None)
+    return Scale(patch_size, teacher, teacher_sha256, tuple(_frozen(network) for network, _, _ in loaded), losses)
 
 
 def _frozen(network: PatchNetwork) -> PatchNetwork:

@@ -79,6 +79,10 @@ class TrainedRun(Protocol):
         """Whether evidence on images that were trained on says nothing of new parts (a memory bank holds them)."""
 
     @property
+    def concerns(self) -> tuple[str, ...]:
+        """Sentences on what training itself says against the detector; none where nothing does."""
+
+    @property
     def looks_at(self) -> str:
         """What the method looks at, in words, for the person who runs the line."""
 

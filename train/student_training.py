@@ -27,6 +27,7 @@ from train.seeds import STUDENT_ORDER, STUDENT_STEP, STUDENT_WEIGHTS, generator
 DEVIATION_FLOOR = 1e-2  # of the mean deviation of all dimensions
 LOG_EVERY = 50  # steps
 MEANS_LOSS = 128  # of students that predict the mean: one for each standardized dimension
+CLOSE_TO_MEAN = 0.9  # share of the mean's loss from which students have learnt too little to tell a part from another
 
 
 def train_students(config: StudentsConfig, out: Path, stop_after: int | None = None) -> bool:
@@ -122,9 +123,10 @@ class _ScaleTraining:
 
     def _say_how_it_ended(self, loss: float) -> None:
         print(f"p{self.patch_size}: last loss {loss:.3g}; predicting the mean would give {MEANS_LOSS}")
-        if loss >= MEANS_LOSS:
+        if loss >= CLOSE_TO_MEAN * MEANS_LOSS:
+            better = "no better" if loss >= MEANS_LOSS else f"hardly better ({loss / MEANS_LOSS:.0%} of its loss)"
             print(
-                f"warning: the students of p = {self.patch_size} predict no better than the mean; give them more "
+                f"warning: the students of p = {self.patch_size} predict {better} than the mean; give them more "
                 f"--steps or another --learning-rate than {self.config.learning_rate:g}"
             )
 

@@ -7,7 +7,8 @@
 
 Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
 where the masks are, so that the pixel figures of detectors of any size compare. Where no mask is known there are no
-pixel figures, and the command says so. Tune on ``--subset even``, report on ``odd``.
+pixel figures, and the command says so. A detector that is no better than chance (see `benchmarks.accuracy.chance`) is named as
+such in the first line of the output and of the report; the status stays 0, since its figures were measured. Tune on ``--subset even``, report on ``odd``.
 """
 
 import argparse
@@ -79,10 +80,13 @@ def _quality(decisions: "Decisions") -> str:
 
 
 def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: Path) -> dict[str, object]:
+    from benchmarks.accuracy.chance import auroc_at_random, no_better_than_chance
     from benchmarks.accuracy.evaluation import name_in
 
     return {
         "accuracy": asdict(accuracy),
+        "no_better_than_chance": no_better_than_chance(accuracy),
+        "image_auroc_at_random": auroc_at_random(accuracy.false_rejects.total, accuracy.detected.total),
         "inspections": [
             {
                 "path": name_in(data, each.image),
@@ -97,9 +101,11 @@ def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: P
 
 
 def _lead(accuracy: "Accuracy") -> str:
-    found, false = accuracy.detected, accuracy.false_rejects
+    from benchmarks.accuracy.chance import no_better_than_chance
+
+    found, false, chance = accuracy.detected, accuracy.false_rejects, no_better_than_chance(accuracy)
     return (
-        f"At its calibrated threshold the detector rejects {found.count} of {found.total} defective images"
+        f"{f'{chance}. ' if chance else ''}At its calibrated threshold the detector rejects {found.count} of {found.total} defective images"
         f" and {false.count} of {false.total} good ones."
     )
 
@@ -139,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from tqdm import tqdm
 
-    from benchmarks.accuracy.evaluation import inspect_all, rank_known_pixels, summarize
+    from benchmarks.accuracy.chance import no_better_than_chance
+    from benchmarks.accuracy.evaluation import implausible_masks, inspect_all, rank_known_pixels, summarize
     from benchmarks.accuracy.overlays import write_overlays
     from benchmarks.environment import describe_environment, one_line
     from runtime.atomic import write_atomically
@@ -152,7 +159,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe, engine = detector.recipe, detector.engine.description
     ranking = rank_known_pixels(inspections)
     accuracy, environment = summarize(inspections, ranking), describe_environment()
+    if chance := no_better_than_chance(accuracy):
+        print(chance)
     print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
+    if warning := implausible_masks(inspections):
+        print(f"warning: {warning}")
     print(report(accuracy, recipe.threshold))
     print(one_line(environment))
     source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}

@@ -29,6 +29,7 @@ class MemoryBankRun:
 
     method = MemoryBankConfig.METHOD
     knows_training_images = True  # their descriptors are in the bank, at a distance of zero
+    concerns = ()  # nothing was learned that could have failed
     kinds = (Kind("distance to the nearest good descriptor", 1.0),)
 
     def on(self, device: str) -> "MemoryBankRun":

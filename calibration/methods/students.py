@@ -19,6 +19,7 @@ from train.ensemble import Scale, load_scales, pixels_from_frames
 from train.method import Kind
 from train.options import StudentsConfig
 from train.run_folder import RunFolder
+from train.student_training import CLOSE_TO_MEAN, MEANS_LOSS
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,16 @@ class StudentsRun:
         names = (error_name, variance_name) if self.config.students > 1 else (error_name,)
         weight = 1 / len(self.scales)
         return tuple(Kind(name(scale.patch_size), weight) for scale in self.scales for name in names)
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """See `TrainedRun`. Students that predict little better than the mean have learnt nothing to contradict."""
+        return tuple(
+            f"the students of p = {scale.patch_size} predict hardly better than the mean (loss {max(scale.losses):.3g}, "
+            f"the mean's is {MEANS_LOSS}): a defect can hardly surprise them; give them more --steps"
+            for scale in self.scales
+            if max(scale.losses, default=0.0) >= CLOSE_TO_MEAN * MEANS_LOSS
+        )
 
     @property
     def looks_at(self) -> str:

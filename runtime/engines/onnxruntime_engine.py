@@ -12,6 +12,7 @@ from runtime.engines.base import Output
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import DetectorError, EngineError
 from runtime.machine import available_cores
+from runtime.onnx_file import COPY_AGAIN
 from runtime.opening import OnnxRuntimeOptions
 from runtime.recipe import Recipe
 
@@ -32,12 +33,14 @@ class OnnxRuntimeEngine(ThreadedEngine):
     def __init__(self, model: bytes, recipe: Recipe, provider: str = "cpu", threads: int | None = None) -> None:
         """`threads` are the CPU threads of one inference; None takes all cores that this process may use.
 
-        Raises `EngineError` where it cannot start, `DetectorError` for a graph of other frames than the recipe's.
+        Raises `EngineError` where it cannot start, `DetectorError` for a graph of other frames or outputs than the
+        recipe's.
         """
         cores = available_cores() if threads is None else threads
         self._session = open_session(model, provider, cores)
         _check_input(self._session, recipe.size_hw)
         self._names = [output.name for output in self._session.get_outputs()]
+        _check_outputs(self._names, recipe)
         device = f"{cores} CPU threads" if provider == "cpu" else "CUDA"
         description = f"ONNX Runtime {onnxruntime.__version__}, {device}"
         super().__init__(self._run, recipe.size_hw, MAX_BATCH, SLOTS, description)
@@ -93,7 +96,15 @@ def _check_input(session: onnxruntime.InferenceSession, size_hw: tuple[int, int]
     if found != {"frames": [height, width, 3]}:
         inputs = ", ".join(f"{name} [N, {', '.join(map(str, shape))}]" for name, shape in found.items())
         raise DetectorError(
-            f"the graph takes {inputs}, its recipe expects frames [N, {height}, {width}, 3]; export the detector again"
+            f"the graph takes {inputs}, its recipe expects frames [N, {height}, {width}, 3]; {COPY_AGAIN}"
+        )
+
+
+def _check_outputs(names: list[str], recipe: Recipe) -> None:
+    expected = list(recipe.outputs)
+    if sorted(names) != sorted(expected):
+        raise DetectorError(
+            f"the graph has the outputs {', '.join(names)}, its recipe says {', '.join(expected)}; {COPY_AGAIN}"
         )
 
 

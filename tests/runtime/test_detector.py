@@ -19,7 +19,7 @@ from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import DetectorError, EngineError, ImageError
 from runtime.frames import Frame, missing_frame
-from runtime.onnx_file import read_metadata, with_metadata
+from runtime.onnx_file import COPY_AGAIN, read_metadata, with_metadata
 from runtime.scoring import Scoring
 
 
@@ -281,7 +281,7 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
     good = write_detector(tmp_path / "good.onnx").read_bytes()
     model = tiny_model()
     cases = {
-        "text.onnx": (b"hello", "not an ONNX file, or a damaged one; export the detector again"),
+        "text.onnx": (b"hello", f"not an ONNX file, or a damaged one; {COPY_AGAIN}"),
         "plain.onnx": (model, "an ONNX file without a recipe; make a detector with python -m export.onnx"),
         "future.onnx": (
             with_metadata(model, {"recipe": '{"schema": 3}'}),
@@ -289,7 +289,7 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
         ),
         "mixed.onnx": (
             with_metadata(model, make_recipe().metadata),
-            "its graph is not the one its recipe describes; export the detector again",
+            f"its graph is not the one its recipe describes; {COPY_AGAIN}",
         ),
         "flipped.onnx": (
             good.replace(b'"value": 0.5', b'"value": 8.5'),
@@ -297,9 +297,9 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
         ),
         "bare.onnx": (
             with_metadata(good, {"recipe": read_metadata(good)["recipe"]}),
-            "the hash beside its recipe (recipe_sha256) is missing; export the detector again",
+            "the hash beside its recipe (recipe_sha256) is missing",
         ),
-        "cut.onnx": (good[:-1], "not an ONNX file, or a damaged one; export the detector again"),
+        "cut.onnx": (good[:-1], f"not an ONNX file, or a damaged one; {COPY_AGAIN}"),
     }
     for name, (content, message) in cases.items():
         (tmp_path / name).write_bytes(content)
@@ -307,7 +307,7 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
             read_detector(tmp_path / name)
         assert str(caught.value).startswith(f"{tmp_path / name}: {message}")
     (tmp_path / "empty.onnx").touch()
-    with pytest.raises(DetectorError, match=r"empty\.onnx is empty; copy it again, or export the detector again"):
+    with pytest.raises(DetectorError, match=r"empty\.onnx is empty; copy the file again"):
         read_detector(tmp_path / "empty.onnx")
     with pytest.raises(DetectorError, match=r"gone\.onnx cannot be read \(No such file or directory\); check the path"):
         read_detector(tmp_path / "gone.onnx")

@@ -214,7 +214,7 @@ def test_a_graph_of_other_frames_than_the_recipes_is_refused() -> None:
     pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-    expected = r"the graph takes frames \[N, 16, 24, 3\], its recipe expects frames \[N, 8, 24, 3\]; export"
+    expected = r"the graph takes frames \[N, 16, 24, 3\], its recipe expects frames \[N, 8, 24, 3\]; copy the"
     with pytest.raises(DetectorError, match=expected):
         OnnxRuntimeEngine(tiny_model(), replace(make_recipe(), size_hw=(8, 24)), threads=1)
 

@@ -86,9 +86,9 @@ def within(block: str, **fields: object) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "the recipe is damaged; export the detector again"),
-        ("[]", "the recipe is damaged; export the detector again"),
-        ("{}", "the recipe is damaged; export the detector again"),
+        ("{", "the recipe is damaged; copy the file again; if"),
+        ("[]", "the recipe is damaged; copy the file again; if"),
+        ("{}", "the recipe is damaged; copy the file again; if"),
         (
             changed(schema=99),
             "the recipe has schema 99, this version reads schemas 1 and 2; "
@@ -108,7 +108,7 @@ def within(block: str, **fields: object) -> str:
             changed(largest_activation=float("nan")),
             "the recipe is damaged (largest_activation is nan; expected NUMBER)",
         ),
-        ("[" * 100_000, "the recipe is damaged; export the detector again"),
+        ("[" * 100_000, "the recipe is damaged; copy the file again; if"),
         (changed(size_hw=[0, 0]), "the recipe is damaged (size_hw is 0,0; expected 1 pixel or more each way)"),
         (changed(size_hw=[-5, 5]), "the recipe is damaged (size_hw is -5,5; expected 1 pixel or more each way)"),
         (

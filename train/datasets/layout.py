@@ -89,6 +89,18 @@ def masked(images: Sequence[Path], masks: Path, defect: str, ending: str = "") -
     return [TestImage(image, True, defect, found[image.stem + ending]) for image in images]
 
 
+def masked_if_any(images: Sequence[Path], masks: Path, defect: str, ending: str, marked: bool) -> list[TestImage]:
+    """As `masked`, where the set is `marked`: has a mask of any image; all without a mask where it has none."""
+    if marked:
+        return masked(images, masks, defect, ending)
+    return [TestImage(path, True, defect, None) for path in images]
+
+
+def has_masks(folder: Path) -> bool:
+    """Whether a folder, or one in it, holds an image file."""
+    return any(is_picture(path) for path in folder.rglob("*"))
+
+
 def defects_in(folder: Path, except_for: str = "good") -> list[Path]:
     """A folder for each kind of defect beside that of the good images. Raises `InputError` when there is none."""
     defects = [path for path in subfolders(folder) if path.name != except_for]
