@@ -94,7 +94,7 @@ def test_the_demo_detectors_card_says_what_its_recipe_says() -> None:
 
 
 def test_every_shipped_detector_carries_its_recipes_hash_and_the_graph_it_had() -> None:
-    from runtime.detector import read_detector
+    from runtime.detector_file import read_detector
     from runtime.onnx_file import graph_sha256, read_metadata
 
     detectors = [path for path in SHIPPED if path.suffix == ".onnx"]

@@ -15,7 +15,7 @@ from calibration.fit import fit, print_concerns
 from calibration.threshold import fit_threshold
 from train.ensemble import student_path
 from train.files import load_network, save_network
-from train.students import CLOSE_TO_MEAN, MEANS_LOSS
+from train.student_training import CLOSE_TO_MEAN, MEANS_LOSS
 
 
 def test_scores_far_apart_are_told() -> None:

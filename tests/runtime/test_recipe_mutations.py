@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from runtime_samples import make_recipe, tiny_model, write_detector
 
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
 from runtime.errors import DetectorError, ProctorError
 from runtime.onnx_file import graph_sha256, read_metadata, with_metadata
 from runtime.recipe import Recipe, recipe_from_json, recipe_from_metadata

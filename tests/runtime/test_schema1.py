@@ -13,7 +13,8 @@ import onnxruntime
 import pytest
 from schema1_samples import DEMO_AT_3_25_SHA256, DEMO_SHA256, PLAIN, PLAIN_SHA256, RICH, RICH_SHA256
 
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
 from runtime.errors import DetectorError
 from runtime.info import facts_of
 from runtime.onnx_file import read_constants, read_metadata, with_metadata

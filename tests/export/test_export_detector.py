@@ -4,6 +4,9 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +14,27 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from calibration.statistics import Statistics
 from onnx import TensorProto, helper, numpy_helper
+from runs import opened
 
-from calibration.fit import fit, quantiles
+from calibration.calibrate import calibrate
+from calibration.calibrated import pixel_evidence
+from calibration.maps import Moments, Positions, smoothed
+from calibration.methods import open_run
 from calibration.threshold import fit_threshold
-from export import graph as graph_module
-from export.onnx import PARITY_FRAMES, export
+from export import detector as detector_module
+from export.detector import PARITY_FRAMES, SCORES, ExportOptions, describe_highest, export, parity_frames, quantiles
+from export.fused import evidence_of
 from export.parity import LARGEST_ACTIVATION
 from runtime.detector import Detector
 from runtime.detector_file import read_detector
 from runtime.errors import InputError, ParityError
+from runtime.explain import normalized_evidence
 from runtime.images import read_image
-from runtime.onnx_file import graph_sha256, with_metadata
+from runtime.onnx_file import graph_sha256, read_constants, with_metadata
 from runtime.preparation import prepare
+from runtime.recipe import CONSTANTS, Evidence, constants_of
+from runtime.scoring import Scoring
 from runtime.set_threshold import set_threshold
 from runtime.verdict import Decision
 from train.data import Split
@@ -40,9 +50,9 @@ ALLOWED = {
 
 @pytest.fixture(scope="session")
 def detector_file(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run's detector in FP32, with the terms as outputs."""
+    """The run's detector in FP32, with the evidence as an output."""
     out = tmp_path_factory.mktemp("detector") / "detector.onnx"
-    export(calibrated_run, out, explain=True)
+    export(opened(calibrated_run), out, ExportOptions(explain=True))
     return out
 
 
@@ -50,7 +60,15 @@ def detector_file(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory
 def half_file(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run's detector with convolutions in FP16, à trous."""
     out = tmp_path_factory.mktemp("half") / "detector.onnx"
-    export(calibrated_run, out, precision="fp16", form="atrous")
+    export(opened(calibrated_run), out, ExportOptions("fp16", "atrous"))
+    return out
+
+
+@pytest.fixture(scope="session")
+def small_file(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's detector with its weights stored in FP16."""
+    out = tmp_path_factory.mktemp("small") / "detector.onnx"
+    export(opened(calibrated_run), out, ExportOptions(weights="fp16"))
     return out
 
 
@@ -76,18 +94,25 @@ def constants(model: Any) -> dict[str, Any]:
 
 
 def test_the_recipe_is_complete_and_the_runtime_reads_it(detector_file: Path, calibrated_run: Path) -> None:
-    statistics = Statistics.load(calibrated_run / "statistics.json")
-    split = Split.load(calibrated_run / "split.json")
+    run, split = opened(calibrated_run), Split.load(calibrated_run / "split.json")
     model, recipe = read_detector(detector_file)
-    assert (recipe.size_hw, recipe.region_of_interest) == ((32, 36), (2, 3, 28, 30))
-    assert (recipe.students, recipe.output_stride, recipe.score_pixels) == (2, 8, 5)
-    assert (recipe.precision, recipe.form, recipe.explain) == ("fp32", "bailer", True)
-    assert [scale.patch_size for scale in recipe.scales] == [33]
-    for scale, moments in zip(recipe.scales, statistics.moments, strict=True):
-        assert (scale.error_mean, scale.error_std) == (moments.error_mean, moments.error_std)
-        assert (scale.variance_mean, scale.variance_std) == (moments.variance_mean, moments.variance_std)
-        assert len(scale.teacher_sha256) == 64
-    assert recipe.health == statistics.health
+    assert (recipe.schema, recipe.size_hw, recipe.scoring) == (2, (32, 36), run.trained.scoring)
+    assert recipe.scoring == Scoring((2, 3, 28, 30), 1.5, True, 5)
+    assert (recipe.method.name, recipe.method.looks_at) == ("students", run.trained.looks_at)
+    assert recipe.method.settings == {
+        "patch_sizes": [33],
+        "teachers_sha256": [run.trained.scales[0].teacher_sha256],  # type: ignore[attr-defined]
+        "students": 2,
+        "output_stride": 8,
+        "relative": True,
+        "form": "bailer",
+    }
+    assert (recipe.precision, recipe.explain) == ("fp32", True)
+    assert recipe.method.evidence == tuple(
+        Evidence(f"{name}, p = 33", 1.0, moments.mean, moments.deviation)
+        for name, moments in zip(("regression error", "predictive variance"), run.moments, strict=True)
+    )
+    assert recipe.health == run.health
     assert recipe.provenance.images == {"training": 10, "statistics": 3, "threshold": 3}
     assert recipe.provenance.images_sha256 == split.images_sha256
     assert {"python", "numpy", "onnx", "onnxruntime", "torch"} <= set(recipe.provenance.versions)
@@ -99,8 +124,8 @@ def test_the_recipe_is_complete_and_the_runtime_reads_it(detector_file: Path, ca
 def test_the_teacher_in_the_recipe_is_the_file_it_was_trained_from(
     detector_file: Path, teacher_files: dict[int, Path]
 ) -> None:
-    (scale,) = read_detector(detector_file)[1].scales
-    assert scale.teacher_sha256 == hashlib.sha256(teacher_files[33].read_bytes()).hexdigest()
+    settings = read_detector(detector_file)[1].method.settings
+    assert settings["teachers_sha256"] == [hashlib.sha256(teacher_files[33].read_bytes()).hexdigest()]
 
 
 def test_the_parity_frames_are_held_out_images_and_their_hash_is_in_the_recipe(
@@ -114,18 +139,31 @@ def test_the_parity_frames_are_held_out_images_and_their_hash_is_in_the_recipe(
     np.testing.assert_array_equal(np.load(io.BytesIO(data), allow_pickle=False)["frames"], expected)
 
 
-def test_the_threshold_is_fitted_again_on_the_exported_files_own_scores(half_file: Path, calibrated_run: Path) -> None:
-    split = Split.load(calibrated_run / "split.json")
-    statistics = Statistics.load(calibrated_run / "statistics.json")
+def test_the_threshold_is_fitted_once_to_the_exported_files_own_scores(half_file: Path, calibrated_run: Path) -> None:
+    run = opened(calibrated_run)
     with Detector.open(half_file, threads=1) as detector:
-        prepared = [prepare(read_image(path), (32, 36))[None] for path in split.threshold]
+        prepared = [prepare(read_image(path), (32, 36))[None] for path in run.trained.split.threshold]
         outputs = [detector.engine.result(detector.engine.submit(frame)) for frame in prepared]
         recipe = detector.recipe
     scores = np.array([float(output.anomaly_score[0]) for output in outputs])
     assert recipe.threshold.value == pytest.approx(fit_threshold(scores, 0.2).value, rel=1e-6)
     assert recipe.score_quantiles == pytest.approx(quantiles(scores), rel=1e-6)
-    assert recipe.threshold.value != statistics.threshold.value  # FP16 scores are not those of the formulas
-    assert recipe.threshold.budget == statistics.threshold.budget
+    plain = [float(run.maps_and_scores(frame)[1]) for frame in prepared]
+    np.testing.assert_allclose(scores, plain, rtol=1e-2)
+    assert not np.allclose(scores, plain, rtol=1e-6)  # FP16 scores are not those of the formulas
+    assert (recipe.threshold.budget, recipe.threshold.confidence) == (run.budget, run.confidence) == (0.2, 0.95)
+
+
+def test_scores_that_cannot_be_kept_in_the_run_folder_leave_the_detector_that_was_there(
+    run: Path, detector_file: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copy(detector_file, tmp_path / "detector.onnx"))
+    (run / SCORES).unlink(missing_ok=True)
+    (run / SCORES).mkdir()
+    with pytest.raises(InputError, match=r"calibration_scores\.npy cannot be written"):
+        export(opened(run), out)
+    assert out.read_bytes() == detector_file.read_bytes()
+    assert not list(tmp_path.glob("*.npz"))
 
 
 def test_of_one_student_every_image_held_out_gives_the_threshold(
@@ -134,12 +172,37 @@ def test_of_one_student_every_image_held_out_gives_the_threshold(
     config = run / "config.yaml"
     text = config.read_text().replace("students: 2", "students: 1").replace("by_position: true", "by_position: false")
     config.write_text(text)
-    found, split = fit(run, 0.2), Split.load(run / "split.json")
-    assert f"highest scores of good images: {found.score_quantiles['1.0']:.2f} " in capsys.readouterr().out
-    export(run, tmp_path / "detector.onnx")
-    recipe = read_detector(tmp_path / "detector.onnx")[1]
-    assert (recipe.students, recipe.by_position) == (1, False)
-    assert found.threshold.sample_size == recipe.threshold.sample_size == len(split.threshold) + len(split.statistics)
+    export(calibrate(open_run(run), 0.2), tmp_path / "detector.onnx", ExportOptions(explain=True))
+    recipe, split = read_detector(tmp_path / "detector.onnx")[1], Split.load(run / "split.json")
+    assert f"highest scores of good images: {recipe.score_quantiles['1.0']:.2f} " in capsys.readouterr().out
+    assert recipe.threshold.sample_size == len(split.threshold) + len(split.statistics)
+    kept = np.load(run / SCORES, allow_pickle=False)  # those that the threshold is of
+    assert (recipe.threshold, recipe.score_quantiles) == (fit_threshold(kept, 0.2), quantiles(kept))
+    assert recipe.method.settings["students"] == 1
+    assert recipe.outputs == {"anomaly_map": (32, 36), "anomaly_score": (), "evidence": (1, 32, 36)}
+
+
+def test_copies_of_held_out_images_prove_nothing_and_are_counted_aloud(
+    run: Path, tmp_path: Path, detector_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = Split.load(run / "split.json")
+    copies = [Path(shutil.copy(split.threshold[0], tmp_path / f"{number}.png")) for number in range(20)]
+    sha256 = {**split.sha256, **dict.fromkeys(map(str, copies), split.sha256[str(split.threshold[0])])}
+    replace(split, threshold=(*split.threshold, *copies), sha256=sha256).save(run / "split.json")
+    export(opened(run), tmp_path / "detector.onnx")
+    assert read_detector(tmp_path / "detector.onnx")[1].threshold == read_detector(detector_file)[1].threshold
+    assert "left out of the threshold: 20 copies of the 3 images it counts" in capsys.readouterr().out
+
+
+def test_the_good_images_that_scored_highest_are_named() -> None:
+    images = [Path(f"good/{index}.png") for index in range(5)]
+    found = describe_highest(images, np.array([1.0, 28.834, 3.0, 15.2, 2.0]))
+    assert found.startswith("highest scores of good images: 28.83 good/1.png, 15.20 good/3.png, 3.00 good/2.png. Look")
+
+
+def test_quantiles_run_from_the_lowest_to_the_highest_score() -> None:
+    found = quantiles(np.arange(101.0))
+    assert found == {"0.0": 0, "0.05": 5, "0.25": 25, "0.5": 50, "0.75": 75, "0.95": 95, "1.0": 100}
 
 
 def test_golden_arrays_by_position_are_those_that_the_doctor_finds_again(
@@ -159,16 +222,91 @@ def test_golden_arrays_by_position_are_those_that_the_doctor_finds_again(
     assert golden("cpu", str(tmp_path))["deviation"] == pytest.approx(0.01, rel=0.05)
 
 
-def test_the_recipe_says_of_positions_what_the_graph_was_made_with(run: Path, tmp_path: Path) -> None:
-    fit(run, 0.2)
-    config = run / "config.yaml"
-    config.write_text(config.read_text().replace("by_position: true", "by_position: false"))
-    export(run, tmp_path / "detector.onnx")  # the statistics are still those by position
-    with Detector.open(tmp_path / "detector.onnx", threads=1) as detector:
-        frame = prepare(read_image(Split.load(run / "split.json").threshold[0]), detector.recipe.size_hw)
-        output = detector.engine.result(detector.engine.submit(frame[None]))
-    assert detector.recipe.by_position
+def test_raw_evidence_is_the_formulas_and_its_weighted_sum_is_the_map_before_smoothing(
+    detector_file: Path, calibrated_run: Path
+) -> None:
+    run = opened(calibrated_run)
+    frames = np.load(detector_file.with_suffix(".parity.npz"))["frames"][:2]
+    with Detector.open(detector_file, threads=1) as detector:
+        output = detector.engine.result(detector.engine.submit(frames))
+        terms = normalized_evidence(detector.recipe, output)
+    assert output.evidence is not None
+    assert terms is not None
+    expected = pixel_evidence(run.trained, frames).numpy()
+    for kind in range(2):
+        off = np.abs(output.evidence[:, kind] - expected[:, kind]).max()
+        assert off < 1e-3 * expected[:, kind].std()
+    unsmoothed = sum(kind.weight * terms[:, index] for index, kind in enumerate(detector.recipe.method.evidence))
+    found = smoothed(torch.from_numpy(np.asarray(unsmoothed)), 1.5).numpy()
+    np.testing.assert_allclose(found, output.anomaly_map, atol=1e-4 * float(output.anomaly_map.std()))
+    assert output.regression_error is output.predictive_variance is None
+
+
+RECALIBRATE = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from runtime.detector_file import read_detector
+from runtime.onnx_file import graph_sha256, read_constants, with_constants
+from runtime.recipe import CONSTANTS, constants_of
+from runtime.detector_file import write_recipe
+
+path = Path(sys.argv[1])
+model, recipe = read_detector(path)
+evidence = tuple(replace(kind, mean=2 * kind.mean, deviation=kind.deviation / 3) for kind in recipe.method.evidence)
+constants = {CONSTANTS + name: values for name, values in constants_of(evidence).items()}
+for name, values in read_constants(model, CONSTANTS + "position").items():
+    constants[name] = values[::-1].copy()
+model = with_constants(model, constants)
+recipe = replace(recipe, method=replace(recipe.method, evidence=evidence), graph_sha256=graph_sha256(model))
+write_recipe(path, model, recipe)
+heavy = {"torch", "onnx", "onnxscript", "scipy", "train", "calibration", "export"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else 0)
+"""
+
+
+@pytest.mark.parametrize("file", ["detector_file", "half_file", "small_file"])
+def test_a_device_can_recalibrate_a_detector_without_torch_and_onnx(
+    file: str, calibrated_run: Path, environment: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    path = Path(shutil.copy(request.getfixturevalue(file), tmp_path / "detector.onnx"))
+    command = [sys.executable, "-c", RECALIBRATE, str(path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    run = opened(calibrated_run)
+    assert run.positions is not None
+    moments = tuple(Moments(2 * each.mean, each.deviation / 3) for each in run.moments)
+    positions = Positions(run.positions.mean.flip(0), run.positions.deviation.flip(0))
+    other = replace(run, moments=moments, positions=positions)
+    frames = parity_frames(run.trained.split, (32, 36))[:3]
+    maps, scores = other.maps_and_scores(frames)
+    with Detector.open(path, threads=1) as detector:
+        output = detector.engine.result(detector.engine.submit(frames))
+        assert detector.recipe.method.evidence == evidence_of(other)
+    tolerance = (1e-3 if file == "detector_file" else 2e-2) * float(maps.std())
+    np.testing.assert_allclose(output.anomaly_map, maps.numpy(), atol=tolerance)
+    scored = other.scored(maps)
     assert output.deviation_map is not None
+    scale = float(scored.std() / maps.std())
+    np.testing.assert_allclose(output.deviation_map, scored.numpy(), atol=10 * tolerance * scale)
+    np.testing.assert_allclose(output.anomaly_score, scores.numpy(), atol=10 * tolerance * scale)
+
+
+@pytest.mark.parametrize("file", ["detector_file", "half_file", "small_file"])
+def test_what_good_images_decide_is_in_the_file_under_its_names_in_full_precision(
+    file: str, calibrated_run: Path, request: pytest.FixtureRequest
+) -> None:
+    model, recipe = read_detector(request.getfixturevalue(file))
+    found, run = read_constants(model, CONSTANTS), opened(calibrated_run)
+    assert run.positions is not None
+    expected = {name: torch.from_numpy(values) for name, values in constants_of(recipe.method.evidence).items()}
+    expected |= {"position_mean": run.positions.mean, "position_factor": 1 / run.positions.deviation}
+    assert sorted(found) == sorted(CONSTANTS + name for name in expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[CONSTANTS + name], values.numpy())
 
 
 def test_the_detector_passes_good_parts_and_rejects_what_is_none(detector_file: Path, calibrated_run: Path) -> None:
@@ -248,19 +386,15 @@ def test_an_fp32_file_has_no_half_precision_anywhere(detector_file: Path) -> Non
     assert TensorProto.FLOAT16 not in {tensor.data_type for tensor in model.graph.initializer}
 
 
-def test_stored_in_fp16_the_weights_take_half_the_room(
-    calibrated_run: Path, detector_file: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "small.onnx"
-    export(calibrated_run, out, weights="fp16")
-    assert out.stat().st_size < 0.52 * detector_file.stat().st_size
-    model = onnx.load(out)
+def test_stored_in_fp16_the_weights_take_half_the_room(detector_file: Path, small_file: Path) -> None:
+    assert small_file.stat().st_size < 0.52 * detector_file.stat().st_size
+    model = onnx.load(small_file)
     large = [t for t in model.graph.initializer if np.prod(t.dims) > 20_000]
     assert large
     assert {t.data_type for t in large} == {TensorProto.FLOAT16}
     first = [t for t in model.graph.initializer if len(t.dims) == 4 and t.dims[1] == 3]
     assert {t.data_type for t in first} == {TensorProto.FLOAT}
-    assert read_detector(out)[1].precision == "fp32"  # the arithmetic's
+    assert read_detector(small_file)[1].precision == "fp32"  # the arithmetic's
 
 
 @pytest.mark.parametrize("factor", [1e4, 1e6])  # too large, and overflowing
@@ -271,7 +405,7 @@ def test_activations_that_fp16_could_overflow_are_refused(run: Path, detector_fi
     shutil.copy(detector_file, out)
     message = r"an activation reached \S+ on good images, 16000 is allowed in FP16, which overflows at 65504; .*fp32"
     with pytest.raises(ParityError, match=message):
-        export(run, out, precision="fp16")
+        export(opened(run), out, ExportOptions("fp16"))
     assert [*out.parent.iterdir()] == [out]  # the detector that was there
     assert out.read_bytes() == detector_file.read_bytes()
 
@@ -279,40 +413,36 @@ def test_activations_that_fp16_could_overflow_are_refused(run: Path, detector_fi
 def test_in_fp32_large_activations_are_recorded(run: Path, detector_file: Path) -> None:
     scaled_first_convolution(run, 1e4)
     out = run.parent / "detector.onnx"
-    parity = export(run, out)
+    parity = export(opened(run), out)
     assert parity.largest_activation > LARGEST_ACTIVATION
     assert read_detector(out)[1].largest_activation == parity.largest_activation
     assert not parity.half
 
 
-@pytest.mark.parametrize("tampering", ["weight", "constant"])
+@pytest.mark.parametrize("tampering", ["weight", "constant", "position"])
 def test_a_graph_that_does_not_compute_the_formulas_is_not_written(
     calibrated_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tampering: str
 ) -> None:
-    real = graph_module.export_graph
+    real = detector_module.export_graph
+    deviates = "the exported file deviates from the formulas by .* nothing was written"
     chosen, added, message = {
-        "weight": (4, 0.1, "the exported file deviates from the formulas by .* nothing was written"),
-        "constant": (0, np.nan, "the exported file scores 3 of 3 good images NaN or infinite; nothing was written"),
+        "weight": ("teacher.weights.0", 0.1, deviates),
+        "constant": ("calibration.scale", np.nan, "the exported file scores 3 of 3 good images NaN or infinite; noth"),
+        "position": ("calibration.position_mean", 0.1, deviates),
     }[tampering]
 
     def tampered(*arguments: Any) -> bytes:
         model = onnx.load_model_from_string(real(*arguments))
-        tensor = next(t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT and len(t.dims) == chosen)
+        tensor = next(t for t in model.graph.initializer if chosen in t.name)
         values = numpy_helper.to_array(tensor).copy()
         values.flat[0] += added
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
         return bytes(model.SerializeToString())
 
-    monkeypatch.setattr(graph_module, "export_graph", tampered)
+    monkeypatch.setattr(detector_module, "export_graph", tampered)
     with pytest.raises(ParityError, match=message):
-        export(calibrated_run, tmp_path / "detector.onnx")
+        export(opened(calibrated_run), tmp_path / "detector.onnx")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_uncalibrated_run_is_sent_to_calibration(run: Path) -> None:
-    (run / "statistics.json").unlink()
-    with pytest.raises(InputError, match=r"is not calibrated; run python -m calibration\.fit "):
-        export(run, run.parent / "detector.onnx")
 
 
 def test_a_changed_image_is_noticed(run: Path) -> None:
@@ -322,7 +452,7 @@ def test_a_changed_image_is_noticed(run: Path) -> None:
     copy.write_bytes(Path(victim).read_bytes() + b"more")
     (run / "split.json").write_text(json.dumps(document).replace(victim, str(copy)))
     with pytest.raises(InputError, match="was changed since training; restore it, or train again"):
-        export(run, run.parent / "detector.onnx")
+        export(opened(run), run.parent / "detector.onnx")
 
 
 def test_a_file_that_is_no_detector_is_not_replaced(calibrated_run: Path, detector_file: Path, tmp_path: Path) -> None:
@@ -330,7 +460,7 @@ def test_a_file_that_is_no_detector_is_not_replaced(calibrated_run: Path, detect
     out.write_bytes(with_metadata(detector_file.read_bytes(), {}))
     before = out.read_bytes()
     with pytest.raises(InputError, match="is no detector of Proctor's and would be replaced; move it, or name another"):
-        export(calibrated_run, out)
+        export(opened(calibrated_run), out)
     assert out.read_bytes() == before
     assert list(tmp_path.iterdir()) == [out]
 
@@ -339,13 +469,13 @@ def test_a_threshold_set_by_hand_is_replaced_with_a_word(
     calibrated_run: Path, detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = Path(shutil.copy(detector_file, tmp_path))
-    export(calibrated_run, out)
+    export(opened(calibrated_run), out)
     assert "by hand" not in capsys.readouterr().out
     set_threshold(out, 5.0)
-    export(calibrated_run, out)
+    export(opened(calibrated_run), out)
     assert f"{out} had a threshold set by hand, 5; the one fitted now replaces it\n" in capsys.readouterr().out
 
 
 def test_another_ending_than_onnx_is_refused(calibrated_run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--out is .*detector\.plan; expected a name ending in \.onnx"):
-        export(calibrated_run, tmp_path / "detector.plan")
+        export(opened(calibrated_run), tmp_path / "detector.plan")
