@@ -209,7 +209,7 @@ def report(found: Sequence[Found]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.copies", description="Measure the rule of copies.")
+    parser = argparse.ArgumentParser(prog=cli.program("benchmarks.copies"), description="Measure the rule of copies.")
     parser.add_argument(
         "data", type=cli.some_path, nargs="*", help="folders of good images that are all different pictures"
     )

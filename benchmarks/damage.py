@@ -215,7 +215,7 @@ def lines(noticed: dict[str, dict[str, Noticed]], costs: dict[str, Cost]) -> lis
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.damage", description="Damage image files and read them."
+        prog=cli.program("benchmarks.damage"), description="Damage image files and read them."
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="of pictures (default: rendered parts)")
     parser.add_argument("--pictures", type=cli.positive, default=8, metavar="N", help="of them (8)")

@@ -6,7 +6,7 @@ from runtime import cli
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m calibration.fit", description=__doc__)
+    parser = argparse.ArgumentParser(prog=cli.program("calibration.fit"), description=__doc__)
     parser.add_argument("run", type=cli.some_path, help="run folder of python -m train.students")
     parser.add_argument("--budget", type=float, default=0.01, help="share of good parts that may be rejected (0.01)")
     parser.add_argument("--confidence", type=float, default=0.95, help="of the budget's bound (0.95)")

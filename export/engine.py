@@ -26,7 +26,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m export.engine",
+        prog=cli.program("export.engine"),
         description="Build a TensorRT plan of a detector, on the machine that will run it, and check it against ONNX "
         "Runtime. It takes minutes.",
     )

@@ -8,7 +8,7 @@ from runtime import cli
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m export.golden", description=__doc__)
+    parser = argparse.ArgumentParser(prog=cli.program("export.golden"), description=__doc__)
     parser.add_argument("detector", type=cli.file, help="detector.onnx")
     parser.add_argument("image", type=cli.some_path, help="image to inspect, of any size")
     parser.add_argument(

@@ -36,7 +36,7 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m export.int8",
+        prog=cli.program("export.int8"),
         description="Quantize a detector's convolutions to INT8 from good images, check what is lost and gained "
         "against the FP32 file, and write it only when it is worth having.",
     )

@@ -7,7 +7,7 @@ from runtime import cli
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m export.onnx", description=__doc__)
+    parser = argparse.ArgumentParser(prog=cli.program("export.onnx"), description=__doc__)
     parser.add_argument("run", type=cli.some_path, help="run folder, after python -m calibration.fit")
     parser.add_argument(
         "--out", type=cli.some_path, default=Path("detector.onnx"), help="file to write (detector.onnx)"

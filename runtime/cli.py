@@ -11,6 +11,7 @@ from runtime.errors import OutputLost, ProctorError
 from runtime.outputs import ClosedStdout, forget_unread, replace_closed, say
 from runtime.printable import log_on_one_line
 
+CONSOLE = "proctor"  # the console command; see `runtime.console`
 # what the base install leaves out, by the extra that brings it
 EXTRAS = {
     "train": ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "scipy", "tqdm"),
@@ -90,6 +91,11 @@ def some_path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError(f"{text!r} is no path; give one, and . for this folder")
     return Path(text)
+
+
+def program(module: str) -> str:
+    """How a command was started, for its usage: ``python -m MODULE``, or by the console command."""
+    return sys.argv[0] if sys.argv[0].startswith(f"{CONSOLE} ") else f"python -m {module}"
 
 
 def file(text: str) -> Path:

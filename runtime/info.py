@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.choice.memory import read_choice
-from runtime.cli import run, some_path
+from runtime.cli import program, run, some_path
 from runtime.detector_file import read_detector
 from runtime.errors import InputError
 from runtime.printable import printable
@@ -150,7 +150,7 @@ def _images(recipe: Recipe) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m runtime.info", description="Say in words what a detector is.")
+    parser = argparse.ArgumentParser(prog=program("runtime.info"), description="Say in words what a detector is.")
     parser.add_argument("file", type=some_path, metavar="FILE", help="a detector.onnx or detector.plan")
     parser.add_argument("--json", action="store_true", help="print the recipe as one JSON document")
     return parser

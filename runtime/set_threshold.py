@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from runtime.arguments import as_number, as_path
-from runtime.cli import run, some_path
+from runtime.cli import program, run, some_path
 from runtime.detector_file import read_detector, write_recipe
 from runtime.engine_options import add_key_option
 from runtime.errors import InputError
@@ -57,7 +57,7 @@ def _is_number(text: str) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m runtime.set_threshold", description="Change the threshold in a detector file."
+        prog=program("runtime.set_threshold"), description="Change the threshold in a detector file."
     )
     parser.add_argument(
         "file", type=some_path, metavar="FILE", help="a detector.onnx or .plan; it is replaced by the changed one"

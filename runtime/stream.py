@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from runtime.atomic import check_writable, write_atomically
-from runtime.cli import positive, run, some_path
+from runtime.cli import positive, program, run, some_path
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import DetectorError, OutputLost, ProctorError
 from runtime.outputs import delivering, say
@@ -153,7 +153,7 @@ def _publish(summary: Summary, arguments: argparse.Namespace, on_stderr: bool = 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m runtime.stream", description="Inspect what a camera sees. Ctrl-C ends it with a summary."
+        prog=program("runtime.stream"), description="Inspect what a camera sees. Ctrl-C ends it with a summary."
     )
     parser.add_argument("--camera", required=True, metavar="URI", help=KNOWN)
     parser.add_argument(

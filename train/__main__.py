@@ -114,7 +114,7 @@ def _loaded(place: str) -> Any:
 
 def _parser(options: type[Any]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m train",
+        prog=cli.program("train"),
         description="From a folder of good images to a calibrated, verified detector, in one go. "
         "The same command goes on where an interrupted run stopped.",
     )

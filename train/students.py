@@ -8,7 +8,7 @@ from train.options import StudentsConfig
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m train.students", description=__doc__)
+    parser = argparse.ArgumentParser(prog=cli.program("train.students"), description=__doc__)
     add_options(parser, StudentsConfig)
     parser.add_argument("--out", type=cli.some_path, required=True, help="run folder; an interrupted run in it goes on")
     parser.add_argument("--stop-after", type=int, metavar="STEPS", help="do so many steps now, the rest another time")

@@ -112,7 +112,7 @@ def _lead(accuracy: "Accuracy") -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.accuracy", description="Measure a detector's accuracy on a test set."
+        prog=cli.program("benchmarks.accuracy"), description="Measure a detector's accuracy on a test set."
     )
     parser.add_argument("detector", type=cli.some_path, help="detector.onnx or detector.plan")
     parser.add_argument("data", type=cli.some_path, help="folder of one category of a data set, such as MVTec AD's")

@@ -38,7 +38,7 @@ from runtime.detector import Detector
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.accuracy.score_rules", description="Compare score rules."
+        prog=cli.program("benchmarks.accuracy.score_rules"), description="Compare score rules."
     )
     parser.add_argument("detector", type=cli.some_path, help="detector.onnx")
     parser.add_argument("data", type=cli.some_path, help="folder of a test set")

@@ -133,7 +133,7 @@ def _save(options: argparse.Namespace, found: dict[str, dict[int, ClassResult]],
 
 def _parser() -> argparse.ArgumentParser:
     parser: Any = argparse.ArgumentParser(
-        prog="python -m benchmarks.oneclass", description="One class of small images against all others (Table 2)."
+        prog=cli.program("benchmarks.oneclass"), description="One class of small images against all others (Table 2)."
     )
     methods = ",".join(SMALL_IMAGE_METHODS)
     parser.add_argument(

@@ -95,7 +95,7 @@ def _write(results: "Sequence[Result]", configs: "dict[str, StudentsConfig]", su
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.presets", description="What each preset detects and what it costs."
+        prog=cli.program("benchmarks.presets"), description="What each preset detects and what it costs."
     )
     parser.add_argument("data", type=cli.some_path, nargs="+", help="test sets, in any layout")
     add_layout_option(parser)

@@ -85,7 +85,7 @@ def _points(results: Sequence[Result]) -> list[tuple[str, float, list[float]]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.presets.report", description="Plot presets again.")
+    parser = argparse.ArgumentParser(prog=cli.program("benchmarks.presets.report"), description="Plot presets again.")
     parser.add_argument("results", type=cli.some_path, nargs="+", help="files that benchmarks.presets wrote")
     parser.add_argument("--out", type=cli.some_path, required=True, help="plot to write, .svg or .png")
     options = parser.parse_args(arguments)

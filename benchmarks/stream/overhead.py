@@ -215,7 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
     from runtime.stream import DEMO_DETECTOR
 
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.stream.overhead", description="Time the stream's own work."
+        prog=cli.program("benchmarks.stream.overhead"), description="Time the stream's own work."
     )
     parser.add_argument("--camera", metavar="URI", help=f"{KNOWN} (default: rendered parts kept in memory)")
     parser.add_argument("--frames", type=cli.positive, default=200, metavar="N", help="that count (200)")

@@ -93,7 +93,7 @@ def probed(arguments: Sequence[str]) -> dict[str, dict[str, float]]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.stream.startup", description="Time the way to a verdict."
+        prog=cli.program("benchmarks.stream.startup"), description="Time the way to a verdict."
     )
     parser.add_argument("--repeats", type=cli.positive, default=10, metavar="N", help="processes of each kind (10)")
     parser.add_argument("--detector", type=cli.some_path, metavar="FILE", help="default: the packaged demo detector")

@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser: Any = argparse.ArgumentParser(
-        prog="python -m benchmarks.table", description="Compare methods on test sets, as the paper's Tables 1 and 3 do."
+        prog=cli.program("benchmarks.table"),
+        description="Compare methods on test sets, as the paper's Tables 1 and 3 do.",
     )
     default = ",".join(name for name in METHODS if name not in NOT_BY_DEFAULT)
     parser.add_argument("data", type=cli.some_path, nargs="+", help="test sets, in any layout")

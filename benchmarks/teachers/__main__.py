@@ -35,7 +35,7 @@ def _curve_document(curve: Curve) -> dict[str, object]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.teachers", description="Measure teachers.")
+    parser = argparse.ArgumentParser(prog=cli.program("benchmarks.teachers"), description="Measure teachers.")
     parser.add_argument("teachers", nargs="*", metavar="TEACHER", help="shipped names or files")
     parser.add_argument("--data", default="", metavar="DIR", help="folder of natural photographs")
     parser.add_argument("--descriptor", choices=("resnet18", "resnet18-layer23"), default="resnet18-layer23")

@@ -191,7 +191,7 @@ def _named(text: str) -> tuple[str, Path]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.throughput", description="Time detectors beside the machine's own limit."
+        prog=cli.program("benchmarks.throughput"), description="Time detectors beside the machine's own limit."
     )
     parser.add_argument(
         "detectors", nargs="*", metavar="DETECTOR", help="detector.onnx, .plan or run folder; NAME=PATH"

@@ -35,7 +35,7 @@ SizeHw = tuple[int, int]
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.throughput.rivals", description="Export anomalib's detectors."
+        prog=cli.program("benchmarks.throughput.rivals"), description="Export anomalib's detectors."
     )
     parser.add_argument(
         "--out", type=cli.some_path, required=True, metavar="FOLDER", help="where NAME.onnx are written"

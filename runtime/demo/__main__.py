@@ -2,7 +2,7 @@
 
 import argparse
 
-from runtime.cli import run, some_path
+from runtime.cli import program, run, some_path
 from runtime.demo.dataset import write_dataset
 from runtime.demo.line import DemoLine
 
@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m runtime.demo", description="Write rendered parts as an image set.")
+    parser = argparse.ArgumentParser(prog=program("runtime.demo"), description="Write rendered parts as an image set.")
     parser.add_argument(
         "out", type=some_path, metavar="OUT", help="folder to write, empty or new; the layout is MVTec AD's"
     )

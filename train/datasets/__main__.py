@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m train.datasets",
+        prog=cli.program("train.datasets"),
         description="Say which layout a data set's category has, and what is in it.",
     )
     parser.add_argument("data", type=cli.some_path, help="folder of one category")

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m train.inspection", description="Look over good images before training on them."
+        prog=cli.program("train.inspection"), description="Look over good images before training on them."
     )
     parser.add_argument("data", type=cli.some_path, help="folder of good images, or of a data set's category")
     parser.add_argument(
