@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration import masks
+from train import masks
 from runtime.errors import ImageError, InputError
 from runtime.images import SUFFIXES, is_picture
 
@@ -52,7 +52,7 @@ def read_masks(defects: list[Defect], size_hw: tuple[int, int]) -> list[NDArray[
 def read_mask(path: Path, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
     """A mask, bool [H, W], true where defective, at the size of the maps: a pixel counts that is defective in part.
 
-    Raises `ImageError` for a file that `calibration.masks` cannot read, or that marks nothing.
+    Raises `ImageError` for a file that `train.masks` cannot read, or that marks nothing.
     """
     marked = masks.read_mask(path)
     if not marked.any():

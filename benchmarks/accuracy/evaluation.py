@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.decisions import Decisions, Rate, best_decisions, decided, rate_of
-from calibration.masks import describe_cover
+from train.masks import describe_cover
 from calibration.metrics import PixelRanking, auroc, rank_pixels
 from runtime.detector import Detector
 from runtime.engines.base import Output

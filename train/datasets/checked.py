@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from calibration.masks import describe_cover
+from train.masks import describe_cover
 from runtime.images import read_image
 from train.datasets.images import Subset, TestImage, read_pixels, select
 from train.datasets.registry import read_test_set, training_images

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.masks import read_mask
+from train.masks import read_mask
 from runtime.errors import ImageError, InputError
 from runtime.images import list_images, read_image
 
@@ -59,7 +59,7 @@ def read_pixels(image: TestImage) -> tuple[NDArray[np.uint8], NDArray[np.bool_] 
     """The image, uint8 [H, W, 3], BGR, and its mask, bool [H, W], true where defective, all false for a good part.
 
     The mask is None where nobody has marked the defect; only image-level figures can be measured then. A pixel is
-    defective that `calibration.masks` says is, in any file of a folder. Raises `ImageError` for a file that cannot be
+    defective that `train.masks` says is, in any file of a folder. Raises `ImageError` for a file that cannot be
     read, a mask whose levels leave in doubt what is marked, one of another size than its image, and one that marks
     nothing.
     """

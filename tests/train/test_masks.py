@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calibration.masks import describe_cover, read_mask
+from train.masks import describe_cover, read_mask
 from runtime.errors import ImageError
 
 SEED = 10
