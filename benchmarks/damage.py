@@ -2,7 +2,8 @@
 
 ::
 
-    python -m benchmarks.damage [--data FOLDER] [--pictures 8] [--variants 25] [--seed 0] [--repeats 15] [--out JSON]
+    python -m benchmarks.damage [--data FOLDER] [--pictures 8] [--variants 25] [--seed 0] [--repeats 15] [--side 1000]
+        [--out JSON]
 
 Each picture is written in each format and damaged `variants` times in each way, at places drawn from the seed. A
 damaged file is refused or accepted; of an accepted one the pixels count that are off by more than 8 grey levels in a
@@ -223,6 +224,9 @@ def main(arguments: list[str] | None = None) -> None:
         "--variants", type=cli.positive, default=25, metavar="N", help="of each picture and damage (25)"
     )
     parser.add_argument("--repeats", type=cli.positive, default=15, metavar="N", help="timed decodings (15)")
+    parser.add_argument(
+        "--side", type=cli.positive, default=1000, metavar="N", help="pixels of the timed picture (1000)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, metavar="JSON", help="write the figures and the machine there")
     options = parser.parse_args(arguments)
@@ -231,7 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
         form: {damage: notice(pictures, form, damage, options.variants, options.seed) for damage in DAMAGES}
         for form in FORMATS
     }
-    large = DemoLine(options.seed, (1000, 1000)).good(0).image
+    large = DemoLine(options.seed, (options.side, options.side)).good(0).image
     costs = {form: cost(large, form, options.repeats) for form in COSTED}
     environment = describe_environment()
     print("\n".join(lines(noticed, costs)))

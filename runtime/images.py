@@ -4,6 +4,7 @@ Decoders are lenient: a truncated JPEG decodes to a picture with a grey lower ha
 looked at, so each format is checked as far as it can be (PICTURES.md says how far that is).
 """
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def read_image(path: Path, max_pixels: int | None = None) -> NDArray[np.uint8]:
     values multiples of 16 or of 257, as scaled values are.
     """
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):  # opening it would wait for a writer
+            raise ImageError(f"{path} is a pipe; give an image file")
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
@@ -99,13 +102,17 @@ def _as_8_bits(stored: Stored) -> NDArray[np.uint8]:
     if image.dtype != np.uint16:
         raise ImageError(f"holds {image.dtype} pixels; convert it to 8 or 16 bits a channel")
     brightest = int(np.asarray(image).max())
-    scaled = any(not np.any(np.asarray(image) % step) for step in (_LEFT_ALIGNED, _EIGHT_BITS))
-    if brightest < _HALF_RANGE and not stored.full_range and not scaled:
+    if brightest < _HALF_RANGE and not stored.full_range and not _is_scaled(np.asarray(image, np.uint16)):
         raise ImageError(
             f"keeps {brightest.bit_length()}-bit values in 16 bits; "
             "scale them to the full 16-bit range or save 8 bits (a picture that is only dark: save 8 bits)"
         )
     return (np.asarray(image, np.float32) / 257 + 0.5).astype(np.uint8)
+
+
+def _is_scaled(image: NDArray[np.uint16]) -> bool:
+    """Whether all values are those of fewer bits, moved or spread to the full range."""
+    return any(not np.any(image % step) for step in (_LEFT_ALIGNED, _EIGHT_BITS))
 
 
 def _turned(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

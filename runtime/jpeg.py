@@ -66,6 +66,8 @@ def decode_jpeg(data: bytes, limit: int | None = None) -> NDArray[np.uint8]:
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, "BGR", strict=True))
     except ValueError as error:
+        if "subsampling" in str(error):  # libjpeg-turbo's interface knows seven of them, which are all that is common
+            raise ImageError("is a JPEG of a colour sampling that cannot be read; re-save it as 4:2:0") from error
         raise DamagedImage(str(error)) from error
 
 

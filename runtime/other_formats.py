@@ -6,16 +6,19 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from runtime.errors import DamagedImage, ImageError
 from runtime.exif import orientation_in
 from runtime.pixel_limit import refuse_above
 from runtime.stored import Stored, refuse_several, refuse_transparent
+
+if TYPE_CHECKING:
+    from PIL import Image  # 50 ms when it is first imported, and most lines never need it
 
 FORMATS = ("AVIF", "GIF", "JPEG2000", "PCX", "PPM", "QOI", "SGI", "SUN")
 _EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX")
@@ -29,6 +32,8 @@ _LOCK = threading.Lock()
 def read_other(data: bytes, limit: int) -> Stored:
     """One of `FORMATS`. Raises `DamagedImage` for what Pillow complains of, `ImageError` for a format that is none of
     them, for several pictures, above `limit` pixels, for transparent pixels, and for pixels of another kind."""
+    from PIL import Image
+
     with _unlimited():
         try:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -42,7 +47,7 @@ def read_other(data: bytes, limit: int) -> Stored:
             raise DamagedImage(str(error) or type(error).__name__) from error
 
 
-def _pixels(image: Image.Image) -> NDArray[np.generic]:
+def _pixels(image: "Image.Image") -> NDArray[np.generic]:
     if image.mode in _SIXTEEN_BITS or (image.mode == "I" and image.format == "PPM"):
         deep = np.asarray(image).astype(np.uint16)
         return np.repeat(deep[:, :, None], 3, axis=2)
@@ -58,6 +63,8 @@ def _pixels(image: Image.Image) -> NDArray[np.generic]:
 @contextmanager
 def _unlimited() -> Iterator[None]:
     """Pillow's own limit on pixels and its warnings stand aside: `refuse_above` asks before anything is decoded."""
+    from PIL import Image
+
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

@@ -1,5 +1,6 @@
 """Image files: read right, or refused in one sentence that names the file."""
 
+import os
 import re
 from pathlib import Path
 
@@ -128,6 +129,12 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         ImageError, match=r"gone\.png cannot be read \(No such file or directory\); check the path and its"
     ):
         read_image(tmp_path / "gone.png")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png is a pipe; give an image file"):
+        read_image(tmp_path / "a.png")
 
 
 def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:

@@ -105,6 +105,10 @@ def test_what_libjpeg_only_warns_of_is_an_error(
             "JPEG of 12 bits a channel, which cannot",
         ),
         (jpeg(PICTURE).replace(b"\xff\xc0", b"\xff\xc3"), "is a lossless JPEG, which cannot be read; convert"),
+        (
+            jpeg(PICTURE).replace(b"\x03\x01\x22\x00", b"\x03\x01\x42\x00"),
+            "a JPEG of a colour sampling that cannot be read",
+        ),
         (without_segment(jpeg(SOUND["of Adobe's four inks"][0]), 0xEE), "JPEG of 4 channels of unknown meaning"),
     ],
 )

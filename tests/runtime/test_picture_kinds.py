@@ -89,6 +89,20 @@ def test_transparency_is_found_in_pictures_of_few_bits(bits: int, colours: int) 
             assert decode_image(data).shape == (8, 8, 3)
 
 
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def test_interlaced_pngs_of_any_size_are_read() -> None:
+    for height, width in itertools.product(range(1, 11), range(1, 11)):
+        image = np.random.default_rng([height, width]).integers(0, 256, (height, width, 3), np.uint8)
+        parts = [image[y::dy, x::dx, ::-1] for x, y, dx, dy in PASSES]
+        rows = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1))
+        pixels = chunk(b"IDAT", zlib.compress(rows))
+        data = b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
+        np.testing.assert_array_equal(decode_image(data), image)
+
+
 EXIF = {"II": b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0", "MM": b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01"}
 
 

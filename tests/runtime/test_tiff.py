@@ -202,6 +202,17 @@ def test_tiles_are_read_and_checked(tmp_path: Path) -> None:
         read_image(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_16_bit_planes_in_tiles_are_put_together(order: str) -> None:
+    image = picture(40, 50)
+    padded = np.pad(deep(image)[:, :, ::-1], ((0, 24), (0, 14), (0, 0)))
+    tiles = [padded[y : y + 32, x : x + 32, c] for c in range(3) for y in (0, 32) for x in (0, 32)]
+    tags = {**page(deep(image), RGB, separate=True)[0], 322: [32], 323: [32]}
+    tags.pop(278)
+    data = tiff([(tags, [tile.astype(order + "u2").tobytes() for tile in tiles])], order)
+    np.testing.assert_array_equal(decode_image(data), image)
+
+
 def test_what_opencv_cannot_read_is_no_damage_and_leaves_no_word_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
     """OpenCV 5.0 refuses plain 8-bit tiles unless their bytes are a multiple of 1024."""
     tags = {**page(picture(16, 16), RGB)[0], 322: [16], 323: [16]}
