@@ -1,4 +1,7 @@
-"""A real RTSP camera that is killed, that hangs, and whose packets get lost. Needs GStreamer's RTSP server for the system's Python."""
+"""A real RTSP camera that is killed, that hangs, and whose packets get lost.
+
+Needs GStreamer's RTSP server for the system's Python.
+"""
 
 import signal
 import socket
