@@ -52,7 +52,12 @@ def order_of(stream: av.VideoStream, timed: bool) -> Order:
 
 
 def _stated_step(stream: av.VideoStream) -> int:
-    """The step of its time stamps where the container states one rate throughout, and else 0."""
+    """The step of its time stamps where the container states one rate throughout, and else 0.
+
+    With B-frames the first ones may be unequal: FFmpeg derives their order of decoding.
+    """
+    if stream.codec_context.has_b_frames:
+        return 0
     rate, average, unit = stream.base_rate, stream.average_rate, stream.time_base
     if not rate or not average or not unit or abs(float(average / rate) - 1) > LEAST_UNEQUAL:
         return 0

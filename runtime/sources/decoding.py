@@ -13,6 +13,7 @@ from runtime.sources.continuity import order_of
 from runtime.sources.ffmpeg import VideoPacket
 
 LONGEST_DELAY = 17  # packets after which a picture will not come any more: H.264 and HEVC reorder 16
+KEEP_PARAMETERS = {"h264", "hevc"}  # from one key frame to the next, and damage may change them
 BEGUN_MIDWAY = "the stream began between two of them"
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
@@ -27,13 +28,9 @@ class Decoded:
     shows: bool
     cause: str | None = None  # why it is not to be trusted
     frame: av.VideoFrame | None = None
+    rotation: int = 0  # degrees counterclockwise that turn it upright
     jpeg: bytes | None = None
     done: bool = False
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether nothing came of its packet."""
-        return self.frame is None and self.jpeg is None
 
     def picture(self) -> Picture:
         """Its pixels, or why there are none."""
@@ -42,7 +39,7 @@ class Decoded:
         if self.jpeg is not None:
             return as_picture(self.jpeg)
         assert self.frame is not None
-        return _upright(np.asarray(self.frame.to_ndarray(format="bgr24"), np.uint8), self.frame.rotation)
+        return _upright(np.asarray(self.frame.to_ndarray(format="bgr24"), np.uint8), self.rotation)
 
 
 class PictureDecoder:
@@ -57,6 +54,7 @@ class PictureDecoder:
         context = self._made_for = stream.codec_context
         self._context, self._order = _strict(context), order_of(stream, timed)
         self._is_jpeg, self._intra_only = context.codec.name == "mjpeg", context.codec.intra_only
+        self._rotation: int | None = None  # as the first frame tells: a renewed decoder does not know it
         self._numbers = 0
         self._packets: list[Decoded] = []  # in the order of decoding, as long as they are not handed out
         self._out: list[Decoded] = []  # in the order of time
@@ -83,7 +81,8 @@ class PictureDecoder:
         return self._released()
 
     def _decode(self, packet: VideoPacket, entry: Decoded) -> None:
-        if self._mending and self._mending[0] is entry:
+        mends = self._mending and self._mending[0] is entry and self._rotation is not None
+        if mends and self._context.codec.name in KEEP_PARAMETERS:
             self._drain()
             self._context = _strict(_renewed(self._made_for))
         packet.opaque = int(entry.number)
@@ -148,7 +147,9 @@ class PictureDecoder:
         entry = next((one for one in self._packets if one.number == frame.opaque and not one.done), None)
         if entry is None:  # of a packet that failed
             return
-        entry.frame, entry.done = frame, True
+        if self._rotation is None:
+            self._rotation = frame.rotation
+        entry.frame, entry.rotation, entry.done = frame, self._rotation, True
         if self._mending and entry.number > self._mending[0].number and not self._mending[0].done:
             entry.cause = entry.cause or _until_key(self._mending[1])
         if frame.is_corrupt:
@@ -159,14 +160,16 @@ class PictureDecoder:
         """Await no picture any more of the packets before that number."""
         for entry in [one for one in self._packets if not one.done and one.number < before]:
             if entry.shows:
+                if self._mending and _is_earlier(entry, self._mending[0]):
+                    entry.cause = entry.cause or _until_key(self._mending[1])
                 self._lose(entry, "the decoder made no picture of it")
             else:
                 self._packets.remove(entry)
 
     def _place(self, entry: Decoded) -> None:
-        """Frames come in the order of time already; what never came is sorted in, as far as its time is known."""
+        """Sound frames come in the order of time already; among them what is lost is sorted in."""
         at = len(self._out)
-        while at and (entry.is_lost or self._out[at - 1].is_lost) and _is_earlier(entry, self._out[at - 1]):
+        while at and (entry.cause or self._out[at - 1].cause) and _is_earlier(entry, self._out[at - 1]):
             at -= 1
         self._out.insert(at, entry)
 
@@ -205,6 +208,8 @@ def _renewed(context: av.VideoCodecContext) -> av.VideoCodecContext:
     new = av.CodecContext.create(context.codec.name, "r")
     assert isinstance(new, av.VideoCodecContext)
     new.extradata, new.width, new.height = context.extradata, context.width, context.height
+    new.color_range, new.colorspace = context.color_range, context.colorspace
+    new.color_primaries, new.color_trc = context.color_primaries, context.color_trc
     return new
 
 
@@ -213,7 +218,9 @@ def _until_key(cause: str) -> str:
 
 
 def _is_earlier(first: Decoded, second: Decoded) -> bool:
-    return first.pts is not None and second.pts is not None and first.pts < second.pts
+    if first.pts is None or second.pts is None:
+        return first.number < second.number
+    return first.pts < second.pts
 
 
 def _upright(image: NDArray[np.uint8], degrees: int) -> NDArray[np.uint8]:

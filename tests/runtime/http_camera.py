@@ -16,7 +16,7 @@ MULTIPART = "multipart/x-mixed-replace; boundary=frame"
 
 @contextmanager
 def serving(handle: Handle, port: int = 0) -> Iterator[str]:
-    """A server (at any port) whose GET requests `handle` answers; its address. A client that leaves ends its answer quietly."""
+    """A server whose GET requests `handle` answers; its address. A client that leaves ends its answer quietly."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -8,6 +8,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.frames import Frame
+from runtime.sources import open_source
+
 HEIGHT, WIDTH = 96, 128
 Damage = Callable[[bytes], bytes]
 
@@ -60,6 +63,15 @@ def write_numbered(
                 if at not in dropped:
                     container.mux(_damaged(packet, damaged[at]) if at in damaged else packet)
     return keys
+
+
+def read_all(path: Path) -> list[Frame]:
+    """The frames of a video file."""
+    frames = []
+    with open_source(str(path)) as source:
+        while (frame := source.read()) is not None:
+            frames.append(frame)
+    return frames
 
 
 def _damaged(packet: "av.Packet[av.VideoStream]", damage: Damage) -> "av.Packet[av.VideoStream]":
