@@ -45,8 +45,8 @@ def far_apart(training: NDArray[np.float64], held_out: NDArray[np.float64]) -> s
         return None
     return (
         f"half of the images held out score above {middle:.4g}, and {100 * FAR:.0f} % of those trained on below "
-        f"{high:.4g}: the students have learnt their images by heart, or those held out are other parts; train with more "
-        "images or fewer --steps, and look at the images that scored highest"
+        f"{high:.4g}: the students have learnt their images by heart, or those held out are other parts; train with "
+        "more images or fewer --steps, and look at the images that scored highest"
     )
 
 
@@ -55,8 +55,8 @@ def unproven(threshold: Threshold) -> str | None:
     if threshold.supported:
         return None
     return (
-        f"the threshold is not proven: {threshold.sample_size:,} different images were held out for it, and a budget of "
-        f"{100 * threshold.budget:.3g} % takes {images_needed(threshold.budget, threshold.confidence):,}"
+        f"the threshold is not proven: {threshold.sample_size:,} different images were held out for it, and a budget "
+        f"of {100 * threshold.budget:.3g} % takes {images_needed(threshold.budget, threshold.confidence):,}"
     )
 
 
@@ -70,8 +70,8 @@ def _of_losses(trained: "TrainedRun") -> list[str]:
         losses = [float(card["loss"]) for card in cards if card.get("loss") is not None]
         if losses and max(losses) >= CLOSE_TO_MEAN * MEANS_LOSS:
             found.append(
-                f"the students of p = {scale.patch_size} predict hardly better than the mean (loss {max(losses):.3g}, the "
-                f"mean's is {MEANS_LOSS}): a defect can hardly surprise them; give them more --steps"
+                f"the students of p = {scale.patch_size} predict hardly better than the mean (loss {max(losses):.3g}, "
+                f"the mean's is {MEANS_LOSS}): a defect can hardly surprise them; give them more --steps"
             )
     return found
 

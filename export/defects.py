@@ -40,7 +40,10 @@ def find_defects(folder: Path, masks_folder: Path | None) -> list[Defect]:
     )
     if not paths:
         raise InputError(f"{folder} holds no images of defects; expected files ending in {', '.join(SUFFIXES)}")
-    return [Defect(path, None if masks_folder is None else _mask_of(path.relative_to(folder), masks_folder)) for path in paths]
+    return [
+        Defect(path, None if masks_folder is None else _mask_of(path.relative_to(folder), masks_folder))
+        for path in paths
+    ]
 
 
 def read_masks(defects: list[Defect], size_hw: tuple[int, int]) -> list[NDArray[np.bool_]]:

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from runtime.errors import DetectorError, InputError
@@ -202,8 +203,10 @@ class Recipe:
         self._check_scales()
         self._check_quantiles()
         if (self.precision == "int8") != (self.quantization is not None):
-            raise InputError(f"quantization is {'none' if self.quantization is None else 'given'} of a file in "
-                             f"{self.precision}; expected it of one in int8, and of no other")
+            raise InputError(
+                f"quantization is {'none' if self.quantization is None else 'given'} of a file in "
+                f"{self.precision}; expected it of one in int8, and of no other"
+            )
 
     def _check_scales(self) -> None:
         check_between("students", self.students, 1)
@@ -221,7 +224,7 @@ class Recipe:
             if not _is_share(probability):
                 raise InputError(f"score_quantiles has {probability!r}; expected probabilities from 0 to 1")
         values = [self.score_quantiles[key] for key in sorted(self.score_quantiles, key=float)]
-        if any(not low <= high for low, high in zip(values, values[1:], strict=False)):
+        if any(not low <= high for low, high in pairwise(values)):
             raise InputError(f"score_quantiles are {values}; expected scores that rise with their probability")
 
     def to_json(self) -> str:
@@ -265,7 +268,9 @@ def check_between(name: str, value: float | None, low: float = -math.inf, high: 
         return
     if not math.isfinite(low):
         raise InputError(f"{name} is {value}; expected a finite number")
-    raise InputError(f"{name} is {value:g}; expected {f'{low:g} or more' if high == math.inf else f'{low:g} to {high:g}'}")
+    raise InputError(
+        f"{name} is {value:g}; expected {f'{low:g} or more' if high == math.inf else f'{low:g} to {high:g}'}"
+    )
 
 
 def check_above_zero(name: str, value: float | None) -> None:

@@ -9,7 +9,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 TEACHERS, DATA = ROOT / "train" / "teachers", ROOT / "runtime" / "data"
 MOST_BYTES = 7_000_000
-DEMO_GRAPH = "867cb33e5d2bd7bf4f6cd016d2d1788e55048ed99b6a62cd1b297e721cece016"  # of the demo detector since it was made
+DEMO_GRAPH = (
+    "867cb33e5d2bd7bf4f6cd016d2d1788e55048ed99b6a62cd1b297e721cece016"  # of the demo detector since it was made
+)
 
 
 def binaries(folder: Path) -> list[Path]:

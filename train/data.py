@@ -72,7 +72,9 @@ class DifferentPictures:
 
     sha256: dict[str, str]  # of each file, by its path
     near: dict[str, str]  # key of the picture, by the path of each file that is not the only one of its picture
-    groups: tuple[tuple[Path, ...], ...]  # files by picture, in the order of the keys; of each those of a low hash first
+    groups: tuple[
+        tuple[Path, ...], ...
+    ]  # files by picture, in the order of the keys; of each those of a low hash first
 
     @classmethod
     def of(cls, paths: Sequence[Path], near_copies: bool = True) -> "DifferentPictures":
@@ -85,8 +87,11 @@ class DifferentPictures:
         for path in paths:
             by_hash.setdefault(sha256[str(path)], []).append(path)
         hashes = sorted(by_hash)
-        alike = _alike([by_hash[key][0] for key in hashes]) if near_copies else [[index] for index in range(len(hashes))]
-        groups, near = {}, {}
+        alike = (
+            _alike([by_hash[key][0] for key in hashes]) if near_copies else [[index] for index in range(len(hashes))]
+        )
+        groups: dict[str, tuple[Path, ...]] = {}
+        near: dict[str, str] = {}
         for members in alike:
             own = [hashes[index] for index in members]
             key = own[0] if len(own) == 1 else hashlib.sha256("".join(own).encode()).hexdigest()

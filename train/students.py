@@ -205,7 +205,9 @@ class _ScaleTraining:
     def _say_how_it_ended(self, loss: float) -> None:
         print(f"p{self.patch_size}: last loss {loss:.3g}; predicting the mean would give {MEANS_LOSS}")
         if loss >= CLOSE_TO_MEAN * MEANS_LOSS:
-            better = "no better" if loss >= MEANS_LOSS else f"hardly better ({100 * loss / MEANS_LOSS:.0f} % of its loss)"
+            better = (
+                "no better" if loss >= MEANS_LOSS else f"hardly better ({100 * loss / MEANS_LOSS:.0f} % of its loss)"
+            )
             print(
                 f"warning: the students of p = {self.patch_size} predict {better} than the mean; give them more "
                 f"--steps or another --learning-rate than {self.config.learning_rate:g}"

@@ -115,9 +115,7 @@ def test_one_missing_mask_among_others_stays_an_error(detector_file: Path, test_
         accuracy.main([str(detector_file), str(test_set)])
 
 
-def test_inverted_masks_are_warned_of(
-    detector_file: Path, test_set: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_inverted_masks_are_warned_of(detector_file: Path, test_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (test_set / "ground_truth").rglob("*.png"):
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         assert cv2.imwrite(str(path), 255 - mask)
@@ -151,9 +149,7 @@ def test_a_useless_detector_is_named_in_the_first_line_of_output_and_report(
     assert json.loads(file.read_text())["no_better_than_chance"] == first
 
 
-def test_a_good_detector_is_not(
-    detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_good_detector_is_not(detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_parts(tmp_path / "parts", 10, 10, lambda index, bad: 5 + index + 40 * bad)
     accuracy.main([str(detector_file), str(tmp_path / "parts")])
     assert "CHANCE" not in capsys.readouterr().out

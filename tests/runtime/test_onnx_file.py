@@ -47,7 +47,10 @@ def test_the_hash_is_of_everything_but_the_metadata() -> None:
     "content", [b"not an onnx file", b"\x89PNG\r\n\x1a\n", b"\xff" * 20, b"\x72\xff\x7f\x00", b"\x0b\x0c"], ids=repr
 )
 def test_what_is_no_onnx_file_is_refused(content: bytes) -> None:
-    with pytest.raises(DetectorError, match="not an ONNX file, or a damaged one; copy the file again; if the original is damaged too, export the detector again"):
+    with pytest.raises(
+        DetectorError,
+        match="not an ONNX file, or a damaged one; copy the file again; if the original",
+    ):
         read_metadata(content)
 
 

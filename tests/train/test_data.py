@@ -123,7 +123,9 @@ def test_of_copies_one_alone_counts_for_the_threshold(tmp_path: Path) -> None:
         images, expected = (each.threshold_images(1, 1, by_position) for each in (split, plain))
         assert [split.sha256[str(path)] for path in images] == [plain.sha256[str(path)] for path in expected]
         held_out = (*split.threshold, *(() if by_position else split.statistics))
-        left_out = f"left out of the threshold: {len(held_out) - len(images)} copies of the {len(images)} different pictures"
+        left_out = (
+            f"left out of the threshold: {len(held_out) - len(images)} copies of the {len(images)} different pictures"
+        )
         assert (split.copies_left_out(images) or "").startswith(left_out)
 
 
