@@ -42,8 +42,8 @@ def far_apart(training: NDArray[np.float64], held_out: NDArray[np.float64]) -> s
         return None
     return (
         f"half of the images held out score above {middle:.4g}, and {100 * FAR:.0f} % of those trained on below "
-        f"{high:.4g}: the students have learnt their images by heart, or those held out are other parts; train with more "
-        "images or fewer --steps, and look at the images that scored highest"
+        f"{high:.4g}: the students have learnt their images by heart, or those held out are other parts; train with "
+        "more images or fewer --steps, and look at the images that scored highest"
     )
 
 
@@ -52,6 +52,6 @@ def unproven(threshold: Threshold) -> str | None:
     if threshold.supported:
         return None
     return (
-        f"the threshold is not proven: {threshold.sample_size:,} different images were held out for it, and a budget of "
-        f"{100 * threshold.budget:.3g} % takes {images_needed(threshold.budget, threshold.confidence):,}"
+        f"the threshold is not proven: {threshold.sample_size:,} different images were held out for it, and a budget "
+        f"of {100 * threshold.budget:.3g} % takes {images_needed(threshold.budget, threshold.confidence):,}"
     )

@@ -66,7 +66,8 @@ class DifferentPictures:
         alike = (
             _alike([by_hash[key][0] for key in hashes]) if near_copies else [[index] for index in range(len(hashes))]
         )
-        groups, near = {}, {}
+        groups: dict[str, tuple[Path, ...]] = {}
+        near: dict[str, str] = {}
         for members in alike:
             own = [hashes[index] for index in members]
             key = own[0] if len(own) == 1 else hashlib.sha256("".join(own).encode()).hexdigest()

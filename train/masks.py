@@ -39,9 +39,9 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     if quarter - three_quarters > LARGEST_DOUBT * half:
         between = int(((values > 0) & (values < brightest)).sum())
         raise ImageError(
-            f"{path} is no mask of two levels: {between:,} pixels lie between 0 and {brightest}, and {three_quarters:,} "
-            f"to {quarter:,} are marked, as one takes it; save it as PNG with 0 for good and 255 for defective, without "
-            "smooth edges"
+            f"{path} is no mask of two levels: {between:,} pixels lie between 0 and {brightest}, and as one takes it "
+            f"{three_quarters:,} to {quarter:,} are marked; save it as PNG with 0 for good and 255 for defective, "
+            "without smooth edges"
         )
     return np.asarray(values > 0.5 * brightest)
 
@@ -54,6 +54,6 @@ def describe_cover(covers: Sequence[tuple[str, float]]) -> str | None:
     named = ", ".join(f"{name} {100 * share:.3g} %" for name, share in suspects[:NAMES_SHOWN])
     more = f" and {len(suspects) - NAMES_SHOWN} more" if len(suspects) > NAMES_SHOWN else ""
     return (
-        f"{len(suspects)} of {len(covers)} masks mark more than half of their picture ({named}{more}); are they inverted? "
-        "What is not black must be the defect"
+        f"{len(suspects)} of {len(covers)} masks mark more than half of their picture ({named}{more}); are they "
+        "inverted? What is not black must be the defect"
     )

@@ -8,7 +8,8 @@
 Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
 where the masks are, so that the pixel figures of detectors of any size compare. Where no mask is known there are no
 pixel figures, and the command says so. A detector that is no better than chance (see `benchmarks.accuracy.chance`) is named as
-such in the first line of the output and of the report; the status stays 0, since its figures were measured. Tune on ``--subset even``, report on ``odd``.
+such in the first line of the output and of the report; the status stays 0, since its figures were measured. Tune on
+``--subset even``, report on ``odd``.
 """
 
 import argparse
@@ -104,10 +105,11 @@ def _lead(accuracy: "Accuracy") -> str:
     from benchmarks.accuracy.chance import no_better_than_chance
 
     found, false, chance = accuracy.detected, accuracy.false_rejects, no_better_than_chance(accuracy)
-    return (
-        f"{f'{chance}. ' if chance else ''}At its calibrated threshold the detector rejects {found.count} of {found.total} defective images"
+    decisions = (
+        f"At its calibrated threshold the detector rejects {found.count} of {found.total} defective images"
         f" and {false.count} of {false.total} good ones."
     )
+    return f"{chance}. {decisions}" if chance else decisions
 
 
 def _parser() -> argparse.ArgumentParser:

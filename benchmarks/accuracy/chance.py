@@ -7,6 +7,7 @@ can tell, and the fewer they are, the less they can. Where masks are known, a ma
 defect as of the rest: its AU-PRO up to a share a of false-positive pixels is a / 2, 0.15 for 30 %.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ AU_PRO_30 = 0.15
 
 def auroc_at_random(good: int, defective: int) -> float:
     """The image AUROC that random scores of so many images exceed once in 40 sets; more than 1 for very few images."""
-    return 0.5 + DEVIATIONS * float((good + defective + 1) / (12 * good * defective)) ** 0.5
+    return 0.5 + DEVIATIONS * math.sqrt((good + defective + 1) / (12 * good * defective))
 
 
 def no_better_than_chance(accuracy: "Accuracy") -> str | None:

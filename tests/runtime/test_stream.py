@@ -285,7 +285,7 @@ REFUSALS = {
     ),
     "not a detector": (
         ("--camera", "parts", "--detector", "parts/c.png"),
-        "parts/c.png: not an ONNX file, or a damaged one; copy the file again; if the original is damaged too, export the detector again",
+        "parts/c.png: not an ONNX file, or a damaged one; copy the file again; if the original",
     ),
     "no camera": (
         ("--camera", "no-folder", "--detector", "good.onnx"),

@@ -77,22 +77,21 @@ def test_two_levels_are_read_to_the_pixel(tmp_path: Path, shape: str) -> None:
 
 
 def test_a_blurred_mask_has_the_right_area_or_is_refused(tmp_path: Path) -> None:
-    outcomes = {"read": 0, "refused": 0}
+    read, refusals = 0, list[str]()
     for (shape, draw), (name, (suffix, options, change)) in itertools.product(SHAPES.items(), BLURRED.items()):
         mask = draw()
         path = saved(tmp_path / f"mask{suffix}", change(mask), options)
         try:
             found = int(read_mask(path).sum())
         except ImageError as error:
-            assert "is no mask of two levels" in str(error)
-            assert "save it as PNG" in str(error)
-            outcomes["refused"] += 1
+            refusals.append(str(error))
             continue
-        outcomes["read"] += 1
+        read += 1
         area = int((mask > 0).sum())
         assert abs(found - area) <= AREA * area, f"{shape} as {name}: {found} of {area} pixels"
-    assert sum(outcomes.values()) >= 50
-    assert min(outcomes.values()) >= 10, outcomes
+    assert read >= 30
+    assert len(refusals) >= 10
+    assert all("is no mask of two levels" in each and "save it as PNG" in each for each in refusals)
 
 
 def test_a_small_defect_saved_as_jpeg_does_not_grow(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@
     DATA/test_public/ground_truth/bad/NAME_mask.png       what is defective
     DATA/test_private, DATA/test_private_mixed            for the authors' server: no labels, so not read here
 
-Without any mask only image-level figures can be measured. Figures on ``test_public`` are not those of the authors' leaderboard, which come from the private sets.
+Without any mask only image-level figures can be measured. Figures on ``test_public`` are not those of the authors'
+leaderboard, which come from the private sets.
 """
 
 from pathlib import Path

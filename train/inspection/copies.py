@@ -4,12 +4,13 @@ One rule serves the split, the test images that are set apart, every count of im
 one picture when their *small pictures* (`small_picture`: prepared as the runtime prepares a frame, to 64×64 pixels, in
 grey) are equal, or when under a Gaussian of two pixels they differ by at most `LARGEST_DIFFERENCE` grey levels, root
 mean square, and by at most `LARGEST_SHARE` of their own contrast, after a difference in brightness and one of contrast
-up to `LARGEST_GAIN` are taken away; without the Gaussian they may differ by `LARGEST_DETAIL`. The rule looks at two pictures alone, so that what else lies in a folder changes nothing. It is measured by
-``python -m benchmarks.copies``; calibration/README.md has the figures.
+up to `LARGEST_GAIN` are taken away; without the Gaussian they may differ by `LARGEST_DETAIL`. The rule looks at two
+pictures alone, so that what else lies in a folder changes nothing. It is measured by ``python -m benchmarks.copies``;
+calibration/README.md has the figures.
 
-Small and smooth, because saving again spoils what is fine and two parts differ in what is large. In relation to the contrast,
-because two blank plates differ by little. A part that was moved between two shots, and a mirrored or cropped picture,
-is no copy here.
+Small and smooth, because saving again spoils what is fine and two parts differ in what is large. In relation to the
+contrast, because two blank plates differ by little. A part that was moved between two shots, and a mirrored or cropped
+picture, is no copy here.
 
 A group is the pictures about its first one, its *leader*: each joins the nearest leader within the limit. Two groups
 are joined where members of both are copies and their leaders differ by no more than twice the limit. So a long row of
@@ -129,7 +130,7 @@ class Search:
     def _gain(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.floating]:
         """Contrast of `one` over that of `other`, as far as it is taken away."""
         ratio = np.maximum(one, 1e-6) / np.maximum(other, 1e-6)
-        return np.clip(ratio, 1 / LARGEST_GAIN, LARGEST_GAIN)
+        return np.asarray(np.clip(ratio, 1 / LARGEST_GAIN, LARGEST_GAIN))
 
 
 def _by_leader(search: Search) -> list[int]:

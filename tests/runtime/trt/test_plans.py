@@ -23,6 +23,7 @@ from runtime.recipe import Recipe
 from runtime.set_threshold import set_threshold
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.plans import build_plan_file, open_plan, read_plan, sidecar_path
+from runtime.tensorrt.sidecar import sidecar_from_json
 from runtime.verdict import Decision
 
 
@@ -147,6 +148,18 @@ def test_options_out_of_range_are_refused(
 
 def swapped_plan(plan: Path) -> None:
     plan.write_bytes(plan.read_bytes() + b"\0")
+
+
+def test_without_its_recipes_hash_a_sidecars_threshold_is_not_vouched_for(plan_file: Path) -> None:
+    text = sidecar_path(plan_file).read_text()
+    document = json.loads(text)
+    assert sidecar_from_json(text).recipe.threshold.vouched
+    assert document["recipe_sha256"] == sidecar_from_json(text).recipe.sha256
+    document["recipe"]["threshold"]["value"] += 1
+    with pytest.raises(DetectorError, match="its recipe is not the one that was written into it"):
+        sidecar_from_json(json.dumps(document))
+    del document["recipe_sha256"]
+    assert not sidecar_from_json(json.dumps(document)).recipe.threshold.vouched
 
 
 def no_sidecar(plan: Path) -> None:
