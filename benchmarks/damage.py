@@ -218,7 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog=cli.program("benchmarks.damage"), description="Damage image files and read them."
     )
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="of pictures (default: rendered parts)")
+    parser.add_argument("--data", type=cli.some_path, metavar="FOLDER", help="of pictures (default: rendered parts)")
     parser.add_argument("--pictures", type=cli.positive, default=8, metavar="N", help="of them (8)")
     parser.add_argument(
         "--variants", type=cli.positive, default=25, metavar="N", help="of each picture and damage (25)"
@@ -228,7 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--side", type=cli.positive, default=1000, metavar="N", help="pixels of the timed picture (1000)"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, metavar="JSON", help="write the figures and the machine there")
+    parser.add_argument("--out", type=cli.some_path, metavar="JSON", help="write the figures and the machine there")
     options = parser.parse_args(arguments)
     pictures = pictures_of(options.data, options.pictures, options.seed)
     noticed = {

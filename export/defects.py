@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train import masks
 from runtime.errors import ImageError, InputError
 from runtime.images import SUFFIXES, is_picture
+from train import masks
 
 GOOD = "good"  # a folder of this name holds no defects
 ENDINGS = ("", "_mask")  # of a mask's stem, behind the image's

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.decisions import Decisions, Rate, best_decisions, decided, rate_of
-from train.masks import describe_cover
 from calibration.metrics import PixelRanking, auroc, rank_pixels
 from runtime.detector import Detector
 from runtime.engines.base import Output
 from runtime.preparation import prepare
 from runtime.verdict import Decision, Verdict
 from train.datasets import TestImage, read_pixels
+from train.masks import describe_cover
 
 
 @dataclass(frozen=True)

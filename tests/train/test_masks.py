@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from train.masks import describe_cover, read_mask
 from runtime.errors import ImageError
+from train.masks import describe_cover, read_mask
 
 SEED = 10
 SIZE_HW = (150, 200)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from train.masks import describe_cover
 from runtime.images import read_image
 from train.datasets.images import Subset, TestImage, read_pixels, select
 from train.datasets.registry import read_test_set, training_images
+from train.masks import describe_cover
 
 
 def checked_category(data: Path, subset: Subset, layout: str | None = None) -> tuple[list[Path], list[TestImage]]:

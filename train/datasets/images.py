@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from train.masks import read_mask
 from runtime.errors import ImageError, InputError
 from runtime.images import list_images, read_image
+from train.masks import read_mask
 
 GOOD = "good"
 Subset = Literal["all", "even", "odd"]
