@@ -7,8 +7,8 @@
 
 Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
 where the masks are, so that the pixel figures of detectors of any size compare. Where no mask is known there are no
-pixel figures, and the command says so. A detector that is no better than chance (see `benchmarks.accuracy.chance`) is named as
-such in the first line of the output and of the report; the status stays 0, since its figures were measured. Tune on
+pixel figures, and the command says so. A detector that is no better than chance (`benchmarks.accuracy.chance`) is named
+as such in the first line of the output and of the report; the status stays 0, since its figures were measured. Tune on
 ``--subset even``, report on ``odd``.
 """
 
