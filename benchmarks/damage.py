@@ -7,8 +7,9 @@
 
 Each picture is written in each format and damaged `variants` times in each way, at places drawn from the seed. A
 damaged file is refused or accepted; of an accepted one the pixels count that are off by more than 8 grey levels in a
-channel. Without ``--data`` the pictures are rendered parts. The cost is the processor time (other work
-on the machine hardly changes it) of `decode_image`, checks included, over that of `cv2.imdecode` alone, of one picture of a megapixel, the two taken in turn.
+channel. Without ``--data`` the pictures are rendered parts. The cost is the processor time (other work on the machine
+hardly changes it) of `decode_image`, checks included, over that of `cv2.imdecode` alone, of one picture of a megapixel,
+the two taken in turn.
 """
 
 import argparse
