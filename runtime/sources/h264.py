@@ -82,6 +82,11 @@ class FrameNumbers:
         return (picture.frame_num - before.frame_num - 1) % (1 << sequence.frame_num_bits)
 
     @property
+    def follows_key(self) -> bool:
+        """Whether the last reference picture was a key picture."""
+        return self._reference is not None and self._reference.key
+
+    @property
     def most(self) -> int:
         """The number of missing reference pictures that looks like none."""
         return 1 << self._sequence.frame_num_bits if self._sequence else 1 << 16
