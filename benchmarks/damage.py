@@ -94,7 +94,12 @@ def without_block(data: bytes, rng: np.random.Generator) -> bytes:
     return data[:begin] + data[end:]
 
 
-DAMAGES = {"bit flipped": flipped, "block zeroed": zeroed, "block overwritten": overwritten, "block lost": without_block}
+DAMAGES = {
+    "bit flipped": flipped,
+    "block zeroed": zeroed,
+    "block overwritten": overwritten,
+    "block lost": without_block,
+}
 
 
 def _block(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
@@ -209,10 +214,14 @@ def lines(noticed: dict[str, dict[str, Noticed]], costs: dict[str, Cost]) -> lis
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.damage", description="Damage image files and read them.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.damage", description="Damage image files and read them."
+    )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="of pictures (default: rendered parts)")
     parser.add_argument("--pictures", type=cli.positive, default=8, metavar="N", help="of them (8)")
-    parser.add_argument("--variants", type=cli.positive, default=25, metavar="N", help="of each picture and damage (25)")
+    parser.add_argument(
+        "--variants", type=cli.positive, default=25, metavar="N", help="of each picture and damage (25)"
+    )
     parser.add_argument("--repeats", type=cli.positive, default=15, metavar="N", help="timed decodings (15)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, metavar="JSON", help="write the figures and the machine there")

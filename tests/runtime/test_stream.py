@@ -122,7 +122,7 @@ stream.open_detector = lambda path, arguments: runtime_samples.fake_detector(map
 items = [runtime_samples.grey_frame(number, spot=150) for number in range(5)]
 if fault == "source":
     items.append(SourceError("the camera is gone for good"))
-stream.open_source = lambda *arguments: runtime_samples.ListSource(items)
+stream.open_source = lambda *arguments, **options: runtime_samples.ListSource(items)
 pipeline.Pipeline.__init__.__defaults__ = (None, 0.5)
 threaded.CLOSE_S = 0.1
 if fault == "disk":
