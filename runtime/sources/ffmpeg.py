@@ -30,9 +30,10 @@ def open_container(url: str, options: dict[str, str] | None = None) -> "av.conta
 
 
 def video_stream(container: "av.container.InputContainer", shown: str) -> av.VideoStream:
-    """Its first video stream. Raises `SourceError` for a codec that this installation lacks."""
+    """Its first video stream. Closes it and raises `SourceError` for a codec that this installation lacks."""
     stream = container.streams.video[0]
     if stream.codec_context is None:
+        container.close()
         raise SourceError(
             f"{shown} holds a codec which this installation cannot decode; "
             f"convert it to H.264, e.g. ffmpeg -i {shown} -c:v libx264 -crf 12 converted.mp4"
