@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tqdm import tqdm
 
     from benchmarks.chance import no_better_than_chance
-    from benchmarks.datasets import read_test_set, select
+    from benchmarks.datasets import copies_among, read_test_set, select
     from benchmarks.environment import describe_environment, one_line
     from benchmarks.evaluation import implausible_masks, inspect_all, rank_known_pixels, summarize
     from benchmarks.overlays import write_overlays
@@ -164,8 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chance := no_better_than_chance(accuracy):
         print(chance)
     print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
-    if warning := implausible_masks(inspections):
-        print(f"warning: {warning}")
+    for warning in (implausible_masks(inspections), copies_among(images)):
+        if warning is not None:
+            print(f"warning: {warning}")
     print(report(accuracy, recipe.threshold))
     print(one_line(environment))
     source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}
