@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from runtime import cli
 from runtime.errors import InputError
+from runtime.escaped import escaped
 
 if TYPE_CHECKING:
     from export.int8_gate import Comparison, Scores
@@ -237,7 +238,7 @@ def _quantiles(scores: "Scores") -> dict[str, float]:
 
 
 def _counted(images: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} for {use}" for use, count in images.items())
+    return escaped(", ".join(f"{count:,} for {use}" for use, count in images.items()))  # names from a file
 
 
 def _parser() -> argparse.ArgumentParser:
