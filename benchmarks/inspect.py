@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from runtime import cli
 from runtime.errors import ImageError, InputError
+from runtime.printable import printable
 
 if TYPE_CHECKING:
     from benchmarks.contact_sheet import Tile
@@ -73,7 +74,7 @@ def describe(report: "Report") -> str:
     if report.least_typical:
         names = ", ".join(each.path.name for each in report.least_typical)
         lines.append(f"  least typical, suspect or not: {names}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def by_image(report: "Report") -> "dict[Path, list[Suspect]]":

@@ -1,10 +1,13 @@
 """The engine interface. It is asynchronous, so that the next frame's upload can overlap the work on this one."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+TICKETS = itertools.count()  # no two alike in a process: one of another engine's is never taken for one's own
 
 
 @dataclass(frozen=True)

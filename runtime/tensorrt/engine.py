@@ -1,6 +1,5 @@
 """A TensorRT plan as an `Engine`: two slots over one stream of work, and a second stream for uploads."""
 
-import itertools
 import logging
 import math
 import time
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.engines.base import Output
+from runtime.engines.base import TICKETS, Output
 from runtime.errors import DetectorError, EngineError, ResultTimeout
 from runtime.recipe import Recipe
 from runtime.tensorrt.builder import INPUT
@@ -41,7 +40,6 @@ class TensorRtEngine:
         """
         self.slots = SLOTS
         self._cuda, self._size_hw = cuda, recipe.size_hw
-        self._numbers = itertools.count()
         self._under_way: dict[int, _Slot] = {}
         self._broken: str | None = None
         self._closed = False
@@ -94,7 +92,7 @@ class TensorRtEngine:
             self._broken = str(error)
             raise
         self._free.remove(slot)
-        ticket = next(self._numbers)
+        ticket = next(TICKETS)
         self._under_way[ticket] = slot
         return ticket
 

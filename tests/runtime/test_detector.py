@@ -308,3 +308,13 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
         read_detector(tmp_path / "empty.onnx")
     with pytest.raises(DetectorError, match=r"gone\.onnx cannot be read \(No such file or directory\); check the path"):
         read_detector(tmp_path / "gone.onnx")
+
+
+def test_what_another_detector_has_under_way_is_never_taken_for_ones_own() -> None:
+    with fake_detector() as ours, fake_detector() as other:
+        theirs = other.submit(grey_frame(7, spot=255))  # a defective part
+        mine = ours.submit(grey_frame(8))
+        mixed = ours.result(theirs)
+        assert (mixed.frame_id, mixed.decision) == (7, Decision.NO_DECISION)
+        assert "is unknown; each result can be taken once" in mixed.reason
+        assert (ours.result(mine).decision, other.result(theirs).decision) == (Decision.OK, Decision.NG)
