@@ -1,4 +1,7 @@
-"""The README's commands and code, run as they stand (installs apart, which is what a clean machine is for)."""
+"""The README's commands and code, run as they stand (installs apart, which is what a clean machine is for).
+
+Of every page: the commands it names exist, and so do the files and headings it links to.
+"""
 
 import re
 import shlex
@@ -11,6 +14,17 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = {
+    page: (ROOT / page).read_text()
+    for page in (
+        "README.md",
+        "benchmarks/RESULTS.md",
+        "runtime/README.md",
+        "runtime/tensorrt/README.md",
+        "train/README.md",
+    )
+}
+MOST_BYTES = 7_200  # of the front page: what a newcomer reads; all else has a page in the room it belongs to
 
 
 def code_blocks(language: str) -> list[str]:
@@ -48,14 +62,33 @@ def test_the_embedding_example_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m ([a-z0-9_.]*[a-z0-9_])", README))))
+def commands_named() -> set[str]:
+    found = {name for page in PAGES.values() for name in re.findall(r"python\s-m\s([a-z0-9_.]*[a-z0-9_])", page)}
+    rows = README[README.index("| command |") : README.index("## Adding")]
+    return found | set(re.findall(r"`([a-z]+\.[a-z0-9_]+)`", rows))
+
+
+@pytest.mark.parametrize("command", sorted(commands_named()))
 def test_every_command_named_exists_and_explains_itself(command: str, tmp_path: Path) -> None:
     done = run(f"python -m {command} --help", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
 
 
-def test_every_file_linked_exists() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_and_heading_linked_exists(page: str) -> None:
+    links = re.findall(r"\]\(([^):]+)\)", PAGES[page])
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    for link in links:
+        path, _, heading = link.partition("#")
+        target = ROOT / Path(page).parent / path
+        assert target.exists(), link
+        assert not heading or heading in headings(target.read_text()), link
+
+
+def headings(page: str) -> set[str]:
+    return {line.lower().replace(" ", "-") for line in re.findall(r"^#+ (.*)$", page, re.MULTILINE)}
+
+
+def test_the_front_page_stays_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= MOST_BYTES
