@@ -3,17 +3,20 @@
 Of every page: the commands it names exist, and so do the files and headings it links to.
 """
 
+import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from statistics import mean
 
 import cv2
 import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+RESULTS = ROOT / "benchmarks" / "results"
 PAGES = {
     page: (ROOT / page).read_text()
     for page in (
@@ -92,3 +95,16 @@ def headings(page: str) -> set[str]:
 
 def test_the_front_page_stays_short() -> None:
     assert len((ROOT / "README.md").read_bytes()) <= MOST_BYTES
+
+
+@pytest.mark.parametrize(("preset", "file"), [("edge", "presets"), ("fast", "presets-fast"), ("balanced", "presets")])
+def test_the_figures_of_a_preset_are_those_kept(preset: str, file: str) -> None:
+    (row,) = [line for line in README.splitlines() if line.startswith(f"| `{preset}`,")]
+    times = json.loads((RESULTS / "throughput.json").read_text())["rows"]
+    (ratio,) = [each["latency_ratio"]["p50"] for each in times if each["name"] == preset]
+    assert f"| {ratio:.3f}" in row
+    found = json.loads((RESULTS / f"{file}.json").read_text())["results"]
+    for category in ("magnetic_tile", "cookie"):
+        seeds = [each for each in found if (each["preset"], each["category"]) == (preset, category)]
+        auroc, au_pro = (mean(each[measure] for each in seeds) for measure in ("image_auroc", "au_pro_30"))
+        assert f"| {auroc:.3f}, {au_pro:.3f} |" in row
