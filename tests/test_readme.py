@@ -1,16 +1,33 @@
-"""The README's commands and code, run as they stand (installs apart, which is what a clean machine is for)."""
+"""The README's commands and code, run as they stand (installs apart, which is what a clean machine is for).
 
+Of every page: the commands it names exist, and so do the files and headings it links to.
+"""
+
+import json
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from statistics import mean
 
 import cv2
 import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+RESULTS = ROOT / "benchmarks" / "results"
+PAGES = {
+    page: (ROOT / page).read_text()
+    for page in (
+        "README.md",
+        "benchmarks/RESULTS.md",
+        "runtime/README.md",
+        "runtime/tensorrt/README.md",
+        "train/README.md",
+    )
+}
+MOST_BYTES = 7_200  # of the front page: what a newcomer reads; all else has a page in the room it belongs to
 
 
 def code_blocks(language: str) -> list[str]:
@@ -48,14 +65,46 @@ def test_the_embedding_example_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"python -m ([a-z0-9_.]*[a-z0-9_])", README))))
+def commands_named() -> set[str]:
+    found = {name for page in PAGES.values() for name in re.findall(r"python\s-m\s([a-z0-9_.]*[a-z0-9_])", page)}
+    rows = README[README.index("| command |") : README.index("## Adding")]
+    return found | set(re.findall(r"`([a-z]+\.[a-z0-9_]+)`", rows))
+
+
+@pytest.mark.parametrize("command", sorted(commands_named()))
 def test_every_command_named_exists_and_explains_itself(command: str, tmp_path: Path) -> None:
     done = run(f"python -m {command} --help", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
 
 
-def test_every_file_linked_exists() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_and_heading_linked_exists(page: str) -> None:
+    links = re.findall(r"\]\(([^):]+)\)", PAGES[page])
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    for link in links:
+        path, _, heading = link.partition("#")
+        target = ROOT / Path(page).parent / path
+        assert target.exists(), link
+        assert not heading or heading in headings(target.read_text()), link
+
+
+def headings(page: str) -> set[str]:
+    return {line.lower().replace(" ", "-") for line in re.findall(r"^#+ (.*)$", page, re.MULTILINE)}
+
+
+def test_the_front_page_stays_short() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= MOST_BYTES
+
+
+@pytest.mark.parametrize(("preset", "file"), [("edge", "presets"), ("fast", "presets-fast"), ("balanced", "presets")])
+def test_the_figures_of_a_preset_are_those_kept(preset: str, file: str) -> None:
+    (row,) = [line for line in README.splitlines() if line.startswith(f"| `{preset}`,")]
+    times = json.loads((RESULTS / "throughput.json").read_text())["rows"]
+    (ratio,) = [each["latency_ratio"]["p50"] for each in times if each["name"] == preset]
+    assert f"| {ratio:.3f}" in row
+    found = json.loads((RESULTS / f"{file}.json").read_text())["results"]
+    for category in ("magnetic_tile", "cookie"):
+        seeds = [each for each in found if (each["preset"], each["category"]) == (preset, category)]
+        auroc, au_pro = (mean(each[measure] for each in seeds) for measure in ("image_auroc", "au_pro_30"))
+        assert f"| {auroc:.3f}, {au_pro:.3f} |" in row

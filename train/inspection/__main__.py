@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--layout",
         metavar="NAME",
-        help="of a data set that train does not take as it is; train.datasets --help lists them",
+        help="how DATA is laid out, of those that train.datasets --help lists (default: as it looks)",
     )
     parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write the report there")
     parser.add_argument("--sheet", type=cli.some_path, metavar="FILE", help="draw the suspects there, as PNG or JPEG")
