@@ -26,8 +26,7 @@ def check_teacher(config: "TeacherConfig") -> None:
 def check_students(config: "StudentsConfig") -> None:
     """Raise `InputError` for the first option of the students' training that cannot be used."""
     height, width = config.size_hw
-    if min(height, width) < 32:
-        raise InputError(f"size_hw is {height},{width}; expected 32 pixels or more each way")
+    check_size(config.size_hw)
     if not config.teachers:
         raise InputError("teachers is empty; name one or more, such as p33")
     _at_least(config, 1, "students", "epochs", "steps", "batch_size", "checkpoint_every")
@@ -37,6 +36,12 @@ def check_students(config: "StudentsConfig") -> None:
     if config.window is not None and not config.train_stride <= config.window <= min(height, width):
         raise InputError(f"window is {config.window}; expected {config.train_stride} to {min(height, width)} pixels")
     config.scoring.check(config.size_hw)
+
+
+def check_size(size_hw: tuple[int, int]) -> None:
+    """Raise `InputError` for prepared frames that are too small for any method."""
+    if min(size_hw) < 32:
+        raise InputError(f"size_hw is {size_hw[0]},{size_hw[1]}; expected 32 pixels or more each way")
 
 
 def check_data(data: str) -> None:

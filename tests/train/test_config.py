@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save, save_file
 
 from runtime.errors import InputError
-from train.config import add_options, as_yaml, option, read_yaml, resolve
+from runtime.typed import option
+from train.config import add_options, as_mapping, as_yaml, configured, options_of, read_yaml, resolve
 from train.files import load_checkpoint, load_network, save_checkpoint, save_network
 from train.networks import PatchNetwork
 from train.run_folder import RunFolder
@@ -46,7 +47,7 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
 
 def test_the_resolved_configuration_comes_back(tmp_path: Path) -> None:
     config = parsed("--rate", 0.25, "--sides", "8,9")
-    (tmp_path / "again.yaml").write_text(as_yaml(config))
+    (tmp_path / "again.yaml").write_text(as_yaml(as_mapping(config)))
     assert parsed("--config", tmp_path / "again.yaml") == config
 
 
