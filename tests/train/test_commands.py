@@ -108,7 +108,7 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
         "teacher: every": ("train.teacher", [*pretrain, "--evaluate-every", 0], "evaluate_every is 0; expected 1"),
         "fit: no run": ("calibration.fit", ["nowhere"], "nowhere is no run folder (no config.yaml)"),
         "fit: budget": ("calibration.fit", [run, "--budget", 2], "false-reject budget is 2.0"),
-        "export: no run": ("export.onnx", ["nowhere"], "nowhere is no run folder (no config.yaml); make one with python"),
+        "export: no run": ("export.onnx", ["nowhere"], "is no run folder (no config.yaml); make one with"),
         "export: out": ("export.onnx", [run, "--out", "a.pt"], "a.pt; expected a name ending in .onnx"),
     }  # fmt: skip
 
