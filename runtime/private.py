@@ -24,6 +24,7 @@ def switch_telemetry_off() -> None:
     """
     too_late = "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "1"
     os.environ.update(SWITCHES)
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # an import of it raises ModuleNotFoundError
     if too_late:
         import logging  # here: `runtime` itself loads nothing
 
@@ -33,7 +34,6 @@ def switch_telemetry_off() -> None:
         )
 
 
-def hide_reporters() -> None:
+def switch_others_off() -> None:
     """For benchmarks, which load other makers' libraries: switch theirs off as well."""
     os.environ.update(BENCHMARK_SWITCHES)
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # an import of it raises ModuleNotFoundError

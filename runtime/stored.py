@@ -1,6 +1,5 @@
 """What each reader of a file format gives: pixels as they are stored, and what else the file says of them."""
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ImageError
+from runtime.opencv_log import quiet_opencv
 
 TRUNCATED = "truncated"
-_SILENT = 0  # of OpenCV's log levels
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -23,34 +22,6 @@ class Stored:
     pixels: NDArray[np.generic]
     orientation: int = 1
     full_range: bool = False
-
-
-class _Quiet:
-    """OpenCV's log is silent while any thread is inside, and as it was before when the last one leaves."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._level = threading.Lock(), 0, 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._inside:
-                self._level = _log().getLogLevel()
-                _log().setLogLevel(_SILENT)
-            self._inside += 1
-
-    def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                _log().setLogLevel(self._level)
-
-
-def _log() -> Any:
-    """The module that has OpenCV's log level: `cv2` itself up to version 4, JetPack's among them."""
-    return cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging
-
-
-_quiet = _Quiet()
 
 
 def refuse_several(count: int, noun: str = "pictures") -> None:
@@ -68,7 +39,7 @@ def refuse_transparent(alpha: NDArray[np.integer[Any]]) -> None:
 def decoded(data: bytes, flags: int = AS_STORED) -> NDArray[np.generic]:
     """The pixels as OpenCV decodes them. Raises `ImageError` where it cannot; its own words about it are held back."""
     try:
-        with _quiet:
+        with quiet_opencv:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
         raise ImageError(f"cannot be decoded ({error.err}); re-save it as PNG or JPEG") from error

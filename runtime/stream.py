@@ -12,6 +12,7 @@ from runtime.atomic import check_writable, write_atomically
 from runtime.cli import positive, program, run, some_path
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import DetectorError, OutputLost, ProctorError
+from runtime.opencv_log import quiet_opencv
 from runtime.outputs import delivering, say
 from runtime.pipeline import Pipeline
 from runtime.pixel_limit import pixels_of
@@ -19,7 +20,7 @@ from runtime.sinks import ROWS, Sink, Sinks, open_sinks
 from runtime.sinks.lines import Headlines, JsonLines
 from runtime.sinks.overlays import OverlayFolder
 from runtime.sources import KNOWN, open_source
-from runtime.sources.capture import quiet_opencv, without_password
+from runtime.sources.capture import without_password
 from runtime.sources.live import LiveSource
 from runtime.summary import Summary
 
@@ -40,7 +41,7 @@ def main() -> None:
     lines: Sink = JsonLines(sys.stdout) if arguments.json else Headlines()
 
     with (
-        quiet_opencv(),
+        quiet_opencv,
         open_detector(detector_path, arguments) as detector,
         open_source(
             arguments.camera,

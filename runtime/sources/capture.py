@@ -2,8 +2,6 @@
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import DamagedImage, ImageError, SourceError
 from runtime.jpeg import decode_jpeg
+from runtime.opencv_log import quiet_opencv
 from runtime.preparation import as_bgr
 
 JPEG_CODES = {cv2.VideoWriter.fourcc(*"MJPG"), cv2.VideoWriter.fourcc(*"JPEG")}
@@ -92,7 +91,7 @@ def as_picture(jpeg: bytes) -> Picture:
 def open_v4l2(device: str) -> V4L2Capture:
     """A V4L2 camera by number (``0``) or path (``/dev/video0``). Raises `SourceError` when it cannot be opened."""
     path = f"/dev/video{device}" if re.fullmatch("[0-9]+", device) else device
-    with quiet_opencv():
+    with quiet_opencv:
         capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
         # one buffer in the driver: a second would show each part one frame late
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
@@ -124,15 +123,3 @@ def _device_advice(path: str) -> str:
     if not os.access(path, os.R_OK | os.W_OK):
         return f"you may not read {path}; add the user to the group 'video'"
     return f"{path} is in use or delivers no pictures; close other programs that use it"
-
-
-@contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV's and FFmpeg's own warnings off stderr, where ours say the same in words that help."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; OpenCV reads it when FFmpeg starts
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
