@@ -40,11 +40,11 @@ def video_stream(container: "av.container.InputContainer", shown: str) -> av.Vid
         )
     codec = stream.codec_context.codec.name
     if codec not in TELLING:
-        _warn(shown, codec)
+        _warn(shown, "AV1" if codec == "libdav1d" else codec.upper())
     return stream
 
 
 @cache
 def _warn(shown: str, codec: str) -> None:
     """Once for each source, however often it is opened again."""
-    log.warning("%s holds %s: damage within its pictures may go unnoticed; prefer MJPEG or H.264", shown, codec)
+    log.warning("%s holds %s: damage within its pictures goes mostly unnoticed; prefer MJPEG or H.264", shown, codec)

@@ -97,7 +97,7 @@ def test_a_codec_that_hides_damage_is_named_once(tmp_path: Path, caplog: pytest.
     write_numbered(tmp_path / "line.mp4", "libx264", 3)
     for name in ("line.mkv", "line.mkv", "line.mp4"):
         read_all(tmp_path / name)
-    told = f"{tmp_path / 'line.mkv'} holds vp9: damage within its pictures may go unnoticed; prefer MJPEG or H.264"
+    told = f"{tmp_path / 'line.mkv'} holds VP9: damage within its pictures goes mostly unnoticed; prefer MJPEG or H.264"
     assert [record.message for record in caplog.records] == [told]
 
 
