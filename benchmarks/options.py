@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from runtime import cli
 from runtime.errors import InputError
@@ -46,17 +45,17 @@ def add_threads_option(parser: argparse.ArgumentParser) -> None:
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """``--json FILE``."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures and the machine there")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write all figures and the machine there")
 
 
 def add_plot_option(parser: argparse.ArgumentParser) -> None:
     """``--plot FILE``."""
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the plot there, .svg or .png")
+    parser.add_argument("--plot", type=cli.some_path, metavar="FILE", help="draw the plot there, .svg or .png")
 
 
 def add_plots_options(parser: argparse.ArgumentParser) -> None:
     """``--plots FOLDER`` and ``--format svg|png``."""
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write pictures there")
+    parser.add_argument("--plots", type=cli.some_path, metavar="FOLDER", help="write pictures there")
     parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of pictures (svg)")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.cli import some_path
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ def redraw(module: str, draw: "Callable[[dict[str, Any]], Figure]") -> None:
     """The command ``python -m MODULE RESULT --out FILE``. Raises `InputError` for a file that is no JSON."""
     benchmark = module.rpartition(".")[0]
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=f"Plot a result of {benchmark} again.")
-    parser.add_argument("result", type=Path, help=f"what {benchmark} wrote with --json")
-    parser.add_argument("--out", type=Path, required=True, help="plot to write, .svg or .png")
+    parser.add_argument("result", type=some_path, help=f"what {benchmark} wrote with --json")
+    parser.add_argument("--out", type=some_path, required=True, help="plot to write, .svg or .png")
     arguments = parser.parse_args()
 
     from benchmarks.plots import save

@@ -7,51 +7,42 @@ neither, and holds for new parts whatever they gave.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
-from calibration.scoring import Moments, Positions, smoothed, within
+from calibration.maps import Positions, smoothed, within
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from calibration.model import TrainedRun
 
 SMOOTHING = 4.0  # σ in pixels of the prepared frame: what a place shows, its neighbours show too
 PRIOR_IMAGES = 1  # so many images more that show everywhere what all show on average: for few images, and still places
 
 
-def images_by_position(trained: "TrainedRun") -> "list[Iterator[NDArray[np.uint8]]]":
-    """The two sets of prepared images, as `fit_positions` takes them, with progress bars."""
-    from calibration.model import progress
-    from train.data import PreparedImages
-
-    sets = (trained.split.training, trained.split.statistics)
-    return [progress(PreparedImages(paths, trained.config.size_hw), "positions") for paths in sets]
-
-
 def fit_positions(
-    trained: "TrainedRun", moments: Sequence[Moments], sets: Sequence[Iterable[NDArray[np.uint8]]]
+    maps: Callable[[NDArray[np.uint8]], Tensor],
+    sets: Sequence[Iterable[NDArray[np.uint8]]],
+    size_hw: tuple[int, int],
+    region: tuple[int, int, int, int] | None,
 ) -> Positions:
-    """Mean and deviation of the anomaly map at each position over sets of prepared frames [N, H, W, 3].
+    """Mean and deviation of anomaly maps at each position over sets of prepared frames [N, H, W, 3].
 
-    Sums are in float64, and each set counts the same. Both are smoothed over neighbouring positions, and drawn a little
-    towards their means over the region of interest.
+    `maps` gives those of frames, [N, H, W]. Sums are in float64, and each set counts the same. Both are smoothed over
+    neighbouring positions, and drawn a little towards their means over the region of interest.
     """
-    region, powers, count = trained.config.region_of_interest, [], 0
+    powers, count = [], 0
     for batches in sets:
-        total, size = torch.zeros(2, *trained.config.size_hw, dtype=torch.float64), 0
+        total, size = torch.zeros(2, *size_hw, dtype=torch.float64), 0
         for frames in batches:
-            maps = trained.maps(frames, moments).double()
-            total += torch.stack([maps.sum(dim=0), maps.square().sum(dim=0)]).cpu()
-            size += len(maps)
+            found = maps(frames).double()
+            total += torch.stack([found.sum(dim=0), found.square().sum(dim=0)]).cpu()
+            size += len(found)
         powers.append(total / size)
         count += size
     first, second = torch.stack(powers).mean(dim=0)

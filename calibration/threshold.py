@@ -25,8 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv
 
 from runtime.errors import InputError
-from runtime.promise import bound_when_none_rejected, check_rates
-from runtime.recipe import Threshold
+from runtime.threshold import Threshold, bound_when_none_rejected, check_rates
 
 BOOTSTRAP_SAMPLES = 4000  # the limit's own Monte-Carlo error is then about 0.03 standard errors of the quantile
 BOOTSTRAP_SEED = 0

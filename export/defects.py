@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ImageError, InputError
-from runtime.images import SUFFIXES, read_image
+from runtime.images import SUFFIXES, is_picture
+from train import masks
 
 GOOD = "good"  # a folder of this name holds no defects
 ENDINGS = ("", "_mask")  # of a mask's stem, behind the image's
@@ -24,22 +25,23 @@ class Defect:
     mask_path: Path | None
 
 
-def find_defects(folder: Path, masks: Path | None) -> list[Defect]:
+def find_defects(folder: Path, masks_folder: Path | None) -> list[Defect]:
     """All images below `folder`, sorted, but those in a folder ``good``; of MVTec AD give ``test``.
 
-    A mask lies at the same place below `masks` and has the image's name, or ``NAME_mask``; of MVTec AD give
+    A mask lies at the same place below `masks_folder` and has the image's name, or ``NAME_mask``; of MVTec AD give
     ``ground_truth``. Raises `InputError` when there is no image, or one without its mask.
     """
     if not os.path.isdir(folder):  # Path.is_dir raises where a folder may not be entered
         raise InputError(f"{folder} is not a folder, or cannot be reached; give --defects a folder of defective images")
     paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and GOOD not in path.relative_to(folder).parts[:-1]
+        path for path in folder.rglob("*") if GOOD not in path.relative_to(folder).parts[:-1] and is_picture(path)
     )
     if not paths:
         raise InputError(f"{folder} holds no images of defects; expected files ending in {', '.join(SUFFIXES)}")
-    return [Defect(path, None if masks is None else _mask_of(path.relative_to(folder), masks)) for path in paths]
+    return [
+        Defect(path, None if masks_folder is None else _mask_of(path.relative_to(folder), masks_folder))
+        for path in paths
+    ]
 
 
 def read_masks(defects: list[Defect], size_hw: tuple[int, int]) -> list[NDArray[np.bool_]]:
@@ -50,9 +52,9 @@ def read_masks(defects: list[Defect], size_hw: tuple[int, int]) -> list[NDArray[
 def read_mask(path: Path, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
     """A mask, bool [H, W], true where defective, at the size of the maps: a pixel counts that is defective in part.
 
-    Raises `ImageError` for a file that cannot be read or marks nothing.
+    Raises `ImageError` for a file that `train.masks` cannot read, or that marks nothing.
     """
-    marked = np.asarray(read_image(path).any(axis=2))
+    marked = masks.read_mask(path)
     if not marked.any():
         raise ImageError(f"{path} marks no pixel; expected the defect to be non-zero")
     height, width = size_hw
@@ -61,8 +63,8 @@ def read_mask(path: Path, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(cv2.resize(marked.astype(np.float32), (width, height), interpolation=interpolation)) > 0
 
 
-def _mask_of(image: Path, masks: Path) -> Path:
-    folder = masks / image.parent
+def _mask_of(image: Path, masks_folder: Path) -> Path:
+    folder = masks_folder / image.parent
     for path in _images_in(folder):
         if path.stem in [image.stem + ending for ending in ENDINGS]:
             return path
@@ -70,4 +72,4 @@ def _mask_of(image: Path, masks: Path) -> Path:
 
 
 def _images_in(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.glob("*")) if path.suffix.lower() in SUFFIXES)
+    return (path for path in sorted(folder.glob("*")) if is_picture(path))

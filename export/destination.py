@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from runtime.errors import DetectorError, InputError
 from runtime.onnx_file import read_metadata
 

@@ -4,7 +4,6 @@ The work is in `runtime.tensorrt`, since a device rebuilds its own plan; this is
 """
 
 import argparse
-from pathlib import Path
 
 from runtime import cli
 from runtime.engine_options import add_cuda_option, add_key_option
@@ -27,12 +26,12 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m export.engine",
+        prog=cli.program("export.engine"),
         description="Build a TensorRT plan of a detector, on the machine that will run it, and check it against ONNX "
         "Runtime. It takes minutes.",
     )
     parser.add_argument("detector", type=cli.file, help="detector.onnx, with its detector.parity.npz beside it")
-    parser.add_argument("--out", type=Path, help="file to write (default: <detector stem>.plan beside it)")
+    parser.add_argument("--out", type=cli.some_path, help="file to write (default: <detector stem>.plan beside it)")
     parser.add_argument("--max-batch", type=cli.positive, default=1, metavar="N", help="most frames at once (1)")
     parser.add_argument(
         "--workspace", type=cli.positive, default=1024, metavar="MIB", help="scratch memory of a layer (1024)"

@@ -8,10 +8,12 @@ from runtime import cli
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m export.golden", description=__doc__)
+    parser = argparse.ArgumentParser(prog=cli.program("export.golden"), description=__doc__)
     parser.add_argument("detector", type=cli.file, help="detector.onnx")
-    parser.add_argument("image", type=Path, help="image to inspect, of any size")
-    parser.add_argument("--out", type=Path, help="file to write (default: <detector stem>.golden.npz beside it)")
+    parser.add_argument("image", type=cli.some_path, help="image to inspect, of any size")
+    parser.add_argument(
+        "--out", type=cli.some_path, help="file to write (default: <detector stem>.golden.npz beside it)"
+    )
     arguments = parser.parse_args()
     out = arguments.out or arguments.detector.with_suffix(".golden.npz")
     write_golden(arguments.detector, arguments.image, out)

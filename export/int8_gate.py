@@ -17,7 +17,7 @@ from calibration.threshold import fit_threshold
 from runtime.engines import Engine
 from runtime.errors import ParityError
 from runtime.parity import FRAME_TIMEOUT_S
-from runtime.recipe import Threshold
+from runtime.threshold import Threshold
 
 FRAMES = 16  # whose maps are kept
 FEWEST_TURNS = 12  # for the speed

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.ranges import RangeCollector, Ranges
+from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import DetectorError
+from runtime.machine import available_cores
 
 PATCHES = 256  # of an image and a convolution: 32 images then give 8,192, more than a row has weights
 SEED = 0
@@ -120,9 +122,6 @@ def find_layers(proto: Any) -> list[Layer]:
 
 def observe(proto: Any, layers: list[Layer], frames: Iterable[NDArray[np.uint8]], method: str) -> dict[str, Observed]:
     """What prepared good frames [1, H, W, 3] show of each activated layer, by its name."""
-    from runtime.engines.onnxruntime_engine import open_session
-    from runtime.machine import available_cores
-
     active = [layer for layer in layers if layer.activation is not None]
     wanted = list(dict.fromkeys(name for layer in active for name in (layer.before_activation, layer.conv.input[0])))
     tapped = onnx.ModelProto()

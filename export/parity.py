@@ -6,14 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from calibration.model import TrainedRun
-from calibration.scoring import by_position
-from calibration.statistics import Statistics
+from calibration.calibrated import CalibratedRun
 from export.folding import FoldedNetwork
 from export.fused import FusedDetector
 from runtime.engines import Engine
 from runtime.errors import ParityError
 from runtime.parity import Agreement, Scored, agreement
+from train.progress import Progress
 
 LARGEST_ACTIVATION = 16_000.0  # a quarter of FP16's largest number: room for parts unlike the parity frames
 REMEDY = "nothing was written. Use --precision fp32, or report it with the run folder"
@@ -46,8 +45,7 @@ class Parity:
 
 
 def compare(
-    trained: TrainedRun,
-    statistics: Statistics,
+    run: CalibratedRun,
     threshold: float,
     engine: Engine,
     fused: FusedDetector,
@@ -55,13 +53,13 @@ def compare(
     tolerance: float,
 ) -> Parity:
     """Compare `engine` with the plain formulas on prepared frames [n, H, W, 3], n ≥ 1."""
-    positions = statistics.positions
-    plain = [trained.maps_and_scores(frame[None], statistics.moments, positions) for frame in frames]
+    shown = Progress(frames, "parity", len(frames), unit="frame")
+    plain = [run.maps_and_scores(frame[None]) for frame in shown]
     maps = torch.cat([maps.cpu() for maps, _ in plain])
     expected = Scored(
         maps.numpy(),
         np.concatenate([scores.cpu().numpy() for _, scores in plain]),
-        None if positions is None else by_position(maps, positions).numpy(),
+        None if run.positions is None else run.scored(maps).numpy(),
     )
     return Parity(
         agreement=agreement(expected, Scored.by(engine, frames), threshold, tolerance),

@@ -8,6 +8,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from runtime.private import switch_telemetry_off
+
 if TYPE_CHECKING:
     from runtime.detector import Detector
     from runtime.errors import ProctorError
@@ -26,6 +28,8 @@ _HOMES = {
     "Region": "verdict",
     "Verdict": "verdict",
 }
+
+switch_telemetry_off()  # before anything can load ONNX Runtime
 
 
 def __getattr__(name: str) -> object:

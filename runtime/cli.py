@@ -3,13 +3,15 @@
 import argparse
 import errno
 import io
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.errors import ProctorError
+from runtime.errors import OutputLost, ProctorError
+from runtime.outputs import ClosedStdout, forget_unread, replace_closed, say
+from runtime.printable import log_on_one_line
 
+CONSOLE = "proctor"  # the console command; see `runtime.console`
 # what the base install leaves out, by the extra that brings it
 EXTRAS = {
     "train": ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "scipy", "tqdm"),
@@ -21,41 +23,79 @@ EXTRAS = {
 OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "Storage size calculation overflowed")
 
 
+READER_GONE = 128 + 13  # as a shell reports a program that SIGPIPE ended
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main` and exit: 0 when it returns, 130 on Ctrl-C, 2 on a `ProctorError`, a missing extra, a path
     that the system refuses, a full disk or too little memory.
 
-    A reader that closes the pipe early (``| head``) ends the command quietly. What the terminal's encoding lacks, or a
-    file name has that is no text, is printed as an escape.
+    A reader of stdout that closes the pipe early (``| head``) ends the command with 141, quietly; the stream, which
+    raises `OutputLost` for it, says so. With a stdout that was closed before (``>&-``) a command does its work, says
+    once that nobody gets what it prints, and ends with 2. A stderr that is closed or that nobody reads changes nothing.
+
+    What the terminal's encoding lacks, or a file name has that is no text, is printed as an escape. A log has each line
+    when it is printed, not when a buffer is full.
     """
+    replace_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
+    log_on_one_line()
+    try:
+        status = _status(main)
+    finally:
+        forget_unread()
+    if status == 0 and isinstance(sys.stdout, ClosedStdout) and sys.stdout.was_written:
+        status = 2
+    if status:
+        sys.exit(status)
+
+
+def _status(main: Callable[[], None]) -> int:
+    """Run `main`; the status to exit with, whose reason was printed. What is a fault of ours is raised."""
     try:
         main()
         sys.stdout.flush()
+    except SystemExit as ended:  # argparse's, with its message printed
+        if ended.code not in (None, 0):
+            raise
+    except OutputLost as error:
+        return _failed(str(error), READER_GONE)
     except ProctorError as error:
-        _fail(str(error), 2)
+        return _failed(str(error))
     except ModuleNotFoundError as error:
         extra = next((extra for extra, names in EXTRAS.items() if error.name in names), None)
         if extra is None:
             raise  # a fault of ours
-        _fail(f"{error.name} is not installed; pip install 'proctor[{extra}]' (from a checkout: '.[{extra}]')", 2)
+        return _failed(f"{error.name} is not installed; pip install 'proctor[{extra}]' (from a checkout: '.[{extra}]')")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        say("interrupted")
+        return 130
     except BrokenPipeError:
-        # Python would report the same again while it closes stdout at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     except OSError as error:
         if error.filename is None and error.errno != errno.ENOSPC:
             raise  # a fault of ours
         place, advice = error.filename or "a file", "check the path, its permissions and the free space"
-        _fail(f"{place} cannot be used ({error.strerror}); {advice}", 2)
+        return _failed(f"{place} cannot be used ({error.strerror}); {advice}")
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        _fail("there is not enough memory; use smaller frames or batches, or fewer students or images", 2)
+        return _failed("there is not enough memory; use smaller frames or batches, or fewer students or images")
+    return 0
+
+
+def some_path(text: str) -> Path:
+    """An argument type: a path. An empty one, of a variable that was not set perhaps, would be the working folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is no path; give one, and . for this folder")
+    return Path(text)
+
+
+def program(module: str) -> str:
+    """How a command was started, for its usage: ``python -m MODULE``, or by the console command."""
+    return sys.argv[0] if sys.argv[0].startswith(f"{CONSOLE} ") else f"python -m {module}"
 
 
 def file(text: str) -> Path:
@@ -73,6 +113,6 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def _fail(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(status)
+def _failed(message: str, status: int = 2) -> int:
+    say(f"error: {message}")
+    return status

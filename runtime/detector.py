@@ -1,44 +1,48 @@
 """The detector: a file opened, frames in, verdicts out. What a line controller embeds."""
 
 import logging
+import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.arguments import as_path, as_seconds, described
 from runtime.engines.base import Engine, Output
-from runtime.errors import DetectorError, EngineError, ImageError, InputError, ResultTimeout
+from runtime.errors import EngineError, ImageError, InputError, ResultTimeout
 from runtime.frames import Frame
 from runtime.health import HealthCheck
-from runtime.onnx_file import graph_sha256, read_metadata
-from runtime.preparation import as_bgr, prepare
-from runtime.recipe import Recipe, recipe_from_metadata
+from runtime.opening import given, open_engine
+from runtime.preparation import as_bgr, check_array, prepare
+from runtime.recipe import Recipe
 from runtime.regions import find_regions
 from runtime.verdict import Decision, Region, Verdict
 
 log = logging.getLogger("proctor.detector")
 
-ENGINES = ("auto", "onnxruntime", "tensorrt")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pending:
     """An inspection under way: a frame at an engine, or a frame that was not fit to be scored."""
 
     frame: Frame
     ticket: int | None
     problem: str | None
+    since_s: float = field(default_factory=time.monotonic)  # monotonic clock
 
 
 class Detector:
     """Turns frames into verdicts.
 
     `inspect` may be called from any thread, one frame at a time is worked on. `submit` and `result`, which overlap
-    frames, are for one thread alone. Use it as a context manager, or call `close`.
+    frames, are for one thread alone. Use it as a context manager, or call `close`. It belongs to the process that
+    opened it: a child made by fork has none of the engine's threads, so there every call but `close` raises
+    `EngineError`, and pickling or copying raises `TypeError`.
     """
 
     def __init__(self, recipe: Recipe, engine: Engine, why: str = "as given") -> None:
@@ -51,79 +55,57 @@ class Detector:
         self._prepared = np.empty((*recipe.size_hw, 3), np.uint8)  # the engine copies it before the next frame comes
         self._lock = threading.Lock()
         self._frames = 0
-        self._late: list[int] = []  # tickets whose time ran out; each holds a slot until its batch is done
+        self._late: list[Pending] = []  # whose time ran out; each holds a slot until its batch is done
+        self._process = os.getpid()
 
     @classmethod
-    def open(
-        cls,
-        path: Path | str,
-        provider: str | None = None,
-        threads: int | None = None,
-        *,
-        engine: str | None = None,
-        cuda: str | None = None,
-        rebuild: bool = True,
-        key_file: Path | None = None,
-    ) -> "Detector":
+    def open(cls, path: Path | str, *, engine: str | None = None, **options: Any) -> "Detector":
         """Open a ``detector.onnx`` with ONNX Runtime, or a ``detector.plan`` with TensorRT.
 
-        That is `engine` None. ``onnxruntime`` takes a detector.onnx alone, ``tensorrt`` the plan or, given its
-        detector.onnx, the plan beside that; ``auto`` whichever is fastest here (see `runtime.choice.engines`), which is
-        measured for a few seconds the first time and remembered in ``detector.choice.json``.
+        That is `engine` None. ``onnxruntime`` and ``openvino`` take a detector.onnx, ``tensorrt`` the plan or, given
+        its detector.onnx, the plan beside that; ``auto`` whichever is fastest here (see `runtime.choice.engines`),
+        which is measured for a few seconds the first time and remembered in ``detector.choice.json``.
 
-        For ONNX Runtime, `provider` is ``cpu`` (None) or ``cuda``, `threads` the CPU threads of one inference (None:
-        all cores). For TensorRT, `cuda` is the binding: ``auto`` (None), ``cuda-bindings`` or ``pycuda``; a stale plan
-        is rebuilt unless `rebuild` is false; with `key_file` its sidecar must be signed by that key.
+        `options` are the engine's own (`runtime.opening` has them all): ``provider`` ``cpu`` or ``cuda`` and
+        ``threads`` of one inference; for a plan ``cuda``, the binding, ``rebuild`` and ``key_file``.
 
         Raises `DetectorError` for a file that is missing, damaged, not vouched for or of an unknown schema,
-        `EngineError` when the engine cannot run it, `InputError` for options of the other engine. Nothing is tried in
-        its place.
+        `EngineError` when the engine cannot run it, `InputError` for options of another engine and for values that are
+        none. Nothing is tried in its place.
         """
-        path = Path(path)
-        why = "by default" if engine is None else "as asked"
-        _check_engine(engine, path, provider, key_file)
-        if engine == "auto":
-            from runtime.choice.engines import PlanOptions, choose_engine
-
-            return cls(*choose_engine(path, threads, PlanOptions(cuda or "auto", rebuild)))
-        if engine == "tensorrt":
-            path = path.with_suffix(".plan")
-        if path.suffix == ".plan":
-            _refuse(path, "ONNX Runtime", provider=provider, threads=threads)
-            from runtime.tensorrt.plans import open_plan
-
-            return cls(*open_plan(path, cuda or "auto", rebuild, key_file), why)
-        _refuse(path, "TensorRT plans", cuda=cuda, no_rebuild=not rebuild or None, key_file=key_file)
-        from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
-
-        model, recipe = read_detector(path)
-        return cls(recipe, OnnxRuntimeEngine(model, recipe, provider or "cpu", threads), why)
+        return cls(*open_engine(as_path("the detector", path), engine, given(options)))
 
     def inspect(self, frame: Frame | NDArray[np.uint8], timeout_s: float = 30.0) -> Verdict:
         """The verdict on one frame: a `Frame`, or pixels uint8 [H, W, 3], BGR, of any size.
 
         Never raises for what a frame shows or an engine does: those are NO_DECISION with the reason, and what is no
-        `EngineError` is logged with its traceback. Raises `ImageError` for an array that is no picture (wrong type or
-        shape).
+        `EngineError` is logged with its traceback. Raises `ImageError` for what is no picture: an array of the wrong
+        type or shape, and anything but an array, alone or in a `Frame`; `InputError` for a time that is none.
         """
+        self._check_process()  # before the lock, which a thread may have held that a fork left behind
+        timeout_s = as_seconds("timeout_s", timeout_s)
         with self._lock:
-            if not isinstance(frame, Frame):
-                frame = Frame(as_bgr(frame), frame_id=self._frames)
-            self._frames += 1
+            frame = self._framed(frame)
             try:
                 return self.result(self.submit(frame), timeout_s)
             except Exception as error:  # no bug or lack of memory may let a part pass or stop the line
                 log.exception("frame %s was not scored", frame.frame_id)
                 return self.no_decision(frame, f"engine error: {type(error).__name__}: {error}")
 
-    def submit(self, frame: Frame) -> Pending:
-        """Prepare and check a frame and hand it to the engine. At most `engine.slots` may be pending."""
+    def submit(self, frame: Frame | NDArray[np.uint8]) -> Pending:
+        """Prepare and check a frame and hand it to the engine. At most `engine.slots` may be pending.
+
+        It takes and raises what `inspect` does.
+        """
+        self._check_process()
+        frame = self._framed(frame)
+        self._frames += 1
         if frame.problem is not None:
             return Pending(frame, None, frame.problem)
         try:
-            self._late = [ticket for ticket in self._late if not self._is_done(ticket)]
+            self._late = [late for late in self._late if not self._is_done(late)]
             prepared = prepare(frame.image, self.recipe.size_hw, self._prepared)
-            problem = self._health.problem(frame, prepared)
+            problem = self._health.problem(frame, prepared) or self._stalled()
             if problem is None:
                 return Pending(frame, self.engine.submit(prepared[None]), None)
         except ImageError as error:
@@ -133,14 +115,21 @@ class Detector:
         return Pending(frame, None, problem)
 
     def result(self, pending: Pending, timeout_s: float = 30.0) -> Verdict:
-        """Wait for the verdict on a submitted frame."""
+        """Wait for the verdict on a submitted frame, once for each. Raises `InputError` for what `submit` did not
+        return, and for a time that is none."""
+        self._check_process()
+        timeout_s = as_seconds("timeout_s", timeout_s)
+        if not isinstance(pending, Pending):
+            raise InputError(f"result got {described(pending)}; expected what submit returned")
         if pending.ticket is None:
             return self.no_decision(pending.frame, pending.problem or "")
         try:
             output = self.engine.result(pending.ticket, timeout_s)
         except ResultTimeout as error:
-            self._late.append(pending.ticket)
-            return self.no_decision(pending.frame, f"engine error: {error}")
+            reason = f"engine error: {error}{self._behind(pending)}"
+            if pending not in self._late:  # asked again
+                self._late.append(pending)
+            return self.no_decision(pending.frame, reason)
         except EngineError as error:
             return self.no_decision(pending.frame, f"engine error: {error}")
         return self._judged(pending.frame, output)
@@ -150,7 +139,9 @@ class Detector:
         return self._verdict(frame, Decision.NO_DECISION, reason)
 
     def close(self) -> None:
-        """Free the engine, once an `inspect` in another thread is done."""
+        """Free the engine, once an `inspect` in another thread is done. In a child made by fork nothing is freed."""
+        if os.getpid() != self._process:
+            return
         with self._lock:
             self.engine.close()
 
@@ -162,15 +153,49 @@ class Detector:
     ) -> None:
         self.close()
 
-    def _is_done(self, ticket: int) -> bool:
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Detector cannot be pickled or copied; open the detector file in the process that uses it")
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise EngineError(
+                f"this detector was opened in process {self._process}, of which this one is a fork without the "
+                "engine's threads; open the detector file in the process that uses it"
+            )
+
+    def _framed(self, frame: Frame | NDArray[np.uint8]) -> Frame:
+        """A frame as a `Frame`, with the next number where it is an array. Raises `ImageError` for what is neither."""
+        if not isinstance(frame, Frame):
+            frame = Frame(as_bgr(frame), frame_id=self._frames)
+        elif frame.problem is None:
+            check_array(frame.image)
+        return frame
+
+    def _is_done(self, late: Pending) -> bool:
         """Whether a late batch has ended at last, which frees its slot; its result came too late to be used."""
+        assert late.ticket is not None
         try:
-            self.engine.result(ticket, timeout_s=0.0)
+            self.engine.result(late.ticket, timeout_s=0.0)
         except ResultTimeout:
             return False
         except EngineError:
             return True
         return True
+
+    def _stalled(self) -> str | None:
+        """Why no frame can be taken: all slots belong to frames that were given up and are worked on still."""
+        if len(self._late) < self.engine.slots:
+            return None
+        return f"engine error: {self._late_in_words()}; frames are taken again when it is done"
+
+    def _behind(self, pending: Pending) -> str:
+        """What a frame had to wait for, where that was a frame given up before."""
+        return f": {self._late_in_words()}" if self._late and pending is not self._late[0] else ""
+
+    def _late_in_words(self) -> str:
+        since_s = time.monotonic() - self._late[0].since_s
+        number = self._late[0].frame.frame_id
+        return f"the engine still works on frame {number}, given up before, for {since_s:.1f} s now"
 
     def _judged(self, frame: Frame, output: Output) -> Verdict:
         threshold, score = self.recipe.threshold.value, float(output.anomaly_score[0])
@@ -183,7 +208,7 @@ class Detector:
         if score <= threshold:
             return self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", output)
         frame_hw = frame.image.shape[0], frame.image.shape[1]
-        regions = find_regions(scored_map, threshold, frame_hw, self.recipe.region_of_interest)
+        regions = find_regions(scored_map, threshold, frame_hw, self.recipe.scoring.region_of_interest)
         return self._verdict(frame, Decision.NG, f"score {score:.3f} above {threshold:.3f}", output, regions)
 
     def _verdict(
@@ -211,46 +236,3 @@ class Detector:
             anomaly_map=None if output is None else output.anomaly_map[0],
             deviation_map=None if output is None or output.deviation_map is None else output.deviation_map[0],
         )
-
-
-def _check_engine(engine: str | None, path: Path, provider: str | None, key_file: Path | None) -> None:
-    """Raise `InputError` for an engine that is not known, or that contradicts the file or the options."""
-    if engine not in (None, *ENGINES):
-        raise InputError(f"engine is {engine!r}; expected one of {', '.join(ENGINES)}")
-    if not path.name:
-        raise InputError(f"the detector is {str(path)!r}; expected a file, such as detector.onnx")
-    if engine == "auto" and provider is not None:
-        raise InputError("--engine auto chooses the provider itself; leave out --provider")
-    if engine == "auto" and key_file is not None:
-        raise InputError("--engine auto may take the detector.onnx, which no key signs; give --engine tensorrt instead")
-    if engine == "onnxruntime" and path.suffix == ".plan":
-        raise InputError(f"ONNX Runtime does not run {path}; give the detector.onnx that it was built from")
-
-
-def _refuse(path: Path, engine: str, **options: object) -> None:
-    """Raise `InputError` when an option was given that means nothing for this file: it would be ignored unseen."""
-    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
-    if given:
-        verb = "is an option" if len(given) == 1 else "are options"
-        raise InputError(
-            f"{' and '.join(given)} {verb} of {engine}, which do not run {path}; leave out, or give another file"
-        )
-
-
-def read_detector(path: Path) -> tuple[bytes, Recipe]:
-    """A detector file's bytes and its recipe, checked against each other. Raises `DetectorError`."""
-    if path.suffix == ".plan":
-        raise DetectorError(f"{path} is a TensorRT plan; give the detector.onnx that it was built from")
-    try:
-        model = path.read_bytes()
-    except OSError as error:
-        raise DetectorError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    if not model:
-        raise DetectorError(f"{path} is empty; copy it again, or export the detector again")
-    try:
-        recipe = recipe_from_metadata(read_metadata(model))
-        if graph_sha256(model) != recipe.graph_sha256:
-            raise DetectorError("its graph is not the one its recipe describes; export the detector again")
-    except DetectorError as error:
-        raise DetectorError(f"{path}: {error}") from error
-    return model, recipe

@@ -3,20 +3,21 @@
 import argparse
 from pathlib import Path
 
-from runtime.cli import positive
-from runtime.detector import ENGINES, Detector
+from runtime.cli import positive, some_path
+from runtime.detector import Detector
+from runtime.opening import BINDINGS, ENGINES, PROVIDERS, given, open_engine
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Options of ONNX Runtime and of TensorRT, which `open_detector` reads."""
     parser.add_argument(
         "--engine",
-        choices=ENGINES,
+        choices=tuple(ENGINES),
         help="auto: the fastest here, measured once and remembered beside the detector "
         "(default: ONNX Runtime for a detector.onnx, TensorRT for a detector.plan)",
     )
-    onnx = parser.add_argument_group("a detector.onnx, run by ONNX Runtime")
-    onnx.add_argument("--provider", choices=("cpu", "cuda"), help="where it runs (default: cpu)")
+    onnx = parser.add_argument_group("a detector.onnx, run by ONNX Runtime or, with --engine openvino, by OpenVINO")
+    onnx.add_argument("--provider", choices=PROVIDERS, help="where it runs (default: cpu)")
     onnx.add_argument("--threads", type=positive, metavar="N", help="CPU threads of one inference (default: all)")
     plan = parser.add_argument_group("a detector.plan, run by TensorRT")
     add_cuda_option(plan)
@@ -26,23 +27,22 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 def add_cuda_option(parser: argparse._ActionsContainer) -> None:
     """The CUDA binding."""
-    choices = ("auto", "cuda-bindings", "pycuda")
-    parser.add_argument("--cuda", choices=choices, help="CUDA binding (default: auto, the first that is installed)")
+    parser.add_argument("--cuda", choices=BINDINGS, help="CUDA binding (default: auto, the first that is installed)")
 
 
 def add_key_option(parser: argparse._ActionsContainer) -> None:
     """The key that signs a plan's sidecar."""
-    parser.add_argument("--key-file", type=Path, metavar="FILE", help="key that signs the plan's sidecar (HMAC-SHA256)")
+    parser.add_argument(
+        "--key-file", type=some_path, metavar="FILE", help="key that signs the plan's sidecar (HMAC-SHA256)"
+    )
 
 
 def open_detector(path: Path, arguments: argparse.Namespace) -> Detector:
     """Open a detector as the command line says. Raises what `Detector.open` raises."""
-    return Detector.open(
-        path,
-        arguments.provider,
-        arguments.threads,
-        engine=arguments.engine,
-        cuda=arguments.cuda,
-        rebuild=not arguments.no_rebuild,
-        key_file=arguments.key_file,
-    )
+    options = {name: getattr(arguments, name) for name in ("provider", "threads", "cuda", "key_file")}
+    options["rebuild"] = False if arguments.no_rebuild else None
+    return Detector(*open_engine(path, arguments.engine, given(options), _as_flag))
+
+
+def _as_flag(name: str) -> str:
+    return "--no-rebuild" if name == "rebuild" else f"--{name.replace('_', '-')}"

@@ -5,15 +5,18 @@
     ProctorError
     ├── InputError            what the user gave: a path, an option, an image, a configuration
     │   └── ImageError        one image file or frame that cannot be read or used
+    │       └── DamagedImage  one whose bytes were lost or changed
     ├── DetectorError         a detector file that is missing, damaged or of an unknown schema
     ├── EngineError           an inference engine that cannot start or failed on a batch
     │   └── ResultTimeout     a result that did not arrive in time
     ├── SourceError           a frame source that cannot be opened or broke down
-    │   └── SourceTimeout     no frame arrived in time; the source may still recover
+    │   ├── SourceTimeout     no frame arrived in time; the source may still recover
+    │   └── WrongAddress      something answers there that is no camera's stream
+    ├── OutputLost            verdicts that nobody reads any more
     └── ParityError           an exported file that disagrees with the formulas it was made from
 
-A message says what arrived, what was expected and what to do next. Command lines print it and exit with status 2;
-errors of vendors' libraries become one of these at the boundary, chained.
+A message says what arrived, what was expected and what to do next. Command lines print it and exit with status 2,
+141 on an `OutputLost`; errors of vendors' libraries become one of these at the boundary, chained.
 """
 
 
@@ -27,6 +30,18 @@ class InputError(ProctorError):
 
 class ImageError(InputError):
     """One image cannot be read or used; the message names it."""
+
+
+class DamagedImage(ImageError):
+    """Bytes of one image were lost or changed. Made from what the decoder said, without the name of a file."""
+
+    @property
+    def reason(self) -> str:
+        """What the decoder said."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return f"damaged picture: {self.reason}"
 
 
 class DetectorError(ProctorError):
@@ -47,6 +62,14 @@ class SourceError(ProctorError):
 
 class SourceTimeout(SourceError):
     """No frame arrived in time; the source may still recover."""
+
+
+class WrongAddress(SourceError):
+    """What answers at a camera's address is no stream; waiting does not change it."""
+
+
+class OutputLost(ProctorError):
+    """Whoever read the verdicts has gone away."""
 
 
 class ParityError(ProctorError):

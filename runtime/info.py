@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.choice.memory import read_choice
-from runtime.cli import run
-from runtime.detector import read_detector
+from runtime.cli import program, run, some_path
+from runtime.detector_file import read_detector
 from runtime.errors import InputError
-from runtime.promise import explain
-from runtime.recipe import Recipe, Threshold
+from runtime.printable import printable
+from runtime.recipe import Recipe
+from runtime.threshold import Threshold, explain
 
 if TYPE_CHECKING:
     from runtime.tensorrt.sidecar import Sidecar
@@ -34,9 +35,9 @@ def main() -> None:
 
 
 def lines(facts: dict[str, str]) -> list[str]:
-    """Facts as lines of text, one below the other."""
+    """Facts as lines of text, one below the other; what does not print is escaped, since texts come from a file."""
     width = max(map(len, facts)) + 2
-    return [f"{name + ':':{width}}{text}" for name, text in facts.items()]
+    return [f"{name + ':':{width}}{printable(text)}" for name, text in facts.items()]
 
 
 def describe(recipe: Recipe) -> list[str]:
@@ -74,7 +75,8 @@ def facts_of(recipe: Recipe) -> dict[str, str]:
     """The recipe in words, by name."""
     return {
         "Frame": _frame(recipe),
-        "Looks at": _scales(recipe),
+        "Method": recipe.method.name,
+        "Looks at": recipe.method.looks_at,
         "Score": _score(recipe),
         "Threshold": _threshold(recipe.threshold),
         "Healthy frames": _health(recipe),
@@ -96,29 +98,21 @@ def _threshold(threshold: Threshold) -> str:
 def _frame(recipe: Recipe) -> str:
     height, width = recipe.size_hw
     text = f"scaled to {width}×{height} pixels (width × height; {recipe.aspect}, {recipe.interpolation})"
-    if recipe.region_of_interest is None:
+    if recipe.scoring.region_of_interest is None:
         return f"{text}, all of it inspected"
-    top, left, rows, columns = recipe.region_of_interest
+    top, left, rows, columns = recipe.scoring.region_of_interest
     return f"{text}, inspected from x {left} to {left + columns} and y {top} to {top + rows}"
 
 
-def _scales(recipe: Recipe) -> str:
-    sizes = ", ".join(f"{scale.patch_size}×{scale.patch_size}" for scale in recipe.scales)
-    students = f"{recipe.students} student{'s' if recipe.students > 1 else ''}"
-    spacing = "every pixel" if recipe.output_stride == 1 else f"every {recipe.output_stride} pixels"
-    relation = ", errors in relation to the descriptor's size" if recipe.relative else ""
-    return f"patches of {sizes} pixels, one {spacing}, with {students} for each size{relation}"
-
-
 def _score(recipe: Recipe) -> str:
-    smoothing = f", smoothed with σ = {recipe.smoothing:g} pixels" if recipe.smoothing else ""
+    smoothing = f", smoothed with σ = {recipe.scoring.smoothing:g} pixels" if recipe.scoring.smoothing else ""
     which = f"the anomaly map{smoothing}"
-    if recipe.by_position:
+    if recipe.scoring.by_position:
         which += ", in deviations from what good images show at each position"
-    if recipe.score_pixels == 1:
+    if recipe.scoring.score_pixels == 1:
         score = f"the highest value of {which}"
     else:
-        score = f"the mean of the {recipe.score_pixels} highest values of {which}"
+        score = f"the mean of the {recipe.scoring.score_pixels} highest values of {which}"
     quantiles = sorted((float(p), value) for p, value in recipe.score_quantiles.items())
     reached = ", ".join(f"{100 * p:.4g} % at most {value:.4g}" for p, value in quantiles)
     return f"{score}; of the good images {reached or 'no scores are recorded'}"
@@ -134,7 +128,8 @@ def _health(recipe: Recipe) -> str:
 
 
 def _precision(recipe: Recipe) -> str:
-    text = f"{recipe.precision}, {recipe.form} form, largest activation {recipe.largest_activation:.4g}"
+    form = f", {recipe.method.settings['form']} form" if "form" in recipe.method.settings else ""
+    text = f"{recipe.precision}{form}, largest activation {recipe.largest_activation:.4g}"
     made = recipe.quantization
     if made is None:
         return text
@@ -155,8 +150,8 @@ def _images(recipe: Recipe) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m runtime.info", description="Say in words what a detector is.")
-    parser.add_argument("file", type=Path, metavar="FILE", help="a detector.onnx or detector.plan")
+    parser = argparse.ArgumentParser(prog=program("runtime.info"), description="Say in words what a detector is.")
+    parser.add_argument("file", type=some_path, metavar="FILE", help="a detector.onnx or detector.plan")
     parser.add_argument("--json", action="store_true", help="print the recipe as one JSON document")
     return parser
 

@@ -5,8 +5,6 @@ import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runtime.doctor.files import read_text
-
 # of these another version may be another speed; absent ones are left out
 ENGINES = ("onnxruntime", "onnxruntime-gpu", "proctor", "tensorrt")
 
@@ -34,6 +32,14 @@ class Machine:
         mine, theirs = asdict(self), asdict(other)
         changed = next((name for name in mine if mine[name] != theirs[name]), None)
         return None if changed is None else f"{changed} was {_words(mine[changed])}, is {_words(theirs[changed])}"
+
+
+def read_text(path: Path) -> str:
+    """A file's text without the zero bytes of a device tree; empty where it cannot be read."""
+    try:
+        return path.read_text(errors="replace").strip("\0\n ")
+    except OSError:
+        return ""
 
 
 def cpu_model(root: Path = Path("/")) -> str:

@@ -1,29 +1,53 @@
 """The few bytes of an ONNX file that the runtime must read or change, without the `onnx` package.
 
 An ONNX file is one protobuf message, ModelProto (onnx/onnx.proto). Its field 14, ``metadata_props``, repeats
-StringStringEntryProto messages with the key in field 1 and the value in field 2. Nothing else is looked at.
+StringStringEntryProto messages with the key in field 1 and the value in field 2. Its field 7 is the graph, whose field
+5 repeats TensorProto messages, the initializers: type in field 2, name in field 8, values in field 9 as raw bytes,
+little-endian. Nothing else is looked at.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
 
 from runtime.errors import DetectorError
+from runtime.printable import printable
 
-_METADATA_FIELD = 14
+COPY_AGAIN = "copy the file again; if the original is damaged too, export the detector again"
+_METADATA_FIELD, _GRAPH_FIELD, _INITIALIZER_FIELD = 14, 7, 5
+_DIMS, _TYPE, _NAME, _RAW = 1, 2, 8, 9  # of a TensorProto
+_FLOAT = 1
 _LENGTH_DELIMITED = 2
 
 
 def read_metadata(model: bytes) -> dict[str, str]:
-    """The key–value pairs in an ONNX file's metadata. Raises `DetectorError` when the bytes are no ONNX file."""
-    pairs = {}
+    """The key–value pairs in an ONNX file's metadata.
+
+    Raises `DetectorError` when the bytes are no ONNX file, and for a key that is there twice: readers of ONNX files
+    disagree which of the two holds.
+    """
+    pairs: dict[str, str] = {}
     for number, start, end, body in _fields(model):
         if number == _METADATA_FIELD:
-            entry = {n: model[b:e] for n, _, e, b in _fields(model[:end], body)}
-            try:
-                pairs[entry.get(1, b"").decode()] = entry.get(2, b"").decode()
-            except UnicodeDecodeError as error:
-                raise DetectorError(f"the metadata at byte {start} is damaged; export the detector again") from error
+            key, value = _pair(model, start, end, body)
+            if key in pairs:
+                raise DetectorError(f"its metadata has two entries {printable(key)!r}; {COPY_AGAIN}")
+            pairs[key] = value
     return pairs
+
+
+def _pair(model: bytes, start: int, end: int, body: int) -> tuple[str, str]:
+    entry: dict[int, bytes] = {}
+    for number, _, field_end, field_body in _fields(model, body, end):
+        if number in entry:
+            raise DetectorError(f"the metadata at byte {start} is damaged; {COPY_AGAIN}")
+        entry[number] = model[field_body:field_end]
+    try:
+        return entry.get(1, b"").decode(), entry.get(2, b"").decode()
+    except UnicodeDecodeError as error:
+        raise DetectorError(f"the metadata at byte {start} is damaged; {COPY_AGAIN}") from error
 
 
 def with_metadata(model: bytes, metadata: dict[str, str]) -> bytes:
@@ -41,9 +65,68 @@ def graph_sha256(model: bytes) -> str:
     return digest.hexdigest()
 
 
-def _fields(message: bytes, at: int = 0) -> Iterator[tuple[int, int, int, int]]:
-    """(number, start, end, start of the body) of each field from offset `at` on."""
-    while at < len(message):
+def read_constants(model: bytes, prefix: str) -> dict[str, NDArray[np.float32]]:
+    """The float32 initializers of the graph whose names begin with `prefix`, by name. Copies."""
+    found = {}
+    for name, shape, start, end in _constants(model, prefix):
+        found[name] = np.frombuffer(model[start:end], "<f4").reshape(shape).astype(np.float32)
+    return found
+
+
+def with_constants(model: bytes, values: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """The same model with other values in these float32 initializers, each of the shape that it has.
+
+    Every other byte stays. Raises `DetectorError` for a name that the graph does not have, or has in another shape.
+    """
+    places = {name: (shape, start, end) for name, shape, start, end in _constants(model, "")}
+    changed = bytearray(model)
+    for name, array in values.items():
+        if name not in places:
+            raise DetectorError(f"the graph has no float32 constant {name}; a file of schema 2 has")
+        shape, start, end = places[name]
+        if array.shape != shape:
+            raise DetectorError(f"{name} has shape {list(shape)} in the graph, the new one has {list(array.shape)}")
+        changed[start:end] = array.astype("<f4").tobytes()
+    return bytes(changed)
+
+
+def _constants(model: bytes, prefix: str) -> Iterator[tuple[str, tuple[int, ...], int, int]]:
+    """(name, shape, start and end of the values) of each float32 initializer whose values are raw bytes."""
+    for number, _, end, body in _fields(model):
+        if number != _GRAPH_FIELD:
+            continue
+        for inner, _, stop, start in _fields(model, body, end):
+            found = _constant(model, start, stop) if inner == _INITIALIZER_FIELD else None
+            if found is not None and found[0].startswith(prefix):
+                yield found
+
+
+def _constant(model: bytes, at: int, stop: int) -> tuple[str, tuple[int, ...], int, int] | None:
+    name, kind, shape, raw = "", 0, list[int](), None
+    for number, start, end, body in _fields(model, at, stop):
+        if number == _DIMS and model[start] & 7 == _LENGTH_DELIMITED:  # packed
+            while body < end:
+                size, body = _varint(model, body)
+                shape.append(size)
+        elif number == _DIMS:
+            shape.append(_varint(model, body)[0])
+        elif number == _TYPE:
+            kind = _varint(model, body)[0]
+        elif number == _NAME:
+            name = model[body:end].decode(errors="replace")
+        elif number == _RAW:
+            raw = (body, end)
+    if raw is None or kind != _FLOAT:
+        return None
+    if raw[1] - raw[0] != 4 * int(np.prod(shape)):
+        raise _damaged()
+    return name, tuple(shape), *raw
+
+
+def _fields(message: bytes, at: int = 0, stop: int | None = None) -> Iterator[tuple[int, int, int, int]]:
+    """(number, start, end, start of the body) of each field from offset `at` to `stop`, the message's end."""
+    stop = len(message) if stop is None else stop
+    while at < stop:
         start = at
         tag, at = _varint(message, at)
         number, wire_type = tag >> 3, tag & 7
@@ -56,7 +139,7 @@ def _fields(message: bytes, at: int = 0) -> Iterator[tuple[int, int, int, int]]:
             body, at = at, at + (8 if wire_type == 1 else 4)
         else:
             raise _damaged()
-        if at > len(message) or number == 0:
+        if at > stop or number == 0:
             raise _damaged()
         yield number, start, at, body
 
@@ -91,4 +174,4 @@ def _encoded(value: int) -> bytes:
 
 
 def _damaged() -> DetectorError:
-    return DetectorError("not an ONNX file, or a damaged one; export the detector again")
+    return DetectorError(f"not an ONNX file, or a damaged one; {COPY_AGAIN}")

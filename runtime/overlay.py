@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.frames import Frame
+from runtime.printable import printable
 from runtime.verdict import Decision, Region, Verdict
 
 Image = NDArray[np.uint8]
@@ -144,4 +145,4 @@ def _text_width(text: str, scale: float, weight: int) -> int:
 
 def _plain(text: str) -> str:
     """Hershey fonts have ASCII alone."""
-    return text.replace("×", "x").encode("ascii", "replace").decode()
+    return printable(text).replace("×", "x").encode("ascii", "replace").decode()

@@ -4,11 +4,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.arguments import described
 from runtime.errors import ImageError
 
 
 def as_bgr(image: NDArray[np.generic]) -> NDArray[np.uint8]:
     """A frame as uint8 [H, W, 3], BGR: grey [H, W] or [H, W, 1] is repeated. Raises `ImageError` for anything else."""
+    check_array(image)
     if image.dtype != np.uint8:
         raise ImageError(f"a frame holds {image.dtype} pixels; expected uint8")
     pixels = np.asarray(image, np.uint8)
@@ -17,6 +19,14 @@ def as_bgr(image: NDArray[np.generic]) -> NDArray[np.uint8]:
     if pixels.size == 0 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise ImageError(f"a frame has shape {list(image.shape)}; expected [H, W, 3] in BGR order or [H, W]")
     return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
+def check_array(image: object) -> None:
+    """Raise `ImageError` for what is no array, before anything is asked of it."""
+    if image is None:
+        raise ImageError("the frame is None; cv2.imread returns None for a file it cannot read: check the path")
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"the frame is {described(image)}; expected a NumPy array, uint8 [H, W, 3] in BGR order")
 
 
 def prepare(

@@ -1,53 +1,82 @@
 """The recipe: everything that a detector file says of itself. Each field is defined here, once, with its unit.
 
-It travels inside the ONNX file as one JSON document (``metadata_props["recipe"]``), beside the document's hash.
+It travels inside the ONNX file as one JSON document (``metadata_props["recipe"]``), beside the document's hash
+(``metadata_props["recipe_sha256"]``). The hash detects accidents: a byte that was flipped, an editor that saved. It is
+no signature, since whoever changes the document on purpose can write its hash anew.
+
+Each class checks its own fields: `InputError` says which one is out of its bounds, and what they are.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime import schema1
+from runtime.bounds import check_above_zero, check_between, check_sha256
 from runtime.errors import DetectorError, InputError
-from runtime.promise import check_rates
+from runtime.onnx_file import COPY_AGAIN
+from runtime.printable import printable
+from runtime.scoring import Scoring
+from runtime.threshold import Threshold
 from runtime.typed import build
 
-SCHEMA = 1
-# fields that files of this schema may lack; left out at their default, so that the hash of an older file stays its own
-LATER = ("relative", "smoothing", "by_position", "quantization")
+SCHEMA = 2
+READ = (1, SCHEMA)  # 1 knew students alone
+LARGEST_SIDE = 65_535  # pixels of a frame; beyond, the product of both sides is no number that an engine takes
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """How the decision is made: a part is rejected when its score is above `value`."""
+class Evidence:
+    """One kind of map evidence, with what good images show of it (equation 11).
 
-    value: float  # unit of the anomaly score
-    budget: float  # false-reject rate asked for, 0 to 1
-    confidence: float  # of the bound, 0 to 1
-    sample_size: int  # good images the threshold was fitted on
-    method: str = field(metadata={"choices": ("order-statistic", "gumbel", "manual")})
-    supported: bool  # whether `sample_size` good images can prove the budget
-    supported_budget: float  # the smallest false-reject rate that `sample_size` can prove
+    The anomaly map is the sum over all kinds of `weight` · (evidence − `mean`) / `deviation` (equation 12).
+    """
+
+    name: str  # for people, such as "regression error, p = 33"
+    weight: float
+    mean: float  # over all pixels of good images inside the region of interest
+    deviation: float  # above 0
 
     def __post_init__(self) -> None:
-        if self.method == "manual":  # which promises nothing
-            return
-        check_rates(self.budget, self.confidence)
-        if not 0 < self.supported_budget <= 1:
-            raise InputError(f"supported_budget is {self.supported_budget:g}; expected a share above 0, at most 1")
+        check_above_zero(f"the weight of {self.name}", self.weight)
+        check_between(f"the mean of {self.name}", self.mean)
+        check_above_zero(f"the deviation of {self.name}", self.deviation)
 
 
 @dataclass(frozen=True)
-class Scale:
-    """One receptive field: a teacher and its students, with the statistics of equation 11 over good images."""
+class Method:
+    """How a frame becomes evidence. What the settings mean, the method's file in `calibration/methods` says."""
 
-    patch_size: int  # p, pixels of the prepared frame
-    teacher_sha256: str  # of the teacher's file
-    error_mean: float  # of the regression error, equation 9
-    error_std: float
-    variance_mean: float | None  # of the predictive variance, equation 10; none with a single student
-    variance_std: float | None
+    name: str  # a row of train.method.METHODS
+    looks_at: str  # in words, for the person who runs the line
+    evidence: tuple[Evidence, ...]  # in the order of the graph's `evidence` output
+    settings: dict[str, object]  # the method's own, by name: numbers, texts, lists of them
+
+    def __post_init__(self) -> None:
+        names = [kind.name for kind in self.evidence]
+        if not names or len(set(names)) < len(names):
+            raise InputError(f"the evidence is {names}; expected one kind or more, each of its own name")
+
+
+# where a graph of schema 2 keeps what good images decide, so that a device can write other values there
+# (`runtime.onnx_file.with_constants`): scale and shift [K, 1, 1] of the evidence, and, where scores are by position,
+# `position_mean` and `position_factor` [H, W], the mean of the anomaly map and one over its deviation
+CONSTANTS = "calibration."
+
+
+def constants_of(evidence: Sequence[Evidence]) -> dict[str, NDArray[np.float32]]:
+    """The graph's constants behind `CONSTANTS` that follow from evidence: the map is Σ (scale · evidence + shift)."""
+    scale = [kind.weight / kind.deviation for kind in evidence]
+    shift = [-kind.weight * kind.mean / kind.deviation for kind in evidence]
+    return {
+        name: np.array(values, np.float32).reshape(-1, 1, 1) for name, values in (("scale", scale), ("shift", shift))
+    }
 
 
 @dataclass(frozen=True)
@@ -57,8 +86,15 @@ class HealthLimits:
     brightness_low: float  # smallest mean of a frame's pixels
     brightness_high: float  # largest mean of a frame's pixels
     saturated_high: float  # largest share of pixels at 250 or above in every channel, 0 to 1
-    aspect_low: float  # smallest width / height
+    aspect_low: float  # smallest width / height, above 0
     aspect_high: float  # largest width / height
+
+    def __post_init__(self) -> None:
+        check_between("brightness_low", self.brightness_low, 0, 255)
+        check_between("brightness_high", self.brightness_high, self.brightness_low, 255)
+        check_between("saturated_high", self.saturated_high, 0, 1)
+        check_above_zero("aspect_low", self.aspect_low)
+        check_between("aspect_high", self.aspect_high, self.aspect_low)
 
 
 @dataclass(frozen=True)
@@ -70,6 +106,11 @@ class Provenance:
     versions: dict[str, str]  # of the libraries that made the file
     commit: str  # of Proctor, or "unknown"
     created: str  # ISO 8601, UTC
+
+    def __post_init__(self) -> None:
+        check_sha256("images_sha256", self.images_sha256)
+        for use, count in self.images.items():
+            check_between(f"the number of images for {use}", count, 0)
 
 
 @dataclass(frozen=True)
@@ -91,6 +132,19 @@ class Quantization:
     speed: float  # the FP32 file's time over the INT8 file's, median over frames in turns
     speed_on: str  # engine and threads
 
+    def __post_init__(self) -> None:
+        check_sha256("source_sha256", self.source_sha256)
+        check_sha256("images_sha256", self.images_sha256)
+        for name in ("range_images", "frames", "decisions"):
+            check_between(name, getattr(self, name), 1)
+        check_between("defective_images", self.defective_images, 0)
+        check_between("decisions_differing", self.decisions_differing, 0, self.decisions)
+        check_between("margin", self.margin, 0, 1)
+        check_between("map_correlation", self.map_correlation, -1, 1)
+        check_between("image_auroc_loss", self.image_auroc_loss, -1, 1)
+        check_between("au_pro_loss", self.au_pro_loss, -1, 1)
+        check_above_zero("speed", self.speed)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -99,40 +153,54 @@ class Recipe:
     size_hw: tuple[int, int]  # of the prepared frame, pixels
     interpolation: str = field(metadata={"choices": ("area",)})  # see runtime/preparation.py
     aspect: str = field(metadata={"choices": ("stretch",)})  # see runtime/preparation.py
-    region_of_interest: tuple[int, int, int, int] | None  # top, left, height, width; pixels of the prepared frame
-    students: int  # M, of each scale
-    scales: tuple[Scale, ...]
-    output_stride: int  # every s-th position has a descriptor
-    score_pixels: int  # the score is the mean of so many highest values of its map; 1 is the maximum
+    scoring: Scoring
+    method: Method
     score_quantiles: dict[str, float]  # of the good images' scores, by probability
     threshold: Threshold
     health: HealthLimits
     precision: str = field(metadata={"choices": ("fp32", "fp16", "int8")})  # of the convolutions
-    form: str = field(metadata={"choices": ("bailer", "atrous")})  # of the dense extraction
-    explain: bool  # whether regression_error and predictive_variance are outputs
+    explain: bool  # whether raw evidence is an output
     largest_activation: float  # of any layer over the parity frames; FP16 ends at 65,504
     parity_sha256: str  # of the file of frames it was checked on
     graph_sha256: str  # of the ONNX file without its metadata
     provenance: Provenance
-    relative: bool = False  # whether the terms are divided by 1 + the mean square of the teacher's descriptor
-    smoothing: float = 0.0  # σ of the Gaussian over the map, pixels of the prepared frame; 0 is none
-    by_position: bool = False  # whether deviation_map is an output, and what the score is taken from
     quantization: Quantization | None = None  # of an INT8 file alone
-    schema: int = SCHEMA
+    schema: int = field(default=SCHEMA, metadata={"choices": READ})
 
     def __post_init__(self) -> None:
-        if min(self.size_hw) < 1:
-            raise InputError(f"size_hw is {self.size_hw[0]},{self.size_hw[1]}; expected 1 pixel or more each way")
-        if self.region_of_interest is not None:
-            check_region(self.region_of_interest, self.size_hw)
+        height, width = self.size_hw
+        if min(height, width) < 1:
+            raise InputError(f"size_hw is {height},{width}; expected 1 pixel or more each way")
+        check_between("the longer side of size_hw", max(height, width), 1, LARGEST_SIDE)
+        self.scoring.check(self.size_hw)
+        check_between("largest_activation", self.largest_activation, 0)
+        check_sha256("parity_sha256", self.parity_sha256)
+        check_sha256("graph_sha256", self.graph_sha256)
+        self._check_quantiles()
+        if (self.precision == "int8") != (self.quantization is not None):
+            raise InputError(
+                f"quantization is {'none' if self.quantization is None else 'given'} of a file in {self.precision}; "
+                "expected it of one in int8, and of no other"
+            )
+
+    def _check_quantiles(self) -> None:
         for probability in self.score_quantiles:
             if not _is_share(probability):
                 raise InputError(f"score_quantiles has {probability!r}; expected probabilities from 0 to 1")
+        values = [self.score_quantiles[key] for key in sorted(self.score_quantiles, key=float)]
+        if any(not low <= high for low, high in pairwise(values)):
+            raise InputError(f"score_quantiles are {values}; expected scores that rise with their probability")
+
+    @property
+    def document(self) -> dict[str, object]:
+        """What a file holds, in the recipe's own schema; `upgraded` is the way back."""
+        document = asdict(self)
+        del document["threshold"]["vouched"]
+        return schema1.downgraded(document) if self.schema == 1 else document
 
     def to_json(self) -> str:
-        """The document that goes into the file."""
-        unset = [name for name in LATER if getattr(self, name) == getattr(Recipe, name)]
-        return json.dumps({k: v for k, v in asdict(self).items() if k not in unset}, sort_keys=True)
+        """The document as the text that goes into the file."""
+        return json.dumps(self.document, sort_keys=True)
 
     @property
     def sha256(self) -> str:
@@ -144,53 +212,88 @@ class Recipe:
         """The entries of an ONNX file's metadata that `recipe_from_metadata` reads."""
         return {"recipe": self.to_json(), "recipe_sha256": self.sha256}
 
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """The graph's outputs by name, each with its shape behind the number of frames."""
+        shapes: dict[str, tuple[int, ...]] = {"anomaly_map": self.size_hw, "anomaly_score": ()}
+        if self.scoring.by_position:
+            shapes["deviation_map"] = self.size_hw
+        if not self.explain:
+            return shapes
+        if self.schema == 1:
+            return shapes | {name: (count, *self.size_hw) for name, count in schema1.explaining(self.method.settings)}
+        return shapes | {"evidence": (len(self.method.evidence), *self.size_hw)}
+
     def with_threshold(self, value: float) -> "Recipe":
         """The same detector with a threshold set by hand, which no sample vouches for."""
-        manual = replace(self.threshold, value=value, method="manual", supported=False)
+        manual = replace(self.threshold, value=value, method="manual", supported=False, vouched=True)
         return replace(self, threshold=manual)
 
-
-def check_region(region: tuple[int, int, int, int], size_hw: tuple[int, int]) -> None:
-    """Raise `InputError` unless a region of interest (top, left, height, width) lies within a frame of `size_hw`."""
-    top, left, rows, columns = region
-    height, width = size_hw
-    if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
-        raise InputError(f"region_of_interest {region} lies outside {height}×{width} pixels")
+    def not_vouched_for(self) -> "Recipe":
+        """The same detector with a threshold that no hash vouches for: nothing is said to be proven of it."""
+        return replace(self, threshold=replace(self.threshold, vouched=False))
 
 
 def recipe_from_metadata(metadata: Mapping[str, str]) -> Recipe:
     """The recipe in an ONNX file's metadata.
 
     Raises `DetectorError` when there is none, when it is not the one whose hash lies beside it, and what
-    `recipe_from_json` raises. Files from before that hash have none.
+    `recipe_from_json` raises. A file of schema 1 without that hash is read, and its threshold is `not_vouched_for`.
     """
     if "recipe" not in metadata:
         raise DetectorError("an ONNX file without a recipe; make a detector with python -m export.onnx")
-    text = metadata["recipe"]
-    if metadata.get("recipe_sha256", _sha256(text)) != _sha256(text):
+    text, sha256 = metadata["recipe"], metadata.get("recipe_sha256")
+    if sha256 not in (None, _sha256(text)):
         raise DetectorError(
             "its recipe is not the one that was written into it (recipe_sha256): the file was damaged or changed by "
-            "hand; copy it again or export the detector again"
+            f"hand; {COPY_AGAIN}"
         )
-    return recipe_from_json(text)
+    recipe = recipe_from_json(text)
+    if sha256 is not None:
+        return recipe
+    if recipe.schema != 1:
+        raise DetectorError(f"the hash beside its recipe (recipe_sha256) is missing; {COPY_AGAIN}")
+    return recipe.not_vouched_for()
 
 
 def recipe_from_json(text: str) -> Recipe:
     """Parse a recipe. Raises `DetectorError` for another schema or a damaged document."""
     try:
-        document: Any = json.loads(text)
+        document: Any = json.loads(text, object_pairs_hook=_each_once)
         schema = document["schema"]
+    except InputError as error:
+        raise DetectorError(f"the recipe is damaged ({printable(str(error))}); {COPY_AGAIN}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DetectorError("the recipe is damaged; export the detector again") from error
-    if schema != SCHEMA:
+        raise DetectorError(f"the recipe is damaged; {COPY_AGAIN}") from error
+    if isinstance(schema, bool) or schema not in READ:
         raise DetectorError(
-            f"the recipe has schema {schema}, this version reads schema {SCHEMA}; "
+            f"the recipe has schema {printable(str(schema))}, this version reads schemas 1 and {SCHEMA}; "
             "export the detector again or install the version that made it"
         )
     try:
-        return build(Recipe, document)
-    except InputError as error:
-        raise DetectorError(f"the recipe is damaged ({error}); export the detector again") from error
+        if "vouched" in dict(document["threshold"]):
+            raise InputError("unknown option vouched in threshold")
+        return build(Recipe, upgraded(document))
+    except (InputError, KeyError, TypeError, ValueError) as error:
+        raise DetectorError(f"the recipe is damaged ({printable(str(error))}); {COPY_AGAIN}") from error
+
+
+def _each_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's members. Raises `InputError` for a name that is there twice: readers disagree which one holds."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InputError(f"{name} is there twice")
+        found[name] = value
+    return found
+
+
+def upgraded(document: Mapping[str, object]) -> Mapping[str, object]:
+    """A recipe's document, of any schema, in the fields of today's `Recipe`.
+
+    Raises `InputError` for what no document of schema 1 holds.
+    """
+    return schema1.upgraded(document) if document["schema"] == 1 else document
 
 
 def _is_share(text: str) -> bool:

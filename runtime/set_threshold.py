@@ -1,17 +1,14 @@
 """``python -m runtime.set_threshold``: change the threshold in a detector file, and nothing else."""
 
 import argparse
-import math
 import sys
 from pathlib import Path
 
-from runtime.atomic import write_atomically
-from runtime.cli import run
-from runtime.detector import read_detector
+from runtime.arguments import as_number, as_path
+from runtime.cli import program, run, some_path
+from runtime.detector_file import read_detector, write_recipe
 from runtime.engine_options import add_key_option
 from runtime.errors import InputError
-from runtime.onnx_file import read_metadata, with_metadata
-from runtime.recipe import Recipe
 
 
 def main() -> None:
@@ -23,7 +20,7 @@ def main() -> None:
     print(f"{arguments.file}: threshold {old:.6g} -> {value:.6g}, set by hand; no false-reject rate is proven for it")
 
 
-def set_threshold(path: Path, value: float, key_file: Path | None = None) -> float:
+def set_threshold(path: Path | str, value: float, key_file: Path | str | None = None) -> float:
     """Write `value` into the detector file at `path`, whole or not at all, and return the threshold it had.
 
     The graph keeps its hash, so that a plan built from it stays valid, and takes the new threshold over where both lie
@@ -31,8 +28,8 @@ def set_threshold(path: Path, value: float, key_file: Path | None = None) -> flo
     Raises `DetectorError` when `path` is no detector, `InputError` for a value that is not finite or a file that cannot
     be written.
     """
-    if not math.isfinite(value):
-        raise InputError(f"the threshold is {value}; give a finite number")
+    path, value = as_path("the detector", path), as_number("the threshold", value)
+    key_file = None if key_file is None else as_path("key_file", key_file)
     if path.suffix == ".plan":
         from runtime.tensorrt.plans import set_plan_threshold
 
@@ -42,11 +39,6 @@ def set_threshold(path: Path, value: float, key_file: Path | None = None) -> flo
     model, recipe = read_detector(path)
     write_recipe(path, model, recipe.with_threshold(value))
     return recipe.threshold.value
-
-
-def write_recipe(path: Path, model: bytes, recipe: Recipe) -> None:
-    """Write the detector file `model` to `path` with another recipe."""
-    write_atomically(path, with_metadata(model, read_metadata(model) | recipe.metadata))
 
 
 def _as_threshold(text: str) -> float:
@@ -65,10 +57,10 @@ def _is_number(text: str) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m runtime.set_threshold", description="Change the threshold in a detector file."
+        prog=program("runtime.set_threshold"), description="Change the threshold in a detector file."
     )
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="a detector.onnx or .plan; it is replaced by the changed one"
+        "file", type=some_path, metavar="FILE", help="a detector.onnx or .plan; it is replaced by the changed one"
     )
     parser.add_argument("value", metavar="VALUE", help="parts that score above it are rejected")
     add_key_option(parser)

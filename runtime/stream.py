@@ -9,16 +9,19 @@ from pathlib import Path
 from types import FrameType
 
 from runtime.atomic import check_writable, write_atomically
-from runtime.cli import positive, run
+from runtime.cli import positive, program, run, some_path
 from runtime.engine_options import add_engine_options, open_detector
-from runtime.errors import DetectorError, ProctorError
-from runtime.frames import Frame
+from runtime.errors import DetectorError, OutputLost, ProctorError
+from runtime.outputs import delivering, say
 from runtime.pipeline import Pipeline
-from runtime.report import Headlines, JsonLines, OverlayFolder
+from runtime.pixel_limit import pixels_of
+from runtime.sinks import ROWS, Sink, Sinks, open_sinks
+from runtime.sinks.lines import Headlines, JsonLines
+from runtime.sinks.overlays import OverlayFolder
 from runtime.sources import KNOWN, open_source
 from runtime.sources.capture import quiet_opencv, without_password
+from runtime.sources.live import LiveSource
 from runtime.summary import Summary
-from runtime.verdict import Verdict
 
 DEMO = "demo"
 DEMO_DETECTOR = Path(__file__).parent / "data" / "demo.onnx"
@@ -30,32 +33,34 @@ def main() -> None:
     detector_path = choose_detector(arguments.detector, arguments.camera)
     if arguments.summary:
         check_writable(arguments.summary)
-    overlays = OverlayFolder(arguments.save) if arguments.save else None
-    if overlays and overlays.folder != arguments.save:
-        print(
-            f"{arguments.save} has overlays of an earlier run; those of this run go into {overlays.folder}",
-            file=sys.stderr,
-        )
-    report = JsonLines(sys.stdout) if arguments.json else Headlines()
-
-    def sink(frame: Frame, verdict: Verdict) -> None:
-        report(frame, verdict)
-        if overlays:
-            overlays(frame, verdict)
+    asked = open_sinks(vars(arguments))
+    for sink in asked:
+        if isinstance(sink, OverlayFolder) and sink.folder != arguments.save:
+            say(f"{arguments.save} has overlays of an earlier run; those of this run go into {sink.folder}")
+    lines: Sink = JsonLines(sys.stdout) if arguments.json else Headlines()
 
     with (
         quiet_opencv(),
         open_detector(detector_path, arguments) as detector,
-        open_source(arguments.camera, arguments.reconnect_limit, arguments.seed, arguments.defect_rate) as source,
+        open_source(
+            arguments.camera,
+            arguments.reconnect_limit,
+            arguments.seed,
+            arguments.defect_rate,
+            max_pixels=pixels_of(arguments.max_megapixels, "--max-megapixels") if arguments.max_megapixels else None,
+            wait=arguments.wait_for_camera,
+        ) as source,
     ):
-        print(
+        say(
             f"{detector_path} on {detector.engine.description} ({detector.why}); "
-            f"camera {without_password(arguments.camera)}",
-            file=sys.stderr,
+            f"camera {without_password(arguments.camera)}"
         )
-        pipeline = Pipeline(source, detector, sink, arguments.frames)
+        sinks = Sinks([lines, *asked])
+        pipeline = Pipeline(source, detector, sinks, arguments.frames)
         # before engine and camera are closed, which may hang in a driver
-        with publishing(pipeline, arguments), closing(report), stopping_on_signals(pipeline.stop):
+        with publishing(pipeline, sinks, arguments), closing(sinks), stopping_on_signals(pipeline.stop):
+            if isinstance(source, LiveSource) and (reason := source.waits_for):
+                say(f"waiting for the camera: {reason}")
             pipeline.run()
 
 
@@ -83,8 +88,16 @@ def choose_detector(given: Path | None, camera: str) -> Path:
 
 @contextmanager
 def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a call of `stop`; the second acts as it did before. For the main thread."""
-    signals = (signal.SIGINT, signal.SIGTERM)
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a call of `stop`; the next acts as it did before. For the main
+    thread.
+
+    But SIGHUP is ignored once it came: a terminal that hangs up sends it twice, from the shell and from the system. It
+    is left alone where it is ignored already, under nohup.
+    """
+    signals = [signal.SIGINT, signal.SIGTERM]
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        signals.append(hang_up)
     before = {number: signal.getsignal(number) for number in signals}
 
     def restore() -> None:
@@ -92,6 +105,8 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
     def handle(number: int, interrupted: FrameType | None) -> None:
+        if number == hang_up:
+            before[hang_up] = signal.SIG_IGN
         restore()
         stop()
 
@@ -104,54 +119,61 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def publishing(pipeline: Pipeline, arguments: argparse.Namespace) -> Iterator[None]:
+def publishing(pipeline: Pipeline, sinks: Sinks, arguments: argparse.Namespace) -> Iterator[None]:
     """Print the summary so far and write it as asked, whatever ends the stream; what ended it is raised on."""
     try:
         yield
-    except BaseException:
+    except BaseException as ended:
         try:
-            _publish(pipeline.summary, arguments)
-        except BrokenPipeError:
-            pass
+            _publish(_summary(pipeline, sinks), arguments, on_stderr=isinstance(ended, OutputLost))
         except (ProctorError, OSError) as error:  # what ended the stream is the news
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
         raise
-    _publish(pipeline.summary, arguments)
+    _publish(_summary(pipeline, sinks), arguments)
 
 
-def _publish(summary: Summary, arguments: argparse.Namespace) -> None:
+def _summary(pipeline: Pipeline, sinks: Sinks) -> Summary:
+    summary = pipeline.summary
+    summary.losses = sinks.losses
+    return summary
+
+
+def _publish(summary: Summary, arguments: argparse.Namespace, on_stderr: bool = False) -> None:
+    """The file first: a terminal may be gone."""
     try:
-        if arguments.json:
-            print("; ".join(summary.lines()), file=sys.stderr)
-        else:
-            print("\n".join(summary.lines()), flush=True)
-    finally:
         if arguments.summary:
             write_atomically(arguments.summary, summary.to_json().encode() + b"\n")
+    finally:
+        if arguments.json or on_stderr:
+            say("; ".join(summary.lines()))
+        else:
+            with delivering():
+                print("\n".join(summary.lines()), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m runtime.stream", description="Inspect what a camera sees. Ctrl-C ends it with a summary."
+        prog=program("runtime.stream"), description="Inspect what a camera sees. Ctrl-C ends it with a summary."
     )
     parser.add_argument("--camera", required=True, metavar="URI", help=KNOWN)
-    parser.add_argument("--detector", type=Path, metavar="FILE", help="default: detector.plan or detector.onnx here")
+    parser.add_argument(
+        "--detector", type=some_path, metavar="FILE", help="default: detector.plan or detector.onnx here"
+    )
     add_engine_options(parser)
     parser.add_argument("--frames", type=positive, metavar="N", help="end after N frames (default: with the stream)")
-    parser.add_argument(
-        "--save",
-        type=Path,
-        metavar="DIR",
-        help="write an overlay of every frame into this folder, of a second run into DIR/run-2",
-    )
+    for row in ROWS:
+        parser.add_argument(f"--{row.option}", type=row.type, metavar=row.metavar, help=row.help)
     parser.add_argument("--json", action="store_true", help="one verdict a line on stdout, the summary on stderr")
-    parser.add_argument("--summary", type=Path, metavar="FILE", help="write the summary as JSON")
+    parser.add_argument("--summary", type=some_path, metavar="FILE", help="write the summary as JSON")
     parser.add_argument(
         "--reconnect-limit", type=positive, metavar="N", help="end after N failed attempts to reopen (default: never)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the demo line (default: %(default)s)")
-    rate_help = "of the demo line, 0 to 1 (default: %(default)s)"
-    parser.add_argument("--defect-rate", type=float, default=0.3, metavar="SHARE", help=rate_help)
+    parser.add_argument("--seed", type=int, help="of the demo line (default: 0)")
+    parser.add_argument("--defect-rate", type=float, metavar="SHARE", help="of the demo line, 0 to 1 (default: 0.3)")
+    wait_help = "wait for a camera that is absent at the start as for one that was lost (default: end with status 2)"
+    parser.add_argument("--wait-for-camera", action="store_true", help=wait_help)
+    size_help = "refuse image files above this size before decoding them (default: PROCTOR_MAX_MEGAPIXELS, or 100)"
+    parser.add_argument("--max-megapixels", metavar="N", help=size_help)
     return parser
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from runtime.frames import Frame
-from runtime.promise import explain
-from runtime.recipe import Threshold
+from runtime.threshold import Threshold, explain
 from runtime.verdict import Decision, Verdict
 
 BINS_PER_OCTAVE = 64  # quantiles are read at the middle of a bin: within ±0.6 % of the true value
@@ -71,6 +70,7 @@ class Summary:
         self.decisions: Counter[Decision] = Counter()
         self.drops = 0  # frames that the camera delivered and nobody took in time
         self.reconnects = 0  # how often a lost camera was opened again
+        self.losses: dict[str, int] = {}  # how many verdicts a sink could not take, by its name
         self._latencies = LatencyHistogram()
         self._first_captured_s = math.inf
         self._last_decided_s = -math.inf
@@ -118,6 +118,7 @@ class Summary:
             "latency_ms": self._latency_as_dict() if self._latencies.count else None,
             "drops": self.drops,
             "reconnects": self.reconnects,
+            "not_written": self.losses,
             "threshold": _threshold_as_dict(self._threshold) if self._threshold else None,
             "ground_truth": self._truth_as_dict() if self._parts else None,
         }
@@ -135,6 +136,7 @@ class Summary:
             quantiles = ", ".join(f"{name} {value:.1f}" for name, value in facts["latency_ms"].items())
             lines.append(f"{self.fps:.1f} frames a second; capture to decision in ms: {quantiles}")
         lines.append(f"{self.drops} frames dropped, {self.reconnects} reconnects")
+        lines += [f"{count:,} {name} were NOT written" for name, count in self.losses.items()]
         if self._threshold:
             lines.append(f"threshold {self._threshold.value:.3f}: {explain(self._threshold)}")
         if self._parts:
@@ -165,7 +167,8 @@ class Summary:
 
 
 def _threshold_as_dict(threshold: Threshold) -> dict[str, Any]:
-    return {"value": threshold.value, "proven": threshold.supported, "promise": explain(threshold)}
+    proven = threshold.supported and threshold.vouched
+    return {"value": threshold.value, "proven": proven, "promise": explain(threshold)}
 
 
 def auroc(good: ArrayLike, defective: ArrayLike) -> float:

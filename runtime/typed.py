@@ -12,6 +12,11 @@ from runtime.errors import InputError
 T = TypeVar("T")
 
 
+def option(default: Any, help: str, choices: tuple[Any, ...] | None = None) -> Any:
+    """A dataclass field that is a YAML key and a command-line option at once."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
 def build(cls: type[T], values: Mapping[str, object]) -> T:
     """`cls` with `values` over its defaults; nested dataclasses are mappings, tuples are lists or comma-separated text.
 
@@ -72,6 +77,8 @@ def _coerced(value: object, hint: Any) -> object:
         if not isinstance(value, Mapping):
             raise TypeError
         return build(typing.cast(Any, hint), value)
+    if hint is object:
+        return value
     if hint is bool:
         return _as_bool(value)
     if isinstance(value, bool) or (hint is int and isinstance(value, float) and value != int(value)):

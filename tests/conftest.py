@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+import runtime  # noqa: F401  # first: it switches telemetry off, and tests load ONNX Runtime themselves
+
 if TYPE_CHECKING:
     from train.ensemble import Scale
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
 # shapes are tiny: more threads than one only wait for each other (PyTorch reads this when it is first imported)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -140,19 +142,17 @@ def teacher_files(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 @pytest.fixture(scope="session")
 def tiny_config(part_images: Path, teacher_files: dict[int, Path]) -> "StudentsConfig":
     """Two students of p = 33 on 32×36 pixels: a second to train."""
-    from train.students import StudentsConfig
+    from runtime.scoring import Scoring
+    from train.options import StudentsConfig
 
     return StudentsConfig(
         data=str(part_images),
         teachers=(str(teacher_files[33]),),
         students=2,
         size_hw=(32, 36),
-        region_of_interest=(2, 3, 28, 30),
         output_stride=8,
         relative=True,
-        smoothing=1.5,
-        by_position=True,
-        score_pixels=5,
+        scoring=Scoring(region_of_interest=(2, 3, 28, 30), smoothing=1.5, by_position=True, score_pixels=5),
         train_stride=8,
         steps=2,
         holdout=0.375,
@@ -165,10 +165,11 @@ def tiny_config(part_images: Path, teacher_files: dict[int, Path]) -> "StudentsC
 @pytest.fixture(scope="session")
 def calibrated_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: "StudentsConfig") -> Path:
     """A run folder, trained and calibrated. It belongs to all tests: copy it before changing anything in it."""
-    from calibration.fit import fit
-    from train.students import train_students
+    from calibration.calibrate import calibrate
+    from calibration.methods import open_run
+    from train.student_training import train_students
 
     run = tmp_path_factory.mktemp("run") / "run"
     assert train_students(replace(tiny_config), run)
-    fit(run, budget=0.2)
+    calibrate(open_run(run), budget=0.2)
     return run

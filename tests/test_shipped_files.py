@@ -3,12 +3,16 @@
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 TEACHERS, DATA = ROOT / "train" / "teachers", ROOT / "runtime" / "data"
 MOST_BYTES = 7_000_000
+DEMO_GRAPH = (
+    "867cb33e5d2bd7bf4f6cd016d2d1788e55048ed99b6a62cd1b297e721cece016"  # of the demo detector since it was made
+)
 
 
 def binaries(folder: Path) -> list[Path]:
@@ -71,18 +75,33 @@ def test_no_card_is_left_without_its_file() -> None:
 
 
 def test_the_demo_detectors_card_says_what_its_recipe_says() -> None:
-    from runtime.detector import read_detector
+    from runtime.detector_file import read_detector
 
     recipe, card = read_detector(DATA / "demo.onnx")[1], (DATA / "README.md").read_text()
     images, threshold = recipe.provenance.images, recipe.threshold
+    settings: Any = recipe.method.settings
     height, width = recipe.size_hw
     assert threshold.supported
     for text in (
         f"{(DATA / 'demo.onnx').stat().st_size:,} bytes",
         f"{images['training']:,} to train on, {images['statistics']} for the statistics, {images['threshold']} for the",
-        f"(SHA-256 `{recipe.scales[0].teacher_sha256}`), {recipe.students} student",
-        f"{height}×{width} pixels, {recipe.output_stride} |",
+        f"(SHA-256 `{settings['teachers_sha256'][0]}`), {settings['students']} student",
+        f"{height}×{width} pixels, {settings['output_stride']} |",
         f"{threshold.value:.4f}, for {100 * threshold.budget:g} % false rejects at {100 * threshold.confidence:g} %",
         f"proven ({threshold.method})",
     ):
         assert text in card
+
+
+def test_every_shipped_detector_carries_its_recipes_hash_and_the_graph_it_had() -> None:
+    from runtime.detector_file import read_detector
+    from runtime.onnx_file import graph_sha256, read_metadata
+
+    detectors = [path for path in SHIPPED if path.suffix == ".onnx"]
+    assert detectors
+    for path in detectors:
+        model, recipe = read_detector(path)
+        assert read_metadata(model)["recipe_sha256"] == recipe.sha256
+        assert recipe.threshold.vouched
+    demo = graph_sha256((DATA / "demo.onnx").read_bytes())
+    assert demo == DEMO_GRAPH

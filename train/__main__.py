@@ -4,39 +4,30 @@ The one module of `train/` that reaches into later rooms: it calls their functio
 """
 
 import argparse
+import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from runtime import cli
 from runtime.errors import InputError
-from runtime.typed import build
-from train.config import add_options, given_options, read_yaml
-from train.students import StudentsConfig
+from train.config import add_options, configured, given_options, read_yaml
+from train.method import METHODS
+from train.run_folder import FIRST_METHOD
 
 PRESETS = Path(__file__).parent / "presets"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m train",
-        description="From a folder of good images to a calibrated, verified detector, in one go. "
-        "The same command goes on where an interrupted run stopped.",
-    )
-    parser.add_argument("--out", type=cli.file, default=Path("detector.onnx"), help="file to write (detector.onnx)")
-    parser.add_argument("--run", type=Path, help="run folder (default: <out>-run beside the detector)")
-    parser.add_argument(
-        "--preset", choices=("auto", *preset_names()), default="auto", help="auto: paper on a GPU, else edge"
-    )
-    parser.add_argument("--budget", type=float, default=0.01, help="share of good parts that may be rejected (0.01)")
-    exports = ("fp32", "fp16")
-    parser.add_argument("--export-precision", choices=exports, default="fp32", help="of exported convolutions (fp32)")
-    parser.add_argument("--export-weights", choices=exports, default="fp32", help="as stored in the file (fp32)")
-    parser.add_argument("--explain", action="store_true", help="also output error and variance of each scale")
-    add_options(parser.add_argument_group("training, over the preset"), StudentsConfig, show_defaults=False)
-    arguments = parser.parse_args()
-    config = preset(arguments.preset, given_options(StudentsConfig, arguments))
+    method = _method_given(sys.argv[1:])
+    options = _loaded(METHODS[method].options)
+    arguments = _parser(options).parse_args()
+    from export.detector import ExportOptions
+
+    config = configuration(method, options, arguments.preset, given_options(options, arguments))
     run = arguments.run or arguments.out.with_name(f"{arguments.out.stem}-run")
-    precision, weights = arguments.export_precision, arguments.export_weights
-    make_detector(config, run, arguments.out, arguments.budget, precision, weights, arguments.explain)
+    exported = ExportOptions(arguments.export_precision, weights=arguments.export_weights, explain=arguments.explain)
+    make_detector(method, config, run, arguments.out, arguments.budget, exported)
 
 
 def preset_names() -> list[str]:
@@ -44,42 +35,104 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def preset(name: str, over: dict[str, object]) -> StudentsConfig:
-    """A preset with the options `over` it; ``auto`` takes the paper's on a GPU and ``edge`` elsewhere."""
+def configuration(method: str, options: type[Any], preset: str, over: dict[str, object]) -> Any:
+    """The options of a method: a preset's with those `over` it; ``auto`` is ``paper`` on a GPU and ``edge`` elsewhere.
+
+    Other methods than students have no presets, and defaults that are meant to be used. Raises `InputError` for a
+    preset of another method.
+    """
+    if method != FIRST_METHOD:
+        if preset != "auto":
+            raise InputError(f"preset {preset} is of {FIRST_METHOD}; leave out --preset, or --method {method}")
+        return configured(options, over)
+    return configured(options, {**preset_options(preset, str(over.get("device", "auto"))), **over})
+
+
+def preset_options(name: str, device: str = "auto") -> dict[str, object]:
+    """A preset's options; ``auto`` is ``paper`` where `device` is or finds a GPU, else ``edge``."""
     from train.device import resolve_device
 
     if name == "auto":
-        name = "paper" if resolve_device(str(over.get("device", "auto"))) == "cuda" else "edge"
+        name = "paper" if resolve_device(device) == "cuda" else "edge"
     if name not in preset_names():
         raise InputError(f"preset {name!r} is none of {', '.join(preset_names())}")
-    return build(StudentsConfig, {**read_yaml(PRESETS / f"{name}.yaml"), **over})
+    return read_yaml(PRESETS / f"{name}.yaml")
 
 
-def make_detector(
-    config: StudentsConfig, run: Path, out: Path, budget: float, precision: str, weights: str, explain: bool
-) -> None:
-    """Train, calibrate and export. Raises `InputError` or `ParityError` with nothing half written."""
-    from calibration.fit import fit
+def make_detector(method: str, config: Any, run: Path, out: Path, budget: float, exported: Any) -> None:
+    """Train, calibrate and export. Raises `InputError` or `ParityError` with nothing half written, and at once while
+    another process makes `out` or works in `run`.
+
+    `config` is of the method's options, `exported` are `export.detector.ExportOptions`.
+    """
     from export.destination import check_destination
-    from export.onnx import export
-    from runtime.detector import read_detector
-    from runtime.promise import check_rates
-    from runtime.promise import explain as explain_threshold
+    from runtime.threshold import check_rates
     from train.checks import check_data
-    from train.students import train_students
+    from train.lock import only_one_writes
+    from train.run_folder import RunFolder
 
     check_data(config.data)
     check_destination(out)
     check_rates(budget, 0.95)  # a budget out of range is refused before the training, not after
-    print(f"1/3 training the students (run folder {run})")
-    train_students(config, run)
+    with only_one_writes(out), RunFolder(run).only_one():
+        _make_detector(method, config, run, out, budget, exported)
+
+
+def _make_detector(method: str, config: Any, run: Path, out: Path, budget: float, exported: Any) -> None:
+    from calibration.calibrate import calibrate
+    from calibration.methods import open_run
+    from export.detector import export
+    from runtime.detector_file import read_detector
+    from runtime.threshold import explain as explain_threshold
+
+    print(f"1/3 training the {method} (run folder {run})")
+    _loaded(METHODS[method].training)(config, run)
     print("2/3 calibrating on held-out images")
-    fit(run, budget)
+    calibrated = calibrate(open_run(run), budget)
     print("3/3 exporting and checking")
-    print(export(run, out, precision, weights=weights, explain=explain).describe())
+    done = export(calibrated, out, exported)
+    print(done.parity.describe())
     threshold = read_detector(out)[1].threshold
     print(f"threshold {threshold.value:.4f}. {explain_threshold(threshold)}")
+    for concern in done.concerns:
+        print(f"warning: {concern}")
     print(f"{out} written. Try it: python -m runtime.stream --detector {out} --camera FOLDER_OR_CAMERA")
+
+
+def _method_given(words: list[str]) -> str:
+    """The method on the command line, which decides what other options there are."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--method", choices=tuple(METHODS), default=FIRST_METHOD)
+    return str(parser.parse_known_args(words)[0].method)
+
+
+def _loaded(place: str) -> Any:
+    """What ``module:name`` names."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _parser(options: type[Any]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=cli.program("train"),
+        description="From a folder of good images to a calibrated, verified detector, in one go. "
+        "The same command goes on where an interrupted run stopped.",
+    )
+    parser.add_argument("--out", type=cli.file, default=Path("detector.onnx"), help="file to write (detector.onnx)")
+    parser.add_argument("--run", type=cli.some_path, help="run folder (default: <out>-run beside the detector)")
+    method_help = "students, or a memory bank of good descriptors; the options below are its own (students)"
+    parser.add_argument("--method", choices=tuple(METHODS), default=FIRST_METHOD, help=method_help)
+    parser.add_argument(
+        "--preset", choices=("auto", *preset_names()), default="auto", help="auto: paper on a GPU, else edge"
+    )
+    parser.add_argument("--budget", type=float, default=0.01, help="share of good parts that may be rejected (0.01)")
+    exports = ("fp32", "fp16")
+    parser.add_argument("--export-precision", choices=exports, default="fp32", help="of exported convolutions (fp32)")
+    parser.add_argument("--export-weights", choices=exports, default="fp32", help="as stored in the file (fp32)")
+    parser.add_argument("--explain", action="store_true", help="also output the raw evidence of each kind")
+    group = parser.add_argument_group("training, over the preset")
+    add_options(group, options, show_defaults=options.METHOD != FIRST_METHOD)
+    return parser
 
 
 if __name__ == "__main__":

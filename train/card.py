@@ -10,7 +10,7 @@ from typing import Any
 from runtime import cli
 from runtime.errors import InputError
 from runtime.typed import as_text, build
-from train.teacher import TeacherConfig
+from train.options import TeacherConfig
 
 DESCRIPTORS = {
     "resnet18": "ResNet-18, its last features pooled to 512-d",
@@ -19,7 +19,7 @@ DESCRIPTORS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m train.card", description=__doc__)
+    parser = argparse.ArgumentParser(prog=cli.program("train.card"), description=__doc__)
     parser.add_argument("teacher", help="a shipped teacher's name or a teacher's file")
     parser.add_argument("--data", required=True, metavar="TEXT", help="what the photographs are")
     parser.add_argument("--licence", required=True, metavar="TEXT", help="of the photographs and of P's weights")

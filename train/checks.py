@@ -3,51 +3,16 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import torch
 
 from runtime.errors import InputError
-from runtime.recipe import check_region
-
-if TYPE_CHECKING:
-    from train.data import Split
-    from train.students import StudentsConfig
-    from train.teacher import TeacherConfig
-
-MOST_SCORE_PIXELS = 3840  # TensorRT's limit for TopK
-
-
-def check_teacher(config: "TeacherConfig") -> None:
-    """Raise `InputError` for the first option of a teacher's pretraining that cannot be used."""
-    _at_least(config, 1, "iterations", "evaluate_every", "checkpoint_every", "descriptor_input")
-    _at_least(config, 2, "batch_size")  # one patch has no correlation
-    _at_least(config, 0, "distillation", "triplet", "compactness", "margin", "luminance", "weight_decay", "seed")
-    _above_zero(config, "learning_rate", "zoom_cap", "width")
-    _at_most(config, 1, "width", "learning_rate")
-    _at_most(config, 2**64 - 1, "seed")  # PyTorch's limit
-
-
-def check_students(config: "StudentsConfig") -> None:
-    """Raise `InputError` for the first option of the students' training that cannot be used."""
-    height, width = config.size_hw
-    if min(height, width) < 32:
-        raise InputError(f"size_hw is {height},{width}; expected 32 pixels or more each way")
-    if not config.teachers:
-        raise InputError("teachers is empty; name one or more, such as p33")
-    _at_least(config, 1, "students", "epochs", "steps", "batch_size", "score_pixels", "checkpoint_every")
-    _at_least(config, 0, "weight_decay", "seed", "smoothing")
-    _at_most(config, (min(height, width) - 1) // 3, "smoothing")  # it reaches three deviations, and is reflected
-    _above_zero(config, "learning_rate", "width")
-    _at_most(config, 1, "width", "learning_rate")
-    if config.window is not None and not config.train_stride <= config.window <= min(height, width):
-        raise InputError(f"window is {config.window}; expected {config.train_stride} to {min(height, width)} pixels")
-    if config.region_of_interest:
-        check_region(config.region_of_interest, config.size_hw)
-        _, _, height, width = config.region_of_interest
-    most = min(height * width, MOST_SCORE_PIXELS)
-    if config.score_pixels > most:
-        raise InputError(
-            f"score_pixels is {config.score_pixels}; expected {most} or less (the region, TensorRT's TopK)"
-        )
+from train.data import Split, file_sha256
+from train.datasets import good_images
+from train.dense import reflect_padded
+from train.ensemble import teacher_path
+from train.files import load_network
+from train.options import StudentsConfig
 
 
 def check_data(data: str) -> None:
@@ -56,14 +21,8 @@ def check_data(data: str) -> None:
         raise InputError("no images were given; name their folder with --data")
 
 
-def check_teacher_files(config: "StudentsConfig") -> None:
+def check_teacher_files(config: StudentsConfig) -> None:
     """Raise `InputError` unless each scale has a teacher of its own and the images are large enough for its field."""
-    import torch
-
-    from train.dense import reflect_padded
-    from train.ensemble import teacher_path
-    from train.files import load_network
-
     networks = [load_network(teacher_path(name))[0] for name in config.teachers]
     sizes = [network.patch_size for network in networks]
     for network in networks:
@@ -73,11 +32,8 @@ def check_teacher_files(config: "StudentsConfig") -> None:
             reflect_padded(network.layers, torch.zeros(1, 1, *config.size_hw), stride)
 
 
-def check_no_images_added(data: Path, split: "Split", run: Path) -> None:
+def check_no_images_added(data: Path, split: Split, run: Path) -> None:
     """Raise `InputError` when `data` holds good images that a run with this split does not know."""
-    from train.data import file_sha256
-    from train.datasets import good_images
-
     known, hashes = {Path(path).resolve() for path in split.sha256}, set(split.sha256.values())
     added = [p for p in good_images(data) if p.resolve() not in known and file_sha256(p) not in hashes]
     if added:
@@ -101,24 +57,3 @@ def check_stop_after(steps: int | None) -> None:
     """Raise `InputError` for a number of steps that is none."""
     if steps is not None and steps < 1:
         raise InputError(f"stop_after is {steps}; expected 1 or more")
-
-
-def _at_least(config: Any, least: int, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not least <= value < math.inf:
-            raise InputError(f"{name} is {value}; expected {least} or more")
-
-
-def _at_most(config: Any, most: int, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and value > most:
-            raise InputError(f"{name} is {value}; expected {most} or less")
-
-
-def _above_zero(config: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not 0 < value < math.inf:
-            raise InputError(f"{name} is {value}; expected a number above 0")

@@ -1,22 +1,23 @@
-"""Configuration: one frozen dataclass per command, filled from its defaults, a YAML file, then the command line."""
+"""Configuration: one frozen dataclass per command, filled from its defaults, a YAML file, then the command line.
+
+A field that is a dataclass itself (`runtime.scoring.Scoring`) is a group: its fields are options like all others, so
+that a group can be carried whole in the code and nobody has to know of it outside.
+"""
 
 import argparse
 import dataclasses
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from runtime.cli import some_path
 from runtime.errors import InputError
 from runtime.typed import as_text, build, type_name
 
 T = TypeVar("T")
-
-
-def option(default: Any, help: str, choices: tuple[Any, ...] | None = None) -> Any:
-    """A dataclass field that is a YAML key and a command-line option at once."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
 def add_options(parser: argparse._ActionsContainer, config: type[Any], show_defaults: bool = True) -> None:
@@ -24,29 +25,71 @@ def add_options(parser: argparse._ActionsContainer, config: type[Any], show_defa
 
     A default is shown in the help but not set: what the command line leaves out must not hide the file's value.
     """
-    parser.add_argument("--config", type=Path, metavar="YAML", help="file of these options; the command line wins")
+    parser.add_argument("--config", type=some_path, metavar="YAML", help="file of these options; the command line wins")
+    for name, option in options_of(config).items():
+        shown = show_defaults and option.default not in (None, "")
+        default = f" (default: {as_text(option.default)})" if shown else ""
+        parser.add_argument(
+            "--" + name.replace("_", "-"),
+            dest=name,
+            default=None,
+            metavar="|".join(map(str, option.choices)) if option.choices else type_name(option.hint),
+            help=option.help.replace("%", "%%") + default,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """An option of a configuration."""
+
+    hint: Any
+    default: Any
+    help: str
+    choices: tuple[Any, ...] | None
+
+
+def options_of(config: Any) -> dict[str, Option]:
+    """All options of a configuration, a class, by name; those of a group stand in its place."""
+    found: dict[str, Option] = {}
     hints = typing.get_type_hints(config)
     for field in dataclasses.fields(config):
-        choices = field.metadata["choices"]
-        shown = show_defaults and field.default not in (None, "")
-        default = f" (default: {as_text(field.default)})" if shown else ""
-        parser.add_argument(
-            "--" + field.name.replace("_", "-"),
-            dest=field.name,
-            default=None,
-            metavar="|".join(map(str, choices)) if choices else type_name(hints[field.name]),
-            help=field.metadata["help"].replace("%", "%%") + default,
-        )
+        hint, about = hints[field.name], field.metadata
+        if dataclasses.is_dataclass(hint):
+            group = _default(field)
+            inner = options_of(hint)
+            found |= {name: dataclasses.replace(each, default=getattr(group, name)) for name, each in inner.items()}
+        else:
+            found[field.name] = Option(hint, field.default, about["help"], about["choices"])
+    return found
+
+
+def configured(config: type[T], values: Mapping[str, object]) -> T:
+    """The configuration of options by name, over its defaults. Raises `InputError` as `runtime.typed.build`."""
+    known = options_of(config)
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise InputError(f"unknown option {', '.join(unknown)}; known are {', '.join(known)}")
+    grouped: dict[str, object] = dict(values)
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(typing.cast(Any, config)):
+        if dataclasses.is_dataclass(hints[field.name]):
+            group = as_mapping(_default(field))
+            grouped[field.name] = {name: grouped.pop(name, value) for name, value in group.items()}
+    return build(config, grouped)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def resolve(config: type[T], arguments: argparse.Namespace) -> T:
     """The configuration of a parsed command line: defaults, then ``--config``, then the options given."""
-    return build(config, given_options(config, arguments))
+    return configured(config, given_options(config, arguments))
 
 
 def given_options(config: type[Any], arguments: argparse.Namespace) -> dict[str, object]:
     """What ``--config`` and the command line say, the latter first; defaults are left out."""
-    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(typing.cast(Any, config))}
+    given = {name: getattr(arguments, name) for name in options_of(config)}
     overrides = {name: value for name, value in given.items() if value is not None}
     from_file = read_yaml(arguments.config) if arguments.config else {}
     return {**from_file, **overrides}
@@ -66,11 +109,17 @@ def read_yaml(path: Path) -> dict[str, object]:
 
 
 def as_mapping(config: Any) -> dict[str, object]:
-    """A configuration as plain YAML values: tuples become lists."""
-    values = dataclasses.asdict(config)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    """A configuration's options by name, as plain YAML values: tuples become lists."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    plain: dict[str, object] = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(value):
+            plain |= as_mapping(value)
+        else:
+            plain[name] = list(value) if isinstance(value, tuple) else value
+    return plain
 
 
-def as_yaml(config: Any) -> str:
-    """A configuration as the YAML text that `read_yaml` and `build` turn back into it."""
-    return yaml.safe_dump(as_mapping(config), sort_keys=False)
+def as_yaml(options: Mapping[str, object]) -> str:
+    """Options as the YAML text that `read_yaml` reads."""
+    return yaml.safe_dump(dict(options), sort_keys=False)

@@ -3,43 +3,100 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from runtime.atomic import write_atomically
 from runtime.errors import ImageError, InputError
 from runtime.images import read_image
 from runtime.preparation import prepare
+from train.inspection.copies import group_copies, small_picture
+from train.progress import Progress
 
 FEWEST_IMAGES = 7  # two for statistics, two for the threshold (which needs two scores), three to train on
 FEWEST_OF_A_USE = 5  # for statistics and threshold each, where a third of the images allows it
 SET_APART = 0.2  # share of good images kept for a test where a data set does not say which
 PROBLEMS_SHOWN = 5  # in one message
 CACHE_BYTES = 2 << 30  # prepared images beyond this are read again each time
+SMALL_PICTURES_KEPT = 1 << 14  # 64 MiB
+USES = ("training", "statistics", "threshold")
 
 
 def set_apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Good images that nobody has split, as those to train on and those to test on, one in five, in order.
 
-    An image's own SHA-256 tells, whatever else is given, so that images which are added later move none.
+    A picture's own SHA-256 tells, whatever else is given, so that pictures which are added later move none. Copies
+    share a fate, so that no test image has one among those to train on; see `DifferentPictures`.
     """
-    apart = {path: int(file_sha256(path)[:8], 16) < SET_APART * 2**32 for path in paths}
+    found = DifferentPictures.of(paths)
+    apart = {path: int(found.key(path)[:8], 16) < SET_APART * 2**32 for path in paths}
     return [path for path in paths if not apart[path]], [path for path in paths if apart[path]]
 
 
 @dataclass(frozen=True)
+class DifferentPictures:
+    """Files by the picture that they hold, as `train.inspection.copies` tells: equal files, and near copies.
+
+    Each picture has a key that depends on the content of its files alone: the SHA-256 of its file, or the SHA-256 over
+    those of its files, sorted, where they differ.
+    """
+
+    sha256: dict[str, str]  # of each file, by its path
+    near: dict[str, str]  # key of the picture, by the path of each file that is not the only one of its picture
+    groups: tuple[
+        tuple[Path, ...], ...
+    ]  # files by picture, in the order of the keys; of each those of a low hash first
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], near_copies: bool = True) -> "DifferentPictures":
+        """Reads every file; without `near_copies` equal files alone share a picture.
+
+        A file that cannot be decoded is a picture of its own. Raises `ImageError` for one that cannot be read at all.
+        """
+        sha256 = {str(path): file_sha256(path) for path in paths}
+        by_hash: dict[str, list[Path]] = {}
+        for path in paths:
+            by_hash.setdefault(sha256[str(path)], []).append(path)
+        hashes = sorted(by_hash)
+        alike = (
+            _alike([by_hash[key][0] for key in hashes]) if near_copies else [[index] for index in range(len(hashes))]
+        )
+        groups: dict[str, tuple[Path, ...]] = {}
+        near: dict[str, str] = {}
+        for members in alike:
+            own = [hashes[index] for index in members]
+            key = own[0] if len(own) == 1 else hashlib.sha256("".join(own).encode()).hexdigest()
+            groups[key] = tuple(path for each in own for path in by_hash[each])
+            if len(own) > 1:
+                near |= {str(path): key for path in groups[key]}
+        return cls(sha256, near, tuple(groups[key] for key in sorted(groups)))
+
+    def key(self, path: Path) -> str:
+        """The key of the picture in one of the files."""
+        return self.near.get(str(path), self.sha256[str(path)])
+
+    def split(self, training: slice, statistics: slice, threshold: slice) -> "Split":
+        """The split whose uses are these of the `groups`."""
+        training_files, statistics_files, threshold_files = (
+            tuple(path for group in self.groups[use] for path in group) for use in (training, statistics, threshold)
+        )
+        return Split(training_files, statistics_files, threshold_files, self.sha256, self.near)
+
+
+@dataclass(frozen=True)
 class Split:
-    """Good images by use, disjoint in content."""
+    """Good images by use, disjoint in content: copies of one picture share a use."""
 
     training: tuple[Path, ...]
     statistics: tuple[Path, ...]  # of equation 11
     threshold: tuple[Path, ...]
     sha256: dict[str, str]  # of each file, by its path
+    near: dict[str, str] = field(default_factory=dict)  # as in `DifferentPictures`; none in runs from before it
 
     @property
     def images_sha256(self) -> str:
@@ -48,42 +105,56 @@ class Split:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Images by use."""
-        return {name: len(getattr(self, name)) for name in ("training", "statistics", "threshold")}
+        """Different pictures by use."""
+        return {name: len({self.picture(path) for path in getattr(self, name)}) for name in USES}
 
-    def threshold_images(self, scales: int, students: int, by_position: bool) -> tuple[Path, ...]:
-        """The images whose scores the threshold is fitted to: all that no network was trained on, where that is fair.
+    @property
+    def files(self) -> dict[str, int]:
+        """Files by use, copies among them."""
+        return {name: len(getattr(self, name)) for name in USES}
 
-        Equation 11 turns a lone term, of one scale and one student, into another of the same order: it moves and
-        stretches all scores alike, and smoothing and means of pixels with them. Whether a new part's score passes an
-        order statistic then does not depend on the statistics, so that the images which gave them are as good as any.
-        Where terms are added or scores are `by_position`, the statistics weigh terms or places, and images that helped
-        to choose the weights are left out.
+    @property
+    def copies(self) -> int:
+        """How many files are copies of another that is counted."""
+        return sum(self.files.values()) - sum(self.counts.values())
 
-        Of equal files the first alone: what n scores prove, they prove as n independent images.
+    def picture(self, path: Path) -> str:
+        """What stands for the picture in one of the files; equal for its copies."""
+        return self.near.get(str(path), self.sha256[str(path)])
+
+    def threshold_images(self, kinds: int, by_position: bool) -> tuple[Path, ...]:
+        """The images whose scores the threshold is fitted to: all that nothing was trained on, where that is fair.
+
+        Equation 11 turns a lone kind of evidence into another of the same order: it moves and stretches all scores
+        alike, and smoothing and means of pixels with them. Whether a new part's score passes an order statistic then
+        does not depend on the statistics, so that the images which gave them are as good as any. Where several `kinds`
+        are added or scores are `by_position`, the statistics weigh kinds or places, and images that helped to choose
+        the weights are left out.
+
+        Of copies the first alone: what n scores prove, they prove as n independent images.
         """
-        fair = scales == students == 1 and not by_position
+        fair = kinds == 1 and not by_position
         different: dict[str, Path] = {}
         for path in (*self.threshold, *self.statistics) if fair else self.threshold:
-            different.setdefault(self.sha256[str(path)], path)
+            different.setdefault(self.picture(path), path)
         return tuple(different.values())
 
     def copies_left_out(self, images: Sequence[Path]) -> str | None:
         """A sentence on the files that are copies of these `threshold_images`; None where there are none."""
-        counted = {self.sha256[str(path)] for path in images}
-        copies = sum(self.sha256[str(path)] in counted for path in (*self.threshold, *self.statistics)) - len(images)
+        counted = {self.picture(path) for path in images}
+        copies = sum(self.picture(path) in counted for path in (*self.threshold, *self.statistics)) - len(images)
         if not copies:
             return None
         return (
-            f"left out of the threshold: {copies:,} copies of the {len(images):,} images it counts; they prove nothing"
+            f"left out of the threshold: {copies:,} copies of the {len(images):,} different pictures it counts, equal "
+            "files or the same picture saved again; they prove nothing"
         )
 
     def save(self, path: Path) -> None:
         """Write the split as JSON, with whole paths: a run goes on, and is exported, from any working folder."""
-        document: dict[str, object] = {
-            name: [str(p.absolute()) for p in getattr(self, name)] for name in ("training", "statistics", "threshold")
-        }
-        document["sha256"] = {str(Path(p).absolute()): sha256 for p, sha256 in self.sha256.items()}
+        document: dict[str, object] = {name: [str(p.absolute()) for p in getattr(self, name)] for name in USES}
+        for name in ("sha256", "near"):
+            document[name] = {str(Path(p).absolute()): key for p, key in getattr(self, name).items()}
         write_atomically(path, json.dumps(document, indent=1).encode())
 
     @classmethod
@@ -91,8 +162,8 @@ class Split:
         """Read a split. Raises `InputError` when it is missing, or when an image was removed or changed since."""
         try:
             document: Any = json.loads(path.read_text())
-            uses = {n: tuple(Path(p) for p in document[n]) for n in ("training", "statistics", "threshold")}
-            split = cls(**uses, sha256=dict(document["sha256"]))
+            uses = {n: tuple(Path(p) for p in document[n]) for n in USES}
+            split = cls(**uses, sha256=dict(document["sha256"]), near=dict(document.get("near", {})))
             if not all(uses.values()) or any(str(p) not in split.sha256 for paths in uses.values() for p in paths):
                 raise ValueError
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -114,51 +185,64 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
 
     `holdout` is the share held out, a quarter of it for the statistics, which need few images, and the rest for the
     threshold, which proves more the more it has; small sets hold out five for each as far as a third of the images
-    goes. Equal files share a fate, so that no image is both trained and judged on. Raises `InputError` for
-    fewer than seven different images.
+    goes. Copies share a fate, so that no picture is both trained and judged on; see `DifferentPictures`. Raises
+    `InputError` for fewer than seven different pictures.
     """
     if not 0 < holdout < 1:
         raise InputError(f"holdout is {holdout:g}; expected a share between 0 and 1, such as 0.2")
-    hashes, groups = _by_content(paths)
-    if len(groups) < FEWEST_IMAGES:
+    found = DifferentPictures.of(paths)
+    count = len(found.groups)
+    if count < FEWEST_IMAGES:
+        files = f" in {len(paths)} files" if len(paths) > count else ""
         raise InputError(
-            f"found {len(groups)} different good images; give {FEWEST_IMAGES} or more (a few hundred, to be good)"
+            f"found {count} different good images{files}; give {FEWEST_IMAGES} or more (a few hundred, to be good)"
         )
-    half = max(round(len(groups) * holdout / 2), min(FEWEST_OF_A_USE, len(groups) // 6), 2)
+    half = max(round(count * holdout / 2), min(FEWEST_OF_A_USE, count // 6), 2)
     statistics = max(half // 2, min(half, FEWEST_OF_A_USE))
-    if len(groups) - 2 * half < 1:
-        raise InputError(f"holdout {holdout:g} of {len(groups)} images leaves none to train on; use a smaller share")
-    return Split(
-        training=_flattened(groups[2 * half :]),
-        statistics=_flattened(groups[:statistics]),
-        threshold=_flattened(groups[statistics : 2 * half]),
-        sha256=hashes,
-    )
+    if count - 2 * half < 1:
+        raise InputError(f"holdout {holdout:g} of {count} images leaves none to train on; use a smaller share")
+    return found.split(slice(2 * half, None), slice(statistics), slice(statistics, 2 * half))
 
 
 def split_as_counted(paths: Sequence[Path], counts: Mapping[str, int]) -> Split:
-    """The split that training made of these very images, from the files it took for each use, `Split.counts`.
+    """The split that training made of these very images, from the pictures it took for each use, `Split.counts`.
 
-    The share that was held out would not give it again: it is one of different images, and these are counts of files.
+    The share that was held out would not give it again: small sets hold out more. Detectors from before near copies
+    were known count files; their split is found by equal files alone.
     """
-    hashes, groups = _by_content(paths)
-    ordered = _flattened(groups)
     statistics = counts.get("statistics", 0)
     held_out = statistics + counts.get("threshold", 0)
-    return Split(ordered[held_out:], ordered[:statistics], ordered[statistics:held_out], hashes)
+    found = DifferentPictures.of(paths)
+    if sum(counts.values()) == len(found.groups):
+        return found.split(slice(held_out, None), slice(statistics), slice(statistics, held_out))
+    found = DifferentPictures.of(paths, near_copies=False)
+    ordered = tuple(path for group in found.groups for path in group)
+    return Split(ordered[held_out:], ordered[:statistics], ordered[statistics:held_out], found.sha256)
 
 
-def _by_content(paths: Sequence[Path]) -> tuple[dict[str, str], list[list[Path]]]:
-    """SHA-256 of each file by its path, and the files in groups of equal content, in the order of their hashes."""
-    hashes = {str(path): file_sha256(path) for path in paths}
-    by_hash: dict[str, list[Path]] = {}
-    for path in paths:
-        by_hash.setdefault(hashes[str(path)], []).append(path)
-    return hashes, [by_hash[key] for key in sorted(by_hash)]
+def _alike(paths: Sequence[Path]) -> list[list[int]]:
+    """Files of different content, in groups of copies."""
+    pictures = [_small_picture(path) for path in Progress(paths, "copies", len(paths), unit="image")]
+    readable = [index for index, picture in enumerate(pictures) if picture is not None]
+    groups = group_copies(np.array([pictures[index] for index in readable]))
+    return [[index] for index, picture in enumerate(pictures) if picture is None] + [
+        [readable[index] for index in group] for group in groups
+    ]
 
 
-def _flattened(groups: Sequence[Sequence[Path]]) -> tuple[Path, ...]:
-    return tuple(path for group in groups for path in group)
+def _small_picture(path: Path) -> NDArray[np.uint8] | None:
+    """None for a file that cannot be decoded: whoever reads it for its pixels says why."""
+    try:
+        stat = path.stat()
+        return _decoded(path, stat.st_mtime_ns, stat.st_size)
+    except (ImageError, OSError):
+        return None
+
+
+@lru_cache(SMALL_PICTURES_KEPT)
+def _decoded(path: Path, mtime_ns: int, size: int) -> NDArray[np.uint8]:
+    """Kept, since one command lists and splits the same files; a changed file is read again."""
+    return small_picture(read_image(path))
 
 
 def sha256_of_images(hashes: Iterable[str]) -> str:
@@ -200,7 +284,7 @@ class PreparedImages:
         `observe` is given each that can be read, unprepared: uint8 [H, W, 3], BGR, and before it its path.
         """
         problems = []
-        for path in tqdm(self.paths, "images", unit="image", leave=False, disable=None):
+        for path in Progress(self.paths, "images", len(self.paths), unit="image"):
             try:
                 observe(path, read_image(path))
             except ImageError as error:

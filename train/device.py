@@ -1,6 +1,7 @@
 """Where training runs and in which precision; both are said aloud and kept in the resolved configuration."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -20,6 +21,16 @@ def resolve_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name
+
+
+def device_of_run(run: Path, trained_on: str, wanted: str | None) -> torch.device:
+    """Where a run folder is opened: on the device it was trained on unless another is `wanted`.
+
+    Raises `InputError` as `resolve_device`, and for a run of a GPU where there is none.
+    """
+    if wanted is None and trained_on == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"{run} was trained on a GPU and there is none here; name the CPU with --device cpu")
+    return torch.device(resolve_device(wanted or trained_on))
 
 
 def resolve_precision(name: str, device: str) -> str:

@@ -1,6 +1,6 @@
 """A trained detector as training leaves it in a run folder: for each scale a teacher and its students."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -39,6 +39,13 @@ class Scale:
     teacher: Standardized
     teacher_sha256: str
     students: tuple[PatchNetwork, ...]
+    losses: tuple[float, ...] = ()  # the last of each student's training, where it is known
+
+    def to(self, device: torch.device) -> "Scale":
+        """The same networks on `device`, laid out as convolutions read them fastest."""
+        for network in (self.teacher.network, *self.students):
+            channels_last(network.to(device))
+        return replace(self, teacher=self.teacher.to(device))
 
     @torch.no_grad()
     def descriptors(self, pixels: Tensor, stride: int, form: Form = "atrous") -> tuple[Tensor, Tensor]:
@@ -64,17 +71,38 @@ def shipped_teachers() -> list[str]:
     return sorted(path.stem.removeprefix("teacher-") for path in files)
 
 
-def load_scale(run: Path, patch_size: int, students: int) -> Scale:
-    """A scale from a run folder. Raises `InputError` when its students are not trained to the end."""
-    teacher, card, beside = load_network(run / f"teacher-p{patch_size}.safetensors")
+def load_scales(run: Path, scales: int, students: int) -> tuple[Scale, ...]:
+    """The scales of a run folder, in the order in which its teachers were given; each file is read once.
+
+    Raises `InputError` when the run is not trained to the end, or a teacher in it is not the run's own.
+    """
+    by_scale = {}
+    for path in run.glob("teacher-p*.safetensors"):
+        network, card, beside = load_network(path)
+        if "scale" not in card:
+            raise InputError(
+                f"{path} is a teacher as it is shipped, without what this run's training adds; remove it, and train "
+                "again in a new run folder if it took the place of the run's own"
+            )
+        standardized = Standardized(_frozen(network), beside["mean"], beside["deviation"])
+        by_scale[card["scale"]] = standardized, str(card["teacher_sha256"])
+    if sorted(by_scale) != list(range(scales)):
+        raise InputError(f"{run} is not trained to the end; go on with python -m train.students")
+    return tuple(_scale(run, *by_scale[index], students) for index in range(scales))
+
+
+def _scale(run: Path, teacher: Standardized, teacher_sha256: str, students: int) -> Scale:
+    patch_size = teacher.network.patch_size
     paths = [student_path(run, patch_size, index) for index in range(students)]
     if not all(path.is_file() for path in paths):
         raise InputError(f"{run} has no finished students of p = {patch_size}; go on with python -m train.students")
-    networks = tuple(load_network(path)[0] for path in paths)
-    for network in (teacher, *networks):
-        network.eval().requires_grad_(False)
-    standardized = Standardized(teacher, beside["mean"], beside["deviation"])
-    return Scale(patch_size, standardized, str(card["teacher_sha256"]), networks)
+    loaded = [load_network(path) for path in paths]
+    losses = tuple(float(card["loss"]) for _, card, _ in loaded if card.get("loss") is not None)
+    return Scale(patch_size, teacher, teacher_sha256, tuple(_frozen(network) for network, _, _ in loaded), losses)
+
+
+def _frozen(network: PatchNetwork) -> PatchNetwork:
+    return network.eval().requires_grad_(False)
 
 
 def student_path(run: Path, patch_size: int, index: int) -> Path:

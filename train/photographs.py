@@ -3,18 +3,15 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from tqdm import tqdm
 
 from runtime.errors import InputError
 from runtime.images import list_images, read_image
+from train.options import TeacherConfig
 from train.patches import PatchSampler, Photographs, without_excess
+from train.progress import Progress
 from train.seeds import PHOTOGRAPH_SPLIT, generator
-
-if TYPE_CHECKING:
-    from train.teacher import TeacherConfig
 
 HELD_OUT_FRACTION = 0.05  # of the photographs
 
@@ -33,12 +30,12 @@ def held_out_count(photographs: int) -> int:
     return max(2, round(photographs * HELD_OUT_FRACTION))
 
 
-def read_photographs(config: "TeacherConfig", device: torch.device) -> PhotographSplit:
+def read_photographs(config: TeacherConfig, device: torch.device) -> PhotographSplit:
     """The folder `config.data`, split by `config.seed`. Raises `InputError` for fewer than four images."""
     paths = list_images(Path(config.data))
     if len(paths) < 4:
         raise InputError(f"{config.data} holds {len(paths)} images; a teacher needs 4 or more (thousands, to be good)")
-    bar = tqdm(paths, "photographs", unit="image", leave=False, disable=None)
+    bar = Progress(paths, "photographs", len(paths), unit="image")
     images = [without_excess(read_image(path), config.patch_size) for path in bar]
     order = torch.randperm(len(paths), generator=generator(config.seed, PHOTOGRAPH_SPLIT)).tolist()
     count = held_out_count(len(paths))

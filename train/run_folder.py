@@ -1,16 +1,18 @@
 """A run folder: the resolved configuration, the log and the checkpoint of one run."""
 
-import dataclasses
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
-from runtime.typed import build
-from train.config import as_mapping, as_yaml, read_yaml
+from train.config import as_mapping, as_yaml, configured, options_of, read_yaml
+from train.lock import LOCK, only_one
 
 T = TypeVar("T")
+
+FIRST_METHOD = "students"  # of run folders from before there was another
 
 
 class RunFolder:
@@ -22,6 +24,10 @@ class RunFolder:
         self.log_path = path / "log.jsonl"
         self.split_path = path / "split.json"
 
+    def only_one(self) -> AbstractContextManager[None]:
+        """Keep other processes from working in the folder at the same time; see `train.lock.only_one`."""
+        return only_one(self.path / LOCK, self.path)
+
     def check(self, config: Any) -> None:
         """Raise `InputError` when the folder holds anything but a run of this very `config`."""
         if not self.config_path.exists():
@@ -31,7 +37,8 @@ class RunFolder:
                 )
             return
         # a run from before an option existed ran with its default
-        stored, given = {**_defaults(config), **read_yaml(self.config_path)}, as_mapping(config)
+        stored = {"method": FIRST_METHOD, **_defaults(type(config)), **read_yaml(self.config_path)}
+        given = _document(config)
         changed = [name for name in given if _differ(name, stored.get(name), given[name])]
         if changed:
             name = changed[0]
@@ -41,24 +48,42 @@ class RunFolder:
             )
 
     def _is_left_behind(self, path: Path) -> bool:
-        """Whether it is what a kill leaves of a configuration half written."""
-        return path.name.startswith(f".{self.config_path.name}.")
+        """Whether it is what a kill leaves: a lock that locks nothing, or a configuration half written."""
+        return path.name == LOCK or path.name.startswith(f".{self.config_path.name}.")
 
     def claim(self, config: Any) -> None:
         """Store `config` if none is stored; `check` it first."""
         if not self.config_path.exists():
-            write_atomically(self.config_path, as_yaml(config).encode())
+            write_atomically(self.config_path, as_yaml(_document(config)).encode())
+
+    @property
+    def method(self) -> str:
+        """The method that was trained. Raises `InputError` when this is not a run folder."""
+        return str(self._stored().get("method", FIRST_METHOD))
 
     def config(self, of: type[T]) -> T:
-        """The stored configuration. Raises `InputError` when this is not a run folder."""
+        """The stored configuration. Raises `InputError` when this is no run folder, or its options cannot be used."""
+        options = {name: value for name, value in self._stored().items() if name != "method"}
+        try:
+            return configured(of, options)
+        except InputError as error:
+            raise InputError(f"{self.config_path} was changed since training: {error}") from error
+
+    def _stored(self) -> dict[str, object]:
         if not self.config_path.exists():
-            raise InputError(f"{self.path} is no run folder (no config.yaml); make one with python -m train.students")
-        return build(of, read_yaml(self.config_path))
+            raise InputError(f"{self.path} is no run folder (no config.yaml); make one with python -m train")
+        return read_yaml(self.config_path)
 
     def log(self, **entry: object) -> None:
         """Append one line to ``log.jsonl``."""
         with self.log_path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def _document(config: Any) -> dict[str, object]:
+    """What ``config.yaml`` holds: the method, where the configuration is of one, and the options."""
+    method = getattr(config, "METHOD", None)
+    return ({} if method is None else {"method": method}) | as_mapping(config)
 
 
 def _differ(name: str, one: object, other: object) -> bool:
@@ -67,7 +92,6 @@ def _differ(name: str, one: object, other: object) -> bool:
     return one != other
 
 
-def _defaults(config: Any) -> dict[str, object]:
-    fields = [field for field in dataclasses.fields(config) if field.default is not dataclasses.MISSING]
-    values = {field.name: field.default for field in fields}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+def _defaults(config: type[Any]) -> dict[str, object]:
+    defaults = {name: option.default for name, option in options_of(config).items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}

@@ -7,7 +7,9 @@
 
 Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
 where the masks are, so that the pixel figures of detectors of any size compare. Where no mask is known there are no
-pixel figures, and the command says so. Tune on ``--subset even``, report on ``odd``.
+pixel figures, and the command says so. A detector that is no better than chance (`benchmarks.accuracy.chance`) is named
+as such in the first line of the output and of the report; the status stays 0, since its figures were measured. Tune on
+``--subset even``, report on ``odd``.
 """
 
 import argparse
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from benchmarks.accuracy.evaluation import Accuracy, Inspection
     from benchmarks.accuracy.terms import Terms
     from runtime.detector import Detector
-    from runtime.recipe import Threshold
+    from runtime.threshold import Threshold
 
 Pairs = list[tuple[str, str]]
 
@@ -38,7 +40,7 @@ Pairs = list[tuple[str, str]]
 def figures(accuracy: "Accuracy", threshold: "Threshold") -> Pairs:
     """The figures in words, with their names."""
     from benchmarks.accuracy.decisions import budget_verdict, in_words, percent
-    from runtime.promise import explain
+    from runtime.threshold import explain
 
     return [
         ("images", f"{accuracy.false_rejects.total} good, {accuracy.detected.total} defective"),
@@ -79,10 +81,13 @@ def _quality(decisions: "Decisions") -> str:
 
 
 def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: Path) -> dict[str, object]:
+    from benchmarks.accuracy.chance import auroc_at_random, no_better_than_chance
     from benchmarks.accuracy.evaluation import name_in
 
     return {
         "accuracy": asdict(accuracy),
+        "no_better_than_chance": no_better_than_chance(accuracy),
+        "image_auroc_at_random": auroc_at_random(accuracy.false_rejects.total, accuracy.detected.total),
         "inspections": [
             {
                 "path": name_in(data, each.image),
@@ -97,24 +102,29 @@ def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: P
 
 
 def _lead(accuracy: "Accuracy") -> str:
-    found, false = accuracy.detected, accuracy.false_rejects
-    return (
+    from benchmarks.accuracy.chance import no_better_than_chance
+
+    found, false, chance = accuracy.detected, accuracy.false_rejects, no_better_than_chance(accuracy)
+    decisions = (
         f"At its calibrated threshold the detector rejects {found.count} of {found.total} defective images"
         f" and {false.count} of {false.total} good ones."
     )
+    return f"{chance}. {decisions}" if chance else decisions
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.accuracy", description="Measure a detector's accuracy on a test set."
+        prog=cli.program("benchmarks.accuracy"), description="Measure a detector's accuracy on a test set."
     )
-    parser.add_argument("detector", type=Path, help="detector.onnx or detector.plan")
-    parser.add_argument("data", type=Path, help="folder of one category of a data set, such as MVTec AD's")
+    parser.add_argument("detector", type=cli.some_path, help="detector.onnx or detector.plan")
+    parser.add_argument("data", type=cli.some_path, help="folder of one category of a data set, such as MVTec AD's")
     add_layout_option(parser)
     add_subset_option(parser, "all")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write a report there, one HTML file")
+    parser.add_argument("--report", type=cli.some_path, metavar="FILE", help="write a report there, one HTML file")
     add_json_option(parser)
-    parser.add_argument("--overlays", type=Path, metavar="DIR", help="write pictures of inspected images there")
+    parser.add_argument(
+        "--overlays", type=cli.some_path, metavar="DIR", help="write pictures of inspected images there"
+    )
     parser.add_argument("--count", type=int, default=12, metavar="N", help="number of pictures (default 12)")
     add_engine_options(parser)
     return parser
@@ -137,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from tqdm import tqdm
 
-    from benchmarks.accuracy.evaluation import inspect_all, rank_known_pixels, summarize
+    from benchmarks.accuracy.chance import no_better_than_chance
+    from benchmarks.accuracy.evaluation import implausible_masks, inspect_all, rank_known_pixels, summarize
     from benchmarks.accuracy.overlays import write_overlays
     from benchmarks.environment import describe_environment, one_line
     from runtime.atomic import write_atomically
@@ -150,7 +161,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe, engine = detector.recipe, detector.engine.description
     ranking = rank_known_pixels(inspections)
     accuracy, environment = summarize(inspections, ranking), describe_environment()
+    if chance := no_better_than_chance(accuracy):
+        print(chance)
     print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
+    if warning := implausible_masks(inspections):
+        print(f"warning: {warning}")
     print(report(accuracy, recipe.threshold))
     print(one_line(environment))
     source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.threshold import rate_interval
-from runtime.recipe import Threshold
+from runtime.threshold import Threshold
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ def best_decisions(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> De
 
 def budget_verdict(false_rejects: Rate, threshold: Threshold) -> str:
     """What the false rejects that were seen say about the budget, in one sentence."""
+    if not threshold.vouched:
+        return "Nobody vouches for the threshold (see below), so there is no budget to hold it to."
     if threshold.method == "manual":
         return "The threshold was set by hand, so there is no budget to hold it to."
     budget = f"The budget of {percent(threshold.budget)}"

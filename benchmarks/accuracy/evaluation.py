@@ -15,6 +15,7 @@ from runtime.engines.base import Output
 from runtime.preparation import prepare
 from runtime.verdict import Decision, Verdict
 from train.datasets import TestImage, read_pixels
+from train.masks import describe_cover
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,12 @@ def rank_known_pixels(inspections: Iterable[Inspection]) -> PixelRanking | None:
     if not any(mask.any() for _, mask in known):
         return None
     return rank_pixels([anomaly_map for anomaly_map, _ in known], [mask for _, mask in known])
+
+
+def implausible_masks(inspections: Iterable[Inspection]) -> str | None:
+    """A sentence on masks of defective images that mark more than a defect may; None where all are plausible."""
+    marked = ((each.image.mask_path, each.mask) for each in inspections if each.image.label and each.mask is not None)
+    return describe_cover([(path.name, float(mask.mean())) for path, mask in marked if path is not None])
 
 
 def scores_and_labels(inspections: Iterable[Inspection]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -128,7 +128,7 @@ def _scales(report: Report) -> list[Html]:
     if not report.terms:
         return [
             page.paragraph(
-                "This detector gives its map alone. To see which receptive field and which cause, error or variance,"
+                "This detector gives its map alone. To see which kind of evidence, such as which receptive field,"
                 " made a score, export it again with --explain (python -m train --explain, or python -m export.onnx"
                 " RUN --explain)."
             )
@@ -136,34 +136,30 @@ def _scales(report: Report) -> list[Html]:
     threshold = report.recipe.threshold.value
     low, high = scale_limits(threshold)
     explanation = (
-        f"Each scale's own map, error plus variance, from black at {low:.3g} to yellow at {high:.3g}; the anomaly map"
-        " is their mean. "
+        "Each kind of evidence in standard deviations of good parts, from black at "
+        f"{low:.3g} to yellow at {high:.3g}; the anomaly map is their weighted sum."
     )
-    if report.terms[0].variance is None:
-        explanation += "With one student there is no variance, so the error stands alone."
-    else:
-        explanation += "Below, each pixel by its mean error and variance, in standard deviations of good parts."
+    if len(report.terms[0].kinds) > 1:
+        explanation += f" Below, each pixel by its {' and '.join(report.terms[0].kinds[:2])}."
     parts = [page.paragraph(explanation), *(_explained(report, terms, threshold) for terms in report.terms)]
-    scatters = [_scatter(report, terms, threshold) for terms in report.terms if terms.variance is not None]
-    return [*parts, page.subsection("Error against variance", page.columns(3, scatters))] if scatters else parts
+    scatters = [_scatter(report, terms, threshold) for terms in report.terms if len(terms.kinds) > 1]
+    return [*parts, page.subsection("One kind against another", page.columns(3, scatters))] if scatters else parts
 
 
 def _explained(report: Report, terms: Terms, threshold: float) -> Html:
     inspection = terms.inspection
     pixels = outlined(read_image(inspection.image.path), inspection.mask)
     parts = [page.picture(_jpeg(_fitted(pixels)), "jpeg", "The picture", "picture")]
-    for size, scale_map in zip(terms.patch_sizes, terms.by_scale, strict=True):
-        caption = f"p = {size}, highest {scale_map.max():.3g}"
-        heat = _fitted(np.asarray(coloured(scale_map, threshold)))
-        parts.append(page.picture(_jpeg(heat), "jpeg", f"Map of the scale {caption}", caption))
+    for kind, values in zip(terms.kinds, terms.values, strict=True):
+        caption = f"{kind}, highest {values.max():.3g}"
+        heat = _fitted(np.asarray(coloured(values, threshold)))
+        parts.append(page.picture(_jpeg(heat), "jpeg", f"Map of the {caption}", caption))
     return page.subsection(_caption(report, inspection), page.columns(max(4, len(parts)), parts))
 
 
 def _scatter(report: Report, terms: Terms, threshold: float) -> Html:
-    assert terms.variance is not None
-    error, variance = terms.error.mean(axis=0), terms.variance.mean(axis=0)
-    scatter = report_plots.term_scatter(error, variance, terms.mask, threshold)
-    return _plot(scatter, "Variance over error of each pixel", _caption(report, terms.inspection))
+    scatter = report_plots.term_scatter(terms.kinds, terms.values, terms.mask, threshold)
+    return _plot(scatter, "Two kinds of evidence of each pixel", _caption(report, terms.inspection))
 
 
 def _caption(report: Report, inspection: Inspection) -> str:

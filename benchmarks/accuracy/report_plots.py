@@ -1,5 +1,6 @@
 """The plots of an accuracy report."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,17 +56,19 @@ def score_histogram(scores: NDArray[np.float64], labels: NDArray[np.bool_], thre
 
 
 def term_scatter(
-    error: NDArray[np.float32], variance: NDArray[np.float32], mask: NDArray[np.bool_], threshold: float
+    kinds: Sequence[str], values: NDArray[np.float32], mask: NDArray[np.bool_], threshold: float
 ) -> Figure:
-    """Each pixel of one image by its two terms, averaged over the scales; all [H, W], the terms normalized.
+    """Each pixel of one image by its first two kinds of evidence, of normalized `values` [K, H, W]; `mask` [H, W].
 
-    Their sum is the anomaly map, so that the threshold is a straight line.
+    Where there are no others and they weigh 1 each, their sum is the anomaly map, and the threshold a straight line.
     """
-    drawn, axes = plots.figure("regression error (σ)", "predictive variance (σ)", "", (3.4, 3.2))
-    plots.points(axes, error[~mask], variance[~mask], "pixels" if not mask.any() else "good", plots.GREY, size=3)
+    first, second = values[:2]
+    drawn, axes = plots.figure(f"{kinds[0]} (σ)", f"{kinds[1]} (σ)", "", (3.4, 3.2))
+    plots.points(axes, first[~mask], second[~mask], "pixels" if not mask.any() else "good", plots.GREY, size=3)
     if mask.any():
-        plots.points(axes, error[mask], variance[mask], "in the mask", plots.VERMILLION, size=5)
-    _threshold_line(axes, threshold)
+        plots.points(axes, first[mask], second[mask], "in the mask", plots.VERMILLION, size=5)
+    if len(kinds) == 2:
+        _threshold_line(axes, threshold)
     plots.legend(axes, "best", marker_scale=3)
     return drawn
 

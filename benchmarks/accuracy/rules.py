@@ -82,7 +82,7 @@ def all_rules() -> list[Rule]:
 def scores_of(inspections: Sequence[Inspection], recipe: Recipe, rules: Sequence[Rule]) -> NDArray[np.float64]:
     """The score of each image by each rule, float64 [rules, images]. The inspections are of images without masks."""
 
-    top, left, height, width = recipe.region_of_interest or (0, 0, *recipe.size_hw)
+    top, left, height, width = recipe.scoring.region_of_interest or (0, 0, *recipe.size_hw)
     scores = np.empty((len(rules), len(inspections)))
     for column, inspection in enumerate(inspections):
         smoothed = {0: inspection.scored_map}

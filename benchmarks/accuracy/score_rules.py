@@ -19,7 +19,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -39,10 +38,10 @@ from runtime.detector import Detector
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.accuracy.score_rules", description="Compare score rules."
+        prog=cli.program("benchmarks.accuracy.score_rules"), description="Compare score rules."
     )
-    parser.add_argument("detector", type=Path, help="detector.onnx")
-    parser.add_argument("data", type=Path, help="folder of a test set")
+    parser.add_argument("detector", type=cli.some_path, help="detector.onnx")
+    parser.add_argument("data", type=cli.some_path, help="folder of a test set")
     add_layout_option(parser)
     add_subset_option(parser, "even")
     add_json_option(parser)

@@ -1,4 +1,4 @@
-"""The terms of an anomaly map, of a detector exported with ``--explain``: which scale saw it, and by which cause."""
+"""The terms of an anomaly map, of a detector exported with ``--explain``: which kind of evidence saw it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,27 +9,22 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.evaluation import Inspection, ask_engine
 from runtime.detector import Detector
+from runtime.explain import normalized_evidence
 from runtime.images import read_image
 
 
 @dataclass(frozen=True)
 class Terms:
-    """The normalized terms of equation 11 for one image, by scale; their sum, averaged over scales, is the map."""
+    """The normalized evidence of equation 11 for one image, by kind; weighted and summed it is the map."""
 
     inspection: Inspection
-    patch_sizes: tuple[int, ...]
-    error: NDArray[np.float32]  # [L, H, W], at the size of the prepared frame
-    variance: NDArray[np.float32] | None  # [L, H, W]; None for a single student
-
-    @property
-    def by_scale(self) -> NDArray[np.float32]:
-        """Each scale's own map, [L, H, W]."""
-        return self.error if self.variance is None else self.error + self.variance
+    kinds: tuple[str, ...]
+    values: NDArray[np.float32]  # [K, H, W], at the size of the prepared frame
 
     @property
     def mask(self) -> NDArray[np.bool_]:
         """The mask at the size of the terms, [H, W]; true where any of it falls into a pixel, false if not known."""
-        height, width = self.error.shape[1:]
+        height, width = self.values.shape[1:]
         if self.inspection.mask is None:
             return np.zeros((height, width), np.bool_)
         shares = cv2.resize(
@@ -42,10 +37,8 @@ def terms_of(detector: Detector, inspections: Sequence[Inspection]) -> list[Term
     """Ask the engine again for the terms of `inspections`; none at all from a detector that does not give them."""
     found = []
     for inspection in inspections if detector.recipe.explain else ():
-        output = ask_engine(detector, read_image(inspection.image.path))
-        if output.regression_error is None:
+        values = normalized_evidence(detector.recipe, ask_engine(detector, read_image(inspection.image.path)))
+        if values is None:
             return []
-        variance = None if output.predictive_variance is None else output.predictive_variance[0]
-        sizes = tuple(scale.patch_size for scale in detector.recipe.scales)
-        found.append(Terms(inspection, sizes, output.regression_error[0], variance))
+        found.append(Terms(inspection, tuple(kind.name for kind in detector.recipe.method.evidence), values[0]))
     return found

@@ -117,7 +117,7 @@ def _in_child(model: Path, c: Configuration, threads: int, provider: str, repeat
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description="Measure how cost grows.")
+    parser = argparse.ArgumentParser(prog=cli.program("benchmarks.growth"), description="Measure how cost grows.")
     default = Grid()
     for name, what in (
         ("sides", "sides of the square frame"),

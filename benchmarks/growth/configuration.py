@@ -74,7 +74,7 @@ def exported(configuration: Configuration) -> bytes:
     from benchmarks.throughput.untrained import Teacher, untrained, with_biases
     from train.dense import OUTPUT_STRIDES
     from train.networks import PatchNetwork
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
     side, stride = configuration.side, configuration.stride
     if stride not in OUTPUT_STRIDES:

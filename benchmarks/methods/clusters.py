@@ -14,8 +14,8 @@ import torch
 
 from benchmarks.methods.base import Scores, Setting, fitted
 from benchmarks.methods.descriptors import Reduced, VectorModel, Vectors
-from benchmarks.methods.neighbours import nearest
 from runtime.errors import InputError
+from train.neighbours import nearest
 
 INITIALIZATIONS = 3
 

@@ -58,7 +58,7 @@ class FinishedDetector(Method):
         return Inspected(maps, np.concatenate([scores for _, scores in found]))
 
     def _open_file(self, path: Path, device: str) -> None:
-        detector = Detector.open(path, device)
+        detector = Detector.open(path, provider=device)
         self.own_size_hw = detector.recipe.size_hw
 
         def answer(frames: Frames) -> tuple[Maps, Scores]:
@@ -68,14 +68,14 @@ class FinishedDetector(Method):
         self._answer = answer
 
     def _open_run(self, path: Path, device: str) -> None:
-        from calibration.model import load_run
-        from calibration.statistics import Statistics
+        from calibration.calibrated import with_statistics
+        from calibration.methods import open_run
 
-        run, statistics = load_run(path, device), Statistics.load(path / "statistics.json")
-        self.own_size_hw = run.config.size_hw
+        run = with_statistics(open_run(path, device))
+        self.own_size_hw = run.trained.size_hw
 
         def answer(frames: Frames) -> tuple[Maps, Scores]:
-            maps, scores = run.maps_and_scores(frames, statistics.moments, statistics.positions)
+            maps, scores = run.maps_and_scores(frames)
             return maps.float().cpu().numpy(), scores.float().cpu().numpy()
 
         self._answer = answer

@@ -28,8 +28,8 @@ from benchmarks.methods.bounds import at_least, proper_shares
 from benchmarks.methods.clusters import cluster_centres
 from benchmarks.methods.descriptors import Vectors, as_vectors, sample_vectors
 from benchmarks.methods.features import Extractor, kept
-from benchmarks.methods.neighbours import nearest
 from benchmarks.methods.patch_features import PatchFeatures, pooled_stages
+from train.neighbours import nearest
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from torch import Tensor
 from benchmarks.methods.base import Frames, Inspected, Method, Setting, check_frames, fitted
 from benchmarks.methods.bounds import at_least
 from benchmarks.methods.features import Extractor, ResNetStages, Stages, kept
-from benchmarks.methods.neighbours import nearest
 from runtime.errors import InputError
 from train.descriptor import Standardization
+from train.neighbours import nearest
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.methods.base import Scores, Setting, fitted
 from benchmarks.methods.descriptors import Reduced, VectorModel, Vectors
-from benchmarks.methods.neighbours import nearest
+from train.neighbours import nearest
 
 
 @dataclass(frozen=True)

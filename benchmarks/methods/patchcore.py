@@ -34,12 +34,12 @@ from benchmarks.methods.base import (
     fitted,
 )
 from benchmarks.methods.bounds import at_least
-from benchmarks.methods.coreset import greedy_coreset
 from benchmarks.methods.descriptors import TeacherDescriptors, as_vectors
 from benchmarks.methods.features import Extractor, LocalFeatures, ResNetStages, kept
-from benchmarks.methods.neighbours import nearest
 from benchmarks.methods.patch_features import PatchFeatures, pooled_stages
 from runtime.errors import InputError
+from train.coreset import greedy_coreset
+from train.neighbours import nearest
 
 TAUGHT_AT = 96  # side in pixels at which patches enter P when it teaches (`descriptor_input` of train.teacher)
 

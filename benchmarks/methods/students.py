@@ -20,18 +20,24 @@ import cv2
 import torch
 
 from benchmarks.methods.base import Frames, Inspected, Method, Setting, check_frames, fitted
-from calibration.fit import fit_moments
-from calibration.model import TrainedRun, load_run, progress
-from calibration.positions import fit_positions, images_by_position
-from calibration.scoring import Moments, Positions
+from calibration.calibrate import fit_moments, positions_of, progress
+from calibration.calibrated import CalibratedRun
+from calibration.methods import open_run
+from calibration.methods.students import StudentsRun
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
+from runtime.recipe import HealthLimits
+from runtime.scoring import Scoring
 from train.data import PreparedImages
 from train.ensemble import teacher_path
-from train.students import StudentsConfig, train_students
+from train.options import StudentsConfig
+from train.student_training import train_students
 
 # one training serves all of these
 NOT_OF_TRAINING = ("teachers", "students", "ensemble", "relative", "smoothing", "by_position")
+
+# the product's alone: figures need neither
+ANY_FRAME, BUDGET, CONFIDENCE = HealthLimits(0.0, 255.0, 1.0, 0.0, 1e6), 0.01, 0.95
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,7 @@ class Students(Method):
         for teacher in options.teachers:
             teacher_path(teacher)  # refused before the work
         self.options, self.setting = options, setting
-        self.run: TrainedRun | None = None
-        self.moments: list[Moments] = []
-        self.positions: Positions | None = None
+        self.run: CalibratedRun | None = None
 
     def fit(self, good: Frames) -> None:
         """See `Method`. Goes on with a training that the setting's folder of runs holds, or takes its result."""
@@ -80,23 +84,23 @@ class Students(Method):
             trained = [self._trained(good, teacher, size_hw, runs) for teacher in self.options.teachers]
             options, count = self.options, self.options.students
             scales = [replace(scale, students=scale.students[:count]) for run in trained for scale in run.scales]
-            config = replace(trained[0].config, students=count, relative=options.relative, smoothing=options.smoothing)
+            scoring = Scoring(smoothing=options.smoothing, by_position=options.by_position)
+            config = replace(trained[0].config, students=count, relative=options.relative, scoring=scoring)
             run = replace(trained[0], config=config, scales=tuple(scales))
             held_out = PreparedImages(run.split.statistics, size_hw)  # the same of every run: the split is by content
-            self.moments = fit_moments(run, progress(held_out, "statistics"))
-            if options.by_position:
-                self.positions = fit_positions(run, self.moments, images_by_position(run))
-        self.run = run
+            moments = fit_moments(run, progress(held_out, "statistics"))
+            positions = positions_of(run, moments) if options.by_position else None
+        self.run = CalibratedRun(run, moments, positions, ANY_FRAME, BUDGET, CONFIDENCE)
 
     def inspect(self, frames: Frames) -> Inspected:
         """See `Method`."""
         run = fitted(self.run)
-        check_frames(frames, run.config.size_hw)
-        found = [run.maps_and_scores(frames[i : i + 1], self.moments, self.positions) for i in range(len(frames))]
+        check_frames(frames, run.trained.size_hw)
+        found = [run.maps_and_scores(frames[i : i + 1]) for i in range(len(frames))]
         maps, scores = (torch.cat(values).float().cpu().numpy() for values in zip(*found, strict=True))
         return Inspected(maps, scores)
 
-    def _trained(self, good: Frames, teacher: str, size_hw: tuple[int, int], runs: Path) -> TrainedRun:
+    def _trained(self, good: Frames, teacher: str, size_hw: tuple[int, int], runs: Path) -> StudentsRun:
         options = {k: v for k, v in asdict(self.options).items() if k not in NOT_OF_TRAINING}
         options |= {"students": self.options.ensemble, "teachers": (teacher,), "size_hw": size_hw}
         options |= {"seed": self.setting.seed, "device": self.setting.device}
@@ -104,7 +108,9 @@ class Students(Method):
         folder = runs / key[:16]
         _store(good, folder / "good")
         train_students(StudentsConfig(data=str(folder / "good"), **options), folder / "run")
-        return load_run(folder / "run")
+        run = open_run(folder / "run")
+        assert isinstance(run, StudentsRun)
+        return run
 
 
 def _store(frames: Frames, folder: Path) -> None:

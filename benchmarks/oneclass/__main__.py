@@ -21,7 +21,6 @@ With ``--keep`` each class's result is a file of its own, and the same command g
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,10 +133,12 @@ def _save(options: argparse.Namespace, found: dict[str, dict[int, ClassResult]],
 
 def _parser() -> argparse.ArgumentParser:
     parser: Any = argparse.ArgumentParser(
-        prog="python -m benchmarks.oneclass", description="One class of small images against all others (Table 2)."
+        prog=cli.program("benchmarks.oneclass"), description="One class of small images against all others (Table 2)."
     )
     methods = ",".join(SMALL_IMAGE_METHODS)
-    parser.add_argument("data", type=Path, help="MNIST (IDX files) or CIFAR-10 (binary) as a folder, or as .npz")
+    parser.add_argument(
+        "data", type=cli.some_path, help="MNIST (IDX files) or CIFAR-10 (binary) as a folder, or as .npz"
+    )
     parser.add_argument("--methods", default=methods, help=f"comma-separated ({methods})")
     parser.add_argument("--classes", help="comma-separated labels (default: all)")
     parser.add_argument("--teacher", default="p33", help="a shipped teacher or a file (p33)")
@@ -147,7 +148,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--test-limit", type=int, metavar="N", help="most test images of each class")
     parser.add_argument("--seed", type=int, default=0)
     add_method_options(parser)
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep each class's result there, and go on from it")
+    parser.add_argument(
+        "--keep", type=cli.some_path, metavar="FOLDER", help="keep each class's result there, and go on from it"
+    )
     add_json_option(parser)
     add_plots_options(parser)
     return parser  # type: ignore[no-any-return]

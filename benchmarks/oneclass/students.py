@@ -20,7 +20,8 @@ from benchmarks.methods.bounds import above_zero, at_least, proper_shares
 from benchmarks.methods.descriptors import zoomed
 from benchmarks.methods.training import SPLIT, WEIGHTS, minimize, seeded
 from benchmarks.oneclass.results import Answers
-from calibration.scoring import predictive_variance, regression_error
+from calibration.calibrate import DEVIATION_FLOOR as TERM_FLOOR
+from calibration.methods.students import predictive_variance, regression_error
 from runtime.errors import InputError
 from train.device import PRECISIONS, autocast, resolve_precision
 from train.ensemble import channels_last
@@ -28,7 +29,7 @@ from train.files import load_network
 from train.losses import student_loss
 from train.networks import PatchNetwork
 from train.seeds import STUDENT_WEIGHTS, generator
-from train.students import DEVIATION_FLOOR
+from train.student_training import DEVIATION_FLOOR
 
 CHUNK = 256  # images described at once
 FEWEST_IMAGES = 4  # two to train on, two to normalize over
@@ -156,7 +157,5 @@ class OneClassStudents(Method):
 
 
 def _floored(term: Tensor) -> float:
-    """A term's deviation over good images, with the floor of `calibration.fit`."""
-    from calibration.fit import DEVIATION_FLOOR as TERM_FLOOR
-
+    """A term's deviation over good images, with the floor of `calibration.calibrate`."""
     return max(float(term.std()), TERM_FLOOR * abs(float(term.mean())), 1e-12)

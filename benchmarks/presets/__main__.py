@@ -30,7 +30,7 @@ from train.config import as_mapping
 
 if TYPE_CHECKING:
     from benchmarks.presets.report import Result
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,11 +95,11 @@ def _write(results: "Sequence[Result]", configs: "dict[str, StudentsConfig]", su
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.presets", description="What each preset detects and what it costs."
+        prog=cli.program("benchmarks.presets"), description="What each preset detects and what it costs."
     )
-    parser.add_argument("data", type=Path, nargs="+", help="test sets, in any layout")
+    parser.add_argument("data", type=cli.some_path, nargs="+", help="test sets, in any layout")
     add_layout_option(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder of detectors and results")
+    parser.add_argument("--out", type=cli.some_path, required=True, help="folder of detectors and results")
     parser.add_argument("--presets", default="edge", help="comma-separated (edge)")
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated (0,1,2)")
     add_subset_option(parser, "odd")

@@ -17,17 +17,18 @@ from benchmarks.accuracy.evaluation import inspect_all, summarize
 from benchmarks.presets.report import Result
 from benchmarks.table.cells import file_name, keep, read_kept, settings_sha256
 from benchmarks.throughput.arithmetic import count
+from export.detector import ExportOptions
 from runtime.detector import Detector
 from runtime.errors import InputError
 from runtime.typed import as_text
-from train.__main__ import make_detector, preset
-from train.checks import check_students, check_teacher_files
+from train.__main__ import configuration, make_detector
+from train.checks import check_teacher_files
 from train.config import as_mapping
 from train.data import file_sha256, split_by_content
 from train.datasets import Subset, TestImage, good_images, mask_files
 from train.datasets.checked import checked_category
 from train.ensemble import teacher_path
-from train.students import StudentsConfig
+from train.options import StudentsConfig
 
 BUDGET = 0.01  # of false rejects, for the threshold
 SCHEMA = 1  # of a cell, and of what its figures mean
@@ -57,15 +58,14 @@ def read_data_set(folder: Path, subset: Subset, layout: str | None) -> DataSet:
 def checked_config(name: str, over: dict[str, object]) -> StudentsConfig:
     """A preset with the options `over` it. Raises `InputError` for what no training would begin with."""
 
-    config = preset(name, over)
-    check_students(config)
+    config: StudentsConfig = configuration(StudentsConfig.METHOD, StudentsConfig, name, over)
     check_teacher_files(config)
     return config
 
 
 def label_of(name: str, config: StudentsConfig, over: Mapping[str, object]) -> str:
     """A preset and the options `over` it, as the rows of its results are called."""
-    return ", ".join([name, *(f"{option}={_as_typed(getattr(config, option))}" for option in sorted(over))])
+    return ", ".join([name, *(f"{option}={_as_typed(as_mapping(config)[option])}" for option in sorted(over))])
 
 
 def _as_typed(value: object) -> str:
@@ -98,7 +98,7 @@ def measure(label: str, config: StudentsConfig, data: DataSet, out: Path) -> Res
         folder.mkdir(parents=True, exist_ok=True)
         print(f"{data.name}, {label}, seed {config.seed}")
         good = training_folder(data, folder / "good")
-        make_detector(replace(config, data=str(good)), folder / "run", detector, BUDGET, "fp32", "fp32", False)
+        make_detector(config.METHOD, replace(config, data=str(good)), folder / "run", detector, BUDGET, ExportOptions())
     settings: dict[str, object] = {
         "schema": SCHEMA,
         "detector": file_sha256(detector),

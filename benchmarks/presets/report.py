@@ -85,9 +85,9 @@ def _points(results: Sequence[Result]) -> list[tuple[str, float, list[float]]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.presets.report", description="Plot presets again.")
-    parser.add_argument("results", type=Path, nargs="+", help="files that benchmarks.presets wrote")
-    parser.add_argument("--out", type=Path, required=True, help="plot to write, .svg or .png")
+    parser = argparse.ArgumentParser(prog=cli.program("benchmarks.presets.report"), description="Plot presets again.")
+    parser.add_argument("results", type=cli.some_path, nargs="+", help="files that benchmarks.presets wrote")
+    parser.add_argument("--out", type=cli.some_path, required=True, help="plot to write, .svg or .png")
     options = parser.parse_args(arguments)
     plot([result for path in options.results for result in _read(path)], options.out)
     print(f"{options.out} written")

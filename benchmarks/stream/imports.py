@@ -90,7 +90,9 @@ def report(cost: ImportCost) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command. Raises `ProctorError` when the runtime loads what it must not."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stream.imports", description=f"Time import {MODULE}.")
+    parser = argparse.ArgumentParser(
+        prog=cli.program("benchmarks.stream.imports"), description=f"Time import {MODULE}."
+    )
     parser.add_argument("--repeats", type=int, default=20, help="processes of each kind (default 20)")
     add_json_option(parser)
     options = parser.parse_args(arguments)

@@ -19,7 +19,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 from unittest import mock
@@ -38,7 +37,7 @@ from runtime.errors import InputError
 from runtime.frames import Frame
 from runtime.health import HealthCheck
 from runtime.pipeline import Pipeline
-from runtime.report import JsonLines
+from runtime.sinks.lines import JsonLines
 from runtime.sources import KNOWN, Source, open_source
 from runtime.summary import Summary
 from runtime.verdict import Decision
@@ -182,7 +181,7 @@ def measure(opened: Detector, source: Source, frames: int) -> Overhead:
     with ExitStack() as stack:
         for phase, (owner, name) in {**steps, "capture": (source, "read"), "summary": (Summary, "add")}.items():
             stack.enter_context(mock.patch.object(owner, name, clock.timed(phase, getattr(owner, name))))
-        sink = clock.timed("report", JsonLines(io.StringIO()))
+        sink = clock.timed("report", JsonLines(io.StringIO()).write)
         rejected = Pipeline(source, opened, sink, total).run().decisions[Decision.NG]
     scored = len(clock.seconds["inference"])
     if scored < total:
@@ -216,11 +215,13 @@ def main(arguments: list[str] | None = None) -> None:
     from runtime.stream import DEMO_DETECTOR
 
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.stream.overhead", description="Time the stream's own work."
+        prog=cli.program("benchmarks.stream.overhead"), description="Time the stream's own work."
     )
     parser.add_argument("--camera", metavar="URI", help=f"{KNOWN} (default: rendered parts kept in memory)")
     parser.add_argument("--frames", type=cli.positive, default=200, metavar="N", help="that count (200)")
-    parser.add_argument("--detector", type=Path, default=DEMO_DETECTOR, help="default: the packaged demo detector")
+    parser.add_argument(
+        "--detector", type=cli.some_path, default=DEMO_DETECTOR, help="default: the packaged demo detector"
+    )
     add_engine_options(parser)
     add_json_option(parser)
     options = parser.parse_args(arguments)

@@ -78,9 +78,13 @@ def resident_mib() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.stream.soak", description="Watch a long run's memory.")
+    parser = argparse.ArgumentParser(
+        prog=cli.program("benchmarks.stream.soak"), description="Watch a long run's memory."
+    )
     parser.add_argument("--frames", type=int, default=10_000, help="parts to inspect (10000)")
-    parser.add_argument("--detector", type=Path, default=DEMO_DETECTOR, help="default: the packaged demo detector")
+    parser.add_argument(
+        "--detector", type=cli.some_path, default=DEMO_DETECTOR, help="default: the packaged demo detector"
+    )
     add_threads_option(parser)
     add_json_option(parser)
     options = parser.parse_args()

@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_threads_option
@@ -94,10 +93,10 @@ def probed(arguments: Sequence[str]) -> dict[str, dict[str, float]]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.stream.startup", description="Time the way to a verdict."
+        prog=cli.program("benchmarks.stream.startup"), description="Time the way to a verdict."
     )
     parser.add_argument("--repeats", type=cli.positive, default=10, metavar="N", help="processes of each kind (10)")
-    parser.add_argument("--detector", type=Path, metavar="FILE", help="default: the packaged demo detector")
+    parser.add_argument("--detector", type=cli.some_path, metavar="FILE", help="default: the packaged demo detector")
     add_threads_option(parser)
     add_json_option(parser)
     options = parser.parse_args(arguments)

@@ -47,7 +47,8 @@ class Marks:
 def main() -> None:
     marks = Marks(float(sys.argv.pop(1)))
     marks.end("python")
-    from runtime import detector, report, stream
+    from runtime import detector, stream
+    from runtime.sinks import lines
 
     marks.end("imports")
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -58,7 +59,7 @@ def main() -> None:
         (detector, "read_detector", None, "file"),
         (stream, "open_detector", None, "session"),
         (OnnxRuntimeEngine, "_run", "camera", "inference"),  # the first frame is there
-        (report.JsonLines, "__call__", None, "verdict"),
+        (lines.JsonLines, "write", None, "verdict"),
     ):
         setattr(wrapped, name, marks.around(getattr(wrapped, name), before, after))
     stream.main()

@@ -16,7 +16,6 @@ computes only what depends on it. Writes FOLDER/table.md, .csv and figures.
 import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.methods.registry import METHODS, entry
@@ -51,12 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser: Any = argparse.ArgumentParser(
-        prog="python -m benchmarks.table", description="Compare methods on test sets, as the paper's Tables 1 and 3 do."
+        prog=cli.program("benchmarks.table"),
+        description="Compare methods on test sets, as the paper's Tables 1 and 3 do.",
     )
     default = ",".join(name for name in METHODS if name not in NOT_BY_DEFAULT)
-    parser.add_argument("data", type=Path, nargs="+", help="test sets, in any layout")
+    parser.add_argument("data", type=cli.some_path, nargs="+", help="test sets, in any layout")
     add_layout_option(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder of cells, table and figures")
+    parser.add_argument("--out", type=cli.some_path, required=True, help="folder of cells, table and figures")
     parser.add_argument("--methods", default=default, help=f"comma-separated, of {', '.join(METHODS)} ({default})")
     parser.add_argument("--seeds", default="0", help="comma-separated; methods without a random part take the first")
     add_subset_option(parser, "all")
@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--students", default="1,3,5", help="of ours, numbers M; the largest is trained (1,3,5)")
     parser.add_argument("--backbone", choices=("resnet18", "resnet18-layer23"), default="resnet18")
-    parser.add_argument("--weights", type=Path, help="the backbone's file; without it torchvision downloads it")
+    parser.add_argument(
+        "--weights", type=cli.some_path, help="the backbone's file; without it torchvision downloads it"
+    )
     add_method_options(parser)
     parser.add_argument("--features-gib", type=float, default=4.0, help="most that kept features may take (4)")
     return parser  # type: ignore[no-any-return]

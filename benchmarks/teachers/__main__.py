@@ -19,7 +19,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_device_option, add_json_option, add_plots_options
@@ -27,8 +26,7 @@ from benchmarks.teachers.curves import Curve, read_curve
 from runtime import cli
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
-from train.checks import check_teacher
-from train.teacher import TeacherConfig
+from train.options import TeacherConfig
 
 
 def _curve_document(curve: Curve) -> dict[str, object]:
@@ -37,7 +35,7 @@ def _curve_document(curve: Curve) -> dict[str, object]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.teachers", description="Measure teachers.")
+    parser = argparse.ArgumentParser(prog=cli.program("benchmarks.teachers"), description="Measure teachers.")
     parser.add_argument("teachers", nargs="*", metavar="TEACHER", help="shipped names or files")
     parser.add_argument("--data", default="", metavar="DIR", help="folder of natural photographs")
     parser.add_argument("--descriptor", choices=("resnet18", "resnet18-layer23"), default="resnet18-layer23")
@@ -48,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--patches", type=int, default=8192, metavar="N", help="patches to fit D on (8192)")
     parser.add_argument("--held-out", type=int, default=2048, metavar="N", help="patches to measure on (2048)")
     parser.add_argument("--triplets", type=int, default=1024, metavar="N", help="triplets to measure on (1024)")
-    parser.add_argument("--runs", type=Path, nargs="+", default=[], metavar="RUN", help="run folders of train.teacher")
+    parser.add_argument(
+        "--runs", type=cli.some_path, nargs="+", default=[], metavar="RUN", help="run folders of train.teacher"
+    )
     add_json_option(parser)
     add_plots_options(parser)
     return parser
@@ -89,7 +89,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seed=options.seed,
         device=resolve_device(options.device),
     )
-    check_teacher(config)
     counts = Counts(options.patches, options.held_out, options.triplets)
     curves = [read_curve(run) for run in options.runs]
     groups = measure(options.teachers, config, counts)

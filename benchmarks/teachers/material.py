@@ -16,7 +16,7 @@ from train.photographs import read_photographs
 from train.seeds import TEACHER_HELD_OUT, generator
 
 if TYPE_CHECKING:
-    from train.teacher import TeacherConfig
+    from train.options import TeacherConfig
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from train.data import file_sha256
 from train.ensemble import teacher_path
 from train.files import load_network
 from train.held_out import TripletMeasure
-from train.teacher import TeacherConfig
+from train.options import TeacherConfig
 
 
 @dataclass(frozen=True)

@@ -138,18 +138,25 @@ def _rows(
 
 def _rows_of_run(name: str, run: Path, arguments: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Subject]]]:
     from benchmarks.throughput import patches, torch_subjects
+    from calibration.calibrated import with_statistics
+    from calibration.methods import open_run
+    from calibration.methods.students import StudentsRun
+    from export.fused import FusedDetector
 
-    calibrated = torch_subjects.Calibrated.load(run)
-    size, half = calibrated.trained.config.size_hw, arguments.precision == "fp16"
+    calibrated = with_statistics(open_run(run, "cpu"))
+    trained = calibrated.trained
+    size, half = trained.size_hw, arguments.precision == "fp16"
     modules = [form for form in arguments.forms if form in ("eager", "compiled")]
-    arithmetic = torch_subjects.arithmetic_of(calibrated.fused(half), size) if modules else None
+    arithmetic = torch_subjects.arithmetic_of(FusedDetector(calibrated, half=half).eval(), size) if modules else None
     for form in arguments.forms:
         row = f"{name} {form}"
         if form == "patches":
+            if not isinstance(trained, StudentsRun):
+                raise InputError(f"{run} is of {trained.method}; crop by crop there are students alone")
             yield (
                 row,
                 lambda row=row: patches.patches_subject(  # type: ignore[misc]
-                    row, calibrated, arguments.threads, arguments.positions
+                    row, trained, arguments.threads, arguments.positions
                 ),
             )
         else:
@@ -158,7 +165,7 @@ def _rows_of_run(name: str, run: Path, arguments: argparse.Namespace) -> Iterato
                 row,
                 lambda row=row, form=form: torch_subjects.subject_of_module(  # type: ignore[misc]
                     row,
-                    calibrated.fused(half),
+                    FusedDetector(calibrated, half=half).eval(),
                     size,
                     arithmetic,
                     device=arguments.device,
@@ -184,7 +191,7 @@ def _named(text: str) -> tuple[str, Path]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.throughput", description="Time detectors beside the machine's own limit."
+        prog=cli.program("benchmarks.throughput"), description="Time detectors beside the machine's own limit."
     )
     parser.add_argument(
         "detectors", nargs="*", metavar="DETECTOR", help="detector.onnx, .plan or run folder; NAME=PATH"
@@ -208,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=size_hw, default=(256, 256), metavar="H,W", help="where --onnx leaves it open")
     parser.add_argument("--positions", type=cli.positive, default=64, help="that 'patches' measures of a frame's (64)")
     add_json_option(parser)
-    parser.add_argument("--roofline", type=Path, metavar="FILE", help="draw the roofline there, .svg or .png")
+    parser.add_argument("--roofline", type=cli.some_path, metavar="FILE", help="draw the roofline there, .svg or .png")
     add_key_option(parser)
     return parser
 

@@ -94,7 +94,7 @@ def _microseconds(seconds: list[float]) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.throughput.cuda", description="Time copies and launches on a GPU."
+        prog=cli.program("benchmarks.throughput.cuda"), description="Time copies and launches on a GPU."
     )
     add_cuda_option(parser)
     parser.add_argument("--repeats", type=cli.positive, default=50, metavar="N", help="of each measurement (50)")

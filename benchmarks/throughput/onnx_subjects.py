@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import TIMEOUT_S, Frames, Subject, limit_of
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import DetectorError, EngineError, InputError
 
@@ -27,7 +28,7 @@ def subject_of_detector(name: str, path: Path, engine: str, threads: int) -> Sub
     if engine == "openvino":
         return _foreign(name, model, engine, recipe.size_hw, threads)
     library, provider = engine.split("-")
-    opened = Detector.open(path, provider, threads).engine
+    opened = Detector.open(path, engine="onnxruntime", provider=provider, threads=threads).engine
     return _of_engine(name, opened, library, provider, recipe.size_hw, arithmetic.precision, arithmetic)
 
 
@@ -151,20 +152,10 @@ def _open_onnxruntime(provider: str, model: bytes, source: ImageInput, threads: 
 
 def _open_openvino(model: bytes, source: ImageInput, threads: int) -> Opened:
     try:
-        import openvino
+        from runtime.engines.openvino_engine import compiled_model, version
     except ModuleNotFoundError as error:
         raise EngineError("OpenVINO is not installed; pip install openvino, or leave it out of --engines") from error
-    core = openvino.Core()
-    # FP32 stays FP32: on a CPU with matrix units OpenVINO would else compute in bfloat16
-    settings = {
-        "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
-    try:
-        compiled = core.compile_model(core.read_model(model), "CPU", settings)
-    except Exception as error:  # OpenVINO raises plain RuntimeErrors
-        raise EngineError(f"OpenVINO cannot load the file: {_first_line(error)}") from error
+    compiled = compiled_model(model, threads)
     request = compiled.create_infer_request()
     floats = [index for index, port in enumerate(compiled.outputs) if port.get_element_type().is_real()]
 
@@ -175,7 +166,7 @@ def _open_openvino(model: bytes, source: ImageInput, threads: int) -> Opened:
         except Exception as error:  # OpenVINO raises plain RuntimeErrors
             raise EngineError(f"OpenVINO failed on a batch of {len(frames)}: {_first_line(error)}") from error
 
-    return f"OpenVINO {openvino.__version__.split('-')[0]}, {threads} CPU threads", infer
+    return f"OpenVINO {version()}, {threads} CPU threads", infer
 
 
 def _of_engine(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import Frames, Subject, limit_of
-from benchmarks.throughput.torch_subjects import Calibrated
+from calibration.methods.students import StudentsRun
 from export.graph import OPSET, cleaned
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import EngineError, InputError
@@ -27,18 +27,18 @@ from train.networks import PatchNetwork, receptive_field
 Array = NDArray[np.float32]
 
 
-def patches_subject(name: str, run: Calibrated, threads: int, positions: int) -> Subject:
+def patches_subject(name: str, run: StudentsRun, threads: int, positions: int) -> Subject:
     """One crop for each position, through networks as they were trained: the method before dense extraction.
 
     Measured at `positions` of them, spread evenly, in one batch for each network, and scaled linearly to all. Raises
     `InputError` for more positions than there are.
     """
-    config = run.trained.config
+    config = run.config
     stride = config.output_stride
     all_positions = -(-config.size_hw[0] // stride) * -(-config.size_hw[1] // stride)
     if not 1 <= positions <= all_positions:
         raise InputError(f"--positions is {positions}; expected 1 to {all_positions}, all that a frame has")
-    scales = [_crops_of_scale(scale, config.size_hw, stride, positions, threads) for scale in run.trained.scales]
+    scales = [_crops_of_scale(scale, config.size_hw, stride, positions, threads) for scale in run.scales]
 
     def infer(frames: Frames) -> object:
         return [crops.descriptors(frames[0]) for crops in scales]

@@ -11,7 +11,7 @@ from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from benchmarks.throughput.subject import Subject
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
 
 @dataclass(frozen=True)

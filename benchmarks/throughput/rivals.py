@@ -35,9 +35,11 @@ SizeHw = tuple[int, int]
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.throughput.rivals", description="Export anomalib's detectors."
+        prog=cli.program("benchmarks.throughput.rivals"), description="Export anomalib's detectors."
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where NAME.onnx are written")
+    parser.add_argument(
+        "--out", type=cli.some_path, required=True, metavar="FOLDER", help="where NAME.onnx are written"
+    )
     parser.add_argument("--only", nargs="+", choices=tuple(RIVALS), default=tuple(RIVALS), help="default: all")
     parser.add_argument("--size", type=size_hw, default=(256, 256), metavar="H,W", help="of the frame (256,256)")
     parser.add_argument(

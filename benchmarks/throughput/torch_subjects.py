@@ -1,8 +1,6 @@
 """Rows of a run folder in PyTorch: the module that is exported, eager and compiled."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,31 +8,11 @@ from torch import Tensor
 
 from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import Frames, Subject, limit_of
-from calibration.model import TrainedRun, load_run
-from calibration.statistics import Statistics
-from export.fused import FusedDetector, fused_of_run
+from export.fused import FusedDetector
 from export.graph import export_graph
 from runtime.errors import EngineError, InputError
 
 RECOMPILATIONS = 64  # one for each row and batch size; PyTorch would go on uncompiled after 8
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """A run folder ready for inference."""
-
-    trained: TrainedRun
-    statistics: Statistics
-
-    @classmethod
-    def load(cls, run: Path) -> "Calibrated":
-        """Raises `InputError` for a folder that is no run, or not trained and calibrated to the end."""
-        trained = load_run(run, "cpu")
-        return cls(trained, Statistics.load(run / "statistics.json"))
-
-    def fused(self, half: bool = False) -> FusedDetector:
-        """The module that ``python -m export.onnx`` exports, in Bailer's form."""
-        return fused_of_run(self.trained, self.statistics.moments, self.statistics.positions, half=half).eval()
 
 
 def arithmetic_of(fused: FusedDetector, size_hw: tuple[int, int]) -> Arithmetic:

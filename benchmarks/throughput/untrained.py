@@ -10,24 +10,24 @@ from pathlib import Path
 
 import torch
 
-from calibration.model import TrainedRun
-from calibration.scoring import Moments, Positions
-from calibration.statistics import Statistics
-from export.fused import fused_of_run
+from calibration.calibrated import CalibratedRun
+from calibration.maps import Moments, Positions
+from calibration.methods.students import StudentsRun
+from export.detector import ExportOptions, recipe_of_run
+from export.fused import FusedDetector
 from export.graph import export_graph
-from export.onnx import recipe_of_run
 from runtime.onnx_file import with_metadata
-from runtime.recipe import HealthLimits, Threshold
+from runtime.recipe import HealthLimits
 from train.data import Split, file_sha256
 from train.ensemble import Scale, Standardized, teacher_path
 from train.files import load_network
 from train.networks import DESCRIPTOR_SIZE, PatchNetwork
+from train.options import StudentsConfig
 from train.run_folder import RunFolder
-from train.students import StudentsConfig, new_students
+from train.student_training import new_students
 
 # of no image: any frame may be scored, and the threshold promises nothing
 ANY_FRAME = HealthLimits(0.0, 255.0, 1.0, 0.0, 1e6)
-NO_THRESHOLD = Threshold(0.0, 1.0, 0.95, 0, "manual", False, 1.0)
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,16 @@ class Teacher:
 class Untrained:
     """A run as it would be after training and calibration, of no folder and no images."""
 
-    trained: TrainedRun
-    statistics: Statistics
+    run: CalibratedRun
 
     def graph(self, half: bool = False) -> bytes:
         """The ONNX graph in Bailer's form, without a recipe. Raises `InputError` for a frame too small for a scale."""
-        fused = fused_of_run(self.trained, self.statistics.moments, self.statistics.positions, half=half)
-        return export_graph(fused, self.trained.config.size_hw)
+        return export_graph(FusedDetector(self.run, half=half), self.run.trained.size_hw)
 
     def detector(self, half: bool = False) -> bytes:
         """A whole ``detector.onnx``, whose recipe says that it was made from no image. Raises as `graph`."""
-        graph, precision = self.graph(half), "fp16" if half else "fp32"
-        recipe = recipe_of_run(self.trained, self.statistics, graph, precision, "bailer", False, b"")
+        graph, options = self.graph(half), ExportOptions("fp16" if half else "fp32")
+        recipe = recipe_of_run(self.run, graph, "bailer", options, b"")
         return with_metadata(graph, recipe.metadata)
 
 
@@ -65,12 +63,12 @@ def untrained(config: StudentsConfig, teachers: Sequence[Teacher]) -> Untrained:
     """
     with torch.random.fork_rng(devices=[]):
         scales = tuple(_scale(config, teacher) for teacher in teachers)
-        moments = tuple(_moments(config.students) for _ in teachers)
+        trained = StudentsRun(RunFolder(Path()), config, Split((), (), (), {}), scales, torch.device("cpu"))
+        moments = tuple(Moments(*(1.5 + torch.rand(2)).tolist()) for _ in trained.kinds)
         size_hw = config.size_hw
-        positions = Positions(torch.randn(size_hw), 0.5 + torch.rand(size_hw)) if config.by_position else None
-    trained = TrainedRun(RunFolder(Path()), config, Split((), (), (), {}), scales, torch.device("cpu"))
-    sizes = tuple(scale.patch_size for scale in scales)
-    return Untrained(trained, Statistics(moments, sizes, NO_THRESHOLD, {}, ANY_FRAME, positions))
+        by_position = config.scoring.by_position
+        positions = Positions(torch.randn(size_hw), 0.5 + torch.rand(size_hw)) if by_position else None
+    return Untrained(CalibratedRun(trained, moments, positions, ANY_FRAME, 1.0, 0.95))
 
 
 def shipped_or_file(name: str) -> Teacher:
@@ -94,10 +92,3 @@ def _scale(config: StudentsConfig, teacher: Teacher) -> Scale:
         network.eval().requires_grad_(False)
     standardized = Standardized(teacher.network, torch.randn(DESCRIPTOR_SIZE), 0.5 + torch.rand(DESCRIPTOR_SIZE))
     return Scale(teacher.network.patch_size, standardized, teacher.sha256, students)
-
-
-def _moments(students: int) -> Moments:
-    error_mean, error_std, variance_mean, variance_std = (1.5 + torch.rand(4)).tolist()
-    if students == 1:
-        return Moments(error_mean, error_std, None, None)
-    return Moments(error_mean, error_std, variance_mean, variance_std)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from runtime.choice.memory import Choice, Circumstances, recall, remember
 from runtime.choice.turns import BUDGET_S, fastest, one_inference, ratios, seconds_in_turns
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector, read_parity_frames
 from runtime.engines.base import Engine
 from runtime.errors import DetectorError, ProctorError
 from runtime.machine import Machine, available_cores, physical_cores
+from runtime.opening import AutoOptions
 from runtime.parity import Scored, agreement, tolerance_of
 from runtime.recipe import Recipe
 
@@ -30,15 +31,7 @@ class Alternative:
     open: Callable[[], Engine]
 
 
-@dataclass(frozen=True)
-class PlanOptions:
-    """How a plan beside the detector is opened; see `runtime.tensorrt.plans.open_plan`."""
-
-    cuda: str = "auto"
-    rebuild: bool = True
-
-
-def choose_engine(path: Path, threads: int | None, plan: PlanOptions) -> tuple[Recipe, Engine, str]:
+def open_fastest(path: Path, options: AutoOptions) -> tuple[Recipe, Engine, str]:
     """The recipe of the detector.onnx that `path` is or lies beside, the fastest engine for it, and why it is.
 
     Measured once, a few seconds, and remembered in ``detector.choice.json`` beside it. An engine whose maps, scores or
@@ -51,7 +44,7 @@ def choose_engine(path: Path, threads: int | None, plan: PlanOptions) -> tuple[R
             f"{path} is not there, or cannot be reached; --engine auto compares all engines with what it computes"
         )
     model, recipe = read_detector(path)
-    found = alternatives(path, model, recipe, threads, plan)
+    found = alternatives(path, model, recipe, options)
     if len(found) == 1:
         return recipe, found[0].open(), f"auto: {found[0].name} alone can run it here"
     memory = path.with_suffix(".choice.json")
@@ -65,7 +58,7 @@ def choose_engine(path: Path, threads: int | None, plan: PlanOptions) -> tuple[R
     return recipe, engine, f"auto: {'; '.join(notes)}"
 
 
-def alternatives(path: Path, model: bytes, recipe: Recipe, threads: int | None, plan: PlanOptions) -> list[Alternative]:
+def alternatives(path: Path, model: bytes, recipe: Recipe, options: AutoOptions) -> list[Alternative]:
     """What this machine has for a detector; the first is what the others are compared with, and always there."""
     import onnxruntime
 
@@ -74,15 +67,15 @@ def alternatives(path: Path, model: bytes, recipe: Recipe, threads: int | None, 
     def onnx(provider: str, count: int | None) -> Callable[[], Engine]:
         return lambda: OnnxRuntimeEngine(model, recipe, provider, count)
 
-    count = threads or available_cores()
+    count = available_cores() if options.threads is None else options.threads
     found = [Alternative(f"onnxruntime on {count} CPU threads", "", onnx("cpu", count))]
-    if threads is None and (cores := physical_cores()) < count:
+    if options.threads is None and (cores := physical_cores()) < count:
         found.append(Alternative(f"onnxruntime on {cores} CPU threads", "", onnx("cpu", cores)))
     if PROVIDERS["cuda"] in onnxruntime.get_available_providers():
         found.append(Alternative("onnxruntime on CUDA", "", onnx("cuda", None)))
     plan_path = path.with_suffix(".plan")
     if plan_path.is_file():
-        found.append(Alternative("tensorrt", _sha256(plan_path), lambda: _open_plan(plan_path, plan)))
+        found.append(Alternative("tensorrt", _sha256(plan_path), lambda: _open_plan(plan_path, options)))
     return found
 
 
@@ -91,8 +84,6 @@ def frames_to_compare(path: Path, recipe: Recipe) -> NDArray[np.uint8]:
 
     Raises `DetectorError` for a file of parity frames that is not the detector's.
     """
-    from runtime.tensorrt.plans import read_parity_frames
-
     if path.with_suffix(".parity.npz").is_file():
         return read_parity_frames(path, recipe)[:MOST_COMPARED]
     shape = (MOST_COMPARED, *recipe.size_hw, 3)
@@ -133,7 +124,7 @@ def measured(
     return Choice(now, chosen, dict(zip(names, found_ratios, strict=True)), left_out), engines[chosen]
 
 
-def _open_plan(path: Path, options: PlanOptions) -> Engine:
+def _open_plan(path: Path, options: AutoOptions) -> Engine:
     from runtime.tensorrt.plans import open_plan
 
     return open_plan(path, options.cuda, options.rebuild)[1]

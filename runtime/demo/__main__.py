@@ -1,9 +1,8 @@
 """``python -m runtime.demo OUT``: write rendered parts as an image set to train and test a detector on."""
 
 import argparse
-from pathlib import Path
 
-from runtime.cli import run
+from runtime.cli import program, run, some_path
 from runtime.demo.dataset import write_dataset
 from runtime.demo.line import DemoLine
 
@@ -19,8 +18,10 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m runtime.demo", description="Write rendered parts as an image set.")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write, empty or new; the layout is MVTec AD's")
+    parser = argparse.ArgumentParser(prog=program("runtime.demo"), description="Write rendered parts as an image set.")
+    parser.add_argument(
+        "out", type=some_path, metavar="OUT", help="folder to write, empty or new; the layout is MVTec AD's"
+    )
     parser.add_argument("--good", type=int, default=300, help="good images to train on (default: %(default)s)")
     parser.add_argument(
         "--bad", type=int, default=40, help="defective images to test on, and as many good ones (default: %(default)s)"

@@ -39,7 +39,7 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     python3 -m venv --system-site-packages /opt/proctor \
     && /opt/proctor/bin/pip install --no-cache-dir --no-deps /wheels/*.whl \
     && /opt/proctor/bin/pip install --no-cache-dir --constraint /tmp/constraints.txt \
-        cuda-bindings numpy onnxruntime pyyaml \
+        av cuda-bindings numpy onnxruntime pillow pyyaml simplejpeg \
     && rm /tmp/constraints.txt
 
 # a fixed number, so that the owner of /data can be set on the host; video is the group of /dev/video* and of the GPU
@@ -53,6 +53,7 @@ WORKDIR /data
 ENV PATH=/opt/proctor/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=all
 

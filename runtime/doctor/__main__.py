@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from runtime.cli import run
+from runtime.cli import program, run
 from runtime.doctor.findings import Finding, Status
 from runtime.doctor.report import Report, conclude, examine
 
@@ -39,7 +39,7 @@ def _lines(finding: Finding, heading: str, width: int) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m runtime.doctor",
+        prog=program("runtime.doctor"),
         description="Say what this machine can run. Exit status 0 when the stream can run, 1 when something it needs "
         "is missing or broken.",
     )

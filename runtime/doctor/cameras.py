@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.doctor.files import read_text
 from runtime.doctor.findings import Finding, Status
+from runtime.machine import read_text
 
 AREA = "cameras"
 ARGUS_DAEMON, ARGUS_SOCKET = Path("usr/sbin/nvargus-daemon"), Path("tmp/argus_socket")

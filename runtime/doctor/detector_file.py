@@ -47,7 +47,7 @@ def _examined(path: Path, remedy: str) -> DetectorFile:
 
 
 def _onnx(path: Path) -> DetectorFile:
-    return _examined(path, "export it again, or remove it")
+    return _examined(path, "copy it again (export it again if the original is damaged too), or remove it")
 
 
 def _plan(path: Path, can_run: bool) -> DetectorFile:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.cuda_driver import LIBRARY
-from runtime.doctor.files import read_text
 from runtime.doctor.findings import Finding, Status
 from runtime.doctor.probe import ask
+from runtime.machine import read_text
 
 AREA = "NVIDIA driver"
 _IN_A_CONTAINER = "in a container, start it with --gpus all (on a Jetson: --runtime nvidia)"

@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.doctor.files import read_text
 from runtime.doctor.findings import Finding, Status
+from runtime.machine import read_text
 
 AREA = "machine"
 OLDEST_PYTHON = (3, 10)

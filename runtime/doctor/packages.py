@@ -13,7 +13,14 @@ from runtime.doctor.probe import ask
 
 AREA = "packages"
 # what the runtime imports, by the package that brings it
-NEEDED = {"numpy": "numpy", "cv2": "opencv-python-headless", "onnxruntime": "onnxruntime"}
+NEEDED = {
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless",
+    "onnxruntime": "onnxruntime",
+    "PIL": "pillow",
+    "simplejpeg": "simplejpeg",
+    "av": "av",
+}
 # packages that install the same module over each other: the last one wins, and removing one breaks the rest
 RIVALS = {
     "cv2": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),

@@ -63,7 +63,7 @@ def golden(provider: str, folder: str = str(DATA)) -> dict[str, Any]:
     with np.load(Path(folder) / "demo.golden.npz", allow_pickle=False) as arrays:
         expected = dict(arrays)
     # one thread: a health check must not take the cores from a line that runs
-    with Detector.open(Path(folder) / "demo.onnx", provider, threads=1) as detector:
+    with Detector.open(Path(folder) / "demo.onnx", provider=provider, threads=1) as detector:
         output = detector.engine.result(detector.engine.submit(expected["prepared"][None]))
     scored = expected["deviation_map" if "deviation_map" in expected else "anomaly_map"]
     of_map = np.abs(output.anomaly_map[0] - expected["anomaly_map"]).max() / expected["anomaly_map"].std()
@@ -74,7 +74,7 @@ def golden(provider: str, folder: str = str(DATA)) -> dict[str, Any]:
 
 def detector(path: str) -> dict[str, Any]:
     """What a detector file or plan is, in short; a plan is held against its sidecar, and not deserialized."""
-    from runtime.detector import read_detector
+    from runtime.detector_file import read_detector
     from runtime.tensorrt.plans import PLAN, current_recipe, read_plan
 
     file = Path(path)

@@ -1,10 +1,13 @@
 """The engine interface. It is asynchronous, so that the next frame's upload can overlap the work on this one."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+TICKETS = itertools.count()  # no two alike in a process: one of another engine's is never taken for one's own
 
 
 @dataclass(frozen=True)
@@ -13,9 +16,10 @@ class Output:
 
     anomaly_map: NDArray[np.float32]  # [n, H, W], equation 12
     anomaly_score: NDArray[np.float32]  # [n]
-    regression_error: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, per scale
-    predictive_variance: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, per scale
     deviation_map: NDArray[np.float32] | None = None  # [n, H, W], where the score is `by_position`
+    evidence: NDArray[np.float32] | None = None  # [n, K, H, W], raw, of each kind, where the file explains itself
+    regression_error: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, in a file of schema 1
+    predictive_variance: NDArray[np.float32] | None = None  # the same
 
     @property
     def scored_map(self) -> NDArray[np.float32]:

@@ -1,13 +1,19 @@
 """ONNX Runtime: the engine of every machine without TensorRT."""
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from runtime.arguments import as_threads
+from runtime.detector_file import read_detector
 from runtime.engines.base import Output
 from runtime.engines.threaded import ThreadedEngine
-from runtime.errors import DetectorError, EngineError, InputError
+from runtime.errors import DetectorError, EngineError
 from runtime.machine import available_cores
+from runtime.onnx_file import COPY_AGAIN
+from runtime.opening import OnnxRuntimeOptions
 from runtime.recipe import Recipe
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -15,7 +21,6 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": "0"}}
 MAX_BATCH = 64  # the graph takes any number; this bounds the memory one call may ask for
 SLOTS = 2
-MOST_THREADS = 1024  # ONNX Runtime starts as many as it is told to
 
 
 class OnnxRuntimeEngine(ThreadedEngine):
@@ -28,12 +33,14 @@ class OnnxRuntimeEngine(ThreadedEngine):
     def __init__(self, model: bytes, recipe: Recipe, provider: str = "cpu", threads: int | None = None) -> None:
         """`threads` are the CPU threads of one inference; None takes all cores that this process may use.
 
-        Raises `EngineError` where it cannot start, `DetectorError` for a graph of other frames than the recipe's.
+        Raises `EngineError` where it cannot start, `DetectorError` for a graph of other frames or outputs than the
+        recipe's.
         """
-        cores = threads or available_cores()
+        cores = available_cores() if threads is None else threads
         self._session = open_session(model, provider, cores)
         _check_input(self._session, recipe.size_hw)
         self._names = [output.name for output in self._session.get_outputs()]
+        _check_outputs(self._names, recipe)
         device = f"{cores} CPU threads" if provider == "cpu" else "CUDA"
         description = f"ONNX Runtime {onnxruntime.__version__}, {device}"
         super().__init__(self._run, recipe.size_hw, MAX_BATCH, SLOTS, description)
@@ -47,20 +54,25 @@ class OnnxRuntimeEngine(ThreadedEngine):
         return Output(**dict(zip(self._names, values, strict=True)))
 
 
+def open_onnxruntime(path: Path, options: OnnxRuntimeOptions) -> tuple[Recipe, OnnxRuntimeEngine, str]:
+    """The opener of `runtime.opening`."""
+    model, recipe = read_detector(path)
+    return recipe, OnnxRuntimeEngine(model, recipe, options.provider, options.threads), ""
+
+
 def open_session(model: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
     """A session on exactly the provider asked for.
 
     Raises `EngineError` where it cannot start, `InputError` for a number of threads that is none.
     """
-    if provider not in PROVIDERS:
+    if not isinstance(provider, str) or provider not in PROVIDERS:
         raise EngineError(f"provider is {provider!r}; expected one of {', '.join(PROVIDERS)}")
     if PROVIDERS[provider] not in onnxruntime.get_available_providers():
         raise EngineError(
             f"this ONNX Runtime has no {PROVIDERS[provider]}; pip install onnxruntime-gpu in place of onnxruntime, "
             "or use --provider cpu"
         )
-    if not 1 <= threads <= MOST_THREADS:
-        raise InputError(f"threads is {threads}; expected 1 to {MOST_THREADS:,}, and no more than there are cores")
+    threads = as_threads(threads)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -84,7 +96,15 @@ def _check_input(session: onnxruntime.InferenceSession, size_hw: tuple[int, int]
     if found != {"frames": [height, width, 3]}:
         inputs = ", ".join(f"{name} [N, {', '.join(map(str, shape))}]" for name, shape in found.items())
         raise DetectorError(
-            f"the graph takes {inputs}, its recipe expects frames [N, {height}, {width}, 3]; export the detector again"
+            f"the graph takes {inputs}, its recipe expects frames [N, {height}, {width}, 3]; {COPY_AGAIN}"
+        )
+
+
+def _check_outputs(names: list[str], recipe: Recipe) -> None:
+    expected = list(recipe.outputs)
+    if sorted(names) != sorted(expected):
+        raise DetectorError(
+            f"the graph has the outputs {', '.join(names)}, its recipe says {', '.join(expected)}; {COPY_AGAIN}"
         )
 
 

@@ -1,6 +1,5 @@
 """An engine for libraries whose calls block: batches run one after the other in a worker thread."""
 
-import itertools
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.engines.base import Output
+from runtime.engines.base import TICKETS, Output
 from runtime.engines.worker import Worker
 from runtime.errors import EngineError, ResultTimeout
 
@@ -36,7 +35,6 @@ class ThreadedEngine:
     ) -> None:
         self._infer, self._size_hw = infer, size_hw
         self.max_batch, self.slots, self.description = max_batch, slots, description
-        self._numbers = itertools.count()
         self._under_way: dict[int, tuple[Future[Output], NDArray[np.uint8]]] = {}  # with the buffer it reads
         self._free = [np.empty((1, *size_hw, 3), np.uint8) for _ in range(slots)]
         self._worker = Worker("engine")
@@ -54,7 +52,7 @@ class ThreadedEngine:
             )
         if len(self._under_way) >= self.slots:
             raise EngineError(f"all {self.slots} slots are under way; take a result first")
-        ticket = next(self._numbers)
+        ticket = next(TICKETS)
         buffer = self._free.pop()
         if len(buffer) < len(frames):
             buffer = np.empty(frames.shape, np.uint8)  # a larger batch than ever in this slot

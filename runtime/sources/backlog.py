@@ -1,63 +1,71 @@
-"""The pictures that a network camera sent while it was opened, dropped: the next one shows what is there now."""
+"""The pictures that a network camera sent while nobody looked, dropped: the next one shows what is there now."""
 
-import math
 import sys
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
-import cv2
+from runtime.errors import SourceError
+
+T = TypeVar("T")
 
 LONGEST_S = 5.0  # a machine that is slower than the camera never sees the end of a backlog
-STALLS = 2  # pictures in a row that came as slowly as they were taken: one alone may be hard to decode
-LEAST_FALL = 0.1  # of the time between two pictures
-SHORTEST_WAIT_S = 0.002
+SHORTEST_WAIT_S = 0.002  # for one picture; what had piled up needs no waiting
+WATCHED_S, WATCHED_PICTURES = 1.0, 3
+LEAST_WAITING = 0.02  # share of the time; who keeps up with a camera waits for it
 
 
-def skip_backlog(capture: cv2.VideoCapture) -> int:
-    """Drop what waits to be read, for up to 5 s, and the one or two pictures that show that it is over; how many.
+class Watch:
+    """Tells a reader that keeps up with a camera, and waits for it, from one behind whom pictures pile up.
 
-    FFmpeg watches a stream for a second or more before it is open, and then delivers what it saw meanwhile at once.
+    For a reader that receives and decodes in one thread: no time but that in `receive` counts as waiting.
     """
-    deadline_s = time.monotonic() + LONGEST_S
-    return (_skip_by_waits if decodes_here(capture) else _skip_by_stamps)(capture, deadline_s)
 
+    def __init__(self) -> None:
+        self._picture_s = 0.0  # waited for the picture under way
+        self._since_s, self._pictures, self._waited_s = time.monotonic(), 0, 0.0
 
-def decodes_here(capture: cv2.VideoCapture) -> bool:
-    """Whether pictures are decoded in the thread that asks for them, and `timed_grab` tells work from waiting."""
-    return int(capture.get(cv2.CAP_PROP_FOURCC)) == cv2.VideoWriter.fourcc(*"MJPG")
+    def receive(self, function: Callable[[], T]) -> T:
+        """What `function` returns, while counting how long this thread slept in it: that is waiting for the camera.
 
+        While it merely stands still because another has the processor, it does not sleep.
+        """
+        sleeps, idle_s = _sleeps(), _idle_s()
+        try:
+            return function()
+        finally:
+            if _sleeps() > sleeps:
+                self._picture_s += _idle_s() - idle_s
 
-def timed_grab(capture: cv2.VideoCapture) -> tuple[bool, float]:
-    """Grab a picture: whether that worked, and how many seconds this thread slept, waiting for the camera.
+    def waited(self) -> bool:
+        """Whether the picture that just arrived had to be waited for. Once for each picture."""
+        waited_s, self._picture_s = self._picture_s, 0.0
+        self._pictures, self._waited_s = self._pictures + 1, self._waited_s + waited_s
+        return waited_s >= SHORTEST_WAIT_S
 
-    While it merely stands still because another has the processor, it does not sleep.
-    """
-    sleeps, idle_s = _sleeps(), _idle_s()
-    grabbed = capture.grab()
-    return grabbed, _idle_s() - idle_s if _sleeps() > sleeps else 0.0
+    def is_behind(self) -> bool:
+        """Whether no picture was waited for during a second, so that they pile up on the way, ever older."""
+        watched_s = time.monotonic() - self._since_s
+        if watched_s < WATCHED_S or self._pictures < WATCHED_PICTURES:
+            return False
+        behind = self._waited_s < LEAST_WAITING * watched_s
+        self._since_s, self._pictures, self._waited_s = time.monotonic(), 0, 0.0
+        return behind
 
+    def skip(self, next_picture: Callable[[], T | None], may_fail: bool = False) -> tuple[T | None, int]:
+        """Drop pictures until one was waited for, for up to 5 s: that one, and how many were dropped before it.
 
-def _skip_by_stamps(capture: cv2.VideoCapture, deadline_s: float) -> int:
-    """While there is a backlog, pictures come faster than they were taken, however long each takes to decode."""
-    least_age_ms, before_ms, stalls, skipped = math.inf, 0.0, 0, 0
-    while stalls < STALLS and time.monotonic() < deadline_s and capture.grab():
-        skipped += 1
-        stamp_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
-        age_ms = 1000 * time.monotonic() - stamp_ms  # plus a constant: the clocks differ
-        if age_ms < least_age_ms - LEAST_FALL * (stamp_ms - before_ms):
-            least_age_ms, stalls = age_ms, 0
-        else:
-            stalls += 1
-        before_ms = stamp_ms
-    return skipped
-
-
-def _skip_by_waits(capture: cv2.VideoCapture, deadline_s: float) -> int:
-    """Over HTTP, MJPEG has no time stamps: FFmpeg invents 25 a second. But its backlog needs no waiting."""
-    skipped, grabbed, slept_s = 0, True, 0.0
-    while grabbed and slept_s < SHORTEST_WAIT_S and time.monotonic() < deadline_s:
-        grabbed, slept_s = timed_grab(capture)
-        skipped += grabbed
-    return skipped
+        `next_picture` receives through `receive`; None from it ends this. With `may_fail`, raises `SourceError` for a
+        machine that does not catch up in that time.
+        """
+        started_s, dropped = time.monotonic(), 0
+        while (picture := next_picture()) is not None and not self.waited():
+            if time.monotonic() - started_s >= LONGEST_S:
+                if may_fail:
+                    raise SourceError("this machine is too slow for it; ask the camera for fewer or smaller pictures")
+                break
+            dropped += 1
+        return picture, dropped
 
 
 def _sleeps() -> int:

@@ -1,73 +1,95 @@
-"""OpenCV's captures behind one door: opened with finite timeouts, read without vendor errors or noise on stderr."""
+"""What a camera's capture delivers: pictures as they were sent, or word of those that were not whole; and V4L2's."""
 
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import ImageError, SourceError
+from runtime.errors import DamagedImage, ImageError, SourceError
+from runtime.jpeg import decode_jpeg
 from runtime.preparation import as_bgr
 
-OPEN_TIMEOUT_MS = 3000
-# FFmpeg keeps to it over HTTP and may take three times as long over RTSP. V4L2 has no such option and fails after 10 s
-READ_TIMEOUT_MS = 2000
+JPEG_CODES = {cv2.VideoWriter.fourcc(*"MJPG"), cv2.VideoWriter.fourcc(*"JPEG")}
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """The place of a picture that did not arrive whole, or whose decoder would have had to guess."""
+
+    cause: str
+
+
+Picture: TypeAlias = NDArray[np.uint8] | Damaged  # pixels are [H, W, 3], BGR
 
 
 class Capture(Protocol):
-    """An open camera or video. For one thread at a time."""
+    """An open camera. For one thread at a time."""
 
     @property
     def drops(self) -> int:
         """Pictures that were left out because they came too late."""
 
-    def read(self) -> NDArray[np.uint8] | None:
-        """The next picture, uint8 [H, W, 3], BGR. None when the capture ended or failed, or if one cannot be decoded.
+    def read(self) -> Picture | None:
+        """The next picture, as it was sent or as `Damaged`; None when the capture ended or failed, for good.
 
-        Raises `SourceError` when the capture is of no use any more, with the reason.
+        Raises `SourceError` instead where there is more to say about the failure.
         """
 
     def release(self) -> None:
         """Close it."""
 
 
-class OpenCVCapture:
-    """A `Capture` over `cv2.VideoCapture`."""
+class V4L2Capture:
+    """A `Capture` over `cv2.VideoCapture`. JPEG is taken from it as the bytes that the camera sent."""
 
     drops = 0
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
+        self._sends_jpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) in JPEG_CODES
+        if self._sends_jpeg:
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
 
-    def read(self) -> NDArray[np.uint8] | None:
+    def read(self) -> Picture | None:
         """See `Capture.read`."""
         try:
-            return self._retrieved() if self._capture.grab() else None
-        except cv2.error:
-            return None
-
-    def _retrieved(self) -> NDArray[np.uint8] | None:
-        try:
+            if not self._capture.grab():
+                return None
             arrived, image = self._capture.retrieve()
-            return as_bgr(np.asarray(image)) if arrived else None
-        except (cv2.error, ImageError):
-            return None
-
-    def get(self, what: int) -> float:
-        """A property of the capture, by OpenCV's number for it (``cv2.CAP_PROP_…``)."""
-        return self._capture.get(what)
+        except cv2.error as error:
+            return Damaged(str(error.err))
+        if not arrived:
+            return Damaged("the driver delivered no pixels")
+        if self._sends_jpeg:
+            return as_picture(np.asarray(image, np.uint8).tobytes())
+        try:
+            return as_bgr(np.asarray(image))
+        except ImageError as error:
+            return Damaged(str(error))
 
     def release(self) -> None:
         """See `Capture.release`."""
         self._capture.release()
 
 
-def open_v4l2(device: str) -> OpenCVCapture:
+def as_picture(jpeg: bytes) -> Picture:
+    """One JPEG of a camera or video, decoded if it is whole; an end marker is part of that."""
+    try:
+        return decode_jpeg(jpeg)
+    except DamagedImage as error:
+        return Damaged(error.reason)
+    except ImageError as error:
+        return Damaged(str(error))
+
+
+def open_v4l2(device: str) -> V4L2Capture:
     """A V4L2 camera by number (``0``) or path (``/dev/video0``). Raises `SourceError` when it cannot be opened."""
     path = f"/dev/video{device}" if re.fullmatch("[0-9]+", device) else device
     with quiet_opencv():
@@ -76,22 +98,7 @@ def open_v4l2(device: str) -> OpenCVCapture:
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     if not capture.isOpened():
         raise SourceError(f"camera {device} cannot be opened; {_device_advice(path)}")
-    return OpenCVCapture(capture)
-
-
-def open_ffmpeg(url: str) -> OpenCVCapture:
-    """A network stream or a video file. Raises `SourceError` when it cannot be opened or holds no video."""
-    return OpenCVCapture(open_video(url))
-
-
-def open_video(url: str) -> cv2.VideoCapture:
-    """OpenCV's own capture for `open_ffmpeg`."""
-    with quiet_opencv():
-        timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
-        capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts)
-    if not capture.isOpened():
-        raise SourceError(f"{without_password(url)} cannot be opened as video; check the address and that it plays")
-    return capture
+    return V4L2Capture(capture)
 
 
 def without_password(url: str) -> str:

@@ -7,29 +7,28 @@ from dataclasses import replace
 from threading import Event, Thread
 from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
-
 from runtime.channel import Channel
-from runtime.errors import SourceError, SourceTimeout
+from runtime.errors import SourceError, SourceTimeout, WrongAddress
 from runtime.frames import Frame, missing_frame
-from runtime.sources.capture import Capture
+from runtime.sources.capture import Capture, Damaged, Picture
+from runtime.sources.resolution import FirstSize
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 10.0  # between attempts to reopen; doubled after each
-SILENCE_S = 15.0  # longer than any capture's own timeout: V4L2 gives up after 10 s, FFmpeg after 6 s
+SILENCE_S = 15.0  # longer than any capture's own timeout: V4L2 gives up after 10 s, networks after 3 s
 CLOSE_TIMEOUT_S = 15.0
-QUICK_FAILURE_S = 1.0  # shorter than any timeout: a picture did arrive, or the connection was closed
 
 
 class LiveSource:
     """A camera that never dies silently.
 
     When a capture fails it is released and opened again, after pauses that grow from 0.5 s to 10 s. Each loss is one
-    frame with a `problem`, and so is each picture that cannot be decoded, and every 15 s in which a capture neither
-    delivers nor fails. Only the newest frame waits to be read; older ones are dropped and counted.
+    frame with a `problem`, and so is each picture that did not arrive whole or has another size than the source's
+    first, and every 15 s in which a capture neither delivers nor fails. Only the newest frame waits to be read; older
+    ones are dropped and counted.
     """
 
     live = True
+    waits_for: str | None  # why the camera could not be opened yet, where it may come later
 
     def __init__(
         self,
@@ -38,20 +37,24 @@ class LiveSource:
         reconnect_limit: int | None = None,
         first_backoff_s: float = FIRST_BACKOFF_S,
         silence_s: float = SILENCE_S,
+        wait: bool = False,
     ) -> None:
         """`name` is for messages. `reconnect_limit` is the number of failed attempts in a row after which the source
-        breaks down (None: never). Raises what `open_capture` raises, `SourceError`, when the first opening fails."""
+        breaks down (None: never). Raises what `open_capture` raises, `SourceError`, when the first opening fails; with
+        `wait` only `WrongAddress`, and any other failure is the first of the attempts to open it."""
         self.reconnects = 0
         self._name, self._open, self._limit = name, open_capture, reconnect_limit
         self._first_backoff_s, self._silence_s = first_backoff_s, silence_s
         self._numbers = itertools.count()
+        self._size = FirstSize("the camera")
         self._arrived: Channel[Frame] = Channel(1, may_drop=lambda frame: frame.problem is None)
         self._error: SourceError | None = None
-        self._lost = False
         self._late_drops = 0
         self._closing = Event()
         self._heard_s = time.monotonic()
-        self._thread = Thread(target=self._grab, args=(open_capture(),), name=f"camera {name}", daemon=True)
+        first = self._opened(wait)
+        self._lost = first is None
+        self._thread = Thread(target=self._grab, args=(first,), name=f"camera {name}", daemon=True)
         self._thread.start()
 
     @property
@@ -92,9 +95,24 @@ class LiveSource:
     ) -> None:
         self.close()
 
-    def _grab(self, first: Capture) -> None:
-        capture: Capture | None = first
+    def _opened(self, wait: bool) -> Capture | None:
+        """The camera, opened for the first time, or None where it is to be waited for: `waits_for` then says why."""
+        self.waits_for = None
         try:
+            return self._open()
+        except WrongAddress:
+            raise
+        except SourceError as error:
+            if not wait:
+                raise SourceError(f"{error}; or wait for it with --wait-for-camera") from error
+            self.waits_for = str(error)
+            return None
+
+    def _grab(self, first: Capture | None) -> None:
+        capture = first
+        try:
+            if capture is None:
+                capture = self._reopened()
             while capture is not None:
                 self._deliver(capture)
                 capture.release()
@@ -103,32 +121,32 @@ class LiveSource:
             self._arrived.close()
 
     def _deliver(self, capture: Capture) -> None:
-        """Hand over what the capture delivers, until it fails twice in a row or the source is closed."""
+        """Hand over what the capture delivers, until it fails or the source is closed."""
         try:
             while not self._closing.is_set():
-                image = self._picture(capture)
-                self._arrived.put(Frame(image, 0, live=True))
+                self._arrived.put(self._frame(self._picture(capture)))
         except SourceError as error:
             self._lost = True
             self._arrived.put(missing_frame(0, f"camera lost: {error}; opening it again", live=True))
 
-    def _picture(self, capture: Capture) -> NDArray[np.uint8]:
-        """The next picture. One before it that cannot be decoded is a frame with a `problem`."""
-        asked_s, drops_before = time.monotonic(), capture.drops
+    def _picture(self, capture: Capture) -> Picture:
+        drops_before = capture.drops
         try:
-            image = capture.read()
-            if image is None and time.monotonic() - asked_s < QUICK_FAILURE_S:
-                image = capture.read()
-                if image is not None:
-                    reason = f"damaged picture: {self._name} sent one that cannot be decoded"
-                    self._arrived.put(missing_frame(0, reason, live=True))
+            picture = capture.read()
         except SourceError as error:
             raise SourceError(f"{self._name} was closed, since {error}") from error
         finally:
             self._late_drops += capture.drops - drops_before
-        if image is None:
+        if picture is None:
             raise SourceError(f"{self._name} stopped delivering")
-        return image
+        return picture
+
+    def _frame(self, picture: Picture) -> Frame:
+        if isinstance(picture, Damaged):
+            reason = f"damaged picture: {self._name} sent one that cannot be decoded ({picture.cause})"
+            return missing_frame(0, reason, live=True)
+        problem = self._size.problem(picture)
+        return missing_frame(0, problem, live=True) if problem else Frame(picture, 0, live=True)
 
     def _reopened(self) -> Capture | None:
         """The camera opened again, with pauses that double. None when the source is closed or the limit is reached."""
@@ -139,19 +157,27 @@ class LiveSource:
             except SourceError as error:
                 failures += 1
                 if self._limit is not None and failures >= self._limit:
-                    self._error = SourceError(f"{self._name} lost: {failures} attempts to reopen it failed; {error}")
+                    self._error = SourceError(self._given_up(failures, error))
                     return None
                 backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
         return None
 
+    def _given_up(self, failures: int, error: SourceError) -> str:
+        if self.waits_for is not None:
+            return f"{self._name} did not come: {failures} attempts to open it failed; {error}"
+        return f"{self._name} lost: {failures} attempts to reopen it failed; {error}"
+
     def _delivering_capture(self) -> Capture:
         """A newly opened capture that has delivered a frame: many lost cameras can still be opened."""
         capture = self._open()
-        image = capture.read()
-        if image is None:
+        try:
+            picture = capture.read()
+            if picture is None:
+                raise SourceError("it can be opened but delivers nothing; check the camera")
+        except SourceError:
             capture.release()
-            raise SourceError("it can be opened but delivers nothing; check the camera")
-        self.reconnects += 1
-        self._lost = False
-        self._arrived.put(Frame(image, 0, live=True))
+            raise
+        self.reconnects += self.waits_for is None
+        self._lost, self.waits_for = False, None
+        self._arrived.put(self._frame(picture))
         return capture

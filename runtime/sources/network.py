@@ -1,54 +1,97 @@
 """Network cameras: what they sent before somebody looked is dropped, at the start and whenever reading falls behind."""
 
-import time
+import logging
+from collections import deque
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+import av
+import av.logging
 
-from runtime.errors import SourceError
-from runtime.sources.backlog import LONGEST_S, decodes_here, skip_backlog, timed_grab
-from runtime.sources.capture import OpenCVCapture, open_video
+from runtime.sources.backlog import Watch
+from runtime.sources.capture import Capture, Picture, without_password
+from runtime.sources.decoding import Decoded, PictureDecoder
+from runtime.sources.ffmpeg import VideoPacket, open_container, video_stream
+from runtime.sources.http import open_http
 
-WATCHED_S, WATCHED_GRABS = 1.0, 3
-LEAST_WAITING = 0.02  # share of the time; who keeps up with a camera waits for it
+# TCP loses nothing on the way; a queue makes FFmpeg look at the numbers of RTP packets even so: cameras leave some out
+RTSP_OPTIONS = {"rtsp_transport": "tcp", "reorder_queue_size": "8"}
+LOSSES = ("missed", "missing packets", "bad cseq", "unable to open")  # in FFmpeg's own words
 
 
-class NetworkCapture(OpenCVCapture):
-    """An MJPEG camera that no read has waited for during a second sends faster than this machine reads: its pictures
-    pile up on the way, seconds old. They are dropped until one has to be waited for.
+class StreamCapture:
+    """A `Capture` of a stream in any codec that FFmpeg knows, received and decoded in the thread that reads.
 
-    Other streams are decoded in threads of FFmpeg's own, and waiting for these looks like waiting for the camera.
+    Pictures that pile up before a slow reader are dropped and counted; what the camera sent before it was opened is
+    dropped and not counted.
     """
 
-    def __init__(self, capture: cv2.VideoCapture) -> None:
-        """`capture` is open; what waits to be read is dropped, and not counted: nobody watched yet."""
-        super().__init__(capture)
+    def __init__(self, url: str) -> None:
+        """Raises `SourceError` when it cannot be opened."""
         self.drops = 0
-        skip_backlog(capture)
-        self._since_s, self._grabs, self._waited_s = time.monotonic(), 0, 0.0
+        _listen()
+        options = RTSP_OPTIONS if url.startswith("rtsp") else {}
+        with av.logging.Capture(local=True):
+            self._container = open_container(url, options)
+            stream = video_stream(self._container, without_password(url))
+            self._decoder = PictureDecoder(stream, timed=False)
+        self._packets = self._container.demux(stream)
+        self._complete: deque[Decoded] = deque()
+        self._suspicion: str | None = None  # of the next packet, from what was lost before it
+        self._watch = Watch()
+        self._first, _ = self._watch.skip(self._next)
 
-    def read(self) -> NDArray[np.uint8] | None:
+    def read(self) -> Picture | None:
         """See `Capture.read`."""
-        watched_s = time.monotonic() - self._since_s
-        if watched_s >= WATCHED_S and self._grabs >= WATCHED_GRABS:
-            if self._waited_s < LEAST_WAITING * watched_s and decodes_here(self._capture):
-                self._catch_up()
-            self._since_s, self._grabs, self._waited_s = time.monotonic(), 0, 0.0
-        grabbed, waited_s = timed_grab(self._capture)
-        self._grabs, self._waited_s = self._grabs + 1, self._waited_s + waited_s
-        return self._retrieved() if grabbed else None
+        decoded, self._first = self._first, None
+        if decoded is None and self._watch.is_behind():
+            decoded, dropped = self._watch.skip(self._next, may_fail=True)
+            self.drops += dropped
+        elif decoded is None:
+            decoded = self._next()
+            self._watch.waited()
+        return None if decoded is None else decoded.picture()
 
-    def _catch_up(self) -> None:
-        started_s = time.monotonic()
-        self.drops += skip_backlog(self._capture)
-        if time.monotonic() - started_s >= LONGEST_S:
-            raise SourceError("this machine is too slow for it; ask the camera for fewer or smaller pictures")
+    def release(self) -> None:
+        """See `Capture.release`."""
+        with av.logging.Capture(local=True):
+            self._container.close()
+
+    def _next(self) -> Decoded | None:
+        while not self._complete:
+            try:
+                with av.logging.Capture(local=True) as said:
+                    packet = self._watch.receive(self._packet)
+                suspicion = self._suspicion_about(said)
+                with av.logging.Capture(local=True):
+                    self._complete.extend(self._decoder.decode(packet, suspicion) if packet else ())
+            except av.FFmpegError:
+                return None
+            if packet is None:
+                return None
+        return self._complete.popleft()
+
+    def _packet(self) -> "VideoPacket | None":
+        packet = next(self._packets, None)
+        return None if packet is None or packet.size == 0 else packet
+
+    def _suspicion_about(self, said: list[tuple[int, str, str]]) -> str | None:
+        """Why the packet just received may not be whole. A loss that was noticed meanwhile may be of the next one."""
+        lost = next((text.strip() for _, _, text in said if any(word in text.lower() for word in LOSSES)), None)
+        suspicion, self._suspicion = lost or self._suspicion, lost
+        return suspicion
 
 
-def open_network(url: str) -> NetworkCapture:
-    """A network camera, from the picture that it takes now. Raises `SourceError` as `open_ffmpeg` does.
+def _listen() -> None:
+    """Have FFmpeg say what it lost. It says so in the thread that receives, since no other thread works for it."""
+    log = logging.getLogger("libav")  # where PyAV puts what nobody captures
+    log.propagate = False
+    log.addHandler(logging.NullHandler())
+    av.logging.set_skip_repeated(False)
+    av.logging.set_level(av.logging.WARNING)
+
+
+def open_network(url: str) -> Capture:
+    """A network camera, from the picture that it takes now. Raises `SourceError` when it cannot be opened.
 
     The parts on the pictures before are gone; nobody may take their verdicts for those of the parts that are there now.
     """
-    return NetworkCapture(open_video(url))
+    return (open_http(url) if url.lower().startswith("http") else None) or StreamCapture(url)

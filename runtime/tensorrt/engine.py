@@ -1,6 +1,5 @@
 """A TensorRT plan as an `Engine`: two slots over one stream of work, and a second stream for uploads."""
 
-import itertools
 import logging
 import math
 import time
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.engines.base import Output
+from runtime.engines.base import TICKETS, Output
 from runtime.errors import DetectorError, EngineError, ResultTimeout
 from runtime.recipe import Recipe
 from runtime.tensorrt.builder import INPUT
@@ -41,7 +40,6 @@ class TensorRtEngine:
         """
         self.slots = SLOTS
         self._cuda, self._size_hw = cuda, recipe.size_hw
-        self._numbers = itertools.count()
         self._under_way: dict[int, _Slot] = {}
         self._broken: str | None = None
         self._closed = False
@@ -94,7 +92,7 @@ class TensorRtEngine:
             self._broken = str(error)
             raise
         self._free.remove(slot)
-        ticket = next(self._numbers)
+        ticket = next(TICKETS)
         self._under_way[ticket] = slot
         return ticket
 
@@ -272,13 +270,8 @@ def largest_batch(engine: Any) -> int:
 
 def check_tensors(tensors: tuple[Tensor, ...], recipe: Recipe) -> None:
     """Raise `DetectorError` unless a plan has the inputs and outputs of `recipe`, in type and shape."""
-    height, width = recipe.size_hw
-    scales, variance = len(recipe.scales), recipe.explain and recipe.students > 1
-    expected = [Tensor(INPUT, "UINT8", (-1, height, width, 3))]
-    expected += [Tensor("anomaly_map", "FLOAT", (-1, height, width)), Tensor("anomaly_score", "FLOAT", (-1,))]
-    expected += [Tensor("deviation_map", "FLOAT", (-1, height, width))] if recipe.by_position else []
-    expected += [Tensor("regression_error", "FLOAT", (-1, scales, height, width))] if recipe.explain else []
-    expected += [Tensor("predictive_variance", "FLOAT", (-1, scales, height, width))] if variance else []
+    expected = [Tensor(INPUT, "UINT8", (-1, *recipe.size_hw, 3))]
+    expected += [Tensor(name, "FLOAT", (-1, *shape)) for name, shape in recipe.outputs.items()]
     if sorted(tensors, key=_name) != sorted(expected, key=_name):
         found = ", ".join(f"{tensor.name} {tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
         wanted = ", ".join(f"{tensor.name} {tensor.dtype} {list(tensor.shape)}" for tensor in expected)

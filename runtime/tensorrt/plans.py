@@ -6,10 +6,8 @@ build, not to run.
 """
 
 import hashlib
-import io
 import logging
 import os
-import zipfile
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.atomic import write_atomically
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector, read_parity_frames, write_recipe
 from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from runtime.errors import DetectorError, InputError, ParityError
+from runtime.opening import TensorRtOptions
 from runtime.parity import Agreement, Scored, agreement, tolerance_of
 from runtime.recipe import Recipe
-from runtime.set_threshold import write_recipe
 from runtime.tensorrt import library
 from runtime.tensorrt.builder import BuildOptions, build_plan
 from runtime.tensorrt.cuda import open_cuda
@@ -126,24 +124,6 @@ def checked_against_onnxruntime(
     return found
 
 
-def read_parity_frames(onnx: Path, recipe: Recipe) -> NDArray[np.uint8]:
-    """The prepared frames uint8 [n, H, W, 3] that a detector was checked on, from beside it. Raises `DetectorError`."""
-    path = onnx.with_suffix(".parity.npz")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DetectorError(
-            f"{path} cannot be read ({error.strerror}); a plan is checked on its frames: copy it here with {onnx.name}"
-        ) from error
-    if _sha256(data) != recipe.parity_sha256:
-        raise DetectorError(f"{path} is not the file that {onnx.name} was exported with; copy both from one place")
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return np.asarray(arrays["frames"], np.uint8)
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise DetectorError(f"{path} holds no frames; export the detector again") from error
-
-
 def read_plan(path: Path, key_file: Path | None = None) -> Vouched:
     """A plan and its sidecar, checked against each other and for who may write them; nothing is deserialized.
 
@@ -184,6 +164,11 @@ def _read_sidecar(plan: Path, key: bytes | None) -> tuple[Sidecar, bool]:
         raise DetectorError(f"{path}: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DetectorError(f"{path} cannot be read ({error}); {AGAIN}") from error
+
+
+def open_tensorrt(path: Path, options: TensorRtOptions) -> tuple[Recipe, TensorRtEngine, str]:
+    """The opener of `runtime.opening`: a plan, or the one beside a detector.onnx."""
+    return *open_plan(path.with_suffix(PLAN), options.cuda, options.rebuild, options.key_file), ""
 
 
 def open_plan(

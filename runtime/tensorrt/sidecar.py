@@ -3,13 +3,14 @@
 import hashlib
 import hmac
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from runtime.errors import DetectorError, InputError
-from runtime.recipe import SCHEMA as RECIPE_SCHEMA
-from runtime.recipe import Recipe
+from runtime.printable import printable
+from runtime.recipe import READ as RECIPE_SCHEMAS
+from runtime.recipe import Recipe, upgraded
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.cuda.base import Device
 from runtime.typed import build
@@ -17,6 +18,7 @@ from runtime.typed import build
 SCHEMA = 1
 SHORTEST_KEY = 16  # bytes
 SIGNATURE = "hmac_sha256"
+RECIPE_HASH = "recipe_sha256"  # detects accidents; sidecars from before it have none
 AGAIN = "build the plan anew with python -m export.engine"
 
 
@@ -77,8 +79,8 @@ class Sidecar:
     schema: int = SCHEMA
 
     def to_json(self, key: bytes | None = None) -> str:
-        """The document; with `key` it carries an HMAC-SHA256 over all the rest of it."""
-        document = asdict(self)
+        """The document, with the hash of its recipe; with `key` it carries an HMAC-SHA256 over all the rest of it."""
+        document = asdict(self) | {"recipe": self.recipe.document, RECIPE_HASH: self.recipe.sha256}
         if key is not None:
             document[SIGNATURE] = signature(document, key)
         return json.dumps(document, indent=1, sort_keys=True)
@@ -87,7 +89,8 @@ class Sidecar:
 def sidecar_from_json(text: str, key: bytes | None = None) -> Sidecar:
     """Parse a sidecar; with `key` its HMAC must be right.
 
-    Raises `DetectorError` for a damaged document, another schema, and a missing or wrong HMAC.
+    Raises `DetectorError` for a damaged document, another schema, a recipe that is not the one of its hash, and a
+    missing or wrong HMAC. The threshold of a document with neither hash nor checked HMAC is not vouched for.
     """
     try:
         document: dict[str, Any] = dict(json.loads(text))
@@ -97,15 +100,21 @@ def sidecar_from_json(text: str, key: bytes | None = None) -> Sidecar:
     found = document.pop(SIGNATURE, None)
     if key is not None:
         check_signature(document, found, key)
-    if (schema, recipe_schema) != (SCHEMA, RECIPE_SCHEMA):
+    if schema != SCHEMA or recipe_schema not in RECIPE_SCHEMAS:
+        known = " or ".join(map(str, RECIPE_SCHEMAS))
         raise DetectorError(
-            f"it has schema {schema} (recipe {recipe_schema}), this version reads {SCHEMA} (recipe {RECIPE_SCHEMA}); "
-            f"{AGAIN}"
+            f"it has schema {schema} (recipe {recipe_schema}), this version reads {SCHEMA} (recipe {known}); {AGAIN}"
         )
+    recipe_sha256 = document.pop(RECIPE_HASH, None)
     try:
-        return build(Sidecar, document)
+        sidecar = build(Sidecar, document | {"recipe": upgraded(document["recipe"])})
     except InputError as error:
-        raise DetectorError(f"it is damaged ({error}); {AGAIN}") from error
+        raise DetectorError(f"it is damaged ({printable(str(error))}); {AGAIN}") from error
+    if recipe_sha256 is None and key is None:
+        return replace(sidecar, recipe=sidecar.recipe.not_vouched_for())
+    if recipe_sha256 not in (None, sidecar.recipe.sha256):
+        raise DetectorError(f"its recipe is not the one that was written into it ({RECIPE_HASH}); {AGAIN}")
+    return sidecar
 
 
 def is_signed(text: str) -> bool:

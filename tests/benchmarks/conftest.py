@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runtime.recipe import HealthLimits, Provenance, Recipe, Threshold
+from runtime.recipe import Evidence, HealthLimits, Method, Provenance, Recipe
+from runtime.scoring import Scoring
+from runtime.threshold import Threshold
 
 IMAGES = {"good/000": (10, 1), "good/001": (40, 1), "dent/000": (60, 3), "scratch/000": (20, 2)}  # excess, pixels
 
@@ -41,21 +43,17 @@ def recipe() -> Recipe:
         size_hw=(6, 8),
         interpolation="area",
         aspect="stretch",
-        region_of_interest=None,
-        students=1,
-        scales=(),
-        output_stride=1,
-        score_pixels=1,
+        scoring=Scoring(),
+        method=Method("students", "", (Evidence("regression error, p = 33", 1.0, 1.0, 0.5),), {"form": "bailer"}),
         score_quantiles={},
         threshold=Threshold(30 / 128, 0.01, 0.95, 40, "gumbel", False, 0.0722),
         health=HealthLimits(0, 255, 1, 0.1, 10),
         precision="fp32",
-        form="bailer",
         explain=False,
         largest_activation=1.0,
-        parity_sha256="",
-        graph_sha256="",
-        provenance=Provenance({}, "", {}, "unknown", ""),
+        parity_sha256="c" * 64,
+        graph_sha256="d" * 64,
+        provenance=Provenance({}, "e" * 64, {}, "unknown", ""),
     )
 
 

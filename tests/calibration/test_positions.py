@@ -1,19 +1,20 @@
 """Statistics by position: against NumPy, from the images that were trained on, and what happens to their file."""
 
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from runs import opened
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
-from calibration.model import load_run
+from calibration.calibrate import positions_of
+from calibration.calibrated import POSITIONS
+from calibration.maps import Positions, by_position
 from calibration.positions import PRIOR_IMAGES, SMOOTHING, fit_positions
-from calibration.scoring import Positions, by_position
-from calibration.statistics import POSITIONS, Statistics
 from runtime.errors import InputError
 from train.data import PreparedImages
 
@@ -21,12 +22,13 @@ SIZE_HW = (20, 24)
 REGION = (2, 3, 15, 16)
 
 
-def a_run(maps: NDArray[np.float64]) -> Any:
-    """A run whose maps are `maps` [n, H, W], by the number that a frame's first pixel holds."""
-    return SimpleNamespace(
-        config=SimpleNamespace(size_hw=SIZE_HW, region_of_interest=REGION),
-        maps=lambda frames, moments: torch.from_numpy(maps[[int(frame[0, 0, 0]) for frame in frames]]),
-    )
+def fitted(maps: NDArray[np.float64], *sets: list[NDArray[np.uint8]]) -> Positions:
+    """Those over sets of frames whose maps are `maps` [n, H, W], by the number that a frame's first pixel holds."""
+
+    def maps_of(frames: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(maps[[int(frame[0, 0, 0]) for frame in frames]])
+
+    return fit_positions(maps_of, sets, SIZE_HW, REGION)
 
 
 def frames(*numbers: int) -> NDArray[np.uint8]:
@@ -46,7 +48,7 @@ def drawn(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
 def test_mean_and_deviation_of_each_position_are_those_of_numpy() -> None:
     # far from zero, where a sum of squares in float32 would lose the deviation
     maps = 1e3 + np.random.default_rng(0).normal(size=(5, *SIZE_HW)) * np.linspace(0.1, 3, SIZE_HW[1])
-    found = fit_positions(a_run(maps), [], [[frames(0, 1), frames(2)], [frames(3), frames(4)]])
+    found = fitted(maps, [frames(0, 1), frames(2)], [frames(3), frames(4)])
     sets = maps[:3], maps[3:]  # the two count the same
     mean = drawn(smooth(np.mean([each.mean(axis=0) for each in sets], axis=0)), 5)
     variance = drawn(smooth(np.mean([np.square(each - mean).mean(axis=0) for each in sets], axis=0)), 5)
@@ -57,7 +59,7 @@ def test_mean_and_deviation_of_each_position_are_those_of_numpy() -> None:
 def test_a_place_where_few_images_show_nothing_borrows_from_the_others() -> None:
     maps = np.zeros((3, *SIZE_HW))
     maps[:, :, 14:] = np.array([-1.0, 0.0, 1.0])[:, None, None]
-    found = fit_positions(a_run(maps), [], [[frames(0, 1, 2)]])
+    found = fitted(maps, [frames(0, 1, 2)])
     assert 0.1 < found.deviation[0, 0] < 0.5 < found.deviation[0, -1]
 
 
@@ -68,15 +70,25 @@ def test_what_is_common_at_a_place_counts_less_there_than_elsewhere() -> None:
     assert found[0].tolist() == [[8.0, 8.0, 8.0], [8.0, 8.0, 1.0]]
 
 
-def test_calibration_takes_them_from_the_images_trained_on_and_those_of_the_statistics(calibrated_run: Path) -> None:
-    trained, statistics = load_run(calibrated_run), Statistics.load(calibrated_run / "statistics.json")
-    uses = (trained.split.training, trained.split.statistics)
-    images = [PreparedImages(use, trained.config.size_hw) for use in uses]
-    sets = [np.stack([some[i] for i in range(len(some))]) for some in images]
-    expected = fit_positions(trained, statistics.moments, [[each] for each in sets])
-    assert statistics.positions is not None
-    torch.testing.assert_close(statistics.positions.mean, expected.mean)
-    torch.testing.assert_close(statistics.positions.deviation, expected.deviation)
+@pytest.mark.parametrize("knows", [False, True])
+def test_calibration_takes_them_from_all_images_that_say_something_of_new_parts(
+    calibrated_run: Path, knows: bool
+) -> None:
+    run = opened(calibrated_run)
+    split, size_hw = run.trained.split, run.trained.size_hw
+    images = [PreparedImages(use, size_hw) for use in (split.training, split.statistics)[knows:]]
+    sets = [[np.stack([some[i] for i in range(len(some))])] for some in images]
+    expected = fit_positions(run.maps, sets, size_hw, run.trained.scoring.region_of_interest)
+
+    class Knowing(type(run.trained)):  # type: ignore[misc]
+        knows_training_images = knows
+
+    trained = Knowing(**vars(run.trained))
+    found = positions_of(trained, run.moments)
+    for positions in (found,) if knows else (found, run.positions):
+        assert positions is not None
+        torch.testing.assert_close(positions.mean, expected.mean)
+        torch.testing.assert_close(positions.deviation, expected.deviation)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +101,12 @@ def test_calibration_takes_them_from_the_images_trained_on_and_those_of_the_stat
 def test_a_file_that_is_missing_or_another_is_refused_with_the_way_out(
     calibrated_run: Path, tmp_path: Path, content: bytes | None, message: str
 ) -> None:
-    Statistics.load(calibrated_run / "statistics.json").save(tmp_path / "statistics.json")
+    run = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
     if content is None:
-        (tmp_path / POSITIONS).unlink()
+        (run / POSITIONS).unlink()
     else:
-        (tmp_path / POSITIONS).write_bytes(content)
-    with pytest.raises(InputError, match=rf"statistics.json is damaged \({message}\); run python -m calibration.fit"):
-        Statistics.load(tmp_path / "statistics.json")
+        (run / POSITIONS).write_bytes(content)
+    with pytest.raises(
+        InputError, match=rf"statistics.json is damaged, .* \({message}\); run python -m calibration.fit"
+    ):
+        opened(run)

@@ -13,7 +13,7 @@ from calibration.threshold import (
     rate_interval,
 )
 from runtime.errors import InputError
-from runtime.promise import images_needed
+from runtime.threshold import images_needed
 
 
 def test_eighty_images_support_three_point_seven_percent() -> None:

@@ -1,6 +1,7 @@
 """Detectors that are quick to quantize: the graph of a real export, of networks with a dozen channels."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -28,14 +29,15 @@ def part_split(part_images: Path) -> "Split":
 def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactory) -> NarrowDetector:
     """A detector file of random narrow networks whose students almost imitate the teacher; one for each form."""
     import torch
+    from runs import run_of
 
-    from calibration.scoring import Moments, Positions
+    from calibration.maps import Moments, Positions
+    from export.detector import ExportOptions, recipe_of_run
     from export.fused import FusedDetector
     from export.graph import export_graph
-    from export.provenance import provenance
-    from runtime.onnx_file import graph_sha256, with_metadata
-    from runtime.recipe import HealthLimits, Recipe, Threshold
-    from runtime.recipe import Scale as RecipeScale
+    from runtime.onnx_file import with_metadata
+    from runtime.scoring import Scoring
+    from runtime.threshold import Threshold
     from train.dense import Form
     from train.ensemble import Scale, Standardized
     from train.networks import PatchNetwork
@@ -78,34 +80,16 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
                     mine.copy_(other * (1 + 0.1 * torch.randn_like(other)))
             pupils.append(student)
         scale = Scale(patch_size, Standardized(teacher, torch.zeros(16), torch.ones(16)), "0" * 64, tuple(pupils))
-        moments = Moments(1.0, 0.5, *((0.5, 0.2) if students > 1 else (None, None)))
+        moments = [Moments(1.0, 0.5), Moments(0.5, 0.2)][: 1 if students == 1 else 2]
         dense: Form = "atrous" if form == "atrous" else "bailer"
         positions = Positions(torch.randn(SIZE_HW), 0.5 + torch.rand(SIZE_HW)) if by_position else None
-        fused = FusedDetector(
-            [scale], [moments], output_stride=stride, smoothing=smoothing, positions=positions, form=dense
-        )
-        graph = export_graph(fused, SIZE_HW)
-        recipe = Recipe(
-            size_hw=SIZE_HW,
-            interpolation="area",
-            aspect="stretch",
-            region_of_interest=None,
-            students=students,
-            scales=(RecipeScale(patch_size, "0" * 64, 1.0, 0.5, moments.variance_mean, moments.variance_std),),
-            output_stride=stride,
-            smoothing=smoothing,
-            by_position=by_position,
-            score_pixels=1,
-            score_quantiles={},
+        scoring = Scoring(smoothing=smoothing, by_position=by_position)
+        run = run_of([scale], moments, SIZE_HW, stride, scoring, positions, split=part_split)
+        graph = export_graph(FusedDetector(run, form=dense), SIZE_HW)
+        recipe = replace(
+            recipe_of_run(run, graph, form, ExportOptions(), b"no frames"),
             threshold=Threshold(5.0, 0.2, 0.95, 3, "gumbel", False, 0.63),
-            health=HealthLimits(0, 255, 1, 0.5, 2),
-            precision="fp32",
-            form=form,
-            explain=False,
             largest_activation=1.0,
-            parity_sha256="1" * 64,
-            graph_sha256=graph_sha256(graph),
-            provenance=provenance(part_split),
         )
         path = tmp_path_factory.mktemp("narrow") / "detector.onnx"
         path.write_bytes(with_metadata(graph, recipe.metadata))
@@ -123,7 +107,7 @@ def fp32_file(narrow_detector: NarrowDetector) -> Path:
 @pytest.fixture(scope="session")
 def int8_file(fp32_file: Path, part_split: "Split", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same in INT8, with its frames beside it."""
-    from export.int8 import Options, quantize
+    from export.int8_detector import Options, quantize
 
     out = tmp_path_factory.mktemp("int8") / "detector.int8.onnx"
     quantize(fp32_file, part_split, out, Options(margin=0.05, threads=1, allow_slower=True))  # too small to gain speed

@@ -56,7 +56,9 @@ main()
 def test_a_machine_without_a_driver_is_told_in_one_sentence(
     environment: dict[str, str], calibrated_run: Path, tmp_path: Path
 ) -> None:
-    from export.onnx import export
+    from runs import opened
+
+    from export.detector import export
     from runtime.cuda_driver import require_driver
     from runtime.errors import EngineError
 
@@ -66,6 +68,6 @@ def test_a_machine_without_a_driver_is_told_in_one_sentence(
         pass
     else:
         pytest.skip("there is a GPU here")
-    export(calibrated_run, tmp_path / "detector.onnx")
+    export(opened(calibrated_run), tmp_path / "detector.onnx")
     assert sentence(run(environment, tmp_path / "detector.onnx")).startswith("there is no NVIDIA driver")
     assert not list(tmp_path.glob("*.plan*"))

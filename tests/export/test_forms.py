@@ -3,22 +3,28 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from runs import opened
 
-from calibration.model import load_run
 from export import forms
+from export.detector import ExportOptions, export
 from export.forms import MEMORY, Exported, shapes_sha256
-from export.onnx import export
+from export.fused import FusedDetector
 from export.parity import Parity
 from runtime.choice.memory import read_choice
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
 from runtime.parity import Agreement
+from runtime.scoring import Scoring
 from runtime.stream import DEMO_DETECTOR
 from train.dense import FORMS, OUTPUT_STRIDES, dense_descriptors, forms_differ
 from train.networks import PATCH_SIZES, PatchNetwork
+
+AUTO = ExportOptions(form="auto")
 
 
 @pytest.fixture
@@ -47,7 +53,7 @@ def test_where_the_forms_are_one_computation_nothing_is_measured(
     calibrated_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forms, "_seconds", lambda *given: pytest.fail("measured"))
-    parity = export(calibrated_run, tmp_path / "detector.onnx", form="auto")
+    parity = export(opened(calibrated_run), tmp_path / "detector.onnx", AUTO)
     assert parity.describe().endswith("\nform: bailer; at output stride 8 both are the same computation")
     assert not (calibrated_run / MEMORY).exists()
 
@@ -55,18 +61,18 @@ def test_where_the_forms_are_one_computation_nothing_is_measured(
 def test_both_forms_pass_the_gate_are_timed_and_the_choice_is_remembered(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parity = export(run, tmp_path / "detector.onnx", form="auto")
+    parity = export(opened(run), tmp_path / "detector.onnx", AUTO)
     choice = read_choice(run / MEMORY)
     assert choice is not None
     assert parity.form == choice.words()
     assert list(choice.ratios) == list(FORMS)
-    assert read_detector(tmp_path / "detector.onnx")[1].form == choice.chosen
+    assert read_detector(tmp_path / "detector.onnx")[1].method.settings["form"] == choice.chosen
     monkeypatch.setattr(forms, "_seconds", lambda *given: pytest.fail("measured again"))
     other = next(form for form in FORMS if form != choice.chosen)
     memory = (run / MEMORY).read_text().replace(f'"chosen": "{choice.chosen}"', f'"chosen": "{other}"')
     (run / MEMORY).write_text(memory)
-    export(run, tmp_path / "again.onnx", form="auto")
-    assert read_detector(tmp_path / "again.onnx")[1].form == other
+    export(opened(run), tmp_path / "again.onnx", AUTO)
+    assert read_detector(tmp_path / "again.onnx")[1].method.settings["form"] == other
     with Detector.open(tmp_path / "detector.onnx", threads=1) as one, Detector.open(tmp_path / "again.onnx") as two:
         frames = np.load(tmp_path / "detector.parity.npz")["frames"]
         maps = [d.engine.result(d.engine.submit(frames[:1])).anomaly_map for d in (one, two)]
@@ -84,22 +90,28 @@ def test_the_clearly_faster_form_is_kept(
     recipe = read_detector(DEMO_DETECTOR)[1]
 
     def made(form: str) -> Exported:
-        return Exported(b"", replace(recipe, form=form), gate)
+        method = replace(recipe.method, settings={**recipe.method.settings, "form": form})
+        return Exported(b"", replace(recipe, method=method), gate, np.zeros(1))
 
     frames = np.zeros((1, *recipe.size_hw, 3), np.uint8)
-    done = forms.faster_form(load_run(run, "cpu"), "fp32", "fp32", False, made, frames)
-    assert done.recipe.form == taken
+    opened_run = opened(run)
+    done = forms.faster_form(opened_run.trained, "fp32, fp32", made, FusedDetector(opened_run), frames)
+    assert done.recipe.method.settings["form"] == taken
     assert done.parity.form is not None
     assert f"takes {seconds[1]:.2f} of" in done.parity.form
 
 
 def test_a_memory_holds_for_the_same_shapes_alone(run: Path, calibrated_run: Path) -> None:
-    trained = load_run(run, "cpu")
+    one, other = opened(run), opened(calibrated_run)
+    shape = FusedDetector(one)
     hashes = {
-        shapes_sha256(trained, "fp32", "fp32", False),
-        shapes_sha256(trained, "fp16", "fp32", False),
-        shapes_sha256(trained, "fp32", "fp32", True),
-        shapes_sha256(load_run(calibrated_run, "cpu"), "fp32", "fp32", False),
+        shapes_sha256(one.trained, shape, "fp32, fp32"),
+        shapes_sha256(one.trained, shape, "fp16, fp32"),
+        shapes_sha256(one.trained, FusedDetector(one, explain=True), "fp32, fp32"),
+        shapes_sha256(other.trained, FusedDetector(other), "fp32, fp32"),
     }
     assert len(hashes) == 4
-    assert shapes_sha256(load_run(run, "cpu"), "fp32", "fp32", False) in hashes
+    assert shapes_sha256(opened(run).trained, FusedDetector(opened(run)), "fp32, fp32") in hashes
+    trained: Any = one.trained
+    smoother = replace(trained, config=replace(trained.config, scoring=Scoring(smoothing=2.0)))
+    assert shapes_sha256(smoother, shape, "fp32, fp32") not in hashes

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,17 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from runs import run_of
 from scipy.ndimage import gaussian_filter
 
-from calibration.scoring import Moments, Positions
-from export.fused import FusedDetector
+from calibration.calibrated import CalibratedRun
+from calibration.maps import Moments, Positions
+from export.detector import ExportOptions, recipe_of_run
+from export.fused import FusedDetector, evidence_of
 from export.graph import export_graph, with_halved_weights
+from runtime.onnx_file import read_constants, with_constants
+from runtime.recipe import CONSTANTS, constants_of
+from runtime.scoring import Scoring
 from train.dense import Form, dense_descriptors
 from train.ensemble import Scale
 from train.networks import PatchNetwork
@@ -45,13 +51,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the paper's formulas give, [N, …]; the terms are [N, L, H, W]."""
+    """What the paper's formulas give, [N, …]."""
 
     anomaly_map: Array
     anomaly_score: Array
     deviation_map: Array
-    regression_error: Array
-    predictive_variance: Array
+    evidence: Array  # [N, K, H, W], raw
 
 
 CASES = {
@@ -101,65 +106,53 @@ def plain_terms(scale: Scale, frames: NDArray[np.uint8], stride: int, relative: 
     return rows.T @ error @ columns, rows.T @ variance @ columns
 
 
-def moments_of(error: Array, variance: Array, students: int) -> Moments:
-    """Of the frames at hand, as calibration finds them of good ones: the terms come out near 0 ± 1."""
-    single = students == 1
-    return Moments(
-        float(error.mean()),
-        float(error.std()),
-        None if single else float(variance.mean()),
-        None if single else float(variance.std()),
-    )
+def plain_evidence(case: Case, scales: Sequence[Scale], frames: NDArray[np.uint8]) -> Array:
+    """[N, K, H, W]: of each scale its error, then its variance where there are several students."""
+    pairs = [plain_terms(scale, frames, case.stride, case.relative) for scale in scales]
+    return np.stack([term for pair in pairs for term in pair[: 1 if case.students == 1 else 2]], axis=1)
 
 
-def plain_outputs(case: Case, terms: Sequence[tuple[Array, Array]], moments: Sequence[Moments]) -> Expected:
+def moments_of(evidence: Array) -> list[Moments]:
+    """Of the frames at hand, as calibration finds them of good ones: each kind comes out near 0 ± 1."""
+    return [Moments(float(kind.mean()), float(kind.std())) for kind in evidence.swapaxes(0, 1)]
+
+
+def plain_outputs(case: Case, evidence: Array, moments: Sequence[Moments], positions: Positions | None) -> Expected:
     """Equations 11 and 12, and the score."""
-    errors = [(error - m.error_mean) / m.error_std for (error, _), m in zip(terms, moments, strict=True)]
-    variances = [
-        np.zeros_like(variance) if m.variance_mean is None or m.variance_std is None
-        else (variance - m.variance_mean) / m.variance_std
-        for (_, variance), m in zip(terms, moments, strict=True)
-    ]  # fmt: skip
-    anomaly_map: Array = np.mean([e + v for e, v in zip(errors, variances, strict=True)], axis=0)
+    terms = [(kind - m.mean) / m.deviation for kind, m in zip(evidence.swapaxes(0, 1), moments, strict=True)]
+    anomaly_map: Array = np.sum(terms, axis=0) / len(case.patch_sizes)
     if case.smoothing:
         reach = int(np.ceil(3 * case.smoothing))
         anomaly_map = np.stack([gaussian_filter(m, case.smoothing, mode="mirror", radius=reach) for m in anomaly_map])
-    positions = positions_of(case)
     scored = anomaly_map
     if positions is not None:
         scored = (anomaly_map - positions.mean.double().numpy()) / positions.deviation.double().numpy()
     top, left, height, width = case.region or (0, 0, *case.size_hw)
     inside = scored[:, top : top + height, left : left + width].reshape(len(anomaly_map), -1)
     score = np.sort(inside, axis=1)[:, -case.score_pixels :].mean(axis=1)
-    return Expected(anomaly_map, score, scored, np.stack(errors, axis=1), np.stack(variances, axis=1))
+    return Expected(anomaly_map, score, scored, evidence)
 
 
-def positions_of(case: Case) -> Positions | None:
+def positions_of(case: Case, seed: int = 0) -> Positions | None:
     if not case.by_position:
         return None
-    draw = torch.Generator().manual_seed(0)
+    draw = torch.Generator().manual_seed(seed)
     mean, spread = torch.randn(case.size_hw, generator=draw), torch.rand(case.size_hw, generator=draw)
     return Positions(mean, 0.3 + spread)
 
 
-def exported(case: Case, make_scale: Callable[..., Scale], frames: NDArray[np.uint8]) -> tuple[FusedDetector, Expected]:
+def made(case: Case, make_scale: Callable[..., Scale], frames: NDArray[np.uint8]) -> tuple[CalibratedRun, Expected]:
+    """A run of networks that resemble trained ones, and what it gives."""
     scales = [make_scale(p, case.students, seed=p) for p in case.patch_sizes]
-    terms = [plain_terms(scale, frames, case.stride, case.relative) for scale in scales]
-    moments = [moments_of(*pair, case.students) for pair in terms]
-    fused = FusedDetector(
-        scales,
-        moments,
-        output_stride=case.stride,
-        in_relation=case.relative,
-        smoothing=case.smoothing,
-        positions=positions_of(case),
-        score_pixels=case.score_pixels,
-        region_of_interest=case.region,
-        form=case.form,
-        half=case.half,
-        explain=case.explain,
-    )
-    return fused, plain_outputs(case, terms, moments)
+    evidence = plain_evidence(case, scales, frames)
+    moments, positions = moments_of(evidence), positions_of(case)
+    scoring = Scoring(case.region, case.smoothing, case.by_position, case.score_pixels)
+    found = run_of(scales, moments, case.size_hw, case.stride, scoring, positions, case.relative)
+    return found, plain_outputs(case, evidence, moments, positions)
+
+
+def exported(case: Case, found: CalibratedRun) -> bytes:
+    return export_graph(FusedDetector(found, form=case.form, half=case.half, explain=case.explain), case.size_hw)
 
 
 def run(model: bytes, frames: NDArray[np.uint8]) -> dict[str, Any]:
@@ -177,38 +170,92 @@ def deviation(found: Any, expected: Array, anomaly_map: Array) -> float:
     return float(np.abs(found - expected).max() / anomaly_map.std())
 
 
+def off_by(outputs: dict[str, Any], expected: Expected) -> dict[str, float]:
+    """Largest deviation of each output, of the map's standard deviation; of evidence, of its own kind's."""
+    maps = expected.anomaly_map
+    found = {name: deviation(outputs[name], getattr(expected, name), maps) for name in outputs if name != "evidence"}
+    if "evidence" in outputs:
+        pairs = zip(outputs["evidence"].swapaxes(0, 1), expected.evidence.swapaxes(0, 1), strict=True)
+        found["evidence"] = max(deviation(one, other, other) for one, other in pairs)
+    return found
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 def test_the_exported_graph_is_equations_8_to_12(case: Case, make_scale: Callable[..., Scale]) -> None:
     frames = frames_of(case.size_hw, 3)
-    fused, expected = exported(case, make_scale, frames)
-    model = export_graph(fused, case.size_hw)
+    found, expected = made(case, make_scale, frames)
+    model = exported(case, found)
     outputs = run(model, frames)
-    names = ["anomaly_map", "anomaly_score"] + (["deviation_map"] if case.by_position else [])
-    if case.explain:
-        names += ["regression_error"] + (["predictive_variance"] if case.students > 1 else [])
-    assert list(outputs) == names
-    for name in names:
-        assert deviation(outputs[name], getattr(expected, name), expected.anomaly_map) < FP32_TOLERANCE, name
+    recipe = recipe_of_run(found, model, case.form, ExportOptions(explain=case.explain), b"")
+    assert {name: values.shape for name, values in outputs.items()} == {
+        name: (3, *shape) for name, shape in recipe.outputs.items()
+    }
+    assert list(outputs) == list(recipe.outputs)
+    assert max(off_by(outputs, expected).values()) < FP32_TOLERANCE, off_by(outputs, expected)
     one = run(model, frames[1:2])  # the number of frames is dynamic
     np.testing.assert_allclose(one["anomaly_map"][0], outputs["anomaly_map"][1], atol=1e-4)
 
 
-def test_statistics_by_position_stay_exact_where_weights_are_halved(make_scale: Callable[..., Scale]) -> None:
+NEUTRAL = Moments(0.0, 1.0)  # a scale of 1 and a shift of 0, which an optimizer would gladly do without
+
+
+@pytest.mark.parametrize(
+    ("case", "moments"),
+    [
+        (Case((17,), 1, 8, "atrous", (26, 33)), [NEUTRAL]),
+        (Case((17,), 2, 8, "bailer", (26, 33), smoothing=1.5, explain=True), [NEUTRAL, Moments(-1.0, 3.0)]),
+        (CASES["by position"], [Moments(30.0, 7.0)]),
+    ],
+    ids=["lone kind", "two kinds", "by position"],
+)
+def test_what_good_images_decide_can_be_written_anew(
+    case: Case, moments: list[Moments], make_scale: Callable[..., Scale]
+) -> None:
+    frames = frames_of(case.size_hw, 2)
+    first, expected = made(case, make_scale, frames)
+    other = replace(first, moments=tuple(moments), positions=positions_of(case, seed=1))
+    model, again = (exported(case, each) for each in (first, other))
+    constants = read_constants(model, CONSTANTS)
+    assert sorted(constants) == sorted(CONSTANTS + each for each in constants_by_hand(first))
+    for each, values in constants_by_hand(first).items():
+        np.testing.assert_array_equal(constants[CONSTANTS + each], values)
+    rewritten = with_constants(model, {CONSTANTS + each: v for each, v in constants_by_hand(other).items()})
+    assert rewritten == again  # as if it had been exported with these
+    wanted = plain_outputs(case, expected.evidence, moments, other.positions)
+    assert max(off_by(run(rewritten, frames), wanted).values()) < FP32_TOLERANCE
+    assert float(np.abs(wanted.anomaly_map - expected.anomaly_map).max()) > 0.1  # or the test would show nothing
+
+
+def constants_by_hand(found: CalibratedRun) -> dict[str, Any]:
+    """What the graph is to hold, by name."""
+    weight = 1 / len({kind.name.rpartition(" ")[2] for kind in found.trained.kinds})
+    scale = np.array([weight / m.deviation for m in found.moments], np.float32)
+    shift = np.array([-weight * m.mean / m.deviation for m in found.moments], np.float32)
+    values = {"scale": scale.reshape(-1, 1, 1), "shift": shift.reshape(-1, 1, 1)}
+    for name, array in constants_of(evidence_of(found)).items():
+        np.testing.assert_array_equal(array, values[name])
+    if found.positions is not None:
+        values["position_mean"] = found.positions.mean.numpy()
+        values["position_factor"] = 1 / found.positions.deviation.numpy()
+    return values
+
+
+def test_what_good_images_decide_stays_exact_where_weights_are_halved(make_scale: Callable[..., Scale]) -> None:
     case = Case((33,), 1, 8, "bailer", (40, 44), by_position=True)
-    fused, _ = exported(case, make_scale, frames_of(case.size_hw, 2))
-    model = onnx.load_model_from_string(with_halved_weights(export_graph(fused, case.size_hw)))
-    kept = {tuple(weight.dims): weight.data_type for weight in model.graph.initializer}
-    assert kept[case.size_hw] == onnx.TensorProto.FLOAT
-    assert onnx.TensorProto.FLOAT16 in kept.values()
+    found, _ = made(case, make_scale, frames_of(case.size_hw, 2))
+    model = with_halved_weights(exported(case, found))
+    assert onnx.TensorProto.FLOAT16 in {t.data_type for t in onnx.load_model_from_string(model).graph.initializer}
+    for name, values in constants_by_hand(found).items():
+        np.testing.assert_array_equal(read_constants(model, CONSTANTS)[CONSTANTS + name], values)
 
 
 @pytest.mark.parametrize("precision", ["convolutions", "stored weights"])
 def test_half_precision_stays_within_its_stated_deviation(precision: str, make_scale: Callable[..., Scale]) -> None:
     case = Case((33,), 3, 4, "bailer", (40, 44), half=precision == "convolutions")
     frames = frames_of(case.size_hw, 2)
-    fused, expected = exported(case, make_scale, frames)
-    model = export_graph(fused, case.size_hw)
+    found, expected = made(case, make_scale, frames)
+    model = exported(case, found)
     if precision == "stored weights":
         model = with_halved_weights(model)
-    found = deviation(run(model, frames)["anomaly_map"], expected.anomaly_map, expected.anomaly_map)
-    assert 1e-5 < found < FP16_TOLERANCE
+    off = deviation(run(model, frames)["anomaly_map"], expected.anomaly_map, expected.anomaly_map)
+    assert 1e-5 < off < FP16_TOLERANCE

@@ -18,17 +18,17 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from calibration.threshold import fit_threshold
-from export.int8 import Options, find_split, quantize
+from export.int8_detector import Options, find_split, quantize
 from export.layers import attributes
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector, write_recipe
 from runtime.errors import DetectorError, InputError, ParityError
 from runtime.images import read_image
 from runtime.info import describe
-from runtime.onnx_file import graph_sha256, with_metadata
+from runtime.onnx_file import graph_sha256, read_constants, with_metadata
 from runtime.parity import tolerance_of
 from runtime.preparation import prepare
-from runtime.recipe import LATER
-from runtime.set_threshold import write_recipe
+from runtime.recipe import CONSTANTS, constants_of
 from train.data import Split
 
 NarrowDetector = Callable[..., Path]
@@ -38,7 +38,7 @@ ANYWHERE = Options(margin=0.05, threads=1, allow_slower=True)  # networks this s
 def scores_of(path: Path, split: Split) -> np.ndarray:
     with Detector.open(path, threads=1) as detector:
         frames = [
-            prepare(read_image(image), detector.recipe.size_hw)[None] for image in split.threshold_images(1, 1, False)
+            prepare(read_image(image), detector.recipe.size_hw)[None] for image in split.threshold_images(1, False)
         ]
         outputs = [detector.engine.result(detector.engine.submit(frame)) for frame in frames]
     return np.array([float(output.anomaly_score[0]) for output in outputs])
@@ -67,8 +67,8 @@ def test_scores_by_position_stay_so_and_their_threshold_is_of_its_own_images(
     source, out = narrow_detector(by_position=True), tmp_path / "int8.onnx"
     quantize(source, part_split, out, ANYWHERE)
     recipe = read_detector(out)[1]
-    assert recipe.by_position
-    assert recipe.threshold.sample_size == len(part_split.threshold) < len(part_split.threshold_images(1, 1, False))
+    assert recipe.scoring.by_position
+    assert recipe.threshold.sample_size == len(part_split.threshold) < len(part_split.threshold_images(1, False))
     with Detector.open(source, threads=1) as plain, Detector.open(out, threads=1) as int8:
         frame = prepare(read_image(part_split.threshold[0]), recipe.size_hw)[None]
         expected, found = (each.engine.result(each.engine.submit(frame)) for each in (plain, int8))
@@ -159,7 +159,7 @@ def test_the_recipe_says_how_it_was_made_and_what_it_lost(int8_file: Path, fp32_
     source = read_detector(fp32_file)[1]
     made = recipe.quantization
     assert made is not None
-    assert (recipe.precision, recipe.form, recipe.scales) == ("int8", "bailer", source.scales)
+    assert (recipe.precision, recipe.method, recipe.scoring) == ("int8", source.method, source.scoring)
     assert (made.ranges, made.range_images, made.margin) == ("max", 10, 0.05)
     assert (made.frames, made.decisions, made.defective_images) == (6, 6, 0)  # one scale, one student
     assert 0.95 < made.map_correlation < 1
@@ -167,7 +167,7 @@ def test_the_recipe_says_how_it_was_made_and_what_it_lost(int8_file: Path, fp32_
     assert recipe.graph_sha256 == graph_sha256(model) != source.graph_sha256
     assert tolerance_of(recipe) > 0
     hashes = sorted(
-        part_split.sha256[str(path)] for path in (*part_split.training, *part_split.threshold_images(1, 1, False))
+        part_split.sha256[str(path)] for path in (*part_split.training, *part_split.threshold_images(1, False))
     )
     assert made.images_sha256 == hashlib.sha256("".join(hashes).encode()).hexdigest()
     (line,) = [line for line in describe(recipe) if line.startswith("Precision")]
@@ -181,7 +181,7 @@ def test_the_gaussian_over_the_map_stays_as_it_is(
     fp32, out = narrow_detector(smoothing=1.5), tmp_path / "int8.onnx"
     found = quantize(fp32, part_split, out, Options(allow_slower=True, margin=0.3, threads=1))
     assert found.map_correlation > 0.9
-    assert read_detector(out)[1].smoothing == 1.5
+    assert read_detector(out)[1].scoring.smoothing == 1.5
     model = onnx.load(out)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     weights = [
@@ -196,10 +196,20 @@ def test_the_gaussian_over_the_map_stays_as_it_is(
     assert all(weight.dtype == np.float32 for weight in gaussian)
 
 
-def test_a_recipe_without_later_fields_has_the_hash_it_had(fp32_file: Path) -> None:
-    recipe = read_detector(fp32_file)[1]
-    assert not [name for name in LATER if f'"{name}"' in recipe.to_json()]
-    assert '"smoothing": 1.5' in replace(recipe, smoothing=1.5).to_json()
+@pytest.mark.parametrize("case", [{}, {"by_position": True, "smoothing": 1.5, "students": 2}])
+def test_what_good_images_decide_is_kept_under_its_name_and_exact(
+    case: dict[str, Any], narrow_detector: NarrowDetector, part_split: Split, tmp_path: Path
+) -> None:
+    source, out = narrow_detector(**case), tmp_path / "int8.onnx"
+    quantize(source, part_split, out, replace(ANYWHERE, margin=0.3))
+    (before, _), (after, recipe) = read_detector(source), read_detector(out)
+    expected, found = (read_constants(model, CONSTANTS) for model in (before, after))
+    assert sorted(found) == sorted(expected)
+    assert len(found) == (4 if case else 2)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+    for name, values in constants_of(recipe.method.evidence).items():
+        np.testing.assert_array_equal(found[CONSTANTS + name], values)
 
 
 def test_the_threshold_is_of_the_int8_scores(int8_file: Path, fp32_file: Path, part_split: Split) -> None:

@@ -14,7 +14,7 @@ from runtime.engines.base import Output
 from runtime.engines.fake import FakeEngine
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import ParityError
-from runtime.recipe import Threshold
+from runtime.threshold import Threshold
 
 LIKE = Threshold(5.0, 0.2, 0.95, 3, "gumbel", False, 0.63)
 GOOD = Comparison(

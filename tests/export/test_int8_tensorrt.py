@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from export.int8 import Options, quantize
-from runtime.detector import read_detector
+from export.int8_detector import Options, quantize
+from runtime.detector_file import read_detector
 from runtime.tensorrt.builder import BuildOptions, build_plan, parser_error
 from runtime.tensorrt.library import network_flags
 from runtime.tensorrt.messages import open_logger

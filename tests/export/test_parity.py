@@ -82,7 +82,7 @@ def compared(error: list[float], threshold: float) -> Parity:
     frames = np.stack([np.full((2, 2, 3), i, np.uint8) for i in range(5)])
     wave = torch.tensor([[1.0, -1.0], [1.0, -1.0]])
 
-    def plain(batch: NDArray[np.uint8], *_: object) -> tuple[torch.Tensor, torch.Tensor]:
+    def plain(batch: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
         return wave[None], torch.tensor([float(batch.flat[0])])
 
     scores = {i: i + error[i] for i in range(5)}
@@ -95,10 +95,9 @@ def compared(error: list[float], threshold: float) -> Parity:
 
     engine = Engine((2, 2), lambda batch: batch[..., 0].astype(np.float32))
     try:
-        run: Any = SimpleNamespace(maps_and_scores=plain)
+        run: Any = SimpleNamespace(maps_and_scores=plain, positions=None)
         fused: Any = Loud()
-        statistics: Any = SimpleNamespace(moments=(), positions=None)
-        return compare(run, statistics, threshold, engine, fused, frames, tolerance=0.1)
+        return compare(run, threshold, engine, fused, frames, tolerance=0.1)
     finally:
         engine.close()
 

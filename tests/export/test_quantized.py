@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from export.layers import Layer, Observed, find_layers, load_graph, observe
 from export.quantized import quantized
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from train.data import PreparedImages, Split
 
 

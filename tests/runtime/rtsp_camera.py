@@ -1,4 +1,6 @@
-"""An RTSP camera for tests: ``python3 rtsp_camera.py PORT`` plays a bouncing ball on rtsp://127.0.0.1:PORT/line.
+"""An RTSP camera for tests: ``python3 rtsp_camera.py PORT [FILE]`` plays on rtsp://127.0.0.1:PORT/line.
+
+It shows a bouncing ball in MJPEG, or an MP4 file in H.264, in small RTP packets.
 
 Runs under the system's Python, which alone has GStreamer's bindings.
 """
@@ -18,6 +20,8 @@ PLAY = (
     " ! video/x-raw,format=I420,width=96,height=64,framerate=20/1 ! jpegenc ! rtpjpegpay name=pay0 pt=26 )"
 )
 
+PLAY_FILE = "( filesrc location={} ! qtdemux ! rtph264pay name=pay0 pt=96 mtu=300 config-interval=-1 )"
+
 
 def main() -> None:
     Gst.init(None)
@@ -25,7 +29,7 @@ def main() -> None:
     server.set_address("127.0.0.1")
     server.set_service(sys.argv[1])
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(PLAY)
+    factory.set_launch(PLAY_FILE.format(sys.argv[2]) if len(sys.argv) > 2 else PLAY)
     factory.set_shared(True)
     server.get_mount_points().add_factory("/line", factory)
     server.attach(None)

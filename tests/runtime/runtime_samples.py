@@ -15,12 +15,28 @@ from runtime.errors import ProctorError
 from runtime.frames import Frame
 from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.pipeline import Pipeline
-from runtime.recipe import HealthLimits, Provenance, Recipe, Scale, Threshold
+from runtime.recipe import Evidence, HealthLimits, Method, Provenance, Recipe
+from runtime.scoring import Scoring
 from runtime.sources import open_source
 from runtime.summary import Summary
+from runtime.threshold import Threshold
 from runtime.verdict import Decision, Verdict
 
 SIZE_HW = (16, 24)
+METHOD = Method(
+    "students",
+    "patches of 17×17, 33×33 pixels, one every 4 pixels, with 3 students for each size",
+    tuple(
+        Evidence(f"{name}, p = {size}", 0.5, mean, deviation)
+        for name, size, mean, deviation in (
+            ("regression error", 17, 1.0, 0.5),
+            ("predictive variance", 17, 0.1, 0.05),
+            ("regression error", 33, 2.0, 0.5),
+            ("predictive variance", 33, 0.25, 0.125),
+        )
+    ),
+    {"patch_sizes": [17, 33], "students": 3, "output_stride": 4, "form": "bailer"},
+)
 
 
 def make_recipe() -> Recipe:
@@ -29,16 +45,12 @@ def make_recipe() -> Recipe:
         size_hw=SIZE_HW,
         interpolation="area",
         aspect="stretch",
-        region_of_interest=None,
-        students=3,
-        scales=(Scale(17, "a" * 64, 1.0, 0.5, 0.1, 0.05), Scale(33, "b" * 64, 2.0, 0.5, None, None)),
-        output_stride=4,
-        score_pixels=1,
+        scoring=Scoring(),
+        method=METHOD,
         score_quantiles={"0.5": 0.2, "0.99": 0.4},
         threshold=Threshold(0.5, 0.001, 0.95, 80, "gumbel", False, 0.0367),
         health=HealthLimits(20.0, 235.0, 0.2, 1.0, 2.0),
         precision="fp32",
-        form="bailer",
         explain=False,
         largest_activation=12.5,
         parity_sha256="c" * 64,

@@ -4,10 +4,11 @@ import argparse
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from runtime.cli import EXTRAS, file, run
+from runtime.cli import EXTRAS, file, run, some_path
 from runtime.errors import InputError
 
 NO_MEMORY = "error: there is not enough memory; use smaller frames or batches, or fewer students or images\n"
@@ -55,6 +56,20 @@ def test_a_fault_of_ours_keeps_its_traceback(fault: Exception) -> None:
         run(lambda: raising(fault))
 
 
+@pytest.mark.parametrize("text", ["", " ", "\t"])
+def test_an_empty_path_is_no_path(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is no path; give one, and \. for this folder"):
+        some_path(text)
+    assert some_path(".") == Path()
+
+
+def test_every_option_that_is_a_path_refuses_an_empty_one() -> None:
+    """`type=Path` would take it for the working folder."""
+    folders = ("runtime", "train", "calibration", "export", "benchmarks")
+    sources = [path for folder in folders for path in (Path(__file__).parents[2] / folder).rglob("*.py")]
+    assert [path.name for path in sources if "type=Path" in path.read_text()] == []
+
+
 @pytest.mark.parametrize("text", ["", ".", "/"])
 def test_a_path_without_a_name_is_no_file(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is no file's name"):
@@ -71,7 +86,7 @@ def test_a_closed_pipe_ends_quietly() -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(10) == 0
+        assert process.wait(10) == 141  # as a shell has it of a program that SIGPIPE ended
 
 
 def test_what_cannot_be_encoded_is_printed_as_an_escape() -> None:

@@ -1,6 +1,7 @@
 """The detector: verdicts, what is never scored, late engines, and files that are no detectors."""
 
 import json
+import re
 import threading
 import time
 from dataclasses import replace
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 from runtime_samples import SIZE_HW, fake_detector, grey_frame, make_recipe, tiny_model, write_detector
 
 from runtime import Decision, Detector
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from runtime.engines.base import Output
 from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import DetectorError, EngineError, ImageError
 from runtime.frames import Frame, missing_frame
-from runtime.onnx_file import read_metadata, with_metadata
+from runtime.onnx_file import COPY_AGAIN, read_metadata, with_metadata
+from runtime.scoring import Scoring
 
 
 def test_a_good_part_is_ok() -> None:
@@ -52,7 +54,7 @@ def test_where_scores_are_by_position_regions_and_pictures_are_of_the_same_map()
 
     image = np.full((16, 24, 3), 128, np.uint8)
     image[2:4, 3:5] = image[9:11, 20:22] = 255
-    recipe = replace(make_recipe(), by_position=True)
+    recipe = replace(make_recipe(), scoring=Scoring(by_position=True))
     with Detector(recipe, ThreadedEngine(infer, SIZE_HW, 1, 1, "by position")) as detector:
         verdict = detector.inspect(image)
         image[9:11, 20:22] = 128
@@ -205,13 +207,33 @@ def test_an_engine_that_stalled_is_used_again_once_it_recovers() -> None:
         return deviation_from_grey(frames)
 
     with fake_detector(stall, slots=2) as detector:
-        stalled = [detector.inspect(grey_frame(number), timeout_s=0.02) for number in range(4)]
+        first, behind, *refused = [detector.inspect(grey_frame(number), timeout_s=0.02) for number in range(4)]
         release.set()
         time.sleep(0.2)
         recovered = [detector.inspect(grey_frame(number)) for number in range(4)]
-    assert all("no result within 0.02 s" in verdict.reason for verdict in stalled[:2])
-    assert all("all 2 slots are under way" in verdict.reason for verdict in stalled[2:])
+    late = "no result within 0.02 s; the machine is too slow or overloaded"
+    works = r"the engine still works on frame 0, given up before, for 0\.\d s now"
+    assert first.reason == f"engine error: {late}"
+    assert re.fullmatch(f"engine error: {late}: {works}", behind.reason)
+    for verdict in refused:  # to a caller who knows of no slots
+        assert re.fullmatch(f"engine error: {works}; frames are taken again when it is done", verdict.reason)
+    assert {verdict.decision for verdict in (first, behind, *refused)} == {Decision.NO_DECISION}
     assert [verdict.decision for verdict in recovered] == [Decision.OK] * 4
+
+
+def test_a_result_asked_for_again_after_its_time_ran_out_holds_one_slot() -> None:
+    release = threading.Event()
+
+    def stall(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        release.wait(10)
+        return deviation_from_grey(frames)
+
+    with fake_detector(stall, slots=2) as detector:
+        pending = detector.submit(grey_frame())
+        assert {detector.result(pending, 0.01).decision for _ in range(3)} == {Decision.NO_DECISION}
+        other = detector.submit(grey_frame(1))
+        release.set()
+        assert detector.result(other).decision is Decision.OK
 
 
 def test_regions_lie_inside_the_region_of_interest() -> None:
@@ -220,7 +242,7 @@ def test_regions_lie_inside_the_region_of_interest() -> None:
         values[:, 1, 1] = values[:, 8, 12] = 0.9
         return values
 
-    recipe = replace(make_recipe(), region_of_interest=(4, 6, 10, 12))
+    recipe = replace(make_recipe(), scoring=Scoring(region_of_interest=(4, 6, 10, 12)))
     with Detector(recipe, FakeEngine(SIZE_HW, maps)) as detector:
         verdict = detector.inspect(grey_frame())
     assert [region.box_xywh for region in verdict.regions] == [(12, 8, 1, 1)]
@@ -259,31 +281,43 @@ def test_files_that_are_no_detectors_are_refused_by_name(tmp_path: Path) -> None
     good = write_detector(tmp_path / "good.onnx").read_bytes()
     model = tiny_model()
     cases = {
-        "text.onnx": (b"hello", "not an ONNX file, or a damaged one; export the detector again"),
+        "text.onnx": (b"hello", f"not an ONNX file, or a damaged one; {COPY_AGAIN}"),
         "plain.onnx": (model, "an ONNX file without a recipe; make a detector with python -m export.onnx"),
         "future.onnx": (
-            with_metadata(model, {"recipe": '{"schema": 2}'}),
-            "the recipe has schema 2, this version reads",
+            with_metadata(model, {"recipe": '{"schema": 3}'}),
+            "the recipe has schema 3, this version reads schemas 1 and 2; export",
         ),
         "mixed.onnx": (
-            with_metadata(model, {"recipe": make_recipe().to_json()}),
-            "its graph is not the one its recipe describes; export the detector again",
+            with_metadata(model, make_recipe().metadata),
+            f"its graph is not the one its recipe describes; {COPY_AGAIN}",
         ),
         "flipped.onnx": (
             good.replace(b'"value": 0.5', b'"value": 8.5'),
             "its recipe is not the one that was written into it (recipe_sha256): the file was damaged",
         ),
-        "cut.onnx": (good[:-1], "not an ONNX file, or a damaged one; export the detector again"),
+        "bare.onnx": (
+            with_metadata(good, {"recipe": read_metadata(good)["recipe"]}),
+            "the hash beside its recipe (recipe_sha256) is missing",
+        ),
+        "cut.onnx": (good[:-1], f"not an ONNX file, or a damaged one; {COPY_AGAIN}"),
     }
     for name, (content, message) in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DetectorError) as caught:
             read_detector(tmp_path / name)
         assert str(caught.value).startswith(f"{tmp_path / name}: {message}")
-    (tmp_path / "before.onnx").write_bytes(with_metadata(good, {"recipe": read_metadata(good)["recipe"]}))
-    assert read_detector(tmp_path / "before.onnx")[1] == read_detector(tmp_path / "good.onnx")[1]
     (tmp_path / "empty.onnx").touch()
-    with pytest.raises(DetectorError, match=r"empty\.onnx is empty; copy it again, or export the detector again"):
+    with pytest.raises(DetectorError, match=r"empty\.onnx is empty; copy the file again"):
         read_detector(tmp_path / "empty.onnx")
     with pytest.raises(DetectorError, match=r"gone\.onnx cannot be read \(No such file or directory\); check the path"):
         read_detector(tmp_path / "gone.onnx")
+
+
+def test_what_another_detector_has_under_way_is_never_taken_for_ones_own() -> None:
+    with fake_detector() as ours, fake_detector() as other:
+        theirs = other.submit(grey_frame(7, spot=255))  # a defective part
+        mine = ours.submit(grey_frame(8))
+        mixed = ours.result(theirs)
+        assert (mixed.frame_id, mixed.decision) == (7, Decision.NO_DECISION)
+        assert "is unknown; each result can be taken once" in mixed.reason
+        assert (ours.result(mine).decision, other.result(theirs).decision) == (Decision.OK, Decision.NG)

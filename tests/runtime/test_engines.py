@@ -36,7 +36,20 @@ def tensorrt_engine() -> Engine:
     return make_engine(RecordingCuda())
 
 
-ENGINES = {"fake": fake_engine, "onnxruntime": onnxruntime_engine, "tensorrt": tensorrt_engine}
+def openvino_engine() -> Engine:
+    pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
+    pytest.importorskip("openvino", reason="OpenVINO is not installed; pip install openvino")
+    from runtime.engines.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(tiny_model(), make_recipe(), threads=1)
+
+
+ENGINES = {
+    "fake": fake_engine,
+    "onnxruntime": onnxruntime_engine,
+    "openvino": openvino_engine,
+    "tensorrt": tensorrt_engine,
+}
 
 
 @pytest.fixture(params=ENGINES)
@@ -192,8 +205,8 @@ def test_onnxruntime_refuses_what_it_cannot_run() -> None:
         OnnxRuntimeEngine(b"", make_recipe(), provider="npu")
     with pytest.raises(EngineError, match="ONNX Runtime cannot load the detector: "):
         OnnxRuntimeEngine(b"not a model", make_recipe())
-    for threads in (-1, 99999999999):
-        with pytest.raises(InputError, match=f"threads is {threads}; expected 1 to 1,024"):
+    for threads in (-1, 0, 99999999999):
+        with pytest.raises(InputError, match=f"threads is {threads}; expected a whole number from 1 to 1,024"):
             OnnxRuntimeEngine(b"", make_recipe(), threads=threads)
 
 
@@ -201,7 +214,7 @@ def test_a_graph_of_other_frames_than_the_recipes_is_refused() -> None:
     pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-    expected = r"the graph takes frames \[N, 16, 24, 3\], its recipe expects frames \[N, 8, 24, 3\]; export"
+    expected = r"the graph takes frames \[N, 16, 24, 3\], its recipe expects frames \[N, 8, 24, 3\]; copy the"
     with pytest.raises(DetectorError, match=expected):
         OnnxRuntimeEngine(tiny_model(), replace(make_recipe(), size_hw=(8, 24)), threads=1)
 

@@ -1,5 +1,6 @@
 """Image files: read right, or refused in one sentence that names the file."""
 
+import os
 import re
 from pathlib import Path
 
@@ -109,7 +110,13 @@ def test_a_rotated_photograph_is_turned_upright(orientation: int, turn: int, tmp
     np.testing.assert_array_equal(read_image(path), cv2.rotate(plain, turn))
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\xaeB`\x82"])
+def test_an_empty_file_is_refused_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    with pytest.raises(ImageError, match=r"a\.png is empty; copy it again or remove it"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("content", [b"not an image", b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\xaeB`\x82"])
 def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
@@ -122,6 +129,12 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         ImageError, match=r"gone\.png cannot be read \(No such file or directory\); check the path and its"
     ):
         read_image(tmp_path / "gone.png")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png is a pipe; give an image file"):
+        read_image(tmp_path / "a.png")
 
 
 def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:

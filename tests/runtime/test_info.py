@@ -12,13 +12,15 @@ from runtime_samples import make_recipe
 from runtime import info, set_threshold
 from runtime.choice.memory import Choice, Circumstances, remember
 from runtime.cli import run
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from runtime.errors import DetectorError, InputError
 from runtime.info import describe
 from runtime.machine import Machine
 from runtime.onnx_file import read_metadata
-from runtime.promise import explain
 from runtime.recipe import recipe_from_json
+from runtime.schema1 import looks_at
+from runtime.scoring import Scoring
+from runtime.threshold import explain
 
 
 def call(command: object, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -39,15 +41,20 @@ def test_a_recipe_is_told_in_words() -> None:
 
 def test_relation_smoothing_and_positions_are_told_where_they_are_in_force() -> None:
     recipe = make_recipe()
-    plain, changed = describe(recipe), describe(replace(recipe, relative=True, smoothing=4.0, by_position=True))
+    method = replace(recipe.method, looks_at=looks_at([17], 1, 1, relative=True))
+    scoring = Scoring(smoothing=4.0, by_position=True)
+    plain, changed = describe(recipe), describe(replace(recipe, method=method, scoring=scoring))
     told = [line for line in changed if line not in plain]
-    assert any(line.endswith("for each size, errors in relation to the descriptor's size") for line in told)
+    assert any(
+        line.endswith("one every pixel, with 1 student for each size, errors in relation to the descriptor's size")
+        for line in told
+    )
     position = "in deviations from what good images show at each position"
     assert any(f"of the anomaly map, smoothed with σ = 4 pixels, {position}; of the good" in line for line in told)
 
 
 def test_a_region_of_interest_is_told_in_pixels() -> None:
-    frame = describe(replace(make_recipe(), region_of_interest=(2, 3, 10, 20)))[0]
+    frame = describe(replace(make_recipe(), scoring=Scoring(region_of_interest=(2, 3, 10, 20))))[0]
     assert frame.endswith("inspected from x 3 to 23 and y 2 to 12")
 
 
@@ -135,7 +142,7 @@ def test_the_modules_are_commands(detector_file: Path) -> None:
     root = Path(__file__).parents[2]
     command = [sys.executable, "-m", "runtime.info", str(detector_file), "--json"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
-    assert json.loads(done.stdout)["schema"] == 1
+    assert json.loads(done.stdout)["schema"] == 2
     command = [sys.executable, "-m", "runtime.set_threshold", str(detector_file), "nan"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (2, "error: the threshold is nan; give a finite number\n")

@@ -16,9 +16,10 @@ from runtime_samples import lose_twice
 
 from runtime.errors import SourceError, SourceTimeout
 from runtime.frames import Frame
-from runtime.sources import network, open_source
+from runtime.sources import backlog, open_source
+from runtime.sources.capture import Capture
 from runtime.sources.live import LiveSource
-from runtime.sources.network import NetworkCapture, open_network
+from runtime.sources.network import open_network
 from runtime.verdict import Decision
 
 
@@ -246,7 +247,7 @@ def test_a_network_camera_shows_what_it_sees_now_and_nothing_of_before() -> None
     assert image.mean() > 100
 
 
-def read_slowly_until_pictures_are_dropped(capture: NetworkCapture) -> None:
+def read_slowly_until_pictures_are_dropped(capture: Capture) -> None:
     deadline_s = time.monotonic() + 15
     while capture.drops == 0 and time.monotonic() < deadline_s:
         assert capture.read() is not None
@@ -263,7 +264,7 @@ def test_pictures_that_pile_up_before_a_slow_reader_are_dropped() -> None:
 
 
 def test_a_machine_that_does_not_catch_up_with_a_camera_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "LONGEST_S", 0.0)
+    monkeypatch.setattr(backlog, "LONGEST_S", 0.0)
     with playing_camera() as camera:
         capture = open_network(camera.url)
         with pytest.raises(SourceError, match="this machine is too slow for it; ask the camera for fewer or smaller"):
@@ -290,7 +291,9 @@ def test_a_picture_that_cannot_be_decoded_is_one_frame_with_a_problem_and_no_los
         assert isinstance(source, LiveSource)
         camera.damages_next.set()
         damaged = read_until(source, lambda frame: frame.problem is not None)
-        assert damaged.problem == f"damaged picture: {camera.url} sent one that cannot be decoded"
+        assert damaged.problem == (
+            f"damaged picture: {camera.url} sent one that cannot be decoded (no frame header before the pixels)"
+        )
         for _ in range(5):
             frame = source.read()
             assert frame is not None

@@ -8,8 +8,8 @@ import pytest
 from runtime_samples import fake_detector, grey_frame
 
 from runtime.frames import missing_frame
-from runtime.recipe import Threshold
 from runtime.summary import SAMPLE_SIZE, LatencyHistogram, ScoreSample, Summary, auroc
+from runtime.threshold import Threshold
 from runtime.verdict import Verdict
 
 

@@ -12,7 +12,7 @@ from train.card import command, facts, model_card
 from train.config import add_options, resolve
 from train.files import save_network
 from train.networks import PatchNetwork
-from train.teacher import TeacherConfig
+from train.options import TeacherConfig
 
 DISTILLED = TeacherConfig(patch_size=65, descriptor="resnet18-layer23", iterations=1500, zoom_cap=2.0, device="cuda")
 TRIPLETS = TeacherConfig(

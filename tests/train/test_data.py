@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime.demo import DemoLine
 from runtime.errors import ImageError, InputError
 from runtime.preparation import prepare
-from train.data import PreparedImages, Split, set_apart, split_as_counted, split_by_content
+from train.data import PreparedImages, Split, file_sha256, set_apart, split_as_counted, split_by_content
 from train.datasets import good_images
 
 
@@ -22,7 +23,7 @@ def write_images(folder: Path, count: int, suffix: str = ".png") -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{index:03}{suffix}" for index in range(count)]
     for index, path in enumerate(paths):
-        assert cv2.imwrite(str(path), np.full((8, 10, 3), (index % 256, index // 256, 7), np.uint8))
+        assert cv2.imwrite(str(path), np.random.default_rng(index).integers(0, 256, (8, 10, 3), np.uint8))
     return paths
 
 
@@ -107,7 +108,9 @@ def test_equal_files_share_a_fate_and_count_once(tmp_path: Path) -> None:
     split = split_by_content(paths + copies, 0.3)
     for one, other in combinations(uses(split), 2):
         assert one.isdisjoint(other)
-    assert sum(split.counts.values()) == 23
+    assert sum(split.files.values()) == 23
+    assert split.copies == 9
+    assert split.counts == {"training": 10, "statistics": 2, "threshold": 2}
     assert [len(part) for part in uses(split)] == [10, 2, 2]
 
 
@@ -123,7 +126,9 @@ def test_of_copies_one_alone_counts_for_the_threshold(tmp_path: Path) -> None:
         images, expected = (each.threshold_images(1, 1, by_position) for each in (split, plain))
         assert [split.sha256[str(path)] for path in images] == [plain.sha256[str(path)] for path in expected]
         held_out = (*split.threshold, *(() if by_position else split.statistics))
-        left_out = f"left out of the threshold: {len(held_out) - len(images)} copies of the {len(images)} images"
+        left_out = (
+            f"left out of the threshold: {len(held_out) - len(images)} copies of the {len(images)} different pictures"
+        )
         assert (split.copies_left_out(images) or "").startswith(left_out)
 
 
@@ -133,6 +138,102 @@ def test_from_the_counts_of_its_files_a_split_with_copies_is_found_again(tmp_pat
     copies = [Path(shutil.copy(copied, tmp_path / f"copy-{number}.png")) for number in range(60)]
     split = split_by_content(paths + copies, 0.2)
     assert split_as_counted(paths + copies, split.counts) == split
+
+
+def test_a_detector_whose_copies_were_counted_as_files_finds_its_split_again(tmp_path: Path) -> None:
+    paths = write_images(tmp_path, 40)
+    plain = split_by_content(paths, 0.2)
+    copies = [Path(shutil.copy(plain.training[0], tmp_path / f"copy-{number}.png")) for number in range(60)]
+    split = split_by_content(paths + copies, 0.2)
+    assert split.counts == plain.counts != split.files
+    assert split_as_counted(paths + copies, split.files) == split
+
+
+def test_where_there_are_no_copies_the_order_of_the_hashes_is_the_split(tmp_path: Path) -> None:
+    paths = write_images(tmp_path, 60)
+    ordered = tuple(sorted(paths, key=file_sha256))
+    split = split_by_content(paths, 0.2)
+    assert (split.statistics, split.threshold, split.training) == (ordered[:5], ordered[5:12], ordered[12:])
+    assert split.near == {}
+    apart = [path for path in paths if int(file_sha256(path)[:8], 16) < 0.2 * 2**32]
+    assert set_apart(paths) == ([path for path in paths if path not in apart], apart)
+
+
+JPEG, WEBP = cv2.IMWRITE_JPEG_QUALITY, cv2.IMWRITE_WEBP_QUALITY
+SAVED_AGAIN = [(".png", []), (".bmp", [])]
+SAVED_AGAIN += [(".jpg", [JPEG, quality]) for quality in range(50, 100, 4)]
+SAVED_AGAIN += [(".webp", [WEBP, quality]) for quality in range(60, 100, 8)]
+
+
+def save_again(folder: Path, parts: int) -> dict[Path, int]:
+    """Parts of the demo line in files of several formats, qualities, sizes and brightnesses: the part, by file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    line, owner, random = DemoLine(5, (160, 192), defect_rate=0), {}, np.random.default_rng(5)
+    for part in range(parts):
+        image = line.good(part).image
+        for number, (suffix, options) in enumerate([*SAVED_AGAIN, *SAVED_AGAIN[2:7]]):
+            scale, gain = random.uniform(0.9, 1.1), random.uniform(0.98, 1.02)
+            changed = image if number < len(SAVED_AGAIN) else cv2.resize(image, None, fx=scale, fy=scale)
+            changed = changed if number % 5 else np.clip(changed * gain + 0.5, 0, 255).astype(np.uint8)
+            path = folder / f"{part:02}-{number:02}{suffix}"
+            assert cv2.imwrite(str(path), changed, options)
+            owner[path] = part
+    return owner
+
+
+def test_fourteen_pictures_in_hundreds_of_files_count_as_fourteen(tmp_path: Path) -> None:
+    owner = save_again(tmp_path / "images", 14)
+    assert len(owner) == 14 * 25
+    split = split_by_content(list(owner), 0.9)
+    assert split.counts == {"training": 2, "statistics": 5, "threshold": 7}
+    parts = [{owner[path] for path in part} for part in (split.training, split.statistics, split.threshold)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 14
+    for fair in (True, False):
+        counted = split.threshold_images(1, 1, not fair)
+        assert len(counted) == len({owner[path] for path in counted}) == (12 if fair else 7)
+    assert str(split.copies_left_out(counted)).startswith(f"left out of the threshold: {7 * 24} copies of the 7 diff")
+    split.save(tmp_path / "split.json")
+    assert Split.load(tmp_path / "split.json") == split
+    assert split_as_counted(list(owner), split.counts) == split
+
+
+def test_six_pictures_in_any_number_of_files_are_too_few(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found 6 different good images in 150 files; give 7 or more"):
+        split_by_content(list(save_again(tmp_path, 6)), 0.2)
+
+
+def test_no_picture_that_is_trained_on_is_tested_on(tmp_path: Path) -> None:
+    owner = save_again(tmp_path, 12)
+    training, test = ({owner[path] for path in part} for part in set_apart(list(owner)))
+    assert training.isdisjoint(test)
+    assert len(training) > len(test) > 0
+
+
+def test_a_camera_that_is_stuck_shows_one_picture(tmp_path: Path) -> None:
+    paths, random = write_images(tmp_path, 9), np.random.default_rng(0)
+    image = DemoLine(2, (240, 320), defect_rate=0).good(0).image
+    for number in range(40):
+        shot = np.clip(image + random.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+        paths.append(tmp_path / f"shot-{number}.png")
+        assert cv2.imwrite(str(paths[-1]), shot)
+    split = split_by_content(paths, 0.3)
+    assert sum(split.counts.values()) == 10
+    assert split.copies == 39
+
+
+def test_a_run_from_before_near_copies_were_known_is_read(tmp_path: Path) -> None:
+    split = split_by_content(write_images(tmp_path / "images", 10), 0.4)
+    split.save(tmp_path / "split.json")
+    document = json.loads((tmp_path / "split.json").read_text())
+    assert document.pop("near") == {}
+    (tmp_path / "split.json").write_text(json.dumps(document))
+    assert Split.load(tmp_path / "split.json") == split
+
+
+def test_an_image_that_cannot_be_decoded_is_one_of_its_own_until_it_is_read(tmp_path: Path) -> None:
+    paths = write_images(tmp_path, 10)
+    paths[3].write_bytes(b"broken")
+    assert sum(split_by_content(paths, 0.4).counts.values()) == 10
 
 
 def test_the_split_depends_on_content_and_not_on_names_or_order(tmp_path: Path) -> None:
@@ -231,7 +332,7 @@ READ = {
 }
 REFUSED = {
     "text.png": (lambda: b"hello", r"text\.png is not an image that can be decoded; re-save"),
-    "empty.jpg": (lambda: b"", r"empty\.jpg is not an image that can be decoded"),
+    "empty.jpg": (lambda: b"", r"empty\.jpg is empty; copy it again"),
     "cut.png": (lambda: encoded(".png", picture())[:-40], r"cut\.png is truncated; copy it again or remove it"),
     "cut.jpg": (lambda: encoded(".jpg", picture())[:-60], r"cut\.jpg is truncated"),
     "dim.png": (lambda: encoded(".png", picture().astype(np.uint16) * 4), r"dim\.png keeps 10-bit values in 16 bits"),

@@ -5,9 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from calibration.scoring import upsampled
 from torch import Tensor, nn
 
-from calibration.scoring import upsampled
 from runtime.errors import InputError
 from train.dense import (
     FORMS,

@@ -31,7 +31,8 @@ from train.dense import dense_descriptors
 from train.ensemble import load_scale, shipped_teachers, student_path, teacher_path
 from train.files import load_network, save_network
 from train.networks import PatchNetwork
-from train.students import DEVIATION_FLOOR, StudentsConfig, _ScaleTraining, train_students
+from train.options import StudentsConfig
+from train.student_training import DEVIATION_FLOOR, _ScaleTraining, train_students
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:

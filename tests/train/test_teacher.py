@@ -24,10 +24,11 @@ from train.config import as_yaml
 from train.descriptor import DescriptorNetwork, Standardization, read_state
 from train.files import load_network
 from train.held_out import measure_triplets
+from train.options import TeacherConfig
 from train.photographs import read_photographs
 from train.run_folder import RunFolder
 from train.seeds import TEACHER_HELD_OUT, generator
-from train.teacher import TeacherConfig, _Training, train_teacher
+from train.teacher_training import _Training, train_teacher
 
 
 @pytest.fixture

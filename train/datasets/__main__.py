@@ -6,7 +6,6 @@
 import argparse
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from runtime import cli
 from train.datasets import LAYOUTS, layout_of
@@ -27,10 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m train.datasets",
+        prog=cli.program("train.datasets"),
         description="Say which layout a data set's category has, and what is in it.",
     )
-    parser.add_argument("data", type=Path, help="folder of one category")
+    parser.add_argument("data", type=cli.some_path, help="folder of one category")
     parser.add_argument("--layout", choices=tuple(LAYOUTS), help="default: the one that the folder has")
     return parser
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import ImageError, InputError
 from runtime.images import list_images, read_image
+from train.masks import read_mask
 
 GOOD = "good"
 Subset = Literal["all", "even", "odd"]
@@ -57,9 +58,10 @@ def content_parity(path: Path) -> Literal["even", "odd"]:
 def read_pixels(image: TestImage) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
     """The image, uint8 [H, W, 3], BGR, and its mask, bool [H, W], true where defective, all false for a good part.
 
-    The mask is None where nobody has marked the defect; only image-level figures can be measured then. Any pixel that
-    is not zero is defective, in any channel and any file of a folder. Raises `ImageError` for a file that cannot be
-    read, a mask of another size than its image, and one that marks nothing.
+    The mask is None where nobody has marked the defect; only image-level figures can be measured then. A pixel is
+    defective that `train.masks` says is, in any file of a folder. Raises `ImageError` for a file that cannot be
+    read, a mask whose levels leave in doubt what is marked, one of another size than its image, and one that marks
+    nothing.
     """
     pixels = read_image(image.path)
     if image.mask_path is None:
@@ -80,12 +82,12 @@ def mask_files(image: TestImage) -> list[Path]:
 
 
 def marks_a_defect(mask_path: Path) -> bool:
-    """Whether a mask file has a pixel that is not zero. Raises `ImageError` when it cannot be read."""
-    return bool(read_image(mask_path).any())
+    """Whether a mask file marks a pixel. Raises `ImageError` when it cannot be read."""
+    return bool(read_mask(mask_path).any())
 
 
 def _read_mask(path: Path, size_hw: tuple[int, ...]) -> NDArray[np.bool_]:
-    mask = np.asarray(read_image(path).any(axis=2))
+    mask = read_mask(path)
     if mask.shape != size_hw:
         (height, width), (mask_height, mask_width) = size_hw, mask.shape
         raise ImageError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.errors import InputError
-from runtime.images import SUFFIXES, list_images
+from runtime.images import is_picture, list_images
 from train.datasets.images import TestImage
 
 ENTRIES_SHOWN = 8  # of a folder, in one message
@@ -56,7 +56,7 @@ def good(paths: Sequence[Path], kind: str = "good") -> list[TestImage]:
 
 def holds_images(folder: Path) -> bool:
     """Whether images lie in `folder` itself."""
-    return folder.is_dir() and any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+    return folder.is_dir() and any(is_picture(path) for path in folder.iterdir())
 
 
 def by_stem(paths: Sequence[Path]) -> dict[str, Path]:
@@ -78,7 +78,7 @@ def masked(images: Sequence[Path], masks: Path, defect: str, ending: str = "") -
     Raises `InputError` for an image without its mask, for a mask (a file with `ending`) without its image, and for two
     files of one stem.
     """
-    found = by_stem([path for path in sorted(masks.glob("*")) if path.suffix.lower() in SUFFIXES])
+    found = by_stem([path for path in sorted(masks.glob("*")) if is_picture(path)])
     for image in by_stem(images).values():
         if image.stem + ending not in found:
             raise InputError(f"{image} has no mask; expected {masks / f'{image.stem}{ending}.png'}")
@@ -87,6 +87,18 @@ def masked(images: Sequence[Path], masks: Path, defect: str, ending: str = "") -
     if orphans:
         raise InputError(f"{orphans[0]} has no image in {images[0].parent}; restore the image or remove the mask")
     return [TestImage(image, True, defect, found[image.stem + ending]) for image in images]
+
+
+def masked_if_any(images: Sequence[Path], masks: Path, defect: str, ending: str, marked: bool) -> list[TestImage]:
+    """As `masked`, where the set is `marked`: has a mask of any image; all without a mask where it has none."""
+    if marked:
+        return masked(images, masks, defect, ending)
+    return [TestImage(path, True, defect, None) for path in images]
+
+
+def has_masks(folder: Path) -> bool:
+    """Whether a folder, or one in it, holds an image file."""
+    return any(is_picture(path) for path in folder.rglob("*"))
 
 
 def defects_in(folder: Path, except_for: str = "good") -> list[Path]:

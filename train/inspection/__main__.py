@@ -12,7 +12,6 @@ and prints the same in short.
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from runtime import cli
 from runtime.atomic import write_atomically
@@ -38,16 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m train.inspection", description="Look over good images before training on them."
+        prog=cli.program("train.inspection"), description="Look over good images before training on them."
     )
-    parser.add_argument("data", type=Path, help="folder of good images, or of a data set's category")
+    parser.add_argument("data", type=cli.some_path, help="folder of good images, or of a data set's category")
     parser.add_argument(
         "--layout",
         metavar="NAME",
         help="how DATA is laid out, of those that train.datasets --help lists (default: as it looks)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there")
-    parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw the suspects there, as PNG or JPEG")
+    parser.add_argument("--json", type=cli.some_path, metavar="FILE", help="write the report there")
+    parser.add_argument("--sheet", type=cli.some_path, metavar="FILE", help="draw the suspects there, as PNG or JPEG")
     return parser
 
 

@@ -21,7 +21,7 @@ NAMES_SHOWN = 3  # in one warning
 SUMMARY = {
     "unreadable": "unreadable",
     "copy": "copies of others, byte for byte",
-    "near-copy": "nearly copies of others, so that training and threshold may share them",
+    "near-copy": "nearly copies of others, and counted as one picture with them",
     "outlier": "unlike the others, and a bad part among the good ones spoils the threshold",
     "flat": "without anything to see",
     "blurred": "blurred, compared with the others",

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.health import brightness, saturated_share
+from train.inspection.copies import small_picture
 
 SHARPNESS_SIDE = 1024  # longer side, pixels; larger images are shrunk, so a blur below their pixel cannot be seen
 LIGHT_SIDE = 128  # where exposure is measured
-GREY_SIDE, COLOUR_SIDE = 64, 32  # of the thumbnails, both ways, whatever the aspect
+COLOUR_SIDE = 32  # of the thumbnail, both ways, whatever the aspect
 DARK = 5  # pixel value up to which a channel counts as black
 
 
@@ -24,7 +25,7 @@ class Measurement:
     contrast: float  # standard deviation of all channels
     black: float  # share of pixels with every channel at most DARK
     saturated: float  # share of pixels that are saturated in every channel, as in runtime.health
-    grey: NDArray[np.uint8]  # [64, 64]
+    grey: NDArray[np.uint8]  # [64, 64]; what copies are told by
     colour: NDArray[np.uint8]  # [32, 32, 3], BGR
 
 
@@ -43,7 +44,7 @@ def measure(image: NDArray[np.uint8]) -> Measurement:
         contrast=float(light.std()),
         black=float((light.max(axis=2) <= DARK).mean()),
         saturated=saturated_share(light),
-        grey=np.asarray(cv2.resize(grey, (GREY_SIDE, GREY_SIDE), interpolation=cv2.INTER_AREA), np.uint8),
+        grey=small_picture(image),
         colour=np.asarray(thumbnail, np.uint8),
     )
 

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from runtime.atomic import write_atomically
 from runtime.errors import ImageError
 from runtime.images import read_image
+from runtime.printable import printable
 from train.datasets import good_images, training_images
 from train.inspection.contact_sheet import Tile, draw_sheet
 from train.inspection.inspector import Inspector, Report, Suspect
@@ -39,7 +40,7 @@ def describe(report: Report) -> str:
     if report.least_typical:
         names = ", ".join(each.path.name for each in report.least_typical)
         lines.append(f"  least typical, suspect or not: {names}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def by_image(report: Report) -> dict[Path, list[Suspect]]:

@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from dataset_trees import write
@@ -88,6 +92,68 @@ def test_without_masks_only_image_level_figures_are_given(
     figures = json.loads(file.read_text())["accuracy"]
     assert (figures["pixel_auroc"], figures["au_pro_30"], figures["au_pro_5"]) == (None, None, None)
     assert any("bad" in path.name for path in pictures.iterdir())
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_mvtecs_layout_without_any_mask_gives_image_figures_alone_and_says_so(
+    detector_file: Path, test_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], empty: bool
+) -> None:
+    shutil.rmtree(test_set / "ground_truth")
+    if empty:
+        (test_set / "ground_truth" / "dent").mkdir(parents=True)
+    (test_set / "test" / "scratch").rename(test_set / "test" / "ng")
+    report = tmp_path / "report.html"
+    accuracy.main([str(detector_file), str(test_set), "--report", str(report)])
+    printed = {line[:20].strip(): line[20:].strip() for line in capsys.readouterr().out.splitlines()}
+    assert printed["pixel figures"] == "none: no mask is known of the 2 defective images"
+    assert printed["ng (1)"] == "0.5000"
+    assert "No mask is known, so there are no pixel figures and no PRO curve." in report.read_text()
+
+
+def test_one_missing_mask_among_others_stays_an_error(detector_file: Path, test_set: Path) -> None:
+    (test_set / "ground_truth" / "scratch" / "000_mask.png").unlink()
+    with pytest.raises(InputError, match=r"scratch/000\.png has no mask; expected \S+scratch/000_mask\.png"):
+        accuracy.main([str(detector_file), str(test_set)])
+
+
+def test_inverted_masks_are_warned_of(detector_file: Path, test_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (test_set / "ground_truth").rglob("*.png"):
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        assert cv2.imwrite(str(path), 255 - mask)
+    accuracy.main([str(detector_file), str(test_set)])
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert warning.startswith("warning: 2 of 2 masks mark more than half of their picture (000_mask.png 9")
+    assert warning.endswith("are they inverted? What is not black must be the defect")
+
+
+def write_parts(folder: Path, good: int, bad: int, excess: Callable[[int, bool], int]) -> None:
+    for index in range(good + bad):
+        pixels = np.full((6, 8), 128, np.uint8)
+        pixels[1, 2] += excess(index, index >= good)
+        write(folder / "test" / ("good" if index < good else "bad") / f"{index:03}.png", pixels)
+
+
+def test_a_useless_detector_is_named_in_the_first_line_of_output_and_report(
+    detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_parts(tmp_path / "parts", 20, 20, lambda index, bad: 5 + (7 * index) % 20 - 3 * bad)
+    report, file = tmp_path / "report.html", tmp_path / "accuracy.json"
+    accuracy.main([str(detector_file), str(tmp_path / "parts"), "--report", str(report), "--json", str(file)])
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert re.match(
+        r"NO BETTER THAN CHANCE: image AUROC 0\.3\d+ of 20 good and 20 defective images, while scores drawn at random "
+        r"reach 0\.681 in 1 of 40 such sets; do not run a line with it",
+        first,
+    )
+    page = report.read_text()
+    assert page.index("NO BETTER THAN CHANCE") < page.index("At its calibrated threshold") < page.index("Figures")
+    assert json.loads(file.read_text())["no_better_than_chance"] == first
+
+
+def test_a_good_detector_is_not(detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_parts(tmp_path / "parts", 10, 10, lambda index, bad: 5 + index + 40 * bad)
+    accuracy.main([str(detector_file), str(tmp_path / "parts")])
+    assert "CHANCE" not in capsys.readouterr().out
 
 
 def test_a_layout_may_be_named_and_must_be_known(detector_file: Path, test_set: Path) -> None:

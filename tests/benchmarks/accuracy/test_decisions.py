@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy.decisions import Decisions, best_decisions, budget_verdict, decided, rate_of
-from runtime.recipe import Threshold
+from runtime.threshold import Threshold
 
 
 def flags(text: str) -> np.ndarray:

@@ -21,20 +21,22 @@ from runtime.engines.base import Output
 from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import InputError
-from runtime.recipe import Recipe, Scale
+from runtime.recipe import Evidence, Recipe
 from train import datasets
+
+KINDS = ("regression error, p = 17", "regression error, p = 33")
 
 
 def explaining(recipe: Recipe) -> Detector:
-    """Two scales that see one third and two thirds of the map, half of each as error and half as variance."""
+    """Two kinds of evidence that see one third and two thirds of the map."""
 
     def run(frames: NDArray[np.uint8]) -> Output:
         maps = deviation_from_grey(frames)
-        halves = np.stack([maps / 3, maps * 2 / 3], axis=1)
-        return Output(maps, maps.max(axis=(1, 2)), halves, halves)
+        evidence = np.stack([maps / 3, maps * 2 / 3], axis=1)
+        return Output(maps, maps.max(axis=(1, 2)), evidence=evidence)
 
-    scales = tuple(Scale(size, "", 0.0, 1.0, 0.0, 1.0) for size in (17, 33))
-    explained = replace(recipe, explain=True, students=2, scales=scales)
+    kinds = tuple(Evidence(name, 1.0, 0.0, 1.0) for name in KINDS)
+    explained = replace(recipe, explain=True, method=replace(recipe.method, evidence=kinds))
     return Detector(explained, ThreadedEngine(run, recipe.size_hw, 8, 2, "explaining engine"))
 
 
@@ -102,12 +104,12 @@ def test_without_masks_the_report_says_that_there_are_no_pixel_figures(plain: De
     assert "AU-PRO" not in document
 
 
-def test_terms_of_an_explaining_detector_are_drawn_by_scale(recipe: Recipe, test_set: Path) -> None:
+def test_terms_of_an_explaining_detector_are_drawn_by_kind(recipe: Recipe, test_set: Path) -> None:
     document = written(explaining(recipe), test_set, datasets.read_test_set(test_set), explain=True)
-    # the dent is 60 / 128 above grey: twice a third of that, twice two thirds
-    assert f"p = 17, highest {60 / 128 * 2 / 3:.3g}" in document
-    assert f"p = 33, highest {60 / 128 * 4 / 3:.3g}" in document
-    assert document.count("Variance over error of each pixel") == 3
+    # the dent is 60 / 128 above grey: a third of that, and two thirds
+    assert f"{KINDS[0]}, highest {60 / 128 / 3:.3g}" in document
+    assert f"{KINDS[1]}, highest {60 / 128 * 2 / 3:.3g}" in document
+    assert document.count("Two kinds of evidence of each pixel") == 3
     assert "--explain" not in document
 
 
@@ -115,11 +117,11 @@ def test_terms_add_up_to_the_map_and_come_with_the_mask(recipe: Recipe, test_set
     with explaining(recipe) as detector:
         inspections = list(inspect_all(detector, datasets.read_test_set(test_set)))
         (dent,) = terms_of(detector, inspections[2:3])
-    assert dent.patch_sizes == (17, 33)
-    assert np.allclose(dent.by_scale.mean(axis=0), inspections[2].anomaly_map)
+    assert dent.kinds == KINDS
+    assert np.allclose(dent.values.sum(axis=0), inspections[2].anomaly_map)
     assert np.array_equal(dent.mask, inspections[2].mask)
     larger = replace(inspections[2], mask=np.kron(dent.mask, np.eye(5, dtype=bool)))  # a mask finer than the terms
-    assert np.array_equal(Terms(larger, dent.patch_sizes, dent.error, None).mask, dent.mask)
+    assert np.array_equal(Terms(larger, dent.kinds, dent.values).mask, dent.mask)
 
 
 def test_a_detector_that_does_not_explain_gives_no_terms(plain: Detector, test_set: Path) -> None:

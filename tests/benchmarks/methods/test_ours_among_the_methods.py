@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from calibration.model import load_run
+from calibration.statistics import Statistics
 
 from benchmarks.methods.base import Frames, Setting, as_pixels
 from benchmarks.methods.detector import FinishedDetector
 from benchmarks.methods.students import Options, Students
-from calibration.model import load_run
-from calibration.statistics import Statistics
 from runtime.demo import DemoLine
 from runtime.detector import Detector
 from runtime.errors import InputError

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from benchmarks.stream import overhead
 from benchmarks.stream.overhead import PHASES, KeptParts, Overhead, measure
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError
 from runtime.frames import Frame, missing_frame

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from small_graphs import make_model
 
 from benchmarks.throughput.arithmetic import count
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from runtime.errors import DetectorError, InputError
 from runtime.stream import DEMO_DETECTOR
 

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from benchmarks.throughput import patches, torch_subjects
 from benchmarks.throughput.arithmetic import Arithmetic, Layer
-from benchmarks.throughput.torch_subjects import Calibrated
+from calibration.calibrated import CalibratedRun, with_statistics
+from calibration.methods import open_run
+from calibration.methods.students import StudentsRun
+from export.fused import FusedDetector
 from runtime.errors import EngineError, InputError
 from train.dense import dense_descriptors
 from train.ensemble import pixels_from_frames
@@ -19,43 +22,40 @@ SOME = Arithmetic((Layer("conv", "Conv", 1, 1, "fp32"),))
 
 
 @pytest.fixture(scope="module")
-def run(calibrated_run: Path) -> Calibrated:
-    return Calibrated.load(calibrated_run)
+def run(calibrated_run: Path) -> CalibratedRun:
+    return with_statistics(open_run(calibrated_run, "cpu"))
 
 
 @pytest.fixture(scope="module")
-def single(run: Calibrated) -> Calibrated:
+def single(run: CalibratedRun) -> StudentsRun:
     """The same run with its first student alone: fewer graphs to export."""
+    assert isinstance(run.trained, StudentsRun)
     scales = tuple(replace(scale, students=scale.students[:1]) for scale in run.trained.scales)
-    moments = tuple(replace(m, variance_mean=None, variance_std=None) for m in run.statistics.moments)
-    return Calibrated(replace(run.trained, scales=scales), replace(run.statistics, moments=moments))
+    return replace(run.trained, scales=scales, config=replace(run.trained.config, students=1))
 
 
 @pytest.fixture(scope="module")
-def frames(run: Calibrated) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (2, *run.trained.config.size_hw, 3), np.uint8)
+def frames(run: CalibratedRun) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (2, *run.trained.size_hw, 3), np.uint8)
 
 
-def scored(run: Calibrated, frames: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
-    return run.trained.maps_and_scores(frames, run.statistics.moments, run.statistics.positions)
-
-
-def eager(run: Calibrated, device: str = "cpu", compiled: bool = False) -> torch_subjects.Subject:
+def eager(run: CalibratedRun, device: str = "cpu", compiled: bool = False) -> torch_subjects.Subject:
+    fused = FusedDetector(run).eval()
     return torch_subjects.subject_of_module(
-        "row", run.fused(), run.trained.config.size_hw, SOME, device=device, threads=1, compiled=compiled
+        "row", fused, run.trained.size_hw, SOME, device=device, threads=1, compiled=compiled
     )
 
 
-def test_an_eager_row_gives_the_maps_of_the_formulas(run: Calibrated, frames: NDArray[np.uint8]) -> None:
-    maps, scores = (values.numpy() for values in scored(run, frames))
+def test_an_eager_row_gives_the_maps_of_the_formulas(run: CalibratedRun, frames: NDArray[np.uint8]) -> None:
+    maps, scores = (values.numpy() for values in run.maps_and_scores(frames))
     found = eager(run).infer(frames)
     assert isinstance(found, list)
     np.testing.assert_allclose(found[0], maps, atol=1e-3 * maps.std())
     np.testing.assert_allclose(found[1], scores, atol=1e-3 * maps.std())
 
 
-def test_crops_have_the_descriptors_of_the_dense_map(single: Calibrated, frames: NDArray[np.uint8]) -> None:
-    (scale,) = single.trained.scales
+def test_crops_have_the_descriptors_of_the_dense_map(single: StudentsRun, frames: NDArray[np.uint8]) -> None:
+    (scale,) = single.scales
     subject = patches.patches_subject("patches", single, threads=1, positions=5)
     (found,) = subject.infer(frames)  # type: ignore[misc]
     pixels = pixels_from_frames(torch.from_numpy(frames[:1]))
@@ -69,12 +69,12 @@ def test_crops_have_the_descriptors_of_the_dense_map(single: Calibrated, frames:
     assert subject.arithmetic.multiply_adds == 2 * 20 * crop
 
 
-def test_more_positions_than_a_frame_has_are_refused(run: Calibrated) -> None:
+def test_more_positions_than_a_frame_has_are_refused(single: StudentsRun) -> None:
     with pytest.raises(InputError, match="--positions is 21; expected 1 to 20, all that a frame has"):
-        patches.patches_subject("patches", run, threads=1, positions=21)
+        patches.patches_subject("patches", single, threads=1, positions=21)
 
 
-def test_a_machine_that_cannot_compile_is_told(run: Calibrated) -> None:
+def test_a_machine_that_cannot_compile_is_told(run: CalibratedRun) -> None:
     from torch._inductor import config
 
     torch._dynamo.reset()
@@ -83,7 +83,7 @@ def test_a_machine_that_cannot_compile_is_told(run: Calibrated) -> None:
         eager(run, compiled=True)
 
 
-def test_a_gpu_that_is_not_there_is_refused(run: Calibrated) -> None:
+def test_a_gpu_that_is_not_there_is_refused(run: CalibratedRun) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     with pytest.raises(InputError, match="--device is cuda, but PyTorch finds no NVIDIA GPU"):
@@ -93,8 +93,8 @@ def test_a_gpu_that_is_not_there_is_refused(run: Calibrated) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU and PyTorch with CUDA")
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_gpu_computes_the_maps_of_the_formulas(run: Calibrated, frames: NDArray[np.uint8], compiled: bool) -> None:
-    maps, _ = scored(run, frames)
+def test_a_gpu_computes_the_maps_of_the_formulas(run: CalibratedRun, frames: NDArray[np.uint8], compiled: bool) -> None:
+    maps, _ = run.maps_and_scores(frames)
     subject = eager(run, device="cuda", compiled=compiled)
     for batch in (frames[:1], frames, frames[:1]):  # CUDA graphs of two shapes, one of them replayed
         found = subject.infer(batch)

@@ -9,16 +9,17 @@ import onnx
 import torch
 
 from benchmarks.throughput.untrained import Teacher, shipped_or_file, untrained
-from calibration.model import load_run
-from calibration.statistics import Statistics
-from export.fused import fused_of_run
+from calibration.calibrated import with_statistics
+from calibration.methods import open_run
+from calibration.methods.students import StudentsRun
+from export.fused import FusedDetector
 from export.graph import export_graph
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from train.data import file_sha256
 from train.networks import PatchNetwork
 
 if TYPE_CHECKING:
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
 
 def structure(model: bytes) -> tuple[list[Any], Mapping[str, Any]]:
@@ -33,23 +34,23 @@ def structure(model: bytes) -> tuple[list[Any], Mapping[str, Any]]:
 def test_the_graph_is_that_of_a_trained_detector_of_the_same_options(
     calibrated_run: Path, tiny_config: "StudentsConfig"
 ) -> None:
-    trained = load_run(calibrated_run, "cpu")
-    statistics = Statistics.load(calibrated_run / "statistics.json")
-    fused = fused_of_run(trained, statistics.moments, statistics.positions)
-    exported = export_graph(fused, trained.config.size_hw)
+    run = with_statistics(open_run(calibrated_run, "cpu"))
+    exported = export_graph(FusedDetector(run), run.trained.size_hw)
     made = untrained(tiny_config, [shipped_or_file(name) for name in tiny_config.teachers])
     assert structure(made.graph()) == structure(exported)
 
 
 def test_students_are_as_wide_as_their_teacher_unless_told() -> None:
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
     teachers = [Teacher(PatchNetwork(patch_size, width), "0" * 64) for patch_size, width in ((33, 0.5), (65, 0.25))]
     for config, expected in (
         (StudentsConfig(students=2), [[0.5, 0.5], [0.25, 0.25]]),
         (StudentsConfig(students=1, width=0.125), [[0.125], [0.125]]),
     ):
-        scales = untrained(config, teachers).trained.scales
+        trained = untrained(config, teachers).run.trained
+        assert isinstance(trained, StudentsRun)
+        scales = trained.scales
         assert [[student.width for student in scale.students] for scale in scales] == expected
         assert [scale.patch_size for scale in scales] == [33, 65]
 
@@ -61,9 +62,9 @@ def test_the_file_says_that_it_was_made_from_no_image(tiny_config: "StudentsConf
     _, recipe = read_detector(tmp_path / "detector.onnx")
     assert set(recipe.provenance.images.values()) == {0}
     assert (recipe.threshold.method, recipe.threshold.supported, recipe.threshold.sample_size) == ("manual", False, 0)
-    assert (recipe.precision, recipe.size_hw, recipe.smoothing) == ("fp16", config.size_hw, config.smoothing)
-    (scale,) = recipe.scales
-    assert (scale.teacher_sha256, scale.variance_mean) == (file_sha256(Path(name)), None)
+    assert (recipe.precision, recipe.size_hw, recipe.scoring) == ("fp16", config.size_hw, config.scoring)
+    assert recipe.method.settings["teachers_sha256"] == [file_sha256(Path(name))]
+    assert len(recipe.method.evidence) == 1  # a single student has no variance
 
 
 def test_random_numbers_of_others_go_on_as_if_none_had_been_drawn(tiny_config: "StudentsConfig") -> None:

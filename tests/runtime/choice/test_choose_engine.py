@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from runtime_samples import SIZE_HW, make_recipe, write_detector
 
 from runtime.choice import engines
-from runtime.choice.engines import Alternative, PlanOptions, alternatives, choose_engine, frames_to_compare, measured
+from runtime.choice.engines import Alternative, alternatives, frames_to_compare, measured, open_fastest
 from runtime.choice.memory import Circumstances, read_choice
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
 from runtime.engines.base import Engine
 from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.errors import DetectorError, EngineError, InputError
 from runtime.machine import Machine
+from runtime.opening import AutoOptions
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, *SIZE_HW, 3), np.uint8)
 NOW = Circumstances("a" * 64, {}, Machine("cpu", 1, (), {}))
@@ -90,20 +92,20 @@ def test_an_engine_that_does_not_start_is_left_out_with_its_reason(recorded: Rec
 def two_ways(path: Path) -> list[Alternative]:
     """The real engine of a detector on one thread, twice."""
     model, recipe = read_detector(path)
-    (first,) = alternatives(path, model, recipe, 1, PlanOptions())
+    (first,) = alternatives(path, model, recipe, AutoOptions(1))
     return [first, Alternative("again", "", first.open)]
 
 
 def test_the_choice_is_measured_once_and_then_remembered(detector_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "alternatives", lambda path, *rest: two_ways(path))
-    _, engine, why = choose_engine(detector_file, 1, PlanOptions())
+    _, engine, why = open_fastest(detector_file, AutoOptions(1))
     engine.close()
     choice = read_choice(detector_file.with_suffix(".choice.json"))
     assert choice is not None
     assert why == f"auto: {choice.words()}"
     assert choice.circumstances.subject_sha256 == read_detector(detector_file)[1].graph_sha256
     monkeypatch.setattr(engines, "measured", lambda *given: pytest.fail("measured again"))
-    _, engine, again = choose_engine(detector_file, 1, PlanOptions())
+    _, engine, again = open_fastest(detector_file, AutoOptions(1))
     engine.close()
     assert again == why
 
@@ -113,7 +115,7 @@ def test_a_choice_that_cannot_be_remembered_is_made_and_says_so(
 ) -> None:
     monkeypatch.setattr(engines, "alternatives", lambda path, *rest: two_ways(path))
     detector_file.with_suffix(".choice.json").mkdir()  # nothing can replace it
-    _, engine, why = choose_engine(detector_file, 1, PlanOptions())
+    _, engine, why = open_fastest(detector_file, AutoOptions(1))
     engine.close()
     assert "the choice is not remembered: " in why
 
@@ -132,10 +134,10 @@ def test_physical_cores_are_another_way_unless_threads_are_given(
     monkeypatch.setattr(engines, "available_cores", lambda: 8)
     monkeypatch.setattr(engines, "physical_cores", lambda: 4)
     model, recipe = read_detector(detector_file)
-    names = [one.name for one in alternatives(detector_file, model, recipe, None, PlanOptions())]
+    names = [one.name for one in alternatives(detector_file, model, recipe, AutoOptions())]
     assert names[:2] == ["onnxruntime on 8 CPU threads", "onnxruntime on 4 CPU threads"]
     assert "onnxruntime on 4 CPU threads" not in [
-        one.name for one in alternatives(detector_file, model, recipe, 3, PlanOptions())
+        one.name for one in alternatives(detector_file, model, recipe, AutoOptions(3))
     ]
 
 
@@ -152,9 +154,9 @@ def test_frames_are_those_of_the_parity_gate_or_noise(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "abacus"}, "engine is 'abacus'; expected one of auto, onnxruntime, tensorrt"),
+        ({"engine": "abacus"}, "engine is 'abacus'; expected one of auto, onnxruntime, openvino, tensorrt"),
         ({"engine": "auto", "key_file": Path("key")}, "may take the detector.onnx, which no key signs"),
-        ({"engine": "auto", "provider": "cpu"}, "--engine auto chooses the provider itself; leave out --provider"),
+        ({"engine": "auto", "provider": "cpu"}, "engine auto chooses the provider itself; leave out provider"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(

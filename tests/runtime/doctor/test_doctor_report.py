@@ -109,7 +109,8 @@ def test_a_detector_that_cannot_be_read_stops_the_stream(tmp_path: Path) -> None
     (finding,) = examine_detector(tmp_path, True, True).findings
     assert finding.stops
     assert "reading detector.onnx failed: " in finding.text
-    assert finding.text.endswith("detector.onnx: not an ONNX file, or a damaged one; export the detector again")
+    assert "detector.onnx: not an ONNX file, or a damaged one; copy the file again; if the original" in finding.text
+    assert finding.remedy.startswith("copy it again")
 
 
 def test_the_runtime_gives_its_names_on_first_use(environment: dict[str, str]) -> None:

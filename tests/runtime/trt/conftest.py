@@ -12,8 +12,7 @@ from recording_cuda import GPU, RecordingCuda
 from runtime_samples import SIZE_HW, write_detector
 from tensorrt_samples import Computer
 
-from runtime.detector import read_detector
-from runtime.set_threshold import write_recipe
+from runtime.detector_file import read_detector, write_recipe
 from runtime.tensorrt import library, plans
 from runtime.tensorrt.builder import BuildOptions
 

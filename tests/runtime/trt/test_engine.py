@@ -15,6 +15,7 @@ from runtime_samples import SIZE_HW, make_recipe
 from tensorrt_samples import MAX_BATCH, make_engine, make_plan
 
 from runtime.errors import DetectorError, EngineError, ResultTimeout
+from runtime.scoring import Scoring
 from runtime.tensorrt.cuda import Event, Memory, Stream
 from runtime.tensorrt.engine import TensorRtEngine, check_tensors
 from runtime.tensorrt.sidecar import Tensor
@@ -306,17 +307,16 @@ def test_a_wrong_type_is_refused_before_anything_runs() -> None:
         [good[0], replace(good[1], dtype="HALF"), good[2]],
         [good[0], replace(good[1], shape=(-1, 24, 16)), good[2]],
         good[:2],
-        [*good, Tensor("regression_error", "FLOAT", (-1, 2, 16, 24))],
+        [*good, Tensor("evidence", "FLOAT", (-1, 4, 16, 24))],
     ):
         with pytest.raises(DetectorError, match=r"the plan has frames .*; its recipe says frames UINT8 \[-1, 16"):
             check_tensors(tuple(wrong), right)
-    by_position = replace(right, by_position=True)
+    by_position = replace(right, scoring=Scoring(by_position=True))
     check_tensors((*good, Tensor("deviation_map", "FLOAT", (-1, 16, 24))), by_position)
     with pytest.raises(DetectorError, match=r"its recipe says .*, deviation_map FLOAT \[-1, 16, 24\]; "):
         check_tensors(tuple(good), by_position)
     explained = replace(right, explain=True)
-    more = [Tensor(name, "FLOAT", (-1, 2, 16, 24)) for name in ("regression_error", "predictive_variance")]
-    check_tensors((*good, *more), explained)
+    check_tensors((*good, Tensor("evidence", "FLOAT", (-1, 4, 16, 24))), explained)
 
 
 def test_the_stand_in_knows_the_types_that_the_engine_knows() -> None:

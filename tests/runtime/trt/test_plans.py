@@ -14,14 +14,16 @@ from recording_cuda import GPU
 from runtime_samples import SIZE_HW
 from tensorrt_samples import Computer
 
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector, write_recipe
 from runtime.doctor import vendor
 from runtime.errors import DetectorError, EngineError, InputError, ParityError, ProctorError
 from runtime.onnx_file import graph_sha256
 from runtime.recipe import Recipe
-from runtime.set_threshold import set_threshold, write_recipe
+from runtime.set_threshold import set_threshold
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.plans import build_plan_file, open_plan, read_plan, sidecar_path
+from runtime.tensorrt.sidecar import sidecar_from_json
 from runtime.verdict import Decision
 
 
@@ -146,6 +148,18 @@ def test_options_out_of_range_are_refused(
 
 def swapped_plan(plan: Path) -> None:
     plan.write_bytes(plan.read_bytes() + b"\0")
+
+
+def test_without_its_recipes_hash_a_sidecars_threshold_is_not_vouched_for(plan_file: Path) -> None:
+    text = sidecar_path(plan_file).read_text()
+    document = json.loads(text)
+    assert sidecar_from_json(text).recipe.threshold.vouched
+    assert document["recipe_sha256"] == sidecar_from_json(text).recipe.sha256
+    document["recipe"]["threshold"]["value"] += 1
+    with pytest.raises(DetectorError, match="its recipe is not the one that was written into it"):
+        sidecar_from_json(json.dumps(document))
+    del document["recipe_sha256"]
+    assert not sidecar_from_json(json.dumps(document)).recipe.threshold.vouched
 
 
 def no_sidecar(plan: Path) -> None:
@@ -439,11 +453,11 @@ def test_a_threshold_is_set_in_what_was_checked_and_nothing_read_later(
 @pytest.mark.parametrize(
     ("suffix", "options", "message"),
     [
-        (".plan", {"provider": "cpu"}, "--provider is an option of ONNX Runtime"),
-        (".plan", {"provider": "cpu", "threads": 2}, "--provider and --threads are options of ONNX Runtime"),
-        (".onnx", {"cuda": "pycuda"}, "--cuda is an option of TensorRT plans"),
-        (".onnx", {"rebuild": False}, "--no-rebuild is an option of TensorRT plans"),
-        (".onnx", {"key_file": Path("key")}, "--key-file is an option of TensorRT plans"),
+        (".plan", {"provider": "cpu"}, "provider is an option of ONNX Runtime"),
+        (".plan", {"provider": "cpu", "threads": 2}, "provider and threads are options of"),
+        (".onnx", {"cuda": "pycuda"}, "cuda is an option of TensorRT, and"),
+        (".onnx", {"rebuild": False}, "rebuild is an option of TensorRT, and"),
+        (".onnx", {"key_file": Path("key")}, "key_file is an option of TensorRT, and"),
     ],
 )
 def test_options_of_the_other_engine_are_refused(

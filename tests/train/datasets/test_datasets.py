@@ -53,9 +53,9 @@ def test_pixels_and_mask_are_read_at_the_same_size(folder: Path) -> None:
     assert not datasets.read_pixels(good)[1].any()
 
 
-def test_any_value_but_zero_is_defective(folder: Path) -> None:
+def test_any_colour_but_black_is_defective(folder: Path) -> None:
     mask = np.zeros((6, 8, 3), np.uint8)
-    mask[0, 0, 2], mask[5, 7, 0] = 1, 128
+    mask[0, 0, 2], mask[5, 7, 0] = 128, 128
     write(folder / "ground_truth" / "scratch" / "000_mask.png", mask)
     assert datasets.read_pixels(datasets.read_test_set(folder)[-1])[1].sum() == 2
 
@@ -87,7 +87,7 @@ def remove(path: Path) -> None:
         (["test/dent", "test/scratch"], "holds no defects"),
         (["test/good/000.png", "test/good/001.png"], "good holds no images"),
         (["ground_truth/dent/001_mask.png"], "dent/001.png has no mask; expected .*dent/001_mask.png"),
-        (["ground_truth"], "dent/000.png has no mask"),
+        (["ground_truth/dent"], "dent/000.png has no mask"),
         (["test/dent/000.png"], "dent/000_mask.png has no image"),
     ],
 )

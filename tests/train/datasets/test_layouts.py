@@ -61,7 +61,11 @@ def test_another_layout_is_refused_by_what_is_missing_and_what_is_there(data: Pa
     ("data", "removed", "message"),
     [
         ("mvtec", "ground_truth/dent/001_mask.png", "dent/001.png has no mask; expected .*dent/001_mask.png"),
-        ("mvtec2", "test_public/ground_truth", "bad/000.png has no mask; expected .*ground_truth/bad/000_mask.png"),
+        (
+            "mvtec2",
+            "test_public/ground_truth/bad/000_mask.png",
+            "bad/000.png has no mask; expected .*ground_truth/bad/000_mask.png",
+        ),
         ("mvtec2", "test_public/bad/001.png", "001_mask.png has no image in .*bad"),
         ("loco", "ground_truth/logical_anomalies/000", "logical_anomalies/000.png has no mask; expected one file or"),
         ("visa", "Data/Masks/Anomaly/001.png", "Masks/Anomaly/001.png is missing, and .*1cls.csv names it"),

@@ -121,3 +121,11 @@ def test_a_bad_input_ends_in_one_sentence(arguments: list[str], message: str, tm
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no images"):
         command.main([str(tmp_path)])
+
+
+def test_a_name_cannot_forge_a_line_of_the_report(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "twice.png").rename(folder / "04\n  note: all is well.png")
+    command.main([str(folder)])
+    text = capsys.readouterr().out
+    assert "04\\n  note: all is well.png" in text
+    assert "\n  note: all is well" not in text

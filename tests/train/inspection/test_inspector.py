@@ -14,7 +14,7 @@ from runtime.images import list_images, read_image
 from train.inspection import Inspector, Report
 
 if TYPE_CHECKING:
-    from train.students import StudentsConfig
+    from train.options import StudentsConfig
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_few_images_are_said_to_be_too_few() -> None:
 def test_training_warns_of_suspects_once_and_goes_on(
     part_images: Path, tiny_config: "StudentsConfig", tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from train.students import train_students
+    from train.student_training import train_students
 
     folder = Path(shutil.copytree(part_images, tmp_path / "parts"))
     shutil.copy(folder / "03.png", folder / "same.png")

@@ -1,0 +1,198 @@
+"""A detector's convolutions in INT8: quantized from good images, checked against the FP32 file, then written.
+
+The good images are the very ones that the detector was made from, in the same use: ranges come from images to train
+on, threshold and checks from images held out.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from calibration.calibrate import progress
+from calibration.ranges import RangeCollector
+from export.defects import find_defects, read_masks
+from export.destination import check_destination
+from export.detector import frames_npz, parity_frames, quantiles
+from export.int8_gate import Comparison, Scores, compare, score_in_turns, threshold_of
+from export.layers import find_layers, load_graph, observe
+from export.provenance import now
+from export.quantized import quantized
+from runtime.atomic import write_atomically
+from runtime.detector_file import read_detector
+from runtime.engines import Engine
+from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+from runtime.errors import InputError
+from runtime.onnx_file import graph_sha256, with_metadata
+from runtime.recipe import Quantization, Recipe
+from runtime.versions import commit, versions
+from train.data import PreparedImages, Split, sha256_of_images, split_as_counted, split_by_content
+from train.datasets import good_images
+
+IMAGES = 32  # for the ranges; for the rounding they give more patches than a row of 5×5×128 weights has members
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to quantize, and what may be lost."""
+
+    ranges: str = "max"  # method of calibration.ranges
+    images: int = IMAGES  # at most, for the ranges
+    margin: float = 0.01  # largest loss; see export.int8_gate
+    threads: int | None = None  # CPU threads of the comparison, and of its speed; None takes all cores
+    allow_slower: bool = False
+
+
+def find_split(detector: Path, data: Path | None, run: Path | None, unseen: bool = False) -> Split:
+    """The good images by use: of a run folder, or of `data`, split as training did; of ``<stem>-run`` without either.
+
+    Raises `InputError` when `data` does not hold the images that the detector was made from: one that was trained on
+    would vouch for the threshold. `unseen` says that no stage has seen any of them, and allows them.
+    """
+    recipe = read_detector(detector)[1]
+    if data is not None:
+        counts = recipe.provenance.images
+        share = 1 - counts.get("training", 0) / max(sum(counts.values()), 1)  # that training held out
+        images = good_images(data)
+        split = split_by_content(images, share) if unseen else split_as_counted(images, counts)
+    else:
+        run = run or detector.with_name(f"{detector.stem}-run")
+        if not run.is_dir():
+            raise InputError(
+                f"{run} is no folder; name the good images that {detector.name} was made from with --data, or the run "
+                "folder of its training with --run"
+            )
+        split = Split.load(run / "split.json")
+    made_from = recipe.provenance
+    # files where the detector is from before copies were known to count once
+    same = split.images_sha256 == made_from.images_sha256 and made_from.images in (split.counts, split.files)
+    if not same and not unseen:
+        raise InputError(
+            f"{data or run} has other good images than {detector.name} was made from ({_counted(split.counts)}; it was "
+            f"made from {_counted(recipe.provenance.images)}); give those, or --unseen with --data if training has "
+            "seen none of these"
+        )
+    return split
+
+
+def quantize(
+    detector: Path,
+    split: Split,
+    out: Path,
+    options: Options | None = None,
+    defects: Path | None = None,
+    masks: Path | None = None,
+) -> Comparison:
+    """Quantize a detector file to `out`, and write the frames it was checked on to ``<out stem>.parity.npz`` beside it.
+
+    The threshold is fitted again on the INT8 file's own scores. `defects` is a folder of defective images, `masks` one
+    of their masks; see `export.defects`. Raises `ParityError`, and writes nothing, when more is lost than the margin or
+    no speed is gained; `InputError` for what cannot be quantized.
+    """
+    options = options or Options()
+    model, recipe = read_detector(detector)
+    _check(detector, recipe, out, options, defects, masks)
+    defective = [] if defects is None else find_defects(defects, masks)
+    marked = None if masks is None else read_masks(defective, recipe.size_hw)
+    graph, ranged = _quantized(model, recipe, split, options)
+    held_out = split.threshold_images(len(recipe.method.evidence), recipe.scoring.by_position)
+    fp32, int8, speed_on = _scored(model, graph, recipe, held_out, [each.path for each in defective], options.threads)
+    found = compare(fp32, int8, recipe.threshold, marked, speed_on)
+    found.check(options.margin, options.allow_slower)
+    frames_file = frames_npz(parity_frames(split, recipe.size_hw))
+    threshold = threshold_of(int8, recipe.threshold)
+    images_sha256 = sha256_of_images(split.sha256[str(path)] for path in (*ranged, *held_out))
+    recipe = _recipe(recipe, graph, frames_file, len(ranged), images_sha256, found, options)
+    recipe = replace(recipe, threshold=threshold, score_quantiles=_quantiles(int8))
+    # the frames first: whoever finds a new detector finds its frames beside it
+    write_atomically(out.with_suffix(".parity.npz"), frames_file)
+    write_atomically(out, with_metadata(graph, recipe.metadata))
+    return found
+
+
+def _check(
+    detector: Path, recipe: Recipe, out: Path, options: Options, defects: Path | None, masks: Path | None
+) -> None:
+    """Raise `InputError` for what cannot be quantized, before the work."""
+    if out.resolve() == detector.resolve():
+        raise InputError(f"--out is {out}; expected another name than the detector's, ending in .onnx")
+    check_destination(out)
+    if recipe.precision != "fp32":
+        raise InputError(f"{detector} has its convolutions in {recipe.precision}; quantize the FP32 file")
+    if recipe.threshold.method == "manual":
+        raise InputError(
+            f"the threshold of {detector} was set by hand, and INT8 scores need one of their own; quantize the file as "
+            "it was exported, then use runtime.set_threshold"
+        )
+    if not 0 < options.margin < 1:
+        raise InputError(f"the margin is {options.margin:g}; expected a share between 0 and 1, such as 0.01")
+    if masks is not None and defects is None:
+        raise InputError(f"{masks} are masks of no images; name the defective images with --defects")
+    RangeCollector(options.ranges)  # an unknown method is refused
+
+
+def _quantized(model: bytes, recipe: Recipe, split: Split, options: Options) -> tuple[bytes, tuple[Path, ...]]:
+    """The INT8 graph, and the images that its ranges are of."""
+    step = -(-len(split.training) // options.images)
+    chosen = split.training[::step]  # they are in the order of their hashes: any will do
+    proto = load_graph(model)
+    layers = find_layers(proto)
+    frames = progress(PreparedImages(chosen, recipe.size_hw), "ranges")
+    return quantized(proto, layers, observe(proto, layers, frames, options.ranges)), chosen
+
+
+def _scored(
+    model: bytes,
+    graph: bytes,
+    recipe: Recipe,
+    held_out: Sequence[Path],
+    defective: Sequence[Path],
+    threads: int | None,
+) -> tuple[Scores, Scores, str]:
+    """Scores of the FP32 and of the INT8 file, and what ran them."""
+    good, bad = (PreparedImages(paths, recipe.size_hw) for paths in (held_out, defective))
+    engines: list[Engine] = []
+    try:
+        for each in (model, graph):
+            engines.append(OnnxRuntimeEngine(each, recipe, threads=threads))
+        fp32, int8 = score_in_turns(engines[0], engines[1], progress(good, "held out"), progress(bad, "defects"))
+        return fp32, int8, engines[1].description
+    finally:
+        for engine in engines:
+            engine.close()
+
+
+def _recipe(
+    recipe: Recipe,
+    graph: bytes,
+    frames_file: bytes,
+    range_images: int,
+    images_sha256: str,
+    found: Comparison,
+    options: Options,
+) -> Recipe:
+    """The recipe of the INT8 file, but for its threshold."""
+    quantization = Quantization(
+        source_sha256=recipe.graph_sha256,
+        ranges=options.ranges,
+        range_images=range_images,
+        images_sha256=images_sha256,
+        margin=options.margin,
+        **asdict(found),
+    )
+    return replace(
+        recipe,
+        precision="int8",
+        quantization=quantization,
+        parity_sha256=hashlib.sha256(frames_file).hexdigest(),
+        graph_sha256=graph_sha256(graph),
+        provenance=replace(recipe.provenance, versions=versions(), commit=commit(), created=now()),
+    )
+
+
+def _quantiles(scores: Scores) -> dict[str, float]:
+    return quantiles(scores.good)
+
+
+def _counted(images: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} for {use}" for use, count in images.items())

@@ -1,0 +1,149 @@
+"""Detector files opened by an engine: the table of engines, and which of them runs which file with which options.
+
+An engine is a file in `runtime/engines` (or a package, as `runtime/tensorrt`) with a function that opens a detector
+file, and a row here. The row's options stand here too, since every command shows them before any library is loaded.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from runtime.arguments import as_path, as_threads, described
+from runtime.engines.base import Engine
+from runtime.errors import EngineError, InputError
+from runtime.recipe import Recipe
+
+Opened = tuple[Recipe, Engine, str]  # and why it is this engine, for people
+PACKAGES = ("onnxruntime", "openvino")  # that engines load when they are opened
+PROVIDERS, BINDINGS = ("cpu", "cuda"), ("auto", "cuda-bindings", "pycuda")
+
+
+@dataclass(frozen=True)
+class OnnxRuntimeOptions:
+    """Of ONNX Runtime."""
+
+    provider: str = "cpu"  # one of PROVIDERS
+    threads: int | None = None  # CPU threads of one inference; None: all cores that this process may use
+
+
+@dataclass(frozen=True)
+class OpenVinoOptions:
+    """Of OpenVINO."""
+
+    threads: int | None = None  # CPU threads of one inference; None: all cores that this process may use
+
+
+@dataclass(frozen=True)
+class TensorRtOptions:
+    """Of TensorRT."""
+
+    cuda: str = "auto"  # one of BINDINGS; auto: the first that is installed
+    rebuild: bool = True  # whether a stale plan is built anew
+    key_file: Path | None = None  # by which its sidecar must be signed
+
+
+@dataclass(frozen=True)
+class AutoOptions:
+    """Of the choice between them: `threads` for engines on the CPU, the others for a plan."""
+
+    threads: int | None = None
+    cuda: str = "auto"
+    rebuild: bool = True
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """An engine: which files it runs, its options, and ``module:function`` of a path and these options."""
+
+    title: str
+    suffix: str
+    options: type[Any]
+    opener: str
+
+
+ENGINES = {
+    "auto": EngineRow("the choice of an engine", ".onnx", AutoOptions, "runtime.choice.engines:open_fastest"),
+    "onnxruntime": EngineRow(
+        "ONNX Runtime", ".onnx", OnnxRuntimeOptions, "runtime.engines.onnxruntime_engine:open_onnxruntime"
+    ),
+    "openvino": EngineRow("OpenVINO", ".onnx", OpenVinoOptions, "runtime.engines.openvino_engine:open_openvino"),
+    "tensorrt": EngineRow("TensorRT", ".plan", TensorRtOptions, "runtime.tensorrt.plans:open_tensorrt"),
+}
+BY_SUFFIX = {".plan": "tensorrt"}  # where no engine is named; of any other name: ONNX Runtime
+
+
+def open_engine(
+    path: Path, engine: str | None, options: Mapping[str, object], spelled: Callable[[str], str] = str
+) -> Opened:
+    """Open a detector file with `engine`, one of ENGINES, by default the one that its name is for.
+
+    `options` are those that were given, by name, of that engine's dataclass. `spelled` is how whoever gave them writes
+    a name: in Python as it is, on the command line as a flag. Raises `InputError` for an engine or option that is not
+    known or means nothing for this file, and what the engine's opener raises. Nothing is tried in its place.
+    """
+    if engine is not None and (not isinstance(engine, str) or engine not in ENGINES):
+        raise InputError(f"{spelled('engine')} is {described(engine)}; expected one of {', '.join(ENGINES)}")
+    if not path.name:
+        raise InputError(f"the detector is {str(path)!r}; expected a file, such as detector.onnx")
+    name = engine or BY_SUFFIX.get(path.suffix, "onnxruntime")
+    row = ENGINES[name]
+    if path.suffix == ".plan" and row.suffix != ".plan" and name != "auto":
+        raise InputError(f"{row.title} does not run {path}; give the detector.onnx that it was built from")
+    checked = {option: _checked(option, value, spelled(option)) for option, value in options.items()}
+    _refuse_foreign(path, name, options, spelled)
+    recipe, opened, why = _opener(row)(path, row.options(**checked))
+    return recipe, opened, why or ("by default" if engine is None else "as asked")
+
+
+def _opener(row: EngineRow) -> Callable[[Path, Any], Opened]:
+    module, _, function = row.opener.partition(":")
+    try:
+        found: Callable[[Path, Any], Opened] = getattr(import_module(module), function)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in PACKAGES:
+            raise  # a fault of ours
+        raise EngineError(
+            f"{row.title} is not installed; pip install {error.name}, or choose another engine"
+        ) from error
+    return found
+
+
+def given(options: Mapping[str, object]) -> dict[str, object]:
+    """The options that were given: None stands for one that was not, as a caller's own default often is."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _refuse_foreign(path: Path, name: str, options: Mapping[str, object], spelled: Callable[[str], str]) -> None:
+    """Raise `InputError` when an option was given that means nothing for this file: it would be ignored unseen."""
+    known = {field.name for field in fields(ENGINES[name].options)}
+    foreign = [option for option in options if option not in known]
+    if not foreign:
+        return
+    if name == "auto" and "provider" in foreign:
+        raise InputError(f"engine auto chooses the provider itself; leave out {spelled('provider')}")
+    if name == "auto" and "key_file" in foreign:
+        raise InputError("engine auto may take the detector.onnx, which no key signs; give engine tensorrt instead")
+    owners = [row for row in ENGINES.values() if foreign[0] in {field.name for field in fields(row.options)}]
+    if not owners:
+        raise InputError(f"{spelled(foreign[0])} is no option of an engine; leave it out")
+    verb = "is an option" if len(foreign) == 1 else "are options"
+    raise InputError(
+        f"{' and '.join(map(spelled, foreign))} {verb} of {owners[-1].title}, and {path} is opened with "
+        f"{ENGINES[name].title}; leave out, or give another file or engine"
+    )
+
+
+def _checked(option: str, value: object, shown: str) -> object:
+    """An option's value. Raises `InputError` for one that is none, whichever engine it is for."""
+    if option == "threads":
+        return as_threads(value)
+    if option == "key_file":
+        return as_path(shown, value)
+    if option == "rebuild" and not isinstance(value, bool):
+        raise InputError(f"{shown} is {described(value)}; expected True or False")
+    choices = {"cuda": BINDINGS, "provider": PROVIDERS}.get(option)
+    if choices and not (isinstance(value, str) and value in choices):
+        raise InputError(f"{shown} is {described(value)}; expected one of {', '.join(choices)}")
+    return value

@@ -1,0 +1,35 @@
+"""FFmpeg's containers by PyAV: opened with finite timeouts, without noise, or with one sentence of what is wrong."""
+
+from typing import TypeAlias
+
+import av
+
+from runtime.errors import SourceError
+from runtime.sources.capture import without_password
+
+VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
+OPEN_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 2.0
+
+
+def open_container(url: str, options: dict[str, str] | None = None) -> "av.container.InputContainer":
+    """A file or stream by its address. Raises `SourceError` when it cannot be opened or holds no video."""
+    shown = without_password(url)
+    try:
+        container = av.open(url, options=options or {}, timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise SourceError(f"{shown} cannot be opened as video; check the address and that it plays") from error
+    if not container.streams.video:
+        container.close()
+        raise SourceError(f"{shown} holds no video; check the address and that it plays")
+    return container
+
+
+def video_stream(container: "av.container.InputContainer", shown: str) -> av.VideoStream:
+    """Its first video stream. Raises `SourceError` for a codec that this installation lacks."""
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise SourceError(
+            f"{shown} holds a codec which this installation cannot decode; "
+            f"convert it to H.264, e.g. ffmpeg -i {shown} -c:v libx264 -crf 12 converted.mp4"
+        )
+    return stream

@@ -1,0 +1,101 @@
+"""The threshold, and what it promises: how many good images prove a false-reject rate, and the same in words."""
+
+import math
+from dataclasses import dataclass, field
+
+from runtime.bounds import check_between
+from runtime.errors import InputError
+
+NOT_VOUCHED = (
+    "NOT VOUCHED FOR: the file has no recipe_sha256, so nobody can tell whether this is the threshold that was fitted, "
+    "and nothing is proven of it. Export the detector again, or set it with python -m runtime.set_threshold."
+)
+ROUNDED = 1e-2  # relative: how far `supported_budget` may be rounded from what it is said to be
+LEAST_BUDGET = 1e-9  # three billion images would prove it; far below, rounding hides the number that is needed
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """How the decision is made: a part is rejected when its score is above `value`."""
+
+    value: float  # unit of the anomaly score, finite
+    budget: float  # false-reject rate asked for, 0 to 1
+    confidence: float  # of the bound, 0 to 1
+    sample_size: int  # good images the threshold was fitted on, 2 or more; any number where it was set by hand
+    method: str = field(metadata={"choices": ("order-statistic", "gumbel", "manual")})
+    supported: bool  # whether `sample_size` good images can prove the budget, as the order statistic alone does
+    supported_budget: float  # the smallest false-reject rate that `sample_size` can prove, above 0, at most 1
+    # no field of the document: false where no hash says that this is the threshold that was written
+    vouched: bool = field(default=True, compare=False)
+
+    def __post_init__(self) -> None:
+        check_between("the threshold", self.value)
+        if self.method == "manual":  # which promises nothing
+            if self.supported:
+                raise InputError("the threshold is said to be set by hand and proven; expected one of both")
+            return
+        check_rates(self.budget, self.confidence)
+        if not 0 < self.supported_budget <= 1:
+            raise InputError(f"supported_budget is {self.supported_budget:g}; expected a share above 0, at most 1")
+        check_between("sample_size", self.sample_size, 2)
+        least = bound_when_none_rejected(self.sample_size, self.confidence)
+        if not math.isclose(self.supported_budget, least, rel_tol=ROUNDED):
+            raise InputError(
+                f"supported_budget is {self.supported_budget:g}; expected {least:g}, what {self.sample_size:,} images "
+                f"can prove"
+            )
+        if self.supported != (self.method == "order-statistic") or (
+            self.supported and self.supported_budget > self.budget * (1 + ROUNDED)
+        ):
+            raise InputError(
+                f"supported is {self.supported} of a budget of {self.budget:g} by the method {self.method}; expected "
+                f"true for an order statistic alone, of images that can prove the budget ({least:g})"
+            )
+
+
+def check_rates(budget: float, confidence: float) -> None:
+    """Raise `InputError` unless both are fractions between 0 and 1, and the budget is no less than `LEAST_BUDGET`."""
+    for name, rate in (("false-reject budget", budget), ("confidence", confidence)):
+        if not 0 < rate < 1:
+            raise InputError(f"the {name} is {rate}; it is a fraction between 0 and 1, 0.01 for 1 in 100")
+    if budget < LEAST_BUDGET:
+        raise InputError(f"the false-reject budget is {budget:g}; give {LEAST_BUDGET:g} or more, 0.01 for 1 in 100")
+
+
+def bound_when_none_rejected(sample_size: int, confidence: float) -> float:
+    """Upper confidence limit of the false-reject rate when none of `sample_size` good images is rejected.
+
+    1 − (1 − confidence)^(1/n), the Clopper–Pearson bound for no case in n: the least that n images can prove.
+    """
+    return -math.expm1(math.log1p(-confidence) / sample_size)
+
+
+def images_needed(budget: float, confidence: float = 0.95) -> int:
+    """Smallest number of good images that can prove `budget`; raises `InputError` as `check_rates` does."""
+    check_rates(budget, confidence)
+    n = math.ceil(math.log1p(-confidence) / math.log1p(-budget)) + 1
+    # the closed form may round to the wrong side of an integer: the bound itself decides
+    while n > 1 and bound_when_none_rejected(n - 1, confidence) <= budget:
+        n -= 1
+    return n
+
+
+def explain(threshold: Threshold) -> str:
+    """What a threshold promises, and what would make it promise more, for whoever runs the line."""
+    if not threshold.vouched:
+        return NOT_VOUCHED
+    if threshold.method == "manual":
+        return "It was set by hand: no good images vouch for it."
+    sample, confidence = f"{threshold.sample_size:,} good images", f"{100 * threshold.confidence:g} % confidence"
+    if threshold.supported:
+        budget = _rate(threshold.budget)
+        return f"{sample} show that at most {budget} of good parts like theirs are rejected ({confidence})."
+    return (
+        f"NOT PROVEN: {_rate(threshold.budget)} of good parts rejected is the aim, by a Gumbel tail model of {sample}; "
+        f"so many prove no less than {_rate(threshold.supported_budget)} ({confidence}). "
+        f"To prove the aim, hold out {images_needed(threshold.budget, threshold.confidence):,} for the threshold."
+    )
+
+
+def _rate(rate: float) -> str:
+    return f"{100 * rate:.3g} %" + (f" (1 in {1 / rate:,.0f})" if rate <= 0.2 else "")  # '1 in 1' says nothing

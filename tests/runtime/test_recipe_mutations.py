@@ -1,0 +1,225 @@
+"""A recipe that was changed, by accident or by hand, is refused with one sentence, or promises nothing."""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runtime_samples import make_recipe, tiny_model, write_detector
+
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
+from runtime.errors import DetectorError, ProctorError
+from runtime.onnx_file import graph_sha256, read_metadata, with_metadata
+from runtime.recipe import Recipe, recipe_from_json, recipe_from_metadata
+from runtime.threshold import explain
+
+SEED = 15
+FLIPS = 60
+
+OUT_OF_BOUNDS: list[tuple[str, Any]] = [
+    ("size_hw", [16, -24]), ("size_hw", [0, 24]), ("size_hw", [16, 2**31]), ("size_hw", [16]), ("size_hw", "16x24"),
+    ("interpolation", "cubic"), ("aspect", "crop"),
+    ("region_of_interest", [0, 0, 17, 24]), ("region_of_interest", [0, 0, 0, 24]),
+    ("region_of_interest", [-1, 0, 4, 4]),
+    ("students", 0), ("students", -1), ("students", 1), ("students", 2.5), ("students", True), ("scales", []),
+    ("scales.0.patch_size", 0), ("scales.0.patch_size", 33), ("scales.0.error_std", 0), ("scales.0.error_std", -1),
+    ("scales.0.error_std", float("nan")), ("scales.0.error_mean", float("inf")), ("scales.0.error_mean", -1),
+    ("scales.0.variance_std", 0), ("scales.0.variance_std", None), ("scales.0.variance_mean", None),
+    ("scales.0.teacher_sha256", "abc"), ("scales.0.teacher_sha256", "A" * 64),
+    ("output_stride", 0), ("output_stride", -4), ("output_stride", 100),
+    ("score_pixels", 0), ("score_pixels", -1), ("score_pixels", 16 * 24 + 1), ("score_pixels", 1.5),
+    ("score_quantiles", {"1.5": 1}), ("score_quantiles", {"0.5": 2, "0.9": 1}), ("score_quantiles", {"0.5": None}),
+    ("score_quantiles", {"nan": 1}), ("score_quantiles", [1]),
+    ("threshold.value", float("nan")), ("threshold.value", float("inf")), ("threshold.value", None),
+    ("threshold.budget", 0), ("threshold.budget", 1), ("threshold.budget", -0.1), ("threshold.confidence", 1),
+    ("threshold.sample_size", 0), ("threshold.sample_size", -80), ("threshold.sample_size", 1),
+    ("threshold.sample_size", 300), ("threshold.sample_size", 80.5), ("threshold.method", "guess"),
+    ("threshold.method", "order-statistic"), ("threshold.supported", True), ("threshold.supported", "maybe"),
+    ("threshold.supported_budget", 0), ("threshold.supported_budget", 1e-4), ("threshold.supported_budget", 2),
+    ("threshold.vouched", True), ("threshold.vouched", False), ("threshold", None), ("threshold", []),
+    ("health.brightness_low", 240), ("health.brightness_low", -1), ("health.brightness_high", 10),
+    ("health.brightness_high", 256), ("health.brightness_high", float("nan")), ("health.saturated_high", 1.1),
+    ("health.saturated_high", -0.1), ("health.aspect_low", 0), ("health.aspect_low", 3), ("health.aspect_high", 0.5),
+    ("health.aspect_high", float("inf")), ("precision", "int8"), ("precision", "fp64"), ("form", "dense"),
+    ("explain", 2), ("largest_activation", -1), ("largest_activation", float("inf")), ("parity_sha256", ""),
+    ("graph_sha256", "z" * 64), ("provenance.images", {"training": -1}), ("provenance.images", {"training": 1.5}),
+    ("provenance.images_sha256", "e" * 63), ("provenance.commit", 5), ("provenance.versions", {"torch": 2}),
+    ("relative", "perhaps"), ("smoothing", -1), ("smoothing", float("nan")), ("smoothing", 6), ("by_position", 3),
+    ("quantization", {}), ("quantization", {"margin": 1}), ("schema", 0), ("schema", "1"), ("schema", True),
+    ("schema", None), ("colour", "red"),
+]  # fmt: skip
+
+
+def document() -> dict[str, Any]:
+    return dict(json.loads(make_recipe().to_json()))
+
+
+def with_field(path: str, value: Any) -> str:
+    whole = document()
+    inner: Any = whole
+    *steps, last = path.split(".")
+    for step in steps:
+        inner = inner[int(step)] if step.isdigit() else inner[step]
+    inner[last] = value
+    return json.dumps(whole)
+
+
+def hashed(text: str) -> dict[str, str]:
+    return {"recipe": text, "recipe_sha256": sha256(text.encode()).hexdigest()}
+
+
+def outcome(metadata: dict[str, str]) -> tuple[Recipe | None, DetectorError | None]:
+    try:
+        return recipe_from_metadata(metadata), None
+    except DetectorError as error:
+        return None, error
+
+
+def is_one_sentence(error: Exception) -> bool:
+    return "\n" not in str(error) and str(error).isprintable() and 20 < len(str(error)) < 600
+
+
+@pytest.mark.parametrize(("field", "value"), OUT_OF_BOUNDS, ids=[f"{f}={v}" for f, v in OUT_OF_BOUNDS])
+def test_a_value_out_of_its_bounds_is_refused_though_its_hash_is_right(field: str, value: Any) -> None:
+    with pytest.raises(DetectorError) as caught:
+        recipe_from_metadata(hashed(with_field(field, value)))
+    assert is_one_sentence(caught.value), caught.value
+
+
+@pytest.mark.parametrize("field", sorted(document()))
+def test_a_missing_field_is_refused(field: str) -> None:
+    text = json.dumps({name: value for name, value in document().items() if name != field})
+    with pytest.raises(DetectorError) as caught:
+        recipe_from_metadata(hashed(text))
+    assert is_one_sentence(caught.value)
+
+
+def test_any_change_is_noticed_by_the_hash() -> None:
+    text, draw = make_recipe().to_json(), random.Random(SEED)
+    for _ in range(FLIPS):
+        at = draw.randrange(len(text))
+        changed = text[:at] + draw.choice('0123456789abc{}",. \x1b\n\0') + text[at + 1 :]
+        if changed != text:
+            with pytest.raises(DetectorError, match=r"recipe_sha256.*copy the file again; if the original is damaged"):
+                recipe_from_metadata(hashed(text) | {"recipe": changed})
+
+
+def test_without_the_hash_a_change_is_refused_or_promises_nothing() -> None:
+    text, draw = make_recipe().to_json(), random.Random(SEED)
+    for _ in range(FLIPS):
+        at = draw.randrange(len(text))
+        changed = text[:at] + draw.choice('0123456789abc{}",. \x1b\n\0') + text[at + 1 :]
+        read, refused = outcome({"recipe": changed})
+        assert (read is None) != (refused is None)
+        assert refused is None or is_one_sentence(refused), refused
+        if read is not None:
+            assert not read.threshold.vouched
+            assert explain(read.threshold).startswith("NOT VOUCHED FOR: the file has no recipe_sha256")
+
+
+@pytest.mark.parametrize("length", [0, 1, 32, 63])
+def test_a_hash_that_was_cut_is_refused(length: int) -> None:
+    metadata = make_recipe().metadata
+    with pytest.raises(DetectorError, match="recipe_sha256"):
+        recipe_from_metadata(metadata | {"recipe_sha256": metadata["recipe_sha256"][:length]})
+
+
+def test_a_name_that_is_there_twice_in_the_document_is_refused() -> None:
+    text = make_recipe().to_json()
+    twice = text.replace('"value": 0.5', '"value": 0.5, "value": 9.5')
+    assert twice != text
+    with pytest.raises(DetectorError, match="the recipe is damaged \\(value is there twice\\)"):
+        recipe_from_metadata(hashed(twice))
+
+
+@pytest.mark.parametrize("key", ["recipe", "recipe_sha256", "author"])
+def test_two_entries_of_one_name_are_refused(tmp_path: Path, key: str) -> None:
+    pytest.importorskip("onnx")
+    path = write_detector(tmp_path / "detector.onnx")
+    other = {key: hashed(with_field("threshold.value", 9.5)).get(key, "another")}
+    path.write_bytes(path.read_bytes() + with_metadata(b"", other))
+    with pytest.raises(DetectorError, match=rf"detector\.onnx: its metadata has two entries '{key}'; copy the file"):
+        read_detector(path)
+
+
+def test_a_recipe_that_means_the_same_is_read() -> None:
+    text = json.dumps(document(), indent=3)
+    assert recipe_from_metadata(hashed(text)) == recipe_from_json(text) == make_recipe()
+
+
+def test_a_threshold_without_its_hash_is_not_vouched_for_until_it_is_set(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from runtime.info import describe
+    from runtime.set_threshold import set_threshold
+    from runtime.summary import Summary
+
+    path = write_detector(tmp_path / "detector.onnx")
+    model = path.read_bytes()
+    metadata = {key: value for key, value in read_metadata(model).items() if key != "recipe_sha256"}
+    path.write_bytes(with_metadata(model, metadata))
+    with Detector.open(path) as detector:
+        recipe = detector.recipe
+    assert recipe == read_detector(write_detector(tmp_path / "hashed.onnx"))[1]
+    said = [*describe(recipe), *Summary(recipe.threshold).lines(), explain(recipe.threshold)]
+    assert sum("NOT VOUCHED FOR" in line for line in said) == 3
+    assert not any("80 good images" in line for line in said if "hreshold" in line)
+    proven = replace(recipe.threshold, method="order-statistic", supported=True, budget=0.04)
+    assert Summary(proven).as_dict()["threshold"]["proven"] is False
+    assert Summary(replace(proven, vouched=True)).as_dict()["threshold"]["proven"] is True
+    assert set_threshold(path, 0.75) == 0.5
+    threshold = read_detector(path)[1].threshold
+    assert (threshold.value, threshold.method, threshold.vouched) == (0.75, "manual", True)
+    assert "recipe_sha256" in read_metadata(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda recipe: replace(recipe, by_position=True),
+        lambda recipe: replace(recipe, explain=True),
+    ],
+    ids=["by_position", "explain"],
+)
+def test_a_recipe_of_other_outputs_than_the_graphs_is_refused(
+    tmp_path: Path, change: Callable[[Recipe], Recipe]
+) -> None:
+    pytest.importorskip("onnx")
+    model = tiny_model()
+    recipe = change(replace(make_recipe(), graph_sha256=graph_sha256(model)))
+    (tmp_path / "detector.onnx").write_bytes(with_metadata(model, recipe.metadata))
+    with pytest.raises(
+        DetectorError, match=r"the graph has the outputs anomaly_map, anomaly_score, its recipe says an"
+    ):
+        Detector.open(tmp_path / "detector.onnx")
+
+
+def test_a_graph_with_a_map_that_its_recipe_does_not_know_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    proto = onnx.load_from_string(tiny_model())
+    proto.graph.node.append(onnx.helper.make_node("Identity", ["anomaly_map"], ["deviation_map"]))
+    output = onnx.helper.make_tensor_value_info("deviation_map", onnx.TensorProto.FLOAT, ["N", 16, 24])
+    proto.graph.output.append(output)
+    model = proto.SerializeToString()
+    recipe = replace(make_recipe(), graph_sha256=graph_sha256(model))
+    (tmp_path / "detector.onnx").write_bytes(with_metadata(model, recipe.metadata))
+    with pytest.raises(ProctorError, match="anomaly_map, anomaly_score, deviation_map, its recipe says anomaly_map, "):
+        Detector.open(tmp_path / "detector.onnx")
+
+
+def test_what_does_not_print_in_a_recipe_is_shown_escaped() -> None:
+    from runtime.info import describe
+
+    made = replace(make_recipe().provenance, commit="a\x1b[2J\nThreshold: proven", created="\u202eyesterday")
+    shown = describe(replace(make_recipe(), provenance=made))
+    assert all(line.isprintable() for line in shown)
+    (line,) = [line for line in shown if line.startswith("Made:")]
+    assert r"\u202eyesterday, Proctor commit a\x1b[2J\nThreshold: proven" in line
+    with pytest.raises(DetectorError) as caught:
+        recipe_from_json(with_field("\x1b[31mcolour\nOK", 1))
+    assert is_one_sentence(caught.value)
+    assert r"\x1b[31mcolour\nOK" in str(caught.value)

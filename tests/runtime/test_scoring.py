@@ -1,0 +1,39 @@
+"""How a map becomes a score: what cannot be used is refused, whichever method it is of."""
+
+import pytest
+
+from runtime.errors import InputError
+from runtime.scoring import MOST_SCORE_PIXELS, Scoring
+
+
+def test_the_default_is_the_papers_and_fits_every_frame() -> None:
+    assert Scoring() == Scoring(None, 0.0, False, 1)
+    Scoring().check((1, 1))
+
+
+def test_the_bounds_themselves_are_allowed() -> None:
+    Scoring((0, 0, 32, 36), (32 - 1) // 3, True, 32 * 36).check((32, 36))
+    Scoring(score_pixels=MOST_SCORE_PIXELS).check((256, 256))
+
+
+@pytest.mark.parametrize(
+    ("scoring", "message"),
+    [
+        (Scoring(smoothing=-0.5), r"smoothing is -0.5; expected 0 to 10 for frames of 32×36"),
+        (Scoring(smoothing=10.5), r"smoothing is 10.5; expected 0 to 10 for frames of 32×36"),  # it would reach too far
+        (Scoring(smoothing=float("nan")), "smoothing is nan; expected"),
+        (Scoring((0, 0, 33, 36)), r"region_of_interest \(0, 0, 33, 36\) lies outside 32×36 pixels"),
+        (Scoring((-1, 0, 3, 3)), r"region_of_interest \(-1, 0, 3, 3\) lies outside"),
+        (Scoring((0, 0, 0, 3)), r"region_of_interest \(0, 0, 0, 3\) lies outside"),
+        (Scoring(score_pixels=0), r"score_pixels is 0; expected 1 to 1152 \(the region's pixels, TensorRT's TopK\)"),
+        (Scoring((1, 1, 2, 3), score_pixels=7), "score_pixels is 7; expected 1 to 6"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(scoring: Scoring, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        scoring.check((32, 36))
+
+
+def test_no_more_pixels_are_scored_than_tensorrt_sorts() -> None:
+    with pytest.raises(InputError, match="score_pixels is 3841; expected 1 to 3840"):
+        Scoring(score_pixels=MOST_SCORE_PIXELS + 1).check((256, 256))

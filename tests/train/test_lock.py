@@ -1,0 +1,160 @@
+"""Two processes at one run folder or file: the second is refused at once, and a kill leaves nothing that locks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from calibration.fit import fit
+from runtime.errors import InputError
+from train.__main__ import make_detector
+from train.config import as_yaml
+from train.lock import LOCK, only_one, only_one_writes
+from train.options import StudentsConfig, TeacherConfig
+from train.run_folder import RunFolder
+from train.student_training import train_students
+from train.teacher_training import train_teacher
+
+pytest.importorskip("fcntl", reason="this system has no file locks")
+
+HOLD = """
+import sys
+from pathlib import Path
+from train.lock import only_one
+path = Path(sys.argv[1])
+with only_one(path, path.parent):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holding(path: Path, environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds the lock file `path`, until its stdin is closed."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_the_second_process_is_told_who_has_it(environment: dict[str, str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with holding(run / LOCK, environment) as process:
+        with pytest.raises(InputError) as caught, RunFolder(run).only_one():
+            pass
+        assert str(caught.value).startswith(f"{run} is in use by process {process.pid} on ")
+        assert str(caught.value).endswith("wait until that has ended, or name another")
+        (tmp_path / "other name").symlink_to(run)
+        with pytest.raises(InputError, match="is in use"), RunFolder(tmp_path / "other name").only_one():
+            pass
+        process.communicate()
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "other name"]  # an empty folder of its own goes with the lock
+
+
+def test_a_lock_left_behind_by_a_kill_locks_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with holding(run / LOCK, environment) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
+        assert (run / LOCK).exists()
+        folder = RunFolder(run)
+        folder.check(StudentsConfig())  # nor does it pass for a file of somebody's
+        with folder.only_one(), RunFolder(run / "." / "").only_one():  # one stage calls another
+            folder.claim(StudentsConfig())
+    assert [path.name for path in run.iterdir()] == ["config.yaml"]
+
+
+def test_of_many_that_start_at_once_one_gets_it(environment: dict[str, str], tmp_path: Path) -> None:
+    """Each holds it for a moment, tries again when refused, and finds nobody else's mark while it has it."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from runtime.errors import InputError\n"
+        "from train.lock import only_one\n"
+        "folder, done = Path(sys.argv[1]), 0\n"
+        "while done < 40:\n"
+        "    try:\n"
+        "        with only_one(folder / '.lock', folder):\n"
+        "            (folder / 'mark').touch(exist_ok=False)\n"
+        "            (folder / 'mark').unlink()\n"
+        "            done += 1\n"
+        "    except InputError:\n"
+        "        pass\n"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=environment, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    errors = [process.communicate(timeout=120)[1].decode() for process in started]
+    assert errors == [""] * 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_locked_by_a_name_beside_it(environment: dict[str, str], tmp_path: Path) -> None:
+    out = tmp_path / "detector.onnx"
+    with (
+        holding(tmp_path / ".detector.onnx.lock", environment),
+        pytest.raises(InputError, match=r"detector\.onnx is in use by process"),
+        only_one_writes(out),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match=r"run cannot be made \(Not a directory\); choose another place"),
+        only_one(tmp_path / "file" / "run" / LOCK, tmp_path),
+    ):
+        pass
+
+
+@pytest.fixture
+def settings(part_images: Path, teacher_files: dict[int, Path]) -> StudentsConfig:
+    return StudentsConfig(
+        data=str(part_images), teachers=(str(teacher_files[33]),), students=1, size_hw=(32, 36), train_stride=8,
+        output_stride=8, steps=1_000_000, checkpoint_every=1, device="cpu", precision="fp32",
+    )  # fmt: skip
+
+
+def test_a_second_training_is_refused_and_goes_on_after_the_first_is_killed(
+    settings: StudentsConfig, environment: dict[str, str], photographs: Path, tmp_path: Path
+) -> None:
+    """``python -m train``, and every other command that works in its run folder or writes its file."""
+    run, out = tmp_path / "detector-run", tmp_path / "detector.onnx"
+    (tmp_path / "settings.yaml").write_text(as_yaml(settings))
+    arguments = ["--config", "settings.yaml", "--preset", "edge", "--out", "detector.onnx"]
+    command = [sys.executable, "-m", "train", *arguments]
+    teacher = TeacherConfig(data=str(photographs), descriptor="none", triplet=1.0, device="cpu", precision="fp32")
+    others: list[Callable[[], object]] = [
+        lambda: make_detector(settings, run, out, 0.2, "fp32", "fp32", False),
+        lambda: make_detector(settings, tmp_path / "other-run", out, 0.2, "fp32", "fp32", False),
+        lambda: make_detector(settings, run, tmp_path / "other.onnx", 0.2, "fp32", "fp32", False),
+        lambda: train_students(settings, run),
+        lambda: fit(run, 0.2),
+    ]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        first.stdout.readline()  # the locks are taken
+        for other in others:
+            with pytest.raises(InputError, match=f"is in use by process {first.pid} on "):
+                other()
+        while not list(run.glob("checkpoint-*")):
+            assert first.poll() is None
+            time.sleep(0.05)
+        os.kill(first.pid, signal.SIGKILL)
+    assert {".detector.onnx.lock", "detector-run"} <= {path.name for path in tmp_path.iterdir()}
+    assert not train_students(settings, run, stop_after=1)
+    assert not (run / LOCK).exists()
+    with holding(tmp_path / "teacher" / LOCK, environment), pytest.raises(InputError, match="is in use by process"):
+        train_teacher(teacher, tmp_path / "teacher")

@@ -1,0 +1,115 @@
+"""The seam between a method and all that is shared: what calibration and export need of a finished run.
+
+A method turns a prepared frame into map evidence: K kinds of numbers at every `stride`-th position, high where
+something is unlike the good images. All that comes behind is the same for every method, and is written once: the
+statistics of each kind over good images (equation 11), their weighted sum as the anomaly map (equation 12), smoothing,
+deviations by position, one score, the threshold and what it proves, the parity gate, the recipe, the runtime.
+
+A method is one file in each of three rooms, and one row in `METHODS`:
+
+- ``train/``: its options, and the function that trains a run folder from them;
+- ``calibration/methods/<name>.py``: ``open_run(folder, device)``, a `TrainedRun` with its evidence written plainly;
+- ``export/graphs/<name>.py``: ``evidence_graph(run, options)``, the same evidence as a module that can be exported.
+
+The parity gate compares the last two on good images before a file is written.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import InputError
+from runtime.scoring import Scoring
+from train.data import Split
+from train.run_folder import FIRST_METHOD, RunFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of map evidence."""
+
+    name: str  # for people, such as "regression error, p = 33"
+    weight: float  # of its normalized values in the anomaly map
+
+
+class TrainedRun(Protocol):
+    """A finished run of one method: opened once, and handed on from calibration to export.
+
+    Its networks and images are read when it is opened; nothing of the run folder is read again behind it.
+    """
+
+    @property
+    def method(self) -> str:
+        """The method's name, a row of `METHODS`."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run lies."""
+
+    @property
+    def split(self) -> Split:
+        """The good images by use."""
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Of the prepared frame, pixels."""
+
+    def on(self, device: str) -> "TrainedRun":
+        """The same run on another device; this one is not used any more."""
+
+    @property
+    def scoring(self) -> Scoring:
+        """How the map becomes a score."""
+
+    @property
+    def stride(self) -> int:
+        """Evidence stands at every `stride`-th position: sample k for the pixels stride·k … stride·(k + 1) − 1."""
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The K kinds of evidence, in the order of `evidence`."""
+
+    @property
+    def knows_training_images(self) -> bool:
+        """Whether evidence on images that were trained on says nothing of new parts (a memory bank holds them)."""
+
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """Sentences on what training itself says against the detector; none where nothing does."""
+
+    @property
+    def looks_at(self) -> str:
+        """What the method looks at, in words, for the person who runs the line."""
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What else a recipe is to say of the method, by name: numbers, texts, lists of them."""
+
+    def evidence(self, frames: NDArray[np.uint8]) -> "Tensor":
+        """Raw evidence, float32 [N, K, ceil(H/s), ceil(W/s)], of prepared frames [N, H, W, 3]: the plain formulas."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table: where a method's options and its training are."""
+
+    options: str  # module:class, a configuration with `data`, `size_hw`, `device` and `scoring`
+    training: str  # module:function of such a configuration and the run folder's path
+
+
+METHODS = {
+    FIRST_METHOD: Method("train.options:StudentsConfig", "train.student_training:train_students"),
+    "memory-bank": Method("train.memory_bank:MemoryBankConfig", "train.memory_bank:train_memory_bank"),
+}
+
+
+def file_of(method: str) -> str:
+    """The name of a method's modules in the later rooms. Raises `InputError` for a method that is not known."""
+    if method not in METHODS:
+        raise InputError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+    return method.replace("-", "_")

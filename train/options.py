@@ -1,0 +1,120 @@
+"""The configurations of students and of a teacher's pretraining, checked as they are made; nothing heavy is loaded."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from runtime.errors import InputError
+from runtime.scoring import Scoring
+from runtime.typed import option
+
+
+@dataclass(frozen=True)
+class StudentsConfig:
+    """Options of the students' training, the paper's by default, and all else that changes a score."""
+
+    METHOD: ClassVar[str] = "students"
+
+    data: str = option("", "good images: a flat folder, or one in the MVTec AD layout")
+    teachers: tuple[str, ...] = option(("p33",), "names of shipped teachers or files, one for each scale")
+    students: int = option(3, "M, students of each scale")
+    width: float | None = option(None, "share of the paper's channels in the students; none: their teacher's (ours)")
+    separable: bool = option(False, "students of depthwise and 1×1 convolutions behind the first (ours)")
+    size_hw: tuple[int, int] = option((256, 256), "height,width of the prepared frame in pixels")
+    output_stride: int = option(1, "evaluate every s-th position when inspecting", (1, 2, 4, 8))
+    relative: bool = option(False, "errors in relation to the descriptor's own size; the paper's are absolute (ours)")
+    scoring: Scoring = field(default_factory=Scoring)
+    train_stride: int = option(1, "evaluate every s-th position when training, shifted at random", (1, 2, 4, 8))
+    window: int | None = option(None, "side of a random window of positions for each step; none for all of them")
+    epochs: int = option(100, "passes over the training images")
+    steps: int | None = option(None, "training steps of each scale, in place of epochs")
+    batch_size: int = option(1, "images a step")
+    learning_rate: float = option(1e-4, "Adam's")
+    schedule: str = option("constant", "of the learning rate; cosine ends at zero", ("constant", "cosine"))
+    weight_decay: float = option(1e-5, "Adam's")
+    holdout: float = option(0.2, "share of the images held out, a quarter for statistics, the rest for the threshold")
+    seed: int = option(0, "of weights, order and shifts")
+    checkpoint_every: int = option(200, "steps between two checkpoints")
+    device: str = option("auto", "where to train", ("auto", "cpu", "cuda"))
+    precision: str = option("auto", "of the convolutions; auto: bf16 if the hardware has it", ("auto", "fp32", "bf16"))
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for the first option that cannot be used."""
+        height, width = self.size_hw
+        if min(height, width) < 32:
+            raise InputError(f"size_hw is {height},{width}; expected 32 pixels or more each way")
+        if not self.teachers:
+            raise InputError("teachers is empty; name one or more, such as p33")
+        at_least(self, 1, "students", "epochs", "steps", "batch_size", "checkpoint_every")
+        at_least(self, 0, "weight_decay", "seed")
+        above_zero(self, "learning_rate", "width")
+        at_most(self, 1, "width", "learning_rate")
+        if self.window is not None and not self.train_stride <= self.window <= min(height, width):
+            raise InputError(f"window is {self.window}; expected {self.train_stride} to {min(height, width)} pixels")
+        self.scoring.check(self.size_hw)
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """Options of a teacher's pretraining; the defaults are the paper's where it names one."""
+
+    data: str = option("", "folder of natural photographs")
+    patch_size: int = option(33, "side p of the patches", (17, 33, 65))
+    width: float = option(1.0, "share of the paper's channels in the hidden layers, 0 to 1 (ours)")
+    descriptor: str = option("resnet18", "network P to distil from", ("resnet18", "resnet18-layer23", "none"))
+    descriptor_weights: str | None = option(None, "file of P's weights; without it torchvision downloads them")
+    descriptor_input: int = option(96, "side in pixels at which patches enter P (the paper does not say)")
+    standardize: bool = option(True, "standardize P's output over patches of the photographs (ours)")
+    distillation: float = option(1.0, "weight λk of the distillation loss")
+    triplet: float = option(0.0, "weight λm of the triplet loss")
+    compactness: float = option(1.0, "weight λc of the compactness loss")
+    compactness_form: str = option("squared", "sum of correlations", ("squared", "signed"))
+    margin: float = option(128.0, "margin δ of the triplet loss, a squared distance (ours: one unit per dimension)")
+    luminance: float = option(0.2, "largest relative change of a positive's brightness (ours)")
+    zoom_cap: float | None = option(None, "largest enlargement of a photograph; none for the paper's 4p to 16p")
+    iterations: int = option(50_000, "training steps")
+    batch_size: int = option(64, "patches a step")
+    learning_rate: float = option(2e-4, "Adam's")
+    schedule: str = option("constant", "of the learning rate; cosine ends at zero", ("constant", "cosine"))
+    weight_decay: float = option(1e-5, "Adam's")
+    seed: int = option(0, "of weights and patches")
+    evaluate_every: int = option(500, "steps between two held-out errors")
+    checkpoint_every: int = option(500, "steps between two checkpoints")
+    device: str = option("auto", "where to train", ("auto", "cpu", "cuda"))
+    precision: str = option("auto", "of the convolutions; auto: bf16 if the hardware has it", ("auto", "fp32", "bf16"))
+    compile: bool = option(False, "torch.compile the networks: minutes at the start, faster steps on a GPU")
+    half: bool = option(True, "store the teacher's weights in FP16")
+    data_note: str | None = option(None, "what the photographs are, in a few words, for the teacher's card")
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for the first option that cannot be used."""
+        at_least(self, 1, "iterations", "evaluate_every", "checkpoint_every", "descriptor_input")
+        at_least(self, 2, "batch_size")  # one patch has no correlation
+        at_least(self, 0, "distillation", "triplet", "compactness", "margin", "luminance", "weight_decay", "seed")
+        above_zero(self, "learning_rate", "zoom_cap", "width")
+        at_most(self, 1, "width", "learning_rate")
+        at_most(self, 2**64 - 1, "seed")  # PyTorch's limit
+
+
+def at_least(config: Any, least: int, *names: str) -> None:
+    """Raise `InputError` for the first of these options that is given and below `least`."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not least <= value < math.inf:
+            raise InputError(f"{name} is {value}; expected {least} or more")
+
+
+def at_most(config: Any, most: int, *names: str) -> None:
+    """Raise `InputError` for the first of these options that is given and above `most`."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value > most:
+            raise InputError(f"{name} is {value}; expected {most} or less")
+
+
+def above_zero(config: Any, *names: str) -> None:
+    """Raise `InputError` for the first of these options that is given and not above zero."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{name} is {value}; expected a number above 0")
