@@ -24,6 +24,7 @@ from runtime.engines import Engine
 from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from runtime.errors import InputError
 from runtime.onnx_file import graph_sha256, with_metadata
+from runtime.printable import printable
 from runtime.recipe import Quantization, Recipe
 from runtime.versions import commit, versions
 from train.data import PreparedImages, Split, sha256_of_images, split_as_counted, split_by_content
@@ -195,4 +196,4 @@ def _quantiles(scores: Scores) -> dict[str, float]:
 
 
 def _counted(images: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} for {use}" for use, count in images.items())
+    return printable(", ".join(f"{count:,} for {use}" for use, count in images.items()))  # names from a file

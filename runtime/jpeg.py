@@ -61,7 +61,7 @@ def decode_jpeg(data: bytes, limit: int | None = None) -> NDArray[np.uint8]:
         raise ImageError(f"holds no JPEG: it begins with {data[:2].hex() or 'nothing'}, expected ffd8")
     width, height = _refuse_unreadable(data)
     refuse_above(max_pixels() if limit is None else limit, width, height)
-    if has_zeroed_block(data, segments(data)):
+    if has_zeroed_block(data):
         raise DamagedImage("a block of its pixels is zeros")
     try:
         return np.asarray(simplejpeg.decode_jpeg(data, "BGR", strict=True))

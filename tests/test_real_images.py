@@ -33,6 +33,18 @@ def test_every_real_image_is_read(data: Path, folder: str) -> None:
         assert image.std() > 1, f"{path} came out flat"
 
 
+@pytest.mark.parametrize("folder", ["bottle/train/good", "cookie/train/good", "magnetic_tile/train/good"])
+def test_real_parts_that_are_all_different_are_split_by_the_order_of_their_hashes(data: Path, folder: str) -> None:
+    from train.data import file_sha256, split_by_content
+
+    if not (data / folder).is_dir():
+        pytest.skip(f"PROCTOR_DATA holds no {folder}")
+    paths = list_images(data / folder)
+    split = split_by_content(paths, 0.2)
+    assert (*split.statistics, *split.threshold, *split.training) == tuple(sorted(paths, key=file_sha256))
+    assert (split.near, split.copies) == ({}, 0)
+
+
 def test_two_commands_lead_from_real_images_to_their_accuracy(data: Path, tmp_path: Path) -> None:
     cookie = data / "cookie"
     if not cookie.is_dir():

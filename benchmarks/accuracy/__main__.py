@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.accuracy.evaluation import implausible_masks, inspect_all, rank_known_pixels, summarize
     from benchmarks.accuracy.overlays import write_overlays
     from benchmarks.accuracy.words import as_document, figures, lead, report
-    from train.datasets import read_test_set, select
+    from train.datasets import copies_among, read_test_set, select
 
     images = select(read_test_set(options.data, options.layout), options.subset)
     with open_detector(options.detector, options) as detector:
@@ -85,8 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chance := no_better_than_chance(accuracy):
         print(chance)
     print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
-    if warning := implausible_masks(inspections):
-        print(f"warning: {warning}")
+    for warning in (implausible_masks(inspections), copies_among(images)):
+        if warning is not None:
+            print(f"warning: {warning}")
     print(report(accuracy, recipe.threshold))
     print(one_line(environment))
     source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}

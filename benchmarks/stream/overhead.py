@@ -71,7 +71,8 @@ class TimedEngine:
 
     def __init__(self, engine: ThreadedEngine, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
-        self._submitting: dict[int, float] = {}
+        self._submitting: dict[int, tuple[int, float]] = {}  # by ticket: its place in the order, and how long it took
+        self._places = itertools.count()
         self._done_s: list[float] = []
         self.max_batch, self.slots, self.description = engine.max_batch, engine.slots, engine.description
         inner = clock.timed("inference", engine._infer)
@@ -87,7 +88,7 @@ class TimedEngine:
         """See `Engine.submit`."""
         start = time.perf_counter()
         ticket = self._engine.submit(frames)
-        self._submitting[ticket] = time.perf_counter() - start
+        self._submitting[ticket] = next(self._places), time.perf_counter() - start
         return ticket
 
     def result(self, ticket: int, timeout_s: float = 30.0) -> Output:
@@ -95,8 +96,9 @@ class TimedEngine:
         asked_s = time.perf_counter()
         output = self._engine.result(ticket, timeout_s)
         # waiting for the inference is no overhead; from its end, or from asking later than that, it is
-        since_s = max(asked_s, self._done_s[ticket])
-        self._clock.seconds["hand-over"].append(self._submitting.pop(ticket) + time.perf_counter() - since_s)
+        place, submitting_s = self._submitting.pop(ticket)
+        since_s = max(asked_s, self._done_s[place])
+        self._clock.seconds["hand-over"].append(submitting_s + time.perf_counter() - since_s)
         return output
 
     def close(self) -> None:

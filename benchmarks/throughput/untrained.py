@@ -27,7 +27,7 @@ from train.run_folder import RunFolder
 from train.student_training import new_students
 
 # of no image: any frame may be scored, and the threshold promises nothing
-ANY_FRAME = HealthLimits(0.0, 255.0, 1.0, 0.0, 1e6)
+ANY_FRAME = HealthLimits(0.0, 255.0, 1.0, 1e-6, 1e6)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """OpenVINO: the same detector file on Intel's and ARM's processors, where it is the faster one."""
 
+from functools import lru_cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -57,11 +59,26 @@ def compiled_model(model: bytes, threads: int) -> Any:
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    core = openvino.Core()
     try:
+        core = _core()
         return core.compile_model(core.read_model(model), "CPU", settings)
     except Exception as error:  # OpenVINO raises plain RuntimeErrors
         raise EngineError(f"OpenVINO cannot load the file: {_first_line(error)}") from error
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    """OpenVINO's one core of this process, which is never freed.
+
+    OpenVINO 2026.4 gives the thread that first compiles with a core a signal stack, and frees it with the core, in
+    whichever order cores end: with a second one the first Ctrl-C would end the process by a segmentation fault. So
+    there is one core, and a thread of its own, which no signal reaches, compiles with it first.
+    """
+    core = openvino.Core()
+    thread = Thread(target=core.get_property, args=("CPU", "FULL_DEVICE_NAME"))
+    thread.start()
+    thread.join()
+    return core
 
 
 def version() -> str:

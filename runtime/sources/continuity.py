@@ -17,7 +17,7 @@ from runtime.sources.h264 import IDR_SLICE, SLICE, FrameNumbers, Slice
 HEVC_SLICES, HEVC_KEYS, HEVC_LEADING = range(32), range(16, 22), (8, 9)
 REGULAR = 3  # equal intervals in a row from which a time stamp that leaves one out tells of a loss
 HIDING = {"vp8", "vp9", "av1", "libdav1d"}  # have packets that are never shown
-LEAST_UNEQUAL = 0.15  # between the lowest rate that fits all time stamps and their average
+MOST_MISSING = 0.1  # of the packets of a video of constant rate; where more are, its rate is variable
 MOST_COUNTED = 8  # pictures that one gap of the time stamps stands for; a longer one may be a pause
 
 
@@ -43,25 +43,12 @@ class Order(Protocol):
 def order_of(stream: av.VideoStream, timed: bool) -> Order:
     """For the codec of a stream. `timed`: its time stamps stand in for the counters that a codec lacks."""
     context = stream.codec_context
-    clock = Cadence(_stated_step(stream)) if timed else None
+    clock = Cadence(stream) if timed else None
     if context.codec.name == "h264":
         return H264Order(context.extradata or b"", clock)
     if context.codec.name == "hevc":
         return HevcOrder(context.extradata or b"", clock)
     return FlaggedOrder(context.codec.name not in HIDING, clock)
-
-
-def _stated_step(stream: av.VideoStream) -> int:
-    """The step of its time stamps where the container states one rate throughout, and else 0.
-
-    With B-frames the first ones may be unequal: FFmpeg derives their order of decoding.
-    """
-    if stream.codec_context.has_b_frames:
-        return 0
-    rate, average, unit = stream.base_rate, stream.average_rate, stream.time_base
-    if not rate or not average or not unit or abs(float(average / rate) - 1) > LEAST_UNEQUAL:
-        return 0
-    return round(1 / (rate * unit))
 
 
 class Cadence:
@@ -70,10 +57,16 @@ class Cadence:
     Where steps are unequal, as in files of variable rate, nothing can be known and nothing is said.
     """
 
-    def __init__(self, stated_step: int) -> None:
-        """0: the step is to be learnt."""
+    def __init__(self, stream: av.VideoStream) -> None:
+        """Where the container states one rate throughout, the step is known at once."""
+        unit = stream.time_base or 0
+        self._average = 1 / float(stream.average_rate * unit) if stream.average_rate and unit else 0.0
+        stated = round(1 / float(stream.base_rate * unit)) if stream.base_rate and unit else 0
+        # with B-frames the first ones may be unequal: FFmpeg derives their order of decoding
+        known = self._is_average(stated) and not stream.codec_context.has_b_frames
+        self._packets, self._gaps = 0, 0
         self._last: int | None = None
-        self._step, self._regular = stated_step, REGULAR if stated_step else 0
+        self._step, self._regular = (stated, REGULAR) if known else (0, 0)
 
     def missing(self, packet: VideoPacket) -> int:
         """How many packets are missing before this one, as far as the time stamps tell."""
@@ -82,14 +75,21 @@ class Cadence:
         if stamp is None or last is None:
             return 0
         step = stamp - last
+        self._packets += 1
         if abs(step - self._step) <= max(1, self._step // 10):
             self._regular += 1
             return 0
         steps = round(step / self._step) if self._step > 0 else 0
         if self._regular >= REGULAR and steps >= 2 and abs(step - steps * self._step) <= max(2, self._step // 5):
-            return steps - 1
+            self._gaps += 1
+            few = self._gaps <= 2 + self._packets * MOST_MISSING and self._is_average(self._step)
+            return steps - 1 if few else 0
         self._step, self._regular = step, 0
         return 0
+
+    def _is_average(self, step: int) -> bool:
+        """Whether few steps are left out: a video of variable rate may count in equal ones, too."""
+        return self._average > 0 and abs(step / self._average - 1) <= MOST_MISSING
 
 
 class H264Order:
@@ -121,9 +121,10 @@ class H264Order:
         if picture is None:
             damage = damage or ("its header makes no sense" if slices else None)
             return Facts(False, slices > 0, damage=damage)
+        after_key = self._numbers.follows_key
         by_number = self._numbers.missing(picture)
-        # an IDR picture that is missing right after another leaves no gap in the numbers
-        breaks = by_number > 0 or by_time >= self._numbers.most - 1 or (by_time > 0 and picture.frame_num == 1)
+        # a key picture that is missing right after another leaves no gap in the numbers, and neither does a full round
+        breaks = by_number > 0 or by_time >= self._numbers.most - 1 or (by_time > 0 and after_key)
         missing = max(_counted(by_number), by_time if by_time <= MOST_COUNTED else 0)
         return Facts(picture.key, picture.field is None, missing, breaks, damage)
 

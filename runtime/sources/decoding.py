@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from runtime.sources.capture import Damaged, Picture, as_picture
 from runtime.sources.continuity import order_of
 from runtime.sources.ffmpeg import VideoPacket
+from runtime.sources.multipart import END, JpegParts
 
 LONGEST_DELAY = 17  # packets after which a picture will not come any more: H.264 and HEVC reorder 16
 KEEP_PARAMETERS = {"h264", "hevc"}  # from one key frame to the next, and damage may change them
@@ -74,8 +75,7 @@ class PictureDecoder:
         if damage:  # the decoder may take it for new parameters, and never recover
             self._lose(entry, damage)
         elif self._is_jpeg:
-            entry.jpeg, entry.done = data, True
-            self._place(entry)
+            self._take_jpeg(entry, data)
         else:
             self._decode(packet, entry)
         return self._released()
@@ -155,6 +155,20 @@ class PictureDecoder:
         if frame.is_corrupt:
             self._break(entry, "the decoder concealed a part of it")
         self._place(entry)
+
+    def _take_jpeg(self, entry: Decoded, data: bytes) -> None:
+        """Where only its end parts a picture from the next, one that lost its end brings the next along."""
+        first, *more = JpegParts("").feed(data) or [data]
+        if more and first.endswith(END):
+            self._lose(entry, "it holds two pictures, as interlaced video does; record it without")
+            return
+        entry.jpeg, entry.done = first, True
+        self._place(entry)
+        for jpeg in more:
+            another = Decoded(self._numbers, entry.pts, True, True, jpeg=jpeg, done=True)
+            self._numbers += 1
+            self._packets.append(another)
+            self._place(another)
 
     def _give_up(self, before: float) -> None:
         """Await no picture any more of the packets before that number."""

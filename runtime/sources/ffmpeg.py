@@ -1,5 +1,7 @@
 """FFmpeg's containers by PyAV: opened with finite timeouts, without noise, or with one sentence of what is wrong."""
 
+import logging
+from functools import cache
 from typing import TypeAlias
 
 import av
@@ -8,6 +10,9 @@ from runtime.errors import SourceError
 from runtime.sources.capture import without_password
 
 VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
+# decoders that notice damage within a picture, by structure or by checksum (see README.md for how much of it)
+TELLING = {"mjpeg", "h264", "mpeg4", "mpeg2video", "mpeg1video", "ffv1", "png"}
+log = logging.getLogger(__name__)
 OPEN_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 2.0
 
 
@@ -25,11 +30,21 @@ def open_container(url: str, options: dict[str, str] | None = None) -> "av.conta
 
 
 def video_stream(container: "av.container.InputContainer", shown: str) -> av.VideoStream:
-    """Its first video stream. Raises `SourceError` for a codec that this installation lacks."""
+    """Its first video stream. Closes it and raises `SourceError` for a codec that this installation lacks."""
     stream = container.streams.video[0]
     if stream.codec_context is None:
+        container.close()
         raise SourceError(
             f"{shown} holds a codec which this installation cannot decode; "
             f"convert it to H.264, e.g. ffmpeg -i {shown} -c:v libx264 -crf 12 converted.mp4"
         )
+    codec = stream.codec_context.codec.name
+    if codec not in TELLING:
+        _warn(shown, codec)
     return stream
+
+
+@cache
+def _warn(shown: str, codec: str) -> None:
+    """Once for each source, however often it is opened again."""
+    log.warning("%s holds %s: damage within its pictures may go unnoticed; prefer MJPEG or H.264", shown, codec)

@@ -79,7 +79,16 @@ class FrameNumbers:
             return 0
         if picture.frame_num == before.frame_num and _are_a_pair(before, picture):
             return 0
-        return (picture.frame_num - before.frame_num - 1) % (1 << sequence.frame_num_bits)
+        rounds = 1 << sequence.frame_num_bits
+        missing = (picture.frame_num - before.frame_num - 1) % rounds
+        if missing and not picture.reference:  # the missing ones are counted once
+            self._reference = Slice(False, True, (picture.frame_num - 1) % rounds, None)
+        return missing
+
+    @property
+    def follows_key(self) -> bool:
+        """Whether the last reference picture was a key picture."""
+        return self._reference is not None and self._reference.key
 
     @property
     def most(self) -> int:

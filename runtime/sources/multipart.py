@@ -4,9 +4,11 @@ import re
 
 from runtime.jpeg import START
 
+END = b"\xff\xd9"
 LARGEST_PICTURE = 64 * 2**20  # bytes without a start or an end: no camera's picture
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # no stuffing (00), restart (d0 to d7) or fill (ff)
 _LENGTH = re.compile(rb"content-length: *([0-9]{1,9})\b", re.IGNORECASE)
+_FREE = {*range(0xE0, 0xF0), 0xFE}  # applications' segments and comments may hold pictures
 _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 
 
@@ -109,6 +111,11 @@ class JpegParts:
         if self._at + 4 > limit:
             return False
         end = self._at + 2 + int.from_bytes(self._data[self._at + 2 : self._at + 4], "big")
+        if marker not in _FREE:
+            start = self._data.find(START, self._at + 4, min(end, limit))
+            if start >= 0:  # the segment is cut, and another picture begins
+                self._at = start
+                return True
         if end > limit:
             return False
         self._at, self._in_scan = end, marker == _SCAN

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 
 import av
@@ -38,10 +39,12 @@ class VideoFileSource:
         self._failure: str | None = None
         self._frames = self._numbered()
         self._closed = False
+        self._lock = Lock()
 
     def read(self, timeout_s: float = 5.0) -> Frame | None:
         """See `Source.read`. Raises `SourceError` for a video without a single frame."""
-        return None if self._closed else next(self._frames, None)
+        with self._lock:
+            return None if self._closed else next(self._frames, None)
 
     def _numbered(self) -> Iterator[Frame]:
         number = -1
@@ -106,8 +109,9 @@ class VideoFileSource:
 
     def close(self) -> None:
         """See `Source.close`."""
-        self._closed = True
-        self._container.close()
+        with self._lock:  # FFmpeg may be reading in another thread
+            self._closed = True
+            self._container.close()
 
     def __enter__(self) -> "VideoFileSource":
         return self

@@ -27,7 +27,6 @@ UNSEEN = {
     ("JPEG", "block overwritten"): 0.05,
     ("JPEG", "block lost"): 0.05,
     ("JPEG progressive", "bit flipped"): 0.15,
-    ("JPEG progressive", "block zeroed"): 0.1,
     ("JPEG progressive", "block overwritten"): 0.05,
     ("JPEG progressive", "block lost"): 0.1,
     ("WebP", "bit flipped"): 0.15,

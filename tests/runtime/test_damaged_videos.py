@@ -84,6 +84,23 @@ def test_each_lost_picture_and_each_that_refers_to_it_is_one_frame(
     assert str(frames[15].problem).startswith(until_key)
 
 
+def test_pictures_of_a_raw_stream_are_parted_where_one_lost_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "line.mjpeg"
+    write_numbered(path, "mjpeg", damaged={5: cut, 6: cut, 9: lambda data: data[:-2]})
+    frames = read_all(path)
+    assert [frame.frame_id for frame in frames if frame.problem] == [5, 6, 9]
+    assert [number_of(frames[at].image) for at in (4, 7, 8, 10, COUNT - 1)] == [4, 7, 8, 10, COUNT - 1]
+
+
+def test_a_codec_that_hides_damage_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_numbered(tmp_path / "line.mkv", "libvpx-vp9", 3)
+    write_numbered(tmp_path / "line.mp4", "libx264", 3)
+    for name in ("line.mkv", "line.mkv", "line.mp4"):
+        read_all(tmp_path / name)
+    told = f"{tmp_path / 'line.mkv'} holds vp9: damage within its pictures may go unnoticed; prefer MJPEG or H.264"
+    assert [record.message for record in caplog.records] == [told]
+
+
 def test_a_missing_picture_that_leaves_others_right_is_one_frame_where_time_stamps_tell(tmp_path: Path) -> None:
     path = tmp_path / "line.mkv"
     write_numbered(path, "mjpeg", dropped=(14,))

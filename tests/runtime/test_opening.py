@@ -1,5 +1,7 @@
 """The table of engines: each option belongs to one, and a caller reads it as it was written."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,8 @@ def test_a_message_names_an_option_as_its_caller_wrote_it(
 
 
 def test_an_engine_that_is_not_installed_is_named(detector_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
-    monkeypatch.delitem(__import__("sys").modules, "runtime.engines.openvino_engine", raising=False)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "runtime.engines.openvino_engine", raising=False)
     with pytest.raises(EngineError, match="OpenVINO is not installed; pip install openvino"):
         Detector.open(detector_file, engine="openvino")
 
@@ -56,6 +58,28 @@ def test_openvino_gives_the_demo_detectors_verdicts() -> None:
             assert expected.score is not None
             assert found.score == pytest.approx(expected.score, rel=1e-3)
             assert found.decision is not Decision.NO_DECISION
+
+
+SIGNAL = """
+import os, signal, sys
+from runtime import Detector
+for _ in range(3):
+    Detector.open(sys.argv[1], engine="openvino", threads=1).close()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_signal_after_several_openvino_engines_is_only_a_signal(
+    detector_file: Path, environment: dict[str, str]
+) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed; pip install openvino")
+    command = [sys.executable, "-c", SIGNAL, str(detector_file)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n")
 
 
 def test_every_row_can_be_reached_without_loading_a_library() -> None:

@@ -1,6 +1,8 @@
 """Sources by URI: files, folders, videos, the demo line, and what is refused."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -208,3 +210,9 @@ def test_a_path_that_is_not_there_is_refused() -> None:
 )
 def test_passwords_stay_out_of_messages(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+def test_ffmpeg_is_loaded_for_videos_and_network_cameras_alone() -> None:
+    code = "import runtime.stream, sys; runtime.stream.open_source('demo').read(); print('av' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False\n"

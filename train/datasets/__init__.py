@@ -7,7 +7,16 @@ Settings are tuned on one half of the images and reported on the other. The halv
 they stay the same under any file name: *even* and *odd* are the parity of a file's SHA-256, read as an integer.
 """
 
-from train.datasets.images import GOOD, Subset, TestImage, content_parity, mask_files, read_pixels, select
+from train.datasets.images import (
+    GOOD,
+    Subset,
+    TestImage,
+    content_parity,
+    copies_among,
+    mask_files,
+    read_pixels,
+    select,
+)
 from train.datasets.registry import LAYOUTS, good_images, layout_of, read_test_set, training_images
 
 __all__ = [
@@ -16,6 +25,7 @@ __all__ = [
     "Subset",
     "TestImage",
     "content_parity",
+    "copies_among",
     "good_images",
     "layout_of",
     "mask_files",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import ImageError, InputError
 from runtime.images import list_images, read_image
+from train.data import DifferentPictures
 from train.masks import read_mask
 
 GOOD = "good"
@@ -53,6 +54,19 @@ def content_parity(path: Path) -> Literal["even", "odd"]:
     except OSError as error:
         raise ImageError(f"{path} cannot be read ({error.strerror}); check the path and its permissions") from error
     return "odd" if digest[-1] & 1 else "even"
+
+
+def copies_among(images: Sequence[TestImage]) -> str | None:
+    """A sentence on test images that show a picture which another of their kind, good or defective, shows, too."""
+    said = []
+    for label, kind in ((False, "good"), (True, "defective")):
+        paths = [image.path for image in images if image.label is label]
+        different = len(DifferentPictures.of(paths).groups)
+        if different < len(paths):
+            said.append(f"{len(paths):,} {kind} files show {different:,} different pictures")
+    if not said:
+        return None
+    return f"{' and '.join(said)}; the figures count every file, and are only as sure as the pictures make them"
 
 
 def read_pixels(image: TestImage) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:

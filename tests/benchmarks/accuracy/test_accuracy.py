@@ -153,6 +153,18 @@ def test_a_good_detector_is_not(detector_file: Path, tmp_path: Path, capsys: pyt
     assert "CHANCE" not in capsys.readouterr().out
 
 
+def test_copies_among_the_test_images_are_told(
+    detector_file: Path, test_set: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accuracy.main([str(detector_file), str(test_set)])
+    assert "different pictures" not in capsys.readouterr().out
+    for index in range(3):
+        shutil.copy(test_set / "test" / "good" / "000.png", test_set / "test" / "good" / f"copy-{index}.png")
+    accuracy.main([str(detector_file), str(test_set)])
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert warning.startswith("warning: 5 good files show 2 different pictures; the figures count every file")
+
+
 def test_a_layout_may_be_named_and_must_be_known(detector_file: Path, test_set: Path) -> None:
     with pytest.raises(InputError, match="has no test/ko; expected the BTAD layout"):
         accuracy.main([str(detector_file), str(test_set), "--layout", "btad"])
