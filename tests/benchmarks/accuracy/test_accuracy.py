@@ -29,8 +29,10 @@ from train import datasets
 def detector_file(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that opens as the fake detector."""
 
-    opened = recipe, FakeEngine(recipe.size_hw), "a fake one"
-    monkeypatch.setattr("runtime.engine_options.open_engine", lambda *given: opened)
+    def opened(*given: object) -> tuple[Recipe, FakeEngine, str]:
+        return recipe, FakeEngine(recipe.size_hw), "a fake one"
+
+    monkeypatch.setattr("runtime.engine_options.open_engine", opened)
     path = tmp_path / "detector.onnx"
     path.write_bytes(b"a detector")
     return path
