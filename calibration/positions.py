@@ -1,4 +1,4 @@
-"""What good images show at each position of a frame: the statistics behind `calibration.scoring.by_position`.
+"""What good images show at each position of a frame: the statistics behind `calibration.maps.by_position`.
 
 They come from two sets of images that count the same: those that the students were trained on, which are many, and
 those of equation 11's statistics, which are few. On the first the students err too little, where they have learnt by

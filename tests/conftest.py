@@ -14,6 +14,7 @@ import runtime  # noqa: F401  # first: it switches telemetry off, and tests load
 
 if TYPE_CHECKING:
     from train.ensemble import Scale
+    from train.memory_bank import MemoryBankConfig
     from train.options import StudentsConfig
 
 # shapes are tiny: more threads than one only wait for each other (PyTorch reads this when it is first imported)
@@ -171,5 +172,35 @@ def calibrated_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: "Stude
 
     run = tmp_path_factory.mktemp("run") / "run"
     assert train_students(replace(tiny_config), run)
+    calibrate(open_run(run), budget=0.2)
+    return run
+
+
+@pytest.fixture(scope="session")
+def bank_config(part_images: Path, teacher_files: dict[int, Path]) -> "MemoryBankConfig":
+    """A memory bank of 60 descriptors of p = 33 on 32×36 pixels."""
+    from train.memory_bank import MemoryBankConfig
+
+    return MemoryBankConfig(
+        data=str(part_images),
+        teacher=str(teacher_files[33]),
+        size_hw=(32, 36),
+        output_stride=4,
+        coreset=60,
+        projected=16,
+        holdout=0.375,
+        device="cpu",
+    )
+
+
+@pytest.fixture(scope="session")
+def bank_run(tmp_path_factory: pytest.TempPathFactory, bank_config: "MemoryBankConfig") -> Path:
+    """A run folder of it, filled and calibrated. It belongs to all tests: copy it before changing anything in it."""
+    from calibration.calibrate import calibrate
+    from calibration.methods import open_run
+    from train.memory_bank import train_memory_bank
+
+    run = tmp_path_factory.mktemp("bank") / "run"
+    train_memory_bank(bank_config, run)
     calibrate(open_run(run), budget=0.2)
     return run

@@ -88,10 +88,17 @@ def resolve(config: type[T], arguments: argparse.Namespace) -> T:
 
 
 def given_options(config: type[Any], arguments: argparse.Namespace) -> dict[str, object]:
-    """What ``--config`` and the command line say, the latter first; defaults are left out."""
+    """What ``--config`` and the command line say, the latter first; defaults are left out.
+
+    The file may be a run folder's own, which names its method too. Raises `InputError` for another method than that of
+    `config`.
+    """
     given = {name: getattr(arguments, name) for name in options_of(config)}
     overrides = {name: value for name, value in given.items() if value is not None}
     from_file = read_yaml(arguments.config) if arguments.config else {}
+    expected = getattr(config, "METHOD", None)
+    if expected is not None and (method := from_file.pop("method", expected)) != expected:
+        raise InputError(f"{arguments.config} has options of the method {method}, not of {expected}; see --method")
     return {**from_file, **overrides}
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -31,7 +32,7 @@ from train.device import resolve_device
 from train.ensemble import channels_last, pixels_from_frames, teacher_path
 from train.files import load_network, save_network
 from train.networks import PatchNetwork
-from train.options import at_least
+from train.options import at_least, check_size
 from train.progress import Progress
 from train.run_folder import RunFolder
 
@@ -58,6 +59,7 @@ class MemoryBankConfig:
 
     def __post_init__(self) -> None:
         """Raises `InputError` for the first option that cannot be used."""
+        check_size(self.size_hw)
         self.scoring.check(self.size_hw)
         at_least(self, FEWEST, "coreset")
         at_least(self, 1, "projected")
@@ -108,10 +110,22 @@ def load_memory_bank(run: Path) -> MemoryBank:
     if not (run / BANK).is_file():
         raise InputError(f"{run} is not trained to the end; go on with python -m train --method memory-bank")
     network, card, _ = load_network(run / TEACHER)
-    bank = load_file(run / BANK)["bank"]
-    if bank.ndim != 2 or len(bank) < 1 or not bool(bank.isfinite().all()):
-        raise InputError(f"{run / BANK} holds no descriptors that can be used; delete it, and train again")
+    if "teacher_sha256" not in card:
+        raise InputError(f"{run / TEACHER} is not the one that this run wrote; train again in a new run folder")
+    bank = _bank(run / BANK, network.conv(len(network.convs) - 1).out_channels)
     return MemoryBank(bank, network.eval().requires_grad_(False), str(card["teacher_sha256"]))
+
+
+def _bank(path: Path, dimensions: int) -> Tensor:
+    """The descriptors in a file, [m, dimensions]. Raises `InputError` for a file that holds none of these."""
+    try:
+        bank: Tensor = load_file(path)["bank"]
+        usable = bank.ndim == 2 and bank.shape[1] == dimensions and len(bank) > 0 and bool(bank.isfinite().all())
+    except (OSError, SafetensorError, KeyError):
+        usable = False
+    if not usable:
+        raise InputError(f"{path} is damaged, or of another teacher; delete it, and train again")
+    return bank
 
 
 def describe(network: PatchNetwork, pixels: Tensor, stride: int) -> Tensor:

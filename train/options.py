@@ -41,8 +41,7 @@ class StudentsConfig:
     def __post_init__(self) -> None:
         """Raises `InputError` for the first option that cannot be used."""
         height, width = self.size_hw
-        if min(height, width) < 32:
-            raise InputError(f"size_hw is {height},{width}; expected 32 pixels or more each way")
+        check_size(self.size_hw)
         if not self.teachers:
             raise InputError("teachers is empty; name one or more, such as p33")
         at_least(self, 1, "students", "epochs", "steps", "batch_size", "checkpoint_every")
@@ -94,6 +93,12 @@ class TeacherConfig:
         above_zero(self, "learning_rate", "zoom_cap", "width")
         at_most(self, 1, "width", "learning_rate")
         at_most(self, 2**64 - 1, "seed")  # PyTorch's limit
+
+
+def check_size(size_hw: tuple[int, int]) -> None:
+    """Raise `InputError` for prepared frames that are too small for any method."""
+    if min(size_hw) < 32:
+        raise InputError(f"size_hw is {size_hw[0]},{size_hw[1]}; expected 32 pixels or more each way")
 
 
 def at_least(config: Any, least: int, *names: str) -> None:

@@ -67,7 +67,8 @@ class StudentsRun:
         """See `TrainedRun`. Students that predict little better than the mean have learnt nothing to contradict."""
         return tuple(
             f"the students of p = {scale.patch_size} predict hardly better than the mean (loss "
-            f"{max(scale.losses):.3g}, the mean's is {MEANS_LOSS}): a defect can hardly surprise them; give them more --steps"
+            f"{max(scale.losses):.3g}, the mean's is {MEANS_LOSS}): a defect can hardly surprise them; "
+            "give them more --steps"
             for scale in self.scales
             if max(scale.losses, default=0.0) >= CLOSE_TO_MEAN * MEANS_LOSS
         )

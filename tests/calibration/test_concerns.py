@@ -1,17 +1,17 @@
 """What good images alone say against a detector is found, kept and told."""
 
-import json
 import shutil
-from dataclasses import replace
+from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-from calibration.statistics import Statistics
+from numpy.typing import NDArray
 
-from calibration import concerns
-from calibration.concerns import far_apart, unproven
-from calibration.fit import fit, print_concerns
+from calibration.concerns import far_apart, find_concerns, unproven
+from calibration.methods import open_run
 from calibration.threshold import fit_threshold
 from train.ensemble import student_path
 from train.files import load_network, save_network
@@ -36,36 +36,29 @@ def test_a_threshold_that_is_not_proven_is_told_with_what_would_prove_it() -> No
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.4, False), (CLOSE_TO_MEAN + 0.01, True)])
-def test_students_close_to_the_mean_are_told_and_it_is_kept(
-    calibrated_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], share: float, expected: bool
+def test_students_close_to_the_mean_are_told(
+    calibrated_run: Path, tmp_path: Path, share: float, expected: bool
 ) -> None:
     run = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
     for index in range(2):
         path = student_path(run, 33, index)
         network, card, _ = load_network(path)
         save_network(path, network, card | {"loss": share * MEANS_LOSS})
-    found = fit(run, 0.2)
-    assert any("p = 33 predict hardly better than the mean" in each for each in found.concerns) == expected
-    assert Statistics.load(run / "statistics.json").concerns == found.concerns
-    capsys.readouterr()
-    print_concerns(found)
-    assert capsys.readouterr().out.splitlines() == [f"warning: {each}" for each in found.concerns]
-    assert any("threshold is not proven: 3 different images" in each for each in found.concerns)
+    (said,) = open_run(run).concerns or ("",)
+    assert ("p = 33 predict hardly better than the mean" in said) == expected
 
 
-def test_held_out_images_of_another_part_are_told(
-    calibrated_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(concerns, "_training_scores", lambda *given: np.full(10, -1e6))
-    run = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
-    assert any("learnt their images by heart" in each for each in fit(run, 0.2).concerns)
+def test_training_images_are_scored_for_the_comparison_unless_the_method_knows_them(calibrated_run: Path) -> None:
+    trained, proven = open_run(calibrated_run), fit_threshold(np.random.default_rng(0).gumbel(size=300), 0.01)
+    asked: list[Path] = []
 
+    def scores_of(paths: Iterable[Path]) -> NDArray[np.float64]:
+        asked.extend(paths)
+        return np.zeros(len(asked))
 
-def test_statistics_from_before_are_read(calibrated_run: Path, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
-    document = json.loads((run / "statistics.json").read_text())
-    assert document.pop("concerns")
-    (run / "statistics.json").write_text(json.dumps(document))
-    before = Statistics.load(calibrated_run / "statistics.json")
-    again = Statistics.load(run / "statistics.json")
-    assert replace(again, positions=None) == replace(before, positions=None, concerns=())
+    held_out = np.full(10, 5.0)
+    said = find_concerns(trained, scores_of, held_out, proven)
+    assert any("learnt their images by heart" in each for each in said)
+    assert set(asked) == set(trained.split.training)
+    knowing: Any = SimpleNamespace(concerns=(), knows_training_images=True, split=trained.split)
+    assert find_concerns(knowing, scores_of, held_out, proven) == ()

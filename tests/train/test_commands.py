@@ -49,7 +49,7 @@ def test_one_command_turns_a_folder_into_a_detector(
     assert "Gumbel tail" in done.stdout  # two held-out images cannot show one in ten
     assert sorted(path.name for path in tmp_path.iterdir()) == ["detector-run", "detector.onnx", "detector.parity.npz"]
     with Detector.open(tmp_path / "detector.onnx", threads=1) as detector:
-        assert (detector.recipe.students, detector.recipe.size_hw) == (1, (32, 36))
+        assert (detector.recipe.method.settings["students"], detector.recipe.size_hw) == (1, (32, 36))
         verdict = detector.inspect(read_image(sorted(part_images.iterdir())[0]))
     assert verdict.decision is not Decision.NO_DECISION
     assert np.isfinite(verdict.score or np.nan)
@@ -108,7 +108,7 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
         "teacher: every": ("train.teacher", [*pretrain, "--evaluate-every", 0], "evaluate_every is 0; expected 1"),
         "fit: no run": ("calibration.fit", ["nowhere"], "nowhere is no run folder (no config.yaml)"),
         "fit: budget": ("calibration.fit", [run, "--budget", 2], "false-reject budget is 2.0"),
-        "export: not calibrated": ("export.onnx", ["nowhere"], "is not calibrated; run python -m calibration.fit"),
+        "export: no run": ("export.onnx", ["nowhere"], "is no run folder (no config.yaml); make one with"),
         "export: out": ("export.onnx", [run, "--out", "a.pt"], "a.pt; expected a name ending in .onnx"),
     }  # fmt: skip
 

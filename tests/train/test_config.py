@@ -1,20 +1,28 @@
 """Configuration and files: defaults, a YAML file, the command line, and what each refuses."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 import torch
 from safetensors.torch import save, save_file
 
 from runtime.errors import InputError
-from train.config import add_options, as_yaml, option, read_yaml, resolve
+from runtime.scoring import Scoring
+from runtime.typed import option
+from train.config import add_options, as_mapping, as_yaml, configured, options_of, read_yaml, resolve
 from train.files import load_checkpoint, load_network, save_checkpoint, save_network
+from train.memory_bank import MemoryBankConfig
 from train.networks import PatchNetwork
+from train.options import StudentsConfig
 from train.run_folder import RunFolder
 from train.schedule import learning_rate
 from train.seeds import generator
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,10 +38,32 @@ class Options:
     lit: bool = option(True, "a switch")
 
 
+@dataclass(frozen=True)
+class Group:
+    """Options that are carried as one."""
+
+    blur: float = option(0.0, "how much")
+    place: tuple[int, int] | None = option(None, "where")
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Options of which some are a group, with a default of its own."""
+
+    METHOD: ClassVar[str] = "grouped"
+
+    count: int = option(3, "a number")
+    group: Group = field(default_factory=partial(Group, blur=4.0))
+
+
 def parsed(*words: object) -> Options:
+    return parsed_as(Options, *words)
+
+
+def parsed_as(config: type[T], *words: object) -> T:
     parser = argparse.ArgumentParser()
-    add_options(parser, Options)
-    return resolve(Options, parser.parse_args([str(word) for word in words]))
+    add_options(parser, config)
+    return resolve(config, parser.parse_args([str(word) for word in words]))
 
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
@@ -46,8 +76,88 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
 
 def test_the_resolved_configuration_comes_back(tmp_path: Path) -> None:
     config = parsed("--rate", 0.25, "--sides", "8,9")
-    (tmp_path / "again.yaml").write_text(as_yaml(config))
+    (tmp_path / "again.yaml").write_text(as_yaml(as_mapping(config)))
     assert parsed("--config", tmp_path / "again.yaml") == config
+
+
+def test_a_groups_options_stand_beside_the_others_and_keep_the_groups_own_defaults(tmp_path: Path) -> None:
+    assert list(options_of(Grouped)) == ["count", "blur", "place"]
+    assert parsed_as(Grouped) == Grouped() == Grouped(3, Group(4.0, None))
+    assert parsed_as(Grouped, "--place", "5,6") == Grouped(3, Group(4.0, (5, 6)))
+    (tmp_path / "c.yaml").write_text("place: [1, 2]\ncount: 7\n")
+    assert parsed_as(Grouped, "--config", tmp_path / "c.yaml", "--blur", 0) == Grouped(7, Group(0.0, (1, 2)))
+    assert as_mapping(Grouped()) == {"count": 3, "blur": 4.0, "place": None}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"group": {"blur": 1}}, "unknown option group; known are count, blur, place"),
+        ({"speed": 1, "blur": 1}, "unknown option speed; known are count, blur, place"),
+        ({"blur": "much"}, "blur is 'much'; expected NUMBER"),
+    ],
+)
+def test_a_group_has_no_name_outside_and_its_options_are_checked(values: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        configured(Grouped, values)
+
+
+def test_the_help_shows_the_defaults_of_the_group_where_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parsed_as(Grouped, "--help")
+    assert "how much (default: 4.0)" in capsys.readouterr().out
+
+
+def test_a_runs_own_options_serve_again_and_those_of_another_method_do_not(tmp_path: Path) -> None:
+    config, folder = Grouped(9, Group(1.0, (1, 2))), RunFolder(tmp_path / "run")
+    folder.claim(config)
+    assert folder.method == "grouped"
+    assert folder.config(Grouped) == config
+    assert parsed_as(Grouped, "--config", folder.config_path) == config
+    folder.config_path.write_text("method: other\n")
+    with pytest.raises(InputError, match=r"config.yaml has options of the method other, not of grouped; see --method"):
+        parsed_as(Grouped, "--config", folder.config_path)
+    with pytest.raises(InputError, match="holds a run with method = other, this one has grouped; use the same options"):
+        folder.check(config)
+
+
+def test_a_run_from_before_a_group_or_a_method_had_a_name_is_the_same_run(tmp_path: Path) -> None:
+    config = StudentsConfig(data="parts", scoring=Scoring((1, 2, 30, 30), 2.0, True, 5))
+    flat = as_mapping(config)
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    folder.config_path.write_text(as_yaml(flat))  # neither a method nor a group, as they were written
+    assert "method" not in flat
+    folder.check(config)
+    assert (folder.method, folder.config(StudentsConfig)) == ("students", config)
+    for name in ("smoothing", "by_position", "score_pixels", "region_of_interest", "relative"):
+        del flat[name]  # older still: each stands for its default
+    folder.config_path.write_text(as_yaml(flat))
+    assert folder.config(StudentsConfig) == replace(config, scoring=Scoring())
+    folder.check(replace(config, scoring=Scoring()))
+    with pytest.raises(InputError, match=r"holds a run with .* = .*, this one has "):
+        folder.check(config)
+    with pytest.raises(InputError, match="holds a run with method = students, this one has memory-bank"):
+        folder.check(MemoryBankConfig(data="parts"))
+
+
+SETTINGS = ["--smoothing", 1.5, "--by-position", "yes", "--score-pixels", 9, "--region-of-interest", "1,2,30,31"]
+
+
+@pytest.mark.parametrize("config", [StudentsConfig, MemoryBankConfig])
+def test_every_method_takes_the_settings_of_its_score_as_flat_options(config: type[Any], tmp_path: Path) -> None:
+    expected = Scoring((1, 2, 30, 31), 1.5, True, 9)
+    assert parsed_as(config, *SETTINGS).scoring == expected
+    text = "smoothing: 1.5\nby_position: true\nscore_pixels: 9\nregion_of_interest: [1, 2, 30, 31]\n"
+    (tmp_path / "c.yaml").write_text(text)
+    assert parsed_as(config, "--config", tmp_path / "c.yaml").scoring == expected
+
+
+def test_a_memory_bank_is_smoothed_unless_it_is_told_otherwise() -> None:
+    assert parsed_as(MemoryBankConfig).scoring == Scoring(smoothing=4.0)
+    assert parsed_as(MemoryBankConfig, "--score-pixels", 9).scoring == Scoring(smoothing=4.0, score_pixels=9)
+    assert parsed_as(MemoryBankConfig, "--smoothing", 0).scoring == Scoring()
+    assert parsed_as(StudentsConfig).scoring == Scoring()
 
 
 @pytest.mark.parametrize(

@@ -117,13 +117,13 @@ def test_equal_files_share_a_fate_and_count_once(tmp_path: Path) -> None:
 def test_of_copies_one_alone_counts_for_the_threshold(tmp_path: Path) -> None:
     paths = write_images(tmp_path, 40)
     plain = split_by_content(paths, 0.5)
-    assert plain.copies_left_out(plain.threshold_images(1, 1, False)) is None
+    assert plain.copies_left_out(plain.threshold_images(1, False)) is None
     copies = [
         Path(shutil.copy(path, path.with_name(f"{number}-{path.name}"))) for number in range(3) for path in paths[::2]
     ]
     split = split_by_content(paths + copies, 0.5)
     for by_position in (False, True):
-        images, expected = (each.threshold_images(1, 1, by_position) for each in (split, plain))
+        images, expected = (each.threshold_images(1, by_position) for each in (split, plain))
         assert [split.sha256[str(path)] for path in images] == [plain.sha256[str(path)] for path in expected]
         held_out = (*split.threshold, *(() if by_position else split.statistics))
         left_out = (
@@ -387,8 +387,8 @@ def test_beyond_the_memory_allowed_images_are_read_again(tmp_path: Path, monkeyp
 
 def test_images_of_the_statistics_serve_the_threshold_where_they_weigh_nothing(tmp_path: Path) -> None:
     split = split_by_content(write_images(tmp_path, 40), 0.5)
-    assert set(split.threshold_images(1, 1, False)) == {*split.threshold, *split.statistics}
-    assert len(split.threshold_images(1, 1, False)) == 20
-    for scales, students in ((2, 1), (1, 3)):
-        assert split.threshold_images(scales, students, False) == split.threshold
-    assert split.threshold_images(1, 1, True) == split.threshold
+    assert set(split.threshold_images(1, False)) == {*split.threshold, *split.statistics}
+    assert len(split.threshold_images(1, False)) == 20
+    for kinds in (2, 3):
+        assert split.threshold_images(kinds, False) == split.threshold
+    assert split.threshold_images(1, True) == split.threshold

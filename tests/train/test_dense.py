@@ -5,9 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from calibration.scoring import upsampled
 from torch import Tensor, nn
 
+from calibration.maps import upsampled
 from runtime.errors import InputError
 from train.dense import (
     FORMS,
@@ -175,7 +175,7 @@ def test_a_bright_pixel_is_found_where_it_is(patch_size: int, stride: int) -> No
     images[torch.arange(stride), :, pixels[:, 0], pixels[:, 1]] = 1
     flat = dense_descriptors(network, torch.zeros_like(images), stride, "atrous")
     response = (dense_descriptors(network, images, stride, "atrous") - flat).square().sum(dim=1)
-    response = upsampled(response, (160, 176), stride)
+    response = upsampled(response[:, None], (160, 176), stride)[:, 0]
     share = response / response.sum(dim=(1, 2), keepdim=True)
     centres = torch.stack(
         [(share.sum(dim=2) * torch.arange(160)).sum(dim=1), (share.sum(dim=1) * torch.arange(176)).sum(dim=1)], dim=1

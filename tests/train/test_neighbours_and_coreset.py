@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.methods import neighbours
+from train import neighbours
 from train.coreset import greedy_coreset
 from train.neighbours import nearest
 

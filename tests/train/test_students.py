@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,18 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from calibration.fit import fit
-from export.onnx import export
+from calibration.calibrate import calibrate
+from calibration.methods import open_run
+from export.detector import ExportOptions, export
 from runtime.errors import InputError
 from runtime.images import read_image
 from runtime.preparation import prepare
-from runtime.typed import as_text, build
-from train.config import as_yaml, read_yaml
+from runtime.scoring import Scoring
+from runtime.typed import as_text
+from train.config import as_mapping, as_yaml, configured, read_yaml
 from train.data import Split
 from train.dense import dense_descriptors
-from train.ensemble import load_scale, shipped_teachers, student_path, teacher_path
+from train.ensemble import load_scales, shipped_teachers, student_path, teacher_path
 from train.files import load_network, save_network
 from train.networks import PatchNetwork
 from train.options import StudentsConfig
@@ -71,10 +73,9 @@ def test_students_are_as_wide_as_asked_or_as_their_teacher(
     save_network(tmp_path / "teacher.safetensors", PatchNetwork(33, teacher), {})
     config = replace(tiny_config, teachers=(str(tmp_path / "teacher.safetensors"),), width=asked, steps=1)
     assert train_students(config, tmp_path / "run")
-    scale = load_scale(tmp_path / "run", 33, 2)
+    (scale,) = load_scales(tmp_path / "run", 1, 2)
     assert [network.width for network in (scale.teacher.network, *scale.students)] == [teacher, found, found]
-    fit(tmp_path / "run", 0.5)
-    export(tmp_path / "run", tmp_path / "detector.onnx").check()
+    export(calibrate(open_run(tmp_path / "run"), 0.5), tmp_path / "detector.onnx").check()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -82,14 +83,13 @@ def test_separable_students_train_and_are_exported_as_they_score(
     tiny_config: StudentsConfig, tmp_path: Path, precision: str
 ) -> None:
     assert train_students(replace(tiny_config, separable=True, width=0.25), tmp_path / "run")
-    scale = load_scale(tmp_path / "run", 33, 2)
+    (scale,) = load_scales(tmp_path / "run", 1, 2)
     assert [network.separable for network in (scale.teacher.network, *scale.students)] == [False, True, True]
-    fit(tmp_path / "run", 0.5)
-    export(tmp_path / "run", tmp_path / "detector.onnx", precision=precision).check()
+    export(calibrate(open_run(tmp_path / "run"), 0.5), tmp_path / "detector.onnx", ExportOptions(precision)).check()
 
 
 def test_students_change_and_differ_from_each_other(calibrated_run: Path) -> None:
-    first, second = load_scale(calibrated_run, 33, 2).students
+    first, second = load_scales(calibrated_run, 1, 2)[0].students
     assert not torch.equal(first.conv(0).weight, second.conv(0).weight)
     torch.manual_seed(0)
     assert not torch.equal(first.conv(0).weight, PatchNetwork(33).conv(0).weight)
@@ -102,7 +102,7 @@ def test_a_run_killed_on_the_way_goes_on_to_the_same_result(
     config = replace(tiny_config, students=1, steps=12, checkpoint_every=3)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train_students(config, whole)
-    (tmp_path / "config.yaml").write_text(as_yaml(config))
+    (tmp_path / "config.yaml").write_text(as_yaml(as_mapping(config)))
     arguments = [sys.executable, "-m", "train.students", "--config", "config.yaml", "--out", "killed"]
     process = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     try:
@@ -121,7 +121,7 @@ def test_a_run_goes_on_with_its_own_options_only(tiny_config: StudentsConfig, tm
     assert not train_students(tiny_config, tmp_path / "run", stop_after=1)
     message = "holds a run with score_pixels = 5, this one has 6; use the same options to go on; to begin anew, name"
     with pytest.raises(InputError, match=message):
-        train_students(replace(tiny_config, score_pixels=6), tmp_path / "run")
+        train_students(replace(tiny_config, scoring=replace(tiny_config.scoring, score_pixels=6)), tmp_path / "run")
 
 
 def test_a_run_goes_on_with_its_own_images_only(tiny_config: StudentsConfig, part_images: Path, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_the_descriptors_are_standardized_over_all_training_images(
     with torch.no_grad():
         descriptors = dense_descriptors(load_network(teacher_files[33])[0], pixels, 8, "bailer").numpy()
     values = descriptors.transpose(1, 0, 2, 3).reshape(128, -1).astype(np.float64)
-    kept = load_scale(calibrated_run, 33, 2).teacher
+    kept = load_scales(calibrated_run, 1, 2)[0].teacher
     np.testing.assert_allclose(kept.mean.numpy(), values.mean(axis=1), rtol=1e-4, atol=1e-5)
     deviation = np.maximum(values.std(axis=1), DEVIATION_FLOOR * values.std(axis=1).mean())
     np.testing.assert_allclose(kept.deviation.numpy(), deviation, rtol=1e-4)
@@ -238,7 +238,7 @@ def test_dimensions_that_hardly_vary_are_floored_and_counted(
     save_network(tmp_path / "teacher.safetensors", teacher, {})
     config = replace(tiny_config, students=1, teachers=(str(tmp_path / "teacher.safetensors"),))
     assert train_students(config, tmp_path / "run")
-    deviation = load_scale(tmp_path / "run", 33, 1).teacher.deviation
+    deviation = load_scales(tmp_path / "run", 1, 1)[0].teacher.deviation
     others = deviation[[i for i in range(128) if i not in (4, 9)]]
     floor = DEVIATION_FLOOR * others.sum() / 128
     torch.testing.assert_close(deviation[[4, 9]], floor.expand(2))
@@ -308,13 +308,13 @@ BAD = [
     ({"epochs": 0}, "epochs is 0; expected 1 or more"),
     ({"steps": 0}, "steps is 0; expected 1 or more"),
     ({"batch_size": 0}, "batch_size is 0; expected 1 or more"),
-    ({"score_pixels": 0}, "score_pixels is 0; expected 1 or more"),
+    ({"score_pixels": 0}, "score_pixels is 0; expected 1 to 840"),
     ({"checkpoint_every": 0}, "checkpoint_every is 0; expected 1 or more"),
     ({"learning_rate": 0.0}, "learning_rate is 0.0; expected a number above 0"),
     ({"learning_rate": 1e300}, r"learning_rate is 1e\+300; expected 1 or less"),
     ({"learning_rate": float("nan")}, "learning_rate is nan; expected a number above 0"),
-    ({"smoothing": -1.0}, "smoothing is -1.0; expected 0 or more"),
-    ({"smoothing": 10.5}, "smoothing is 10.5; expected 10 or less"),
+    ({"smoothing": -1.0}, "smoothing is -1; expected 0 to 10"),
+    ({"smoothing": 10.5}, "smoothing is 10.5; expected 0 to 10"),
     ({"width": 0.0}, "width is 0.0; expected a number above 0"),
     ({"width": 1.5}, "width is 1.5; expected 1 or less"),
     ({"weight_decay": -1e-3}, "weight_decay is -0.001; expected 0 or more"),
@@ -324,10 +324,20 @@ BAD = [
     ({"region_of_interest": (0, 0, 33, 10)}, r"region_of_interest \(0, 0, 33, 10\) lies outside 32×36 pixels"),
     ({"region_of_interest": (-1, 0, 3, 3)}, "lies outside"),
     ({"region_of_interest": (2, 2, 0, 3)}, "lies outside"),
-    ({"region_of_interest": (0, 0, 2, 3), "score_pixels": 7}, "score_pixels is 7; expected 6 or less"),
-    ({"size_hw": (64, 64), "score_pixels": 3841, "region_of_interest": None}, "score_pixels is 3841; expected 3840"),
+    ({"region_of_interest": (0, 0, 2, 3), "score_pixels": 7}, "score_pixels is 7; expected 1 to 6"),
+    (
+        {"size_hw": (64, 64), "score_pixels": 3841, "region_of_interest": None},
+        "score_pixels is 3841; expected 1 to 3840",
+    ),
     ({"holdout": 1.5}, "holdout is 1.5; expected a share between 0 and 1"),
 ]
+
+
+def changed(config: StudentsConfig, options: dict[str, Any]) -> StudentsConfig:
+    """The configuration with other options, those of its group too."""
+    group = {name: value for name, value in options.items() if hasattr(config.scoring, name)}
+    own = {name: value for name, value in options.items() if name not in group}
+    return replace(config, scoring=replace(config.scoring, **group), **own)
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD, ids=[message[:40] for _, message in BAD])
@@ -335,7 +345,7 @@ def test_each_option_that_cannot_be_used_has_its_sentence(
     tiny_config: StudentsConfig, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        train_students(replace(tiny_config, **changes), tmp_path / "run")
+        train_students(changed(tiny_config, changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -368,9 +378,11 @@ def test_a_bad_image_among_those_held_out_is_named_before_the_training(
 
 
 def test_every_option_is_a_yaml_key_and_comes_back(tmp_path: Path) -> None:
-
-    config = StudentsConfig(region_of_interest=(1, 2, 3, 4), window=32, teachers=("p33", "p65"))
-    (tmp_path / "config.yaml").write_text(as_yaml(config))
-    assert build(StudentsConfig, read_yaml(tmp_path / "config.yaml")) == config
-    texts = {field.name: as_text(getattr(config, field.name)).replace("None", "none") for field in fields(config)}
-    assert build(StudentsConfig, texts) == config  # and from a command line's words
+    scoring = Scoring((1, 2, 3, 4), 2.5, True, 7)
+    config = StudentsConfig(scoring=scoring, window=32, teachers=("p33", "p65"))
+    (tmp_path / "config.yaml").write_text(as_yaml(as_mapping(config)))
+    assert configured(StudentsConfig, read_yaml(tmp_path / "config.yaml")) == config
+    plain = {name: tuple(v) if isinstance(v, list) else v for name, v in as_mapping(config).items()}
+    assert {"smoothing", "by_position", "score_pixels", "region_of_interest"} <= plain.keys()
+    texts = {name: as_text(value).replace("None", "none") for name, value in plain.items()}
+    assert configured(StudentsConfig, texts) == config  # and from a command line's words

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from runtime.errors import InputError
 from train.ahead import ahead
-from train.config import as_yaml
+from train.config import as_mapping, as_yaml
 from train.descriptor import DescriptorNetwork, Standardization, read_state
 from train.files import load_network
 from train.held_out import measure_triplets
@@ -188,7 +188,7 @@ def test_a_killed_pretraining_goes_on_to_the_same_result(
 ) -> None:
     config = replace(config, descriptor="none", triplet=1.0, iterations=10, checkpoint_every=3, evaluate_every=10)
     whole = train_teacher(config, tmp_path / "whole")
-    (tmp_path / "config.yaml").write_text(as_yaml(config))
+    (tmp_path / "config.yaml").write_text(as_yaml(as_mapping(config)))
     arguments = [sys.executable, "-m", "train.teacher", "--config", "config.yaml", "--out", "killed"]
     process = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     try:

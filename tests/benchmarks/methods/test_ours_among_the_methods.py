@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from calibration.model import load_run
-from calibration.statistics import Statistics
 
 from benchmarks.methods.base import Frames, Setting, as_pixels
 from benchmarks.methods.detector import FinishedDetector
 from benchmarks.methods.students import Options, Students
+from calibration.calibrated import with_statistics
+from calibration.methods import open_run
+from calibration.methods.students import StudentsRun
 from runtime.demo import DemoLine
 from runtime.detector import Detector
 from runtime.errors import InputError
@@ -36,12 +37,15 @@ def test_fewer_students_are_the_first_of_one_training(
     two.fit(good)
     assert [path.name for path in tmp_path.iterdir()] == [run.name]
     assert (run / "run" / "student-p33-0.safetensors").stat().st_mtime_ns == trained_at
-    assert one.moments[0].variance_mean is None
-    assert two.moments[0].variance_mean is not None
-    _, students = load_run(run / "run").scales[0].descriptors(as_pixels(planted[:1], "cpu"), 8)
+    opened = open_run(run / "run")
+    assert isinstance(opened, StudentsRun)
+    _, students = opened.scales[0].descriptors(as_pixels(planted[:1], "cpu"), 8)
     for method, count in ((one, 1), (two, 2)):
         assert method.run is not None
-        _, used = method.run.scales[0].descriptors(as_pixels(planted[:1], "cpu"), 8)
+        used_run = method.run.trained
+        assert isinstance(used_run, StudentsRun)
+        assert len(method.run.moments) == count  # a single student has no variance
+        _, used = used_run.scales[0].descriptors(as_pixels(planted[:1], "cpu"), 8)
         assert torch.equal(used, students[:count])
         found = method.inspect(planted)
         assert found.maps is not None
@@ -64,7 +68,8 @@ def test_by_position_scores_are_of_another_map_and_maps_stay_the_papers(
     assert found.maps is not None
     assert expected.maps is not None
     np.testing.assert_array_equal(found.maps, expected.maps)
-    positions = by_position.positions
+    assert by_position.run is not None
+    positions = by_position.run.positions
     assert positions is not None
     deviations = (found.maps - positions.mean.numpy()) / positions.deviation.numpy()
     np.testing.assert_allclose(found.scores, deviations.max(axis=(1, 2)), rtol=1e-5)
@@ -95,8 +100,7 @@ def test_a_run_folder_gives_the_plain_formulas_scores(calibrated_run: Path) -> N
     frames = np.random.default_rng(0).integers(0, 255, (2, 32, 36, 3)).astype(np.uint8)
     method = FinishedDetector(calibrated_run)
     method.fit(frames)
-    statistics = Statistics.load(calibrated_run / "statistics.json")
-    maps, scores = load_run(calibrated_run).maps_and_scores(frames, statistics.moments, statistics.positions)
+    maps, scores = with_statistics(open_run(calibrated_run)).maps_and_scores(frames)
     found = method.inspect(frames)
     np.testing.assert_allclose(found.scores, scores.numpy(), rtol=1e-4)
     assert found.maps is not None
