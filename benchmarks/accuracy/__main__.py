@@ -19,97 +19,20 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.accuracy.chance import no_better_than_chance
+from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_layout_option, add_subset_option
 from runtime import cli
+from runtime.atomic import write_atomically
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from benchmarks.accuracy.decisions import Decisions
-    from benchmarks.accuracy.evaluation import Accuracy, Inspection
+    from benchmarks.accuracy.evaluation import Inspection
     from benchmarks.accuracy.terms import Terms
     from runtime.detector import Detector
-    from runtime.threshold import Threshold
-
-Pairs = list[tuple[str, str]]
-
-
-def figures(accuracy: "Accuracy", threshold: "Threshold") -> Pairs:
-    """The figures in words, with their names."""
-    from benchmarks.accuracy.decisions import budget_verdict, in_words, percent
-    from runtime.threshold import explain
-
-    return [
-        ("images", f"{accuracy.false_rejects.total} good, {accuracy.detected.total} defective"),
-        ("image AUROC", f"{accuracy.image_auroc:.4f}"),
-        *_of_pixels(accuracy),
-        ("false rejects", f"{in_words(accuracy.false_rejects)}, budget {percent(threshold.budget)}"),
-        ("budget", budget_verdict(accuracy.false_rejects, threshold)),
-        ("detected", in_words(accuracy.detected)),
-        ("at the threshold", _quality(accuracy.at_threshold)),
-        ("best F1", f"{_quality(accuracy.best)}; chosen with hindsight, at {accuracy.best.threshold:.4f}"),
-        ("no decision", f"{accuracy.undecided}, counted above as rejected" if accuracy.undecided else "none"),
-        ("threshold", f"{threshold.value:.4f}. {explain(threshold)}"),
-    ]
-
-
-def report(accuracy: "Accuracy", threshold: "Threshold") -> str:
-    """The figures as text, a line each."""
-    pairs = figures(accuracy, threshold)
-    by_defect = accuracy.image_auroc_by_defect.items()
-    pairs[2:2] = [(f"  {kind} ({accuracy.images[kind]})", f"{value:.4f}") for kind, value in by_defect]
-    return "\n".join(f"{name:<20} {text}" for name, text in pairs)
-
-
-def _of_pixels(accuracy: "Accuracy") -> Pairs:
-    if accuracy.pixel_auroc is None or accuracy.au_pro_30 is None or accuracy.au_pro_5 is None:
-        return [("pixel figures", f"none: no mask is known of the {accuracy.without_mask} defective images")]
-    left_out = f"; {accuracy.without_mask} defective images without a mask left out" if accuracy.without_mask else ""
-    return [
-        ("pixel AUROC", f"{accuracy.pixel_auroc:.4f}{left_out}"),
-        ("AU-PRO to 30 % FPR", f"{accuracy.au_pro_30:.4f}{left_out}"),
-        ("AU-PRO to 5 % FPR", f"{accuracy.au_pro_5:.4f}{left_out}"),
-    ]
-
-
-def _quality(decisions: "Decisions") -> str:
-    precision = "none (nothing is rejected)" if decisions.precision is None else f"{decisions.precision:.4f}"
-    return f"F1 {decisions.f1:.4f}, precision {precision}, recall {decisions.recall:.4f}"
-
-
-def _document(accuracy: "Accuracy", inspections: "Sequence[Inspection]", data: Path) -> dict[str, object]:
-    from benchmarks.accuracy.chance import auroc_at_random, no_better_than_chance
-    from benchmarks.accuracy.evaluation import name_in
-
-    return {
-        "accuracy": asdict(accuracy),
-        "no_better_than_chance": no_better_than_chance(accuracy),
-        "image_auroc_at_random": auroc_at_random(accuracy.false_rejects.total, accuracy.detected.total),
-        "inspections": [
-            {
-                "path": name_in(data, each.image),
-                "defect": each.image.defect,
-                "score": each.score,
-                "decision": each.verdict.decision.value,
-                "reason": each.verdict.reason,
-            }
-            for each in inspections
-        ],
-    }
-
-
-def _lead(accuracy: "Accuracy") -> str:
-    from benchmarks.accuracy.chance import no_better_than_chance
-
-    found, false, chance = accuracy.detected, accuracy.false_rejects, no_better_than_chance(accuracy)
-    decisions = (
-        f"At its calibrated threshold the detector rejects {found.count} of {found.total} defective images"
-        f" and {false.count} of {false.total} good ones."
-    )
-    return f"{chance}. {decisions}" if chance else decisions
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -147,11 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from tqdm import tqdm
 
-    from benchmarks.accuracy.chance import no_better_than_chance
     from benchmarks.accuracy.evaluation import implausible_masks, inspect_all, rank_known_pixels, summarize
     from benchmarks.accuracy.overlays import write_overlays
-    from benchmarks.environment import describe_environment, one_line
-    from runtime.atomic import write_atomically
+    from benchmarks.accuracy.words import as_document, figures, lead, report
     from train.datasets import copies_among, read_test_set, select
 
     images = select(read_test_set(options.data, options.layout), options.subset)
@@ -171,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(one_line(environment))
     source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}
     if options.json:
-        document = _document(accuracy, inspections, options.data) | source
+        document = as_document(accuracy, inspections, options.data) | source
         document |= {"threshold": asdict(recipe.threshold), "environment": environment}
         write_atomically(options.json, json.dumps(document, indent=2).encode())
     if options.overlays:
@@ -182,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         source |= {"machine": one_line(environment), "date": str(environment["date"])}
         page = Report(
             title=f"Accuracy of {options.detector.name} on {options.data.resolve().name}",
-            lead=_lead(accuracy),
+            lead=lead(accuracy),
             figures=figures(accuracy, recipe.threshold),
             provenance=[(name.replace("_", " "), value) for name, value in source.items()],
             data=options.data,

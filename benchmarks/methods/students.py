@@ -37,7 +37,7 @@ from train.student_training import train_students
 NOT_OF_TRAINING = ("teachers", "students", "ensemble", "relative", "smoothing", "by_position")
 
 # the product's alone: figures need neither
-ANY_FRAME, BUDGET, CONFIDENCE = HealthLimits(0.0, 255.0, 1.0, 0.0, 1e6), 0.01, 0.95
+ANY_FRAME, BUDGET, CONFIDENCE = HealthLimits(0.0, 255.0, 1.0, 1e-6, 1e6), 0.01, 0.95
 
 
 @dataclass(frozen=True)

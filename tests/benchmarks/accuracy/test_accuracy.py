@@ -18,7 +18,6 @@ from dataset_trees import write
 from benchmarks.accuracy import __main__ as accuracy
 from runtime.demo import DemoLine
 from runtime.demo.dataset import write_dataset
-from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError
 from runtime.recipe import Recipe
@@ -30,10 +29,10 @@ from train import datasets
 def detector_file(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that opens as the fake detector."""
 
-    def fake(path: Path, provider: str | None, threads: int | None, **options: object) -> Detector:
-        return Detector(recipe, FakeEngine(recipe.size_hw))
+    def opened(*given: object) -> tuple[Recipe, FakeEngine, str]:
+        return recipe, FakeEngine(recipe.size_hw), "a fake one"
 
-    monkeypatch.setattr(Detector, "open", fake)
+    monkeypatch.setattr("runtime.engine_options.open_engine", opened)
     path = tmp_path / "detector.onnx"
     path.write_bytes(b"a detector")
     return path

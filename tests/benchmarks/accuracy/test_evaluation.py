@@ -17,6 +17,7 @@ from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import EngineError
 from runtime.recipe import Recipe
+from runtime.scoring import Scoring
 from runtime.verdict import Decision
 from train import datasets
 from train.datasets import read_test_set
@@ -69,8 +70,8 @@ def test_pixels_are_of_the_papers_map_and_the_score_of_the_one_it_is_taken_from(
         with Detector(made, ThreadedEngine(run, made.size_hw, 1, 1, "by position")) as opened:
             return list(inspect_all(opened, read_test_set(test_set)))
 
-    refusing = replace(recipe, by_position=True, health=replace(recipe.health, brightness_low=254))
-    scored, refused = inspected(replace(recipe, by_position=True)), inspected(refusing)
+    refusing = replace(recipe, scoring=Scoring(by_position=True), health=replace(recipe.health, brightness_low=254))
+    scored, refused = inspected(replace(recipe, scoring=Scoring(by_position=True))), inspected(refusing)
     assert {each.verdict.decision for each in refused} == {Decision.NO_DECISION}
     for each in (*scored, *refused):
         np.testing.assert_allclose(each.scored_map, 7 - each.anomaly_map)

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.accuracy import __main__ as accuracy
+from benchmarks.accuracy import words
 from benchmarks.accuracy.evaluation import inspect_all, rank_known_pixels, summarize
 from benchmarks.accuracy.report import Report, chosen_for_terms, render
 from benchmarks.accuracy.report_plots import image_roc
@@ -46,7 +47,7 @@ def written(detector: Detector, data: Path, images: Sequence[datasets.TestImage]
         terms = terms_of(detector, chosen_for_terms(inspections)) if explain else []
     ranking = rank_known_pixels(inspections)
     measured = summarize(inspections, ranking)
-    figures = accuracy.figures(measured, detector.recipe.threshold)
+    figures = words.figures(measured, detector.recipe.threshold)
     contents = Report(
         "A title", "A lead", figures, [("seed", "5")], data, detector.recipe, measured, inspections, ranking, terms
     )

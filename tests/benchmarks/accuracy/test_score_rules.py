@@ -14,6 +14,7 @@ from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError
 from runtime.recipe import Recipe
+from runtime.scoring import Scoring
 from train.datasets import read_test_set
 
 RAMP = np.arange(100, dtype=np.float32).reshape(10, 10)
@@ -61,7 +62,7 @@ def test_smoothing_spreads_a_spot_and_keeps_a_level(inspections: list[Inspection
 def test_rules_look_into_the_region_of_interest_alone(inspections: list[Inspection], recipe: Recipe) -> None:
     spot = np.zeros(recipe.size_hw, np.float32)
     spot[0, 0], spot[3, 4] = 1, 0.25
-    inside = replace(recipe, region_of_interest=(2, 2, 4, 4))
+    inside = replace(recipe, scoring=Scoring(region_of_interest=(2, 2, 4, 4)))
     assert scores_of([replace(inspections[0], scored_map=spot)], inside, [Rule("maximum")]) == 0.25
 
 
