@@ -114,7 +114,7 @@ def load_memory_bank(run: Path) -> MemoryBank:
 def _bank(path: Path, dimensions: int) -> Tensor:
     """The descriptors in a file, [m, dimensions]. Raises `InputError` for a file that holds none of these."""
     try:
-        bank = load_file(path)["bank"]
+        bank: Tensor = load_file(path)["bank"]
         usable = bank.ndim == 2 and bank.shape[1] == dimensions and len(bank) > 0 and bool(bank.isfinite().all())
     except (OSError, SafetensorError, KeyError):
         usable = False
