@@ -12,7 +12,7 @@ from typing import Any
 from runtime import cli
 from runtime.errors import InputError
 from train.config import add_options, configured, given_options, read_yaml
-from train.method import METHODS
+from train.method import METHODS, file_of
 from train.run_folder import FIRST_METHOD
 
 PRESETS = Path(__file__).parent / "presets"
@@ -100,10 +100,16 @@ def _make_detector(method: str, config: Any, run: Path, out: Path, budget: float
 
 
 def _method_given(words: list[str]) -> str:
-    """The method on the command line, which decides what other options there are."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--method", choices=tuple(METHODS), default=FIRST_METHOD)
-    return str(parser.parse_known_args(words)[0].method)
+    """The method on the command line, which decides what other options there are.
+
+    Abbreviated as the whole parser takes it, or students would be trained where it reads another method. Raises
+    `InputError` for one that is not known.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--method", nargs="?", default=FIRST_METHOD, const=FIRST_METHOD)
+    method = str(parser.parse_known_args(words)[0].method)
+    file_of(method)
+    return method
 
 
 def _loaded(place: str) -> Any:

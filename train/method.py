@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from runtime.errors import InputError
 from runtime.scoring import Scoring
-from train.data import Split
 from train.run_folder import FIRST_METHOD, RunFolder
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what the train extra brings: the table is read before it is known to be there
     from torch import Tensor
+
+    from train.data import Split
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class TrainedRun(Protocol):
         """Where the run lies."""
 
     @property
-    def split(self) -> Split:
+    def split(self) -> "Split":
         """The good images by use."""
 
     @property

@@ -1,6 +1,8 @@
 """The commands as a user runs them: end to end, their help without torch, and one sentence for a bad input."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -59,6 +61,35 @@ def test_one_command_turns_a_folder_into_a_detector(
     assert "holds a run with learning_rate = 0.0005, this one has 0.1; use the same options to go on" in changed.stderr
 
 
+def test_one_command_fills_a_memory_bank_and_its_detector_judges_a_folder(
+    part_images: Path, teacher_files: dict[int, Path], environment: dict[str, str], tmp_path: Path
+) -> None:
+    def run(module: str, *arguments: object) -> str:
+        done = command(module, *arguments, cwd=tmp_path, environment=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    small = ["--teacher", teacher_files[33], "--size-hw", "32,36", "--coreset", 50, "--device", "cpu"]
+    arguments = ["--method", "memory-bank", "--data", part_images, "--out", "bank.onnx", "--budget", 0.2, *small]
+    told = run("train", *arguments)
+    for words in (
+        "1/3 training the memory-bank",
+        "memory bank of 50 of 240",
+        "highest scores of good images",
+        "parity",
+    ):
+        assert words in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bank-run", "bank.onnx", "bank.parity.npz"]
+    info = run("runtime.info", "bank.onnx")
+    assert re.search(r"^Method: +memory-bank$", info, re.MULTILINE)
+    assert "one every 8 pixels, beside a memory of 50 good ones" in info
+    assert "smoothed with σ = 4 pixels" in info
+    stream = run("runtime.stream", "--detector", "bank.onnx", "--camera", part_images, "--json")
+    verdicts = [json.loads(line) for line in stream.splitlines()]
+    assert len(verdicts) == 16
+    assert {verdict["decision"] for verdict in verdicts} <= {"OK", "NG"}
+
+
 @pytest.mark.parametrize("module", COMMANDS)
 def test_help_needs_no_torch(module: str, environment: dict[str, str], tmp_path: Path) -> None:
     for package in ("torch", "onnx", "onnxruntime", "torchvision"):
@@ -72,6 +103,7 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
     """By name: module, arguments, and what the sentence says."""
     few, broken, config = spoilt / "few", spoilt / "broken", spoilt / "bad.yaml"
     students: list[object] = ["--data", images, "--teachers", teacher, "--out", "run", "--device", "cpu"]
+    bank: list[object] = ["--data", images, "--device", "cpu"]
     pretrain: list[object] = ["--data", images, "--out", "run", "--device", "cpu"]
     return {
         "train: no data": ("train", [], "no images were given; name their folder with --data"),
@@ -85,6 +117,19 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
         "train: out in a file": ("train", ["--data", images, "--out", config / "a.onnx"], "bad.yaml is a file; name"),
         "train: no detector": ("train", ["--data", images, "--out", spoilt / "yolo.onnx"], "is no detector of"),
         "train: teacher": ("train", ["--data", images, "--teachers", "p99"], "'p99' is neither a shipped one"),
+        "train: method": ("train", ["--method", "nonsense"], "method is 'nonsense'; expected one of students, memory"),
+        "train: abbreviated": ("train", ["--meth", "memory-bank", *bank, "--coreset", 1], "coreset is 1; expected 2"),
+        "train: preset of another": (
+            "train", ["--method", "memory-bank", *bank, "--preset", "edge"], "preset edge is of students; leave out --",
+        ),
+        "train: run of another": (
+            "train", ["--method", "memory-bank", *bank, "--run", run], "method = students, this one has memory-bank; ",
+        ),
+        "train: options of another": (
+            "train", ["--method", "memory-bank", *bank, "--config", run / "config.yaml"], "the method students, not of",
+        ),
+        "train: bank": ("train", ["--method", "memory-bank", *bank, "--size-hw", "8,8"], "size_hw is 8,8; expected 32"),
+        "train: bank of nothing": ("train", ["--method", "memory-bank"], "no images were given; name their folder"),
         "train: type": ("train", ["--data", images, "--steps", "many"], "steps is 'many'; expected INTEGER"),
         "students: unknown": ("train.students", [*students, "--config", config], "unknown option speed"),
         "students: no yaml": ("train.students", [*students, "--config", "no.yaml"], "no.yaml cannot be read"),
@@ -111,6 +156,14 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
         "export: no run": ("export.onnx", ["nowhere"], "is no run folder (no config.yaml); make one with"),
         "export: out": ("export.onnx", [run, "--out", "a.pt"], "a.pt; expected a name ending in .onnx"),
     }  # fmt: skip
+
+
+def test_the_help_of_a_method_is_of_its_own_options(run_main: Callable[..., tuple[int, str, str, Path]]) -> None:
+    code, told, _, _ = run_main("train", ["--method", "memory-bank", "--help"])
+    assert code == 0
+    for words in ("usage: python -m train", "--coreset", "(default: 4000)", "(default: 4.0)"):
+        assert words in told
+    assert "--learning-rate" not in told
 
 
 NAMES = list(bad_inputs(Path(), Path(), Path(), Path()))

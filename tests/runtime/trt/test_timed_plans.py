@@ -53,7 +53,7 @@ def convolving_plan(tmp_path: Path, computer: Computer) -> Path:
     np.savez_compressed(onnx.with_suffix(".parity.npz"), frames=frames)
     frames_sha256 = hashlib.sha256(onnx.with_suffix(".parity.npz").read_bytes()).hexdigest()
     recipe = replace(make_recipe(), graph_sha256=graph_sha256(model), parity_sha256=frames_sha256)
-    onnx.write_bytes(with_metadata(model, {"recipe": recipe.to_json()}))
+    onnx.write_bytes(with_metadata(model, recipe.metadata))
     plans.build_plan_file(onnx, onnx.with_suffix(".plan"), BuildOptions(max_batch=2))
     return onnx.with_suffix(".plan")
 
