@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--frames", type=cli.positive, default=60, metavar="N", help="of each video (%(default)s)")
     parser.add_argument("--side", type=cli.positive, default=1024, metavar="PIXELS", help="of a frame (%(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures and the machine there")
+    parser.add_argument("--out", type=cli.some_path, metavar="FILE", help="write the figures and the machine there")
     options = parser.parse_args(arguments)
     if options.side < 64:
         raise InputError(f"a side of {options.side} pixels; expected 64 or more")

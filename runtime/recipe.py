@@ -271,7 +271,7 @@ def recipe_from_json(text: str) -> Recipe:
             "export the detector again or install the version that made it"
         )
     try:
-        if "vouched" in dict(document["threshold"]):
+        if "vouched" in dict(document.get("threshold") or {}):
             raise InputError("unknown option vouched in threshold")
         return build(Recipe, upgraded(document))
     except (InputError, KeyError, TypeError, ValueError) as error:

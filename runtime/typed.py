@@ -44,6 +44,8 @@ def type_name(hint: Any) -> str:
         return "|".join("none" if arm is type(None) else type_name(arm) for arm in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:
         return type_name(typing.get_args(hint)[0]) + ",…"
+    if dataclasses.is_dataclass(hint):
+        return ", ".join(field.name for field in dataclasses.fields(hint))
     return {bool: "yes|no", int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(hint, str(hint))
 
 

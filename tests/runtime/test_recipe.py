@@ -43,7 +43,7 @@ def test_the_hash_changes_with_any_field() -> None:
 def test_a_recipe_without_its_hash_or_beside_another_is_refused() -> None:
     metadata = make_recipe().metadata
     assert recipe_from_metadata(metadata) == make_recipe()
-    with pytest.raises(DetectorError, match=r"the hash beside its recipe \(recipe_sha256\) is missing; export"):
+    with pytest.raises(DetectorError, match=r"the hash beside its recipe \(recipe_sha256\) is missing; copy"):
         recipe_from_metadata({"recipe": metadata["recipe"]})
     with pytest.raises(DetectorError, match=r"its recipe is not the one that was written into it"):
         recipe_from_metadata({**metadata, "recipe_sha256": "0" * 64})

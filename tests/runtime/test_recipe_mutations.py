@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from runtime_samples import make_recipe, tiny_model, write_detector
+from schema1_samples import RICH
 
 from runtime.detector import Detector
 from runtime.detector_file import read_detector
@@ -19,48 +20,68 @@ from runtime.recipe import Recipe, recipe_from_json, recipe_from_metadata
 from runtime.threshold import explain
 
 SEED = 15
+MAY_BE_MISSING = ("relative", "smoothing", "by_position", "quantization")  # of the first files, or of all but INT8
 FLIPS = 60
 
-OUT_OF_BOUNDS: list[tuple[str, Any]] = [
+SHARED: list[tuple[str, Any]] = [
     ("size_hw", [16, -24]), ("size_hw", [0, 24]), ("size_hw", [16, 2**31]), ("size_hw", [16]), ("size_hw", "16x24"),
     ("interpolation", "cubic"), ("aspect", "crop"),
-    ("region_of_interest", [0, 0, 17, 24]), ("region_of_interest", [0, 0, 0, 24]),
-    ("region_of_interest", [-1, 0, 4, 4]),
-    ("students", 0), ("students", -1), ("students", 1), ("students", 2.5), ("students", True), ("scales", []),
-    ("scales.0.patch_size", 0), ("scales.0.patch_size", 33), ("scales.0.error_std", 0), ("scales.0.error_std", -1),
-    ("scales.0.error_std", float("nan")), ("scales.0.error_mean", float("inf")), ("scales.0.error_mean", -1),
-    ("scales.0.variance_std", 0), ("scales.0.variance_std", None), ("scales.0.variance_mean", None),
-    ("scales.0.teacher_sha256", "abc"), ("scales.0.teacher_sha256", "A" * 64),
-    ("output_stride", 0), ("output_stride", -4), ("output_stride", 100),
-    ("score_pixels", 0), ("score_pixels", -1), ("score_pixels", 16 * 24 + 1), ("score_pixels", 1.5),
     ("score_quantiles", {"1.5": 1}), ("score_quantiles", {"0.5": 2, "0.9": 1}), ("score_quantiles", {"0.5": None}),
     ("score_quantiles", {"nan": 1}), ("score_quantiles", [1]),
     ("threshold.value", float("nan")), ("threshold.value", float("inf")), ("threshold.value", None),
     ("threshold.budget", 0), ("threshold.budget", 1), ("threshold.budget", -0.1), ("threshold.confidence", 1),
     ("threshold.sample_size", 0), ("threshold.sample_size", -80), ("threshold.sample_size", 1),
-    ("threshold.sample_size", 300), ("threshold.sample_size", 80.5), ("threshold.method", "guess"),
-    ("threshold.method", "order-statistic"), ("threshold.supported", True), ("threshold.supported", "maybe"),
-    ("threshold.supported_budget", 0), ("threshold.supported_budget", 1e-4), ("threshold.supported_budget", 2),
-    ("threshold.vouched", True), ("threshold.vouched", False), ("threshold", None), ("threshold", []),
+    ("threshold.sample_size", 301.5), ("threshold.sample_size", 900), ("threshold.method", "guess"),
+    ("threshold.supported", "maybe"), ("threshold.supported_budget", 0), ("threshold.supported_budget", 1e-4),
+    ("threshold.supported_budget", 2), ("threshold.vouched", True), ("threshold.vouched", False),
+    ("threshold", None), ("threshold", []),
     ("health.brightness_low", 240), ("health.brightness_low", -1), ("health.brightness_high", 10),
     ("health.brightness_high", 256), ("health.brightness_high", float("nan")), ("health.saturated_high", 1.1),
     ("health.saturated_high", -0.1), ("health.aspect_low", 0), ("health.aspect_low", 3), ("health.aspect_high", 0.5),
-    ("health.aspect_high", float("inf")), ("precision", "int8"), ("precision", "fp64"), ("form", "dense"),
-    ("explain", 2), ("largest_activation", -1), ("largest_activation", float("inf")), ("parity_sha256", ""),
-    ("graph_sha256", "z" * 64), ("provenance.images", {"training": -1}), ("provenance.images", {"training": 1.5}),
+    ("health.aspect_high", float("inf")), ("precision", "fp64"), ("explain", 2), ("largest_activation", -1),
+    ("largest_activation", float("inf")), ("parity_sha256", ""), ("graph_sha256", "z" * 64),
+    ("provenance.images", {"training": -1}), ("provenance.images", {"training": 1.5}),
     ("provenance.images_sha256", "e" * 63), ("provenance.commit", 5), ("provenance.versions", {"torch": 2}),
-    ("relative", "perhaps"), ("smoothing", -1), ("smoothing", float("nan")), ("smoothing", 6), ("by_position", 3),
     ("quantization", {}), ("quantization", {"margin": 1}), ("schema", 0), ("schema", "1"), ("schema", True),
     ("schema", None), ("colour", "red"),
 ]  # fmt: skip
+OF_SCHEMA_2: list[tuple[str, Any]] = [
+    ("scoring.region_of_interest", [0, 0, 17, 24]), ("scoring.region_of_interest", [0, 0, 0, 24]),
+    ("scoring.region_of_interest", [-1, 0, 4, 4]), ("scoring.score_pixels", 0), ("scoring.score_pixels", -1),
+    ("scoring.score_pixels", 16 * 24 + 1), ("scoring.score_pixels", 1.5), ("scoring.smoothing", -1),
+    ("scoring.smoothing", float("nan")), ("scoring.smoothing", 6), ("scoring.by_position", 3), ("scoring", None),
+    ("scoring.colour", 1), ("method", None), ("method.name", 3), ("method.evidence", []), ("method.settings", 3),
+    ("method.evidence.0.deviation", 0), ("method.evidence.0.deviation", -1), ("method.evidence.0.mean", float("inf")),
+    ("method.evidence.0.deviation", float("nan")), ("method.evidence.0.weight", 0), ("method.evidence.0.name", None),
+    ("precision", "int8"), ("threshold.supported", True), ("threshold.method", "order-statistic"),
+]  # fmt: skip
+OF_SCHEMA_1: list[tuple[str, Any]] = [
+    ("region_of_interest", [0, 0, 49, 56]), ("region_of_interest", [0, 0, 0, 24]),
+    ("region_of_interest", [-1, 0, 4, 4]),
+    ("students", 0), ("students", -1), ("students", 1), ("students", 2.5), ("students", True), ("scales", []),
+    ("scales.0.patch_size", 0), ("scales.0.patch_size", 65), ("scales.0.error_std", 0), ("scales.0.error_std", -1),
+    ("scales.0.error_std", float("nan")), ("scales.0.error_mean", float("inf")), ("scales.0.error_mean", -1),
+    ("scales.0.variance_std", 0), ("scales.0.variance_std", None), ("scales.0.variance_mean", None),
+    ("scales.0.teacher_sha256", "abc"), ("scales.0.teacher_sha256", "A" * 64), ("output_stride", 0),
+    ("output_stride", -4), ("score_pixels", 0), ("score_pixels", -1), ("score_pixels", 48 * 56 + 1),
+    ("score_pixels", 1.5), ("relative", "perhaps"), ("smoothing", -1), ("smoothing", float("nan")), ("smoothing", 17),
+    ("by_position", 3), ("form", "dense"), ("precision", "fp32"), ("threshold.supported", False), ("scoring", {}),
+    ("method", {}),
+]  # fmt: skip
+DOCUMENTS = {1: RICH, 2: make_recipe().to_json()}
+OUT_OF_BOUNDS = [
+    *((schema, *each) for schema in DOCUMENTS for each in SHARED),
+    *((2, *each) for each in OF_SCHEMA_2),
+    *((1, *each) for each in OF_SCHEMA_1),
+]
 
 
-def document() -> dict[str, Any]:
-    return dict(json.loads(make_recipe().to_json()))
+def document(schema: int = 2) -> dict[str, Any]:
+    return dict(json.loads(DOCUMENTS[schema]))
 
 
-def with_field(path: str, value: Any) -> str:
-    whole = document()
+def with_field(path: str, value: Any, schema: int = 2) -> str:
+    whole = document(schema)
     inner: Any = whole
     *steps, last = path.split(".")
     for step in steps:
@@ -84,16 +105,20 @@ def is_one_sentence(error: Exception) -> bool:
     return "\n" not in str(error) and str(error).isprintable() and 20 < len(str(error)) < 600
 
 
-@pytest.mark.parametrize(("field", "value"), OUT_OF_BOUNDS, ids=[f"{f}={v}" for f, v in OUT_OF_BOUNDS])
-def test_a_value_out_of_its_bounds_is_refused_though_its_hash_is_right(field: str, value: Any) -> None:
+@pytest.mark.parametrize(("schema", "field", "value"), OUT_OF_BOUNDS, ids=[f"{n}-{f}={v}" for n, f, v in OUT_OF_BOUNDS])
+def test_a_value_out_of_its_bounds_is_refused_though_its_hash_is_right(schema: int, field: str, value: Any) -> None:
+    recipe_from_metadata(hashed(DOCUMENTS[schema]))
     with pytest.raises(DetectorError) as caught:
-        recipe_from_metadata(hashed(with_field(field, value)))
+        recipe_from_metadata(hashed(with_field(field, value, schema)))
     assert is_one_sentence(caught.value), caught.value
 
 
-@pytest.mark.parametrize("field", sorted(document()))
-def test_a_missing_field_is_refused(field: str) -> None:
-    text = json.dumps({name: value for name, value in document().items() if name != field})
+@pytest.mark.parametrize(
+    ("schema", "field"),
+    [(n, name) for n in DOCUMENTS for name in sorted(document(n)) if name not in MAY_BE_MISSING],
+)
+def test_a_missing_field_is_refused(schema: int, field: str) -> None:
+    text = json.dumps({name: value for name, value in document(schema).items() if name != field})
     with pytest.raises(DetectorError) as caught:
         recipe_from_metadata(hashed(text))
     assert is_one_sentence(caught.value)
@@ -109,8 +134,8 @@ def test_any_change_is_noticed_by_the_hash() -> None:
                 recipe_from_metadata(hashed(text) | {"recipe": changed})
 
 
-def test_without_the_hash_a_change_is_refused_or_promises_nothing() -> None:
-    text, draw = make_recipe().to_json(), random.Random(SEED)
+def test_of_a_file_from_before_the_hash_a_change_is_refused_or_promises_nothing() -> None:
+    text, draw = RICH, random.Random(SEED)
     for _ in range(FLIPS):
         at = draw.randrange(len(text))
         changed = text[:at] + draw.choice('0123456789abc{}",. \x1b\n\0') + text[at + 1 :]
@@ -158,20 +183,18 @@ def test_a_threshold_without_its_hash_is_not_vouched_for_until_it_is_set(tmp_pat
     from runtime.set_threshold import set_threshold
     from runtime.summary import Summary
 
-    path = write_detector(tmp_path / "detector.onnx")
-    model = path.read_bytes()
-    metadata = {key: value for key, value in read_metadata(model).items() if key != "recipe_sha256"}
-    path.write_bytes(with_metadata(model, metadata))
-    with Detector.open(path) as detector:
-        recipe = detector.recipe
-    assert recipe == read_detector(write_detector(tmp_path / "hashed.onnx"))[1]
+    path, model = tmp_path / "detector.onnx", tiny_model()
+    text = with_field("graph_sha256", graph_sha256(model), 1)
+    path.write_bytes(with_metadata(model, {"recipe": text}))
+    recipe = read_detector(path)[1]
+    assert replace(recipe, threshold=replace(recipe.threshold, vouched=True)) == recipe_from_json(text)
     said = [*describe(recipe), *Summary(recipe.threshold).lines(), explain(recipe.threshold)]
     assert sum("NOT VOUCHED FOR" in line for line in said) == 3
-    assert not any("80 good images" in line for line in said if "hreshold" in line)
-    proven = replace(recipe.threshold, method="order-statistic", supported=True, budget=0.04)
+    assert not any("300 good images" in line for line in said if "hreshold" in line)
+    proven = recipe.threshold
     assert Summary(proven).as_dict()["threshold"]["proven"] is False
     assert Summary(replace(proven, vouched=True)).as_dict()["threshold"]["proven"] is True
-    assert set_threshold(path, 0.75) == 0.5
+    assert set_threshold(path, 0.75) == 5.0
     threshold = read_detector(path)[1].threshold
     assert (threshold.value, threshold.method, threshold.vouched) == (0.75, "manual", True)
     assert "recipe_sha256" in read_metadata(path.read_bytes())
@@ -180,7 +203,7 @@ def test_a_threshold_without_its_hash_is_not_vouched_for_until_it_is_set(tmp_pat
 @pytest.mark.parametrize(
     "change",
     [
-        lambda recipe: replace(recipe, by_position=True),
+        lambda recipe: replace(recipe, scoring=replace(recipe.scoring, by_position=True)),
         lambda recipe: replace(recipe, explain=True),
     ],
     ids=["by_position", "explain"],

@@ -17,7 +17,7 @@ from runtime.detector import Detector
 from runtime.detector_file import read_detector
 from runtime.errors import DetectorError
 from runtime.info import facts_of
-from runtime.onnx_file import read_constants, read_metadata, with_metadata
+from runtime.onnx_file import COPY_AGAIN, read_constants, read_metadata, with_metadata
 from runtime.recipe import CONSTANTS, Evidence, recipe_from_json, recipe_from_metadata
 from runtime.scoring import Scoring
 from runtime.set_threshold import set_threshold
@@ -149,4 +149,4 @@ def test_what_no_such_document_holds_is_refused(
     with pytest.raises(DetectorError, match=message) as caught:
         recipe_from_json(json.dumps(change(json.loads(RICH))))
     assert str(caught.value).startswith("the recipe is damaged (")
-    assert str(caught.value).endswith("); export the detector again")
+    assert str(caught.value).endswith(f"); {COPY_AGAIN}")
