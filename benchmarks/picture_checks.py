@@ -26,9 +26,9 @@ import numpy as np
 from benchmarks.environment import describe_environment, one_line
 from runtime import cli
 from runtime.atomic import write_atomically
+from runtime.cameras import open_source
 from runtime.demo import DemoLine
 from runtime.errors import InputError
-from runtime.sources import open_source
 
 PARTS = 8  # rendered once, and then repeated
 PASSES = 7

@@ -3,6 +3,7 @@
 import math
 import numbers
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from runtime.errors import InputError
@@ -55,6 +56,11 @@ def as_number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise InputError(f"{name} is {described(value)}; give a finite number")
     return float(value)
+
+
+def given_options(options: Mapping[str, object]) -> dict[str, object]:
+    """The options that were given: None stands for one that was not, as a caller's own default often is."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def described(value: object) -> str:

@@ -98,6 +98,14 @@ def program(module: str) -> str:
     return sys.argv[0] if sys.argv[0].startswith(f"{CONSOLE} ") else f"python -m {module}"
 
 
+FLAGS = {"rebuild": "--no-rebuild", "wait": "--wait-for-camera", "max_pixels": "--max-megapixels"}
+
+
+def as_flag(name: str) -> str:
+    """An option of a Python function as the command line writes it."""
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
 def file(text: str) -> Path:
     """An argument type: a path with a name, beside which other files can be named."""
     path = Path(text)

@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.arguments import as_path, as_seconds, described
+from runtime.arguments import as_path, as_seconds, described, given_options
 from runtime.engines.base import Engine, Output
 from runtime.errors import EngineError, ImageError, InputError, ResultTimeout
 from runtime.frames import Frame
 from runtime.health import HealthCheck
-from runtime.opening import given, open_engine
+from runtime.opening import open_engine
 from runtime.preparation import as_bgr, check_array, prepare
 from runtime.recipe import Recipe
 from runtime.regions import find_regions
@@ -73,7 +73,7 @@ class Detector:
         `EngineError` when the engine cannot run it, `InputError` for options of another engine and for values that are
         none. Nothing is tried in its place.
         """
-        return cls(*open_engine(as_path("the detector", path), engine, given(options)))
+        return cls(*open_engine(as_path("the detector", path), engine, given_options(options)))
 
     def inspect(self, frame: Frame | NDArray[np.uint8], timeout_s: float = 30.0) -> Verdict:
         """The verdict on one frame: a `Frame`, or pixels uint8 [H, W, 3], BGR, of any size.

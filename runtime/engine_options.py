@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from runtime.cli import positive, some_path
+from runtime.arguments import given_options
+from runtime.cli import as_flag, positive, some_path
 from runtime.detector import Detector
-from runtime.opening import BINDINGS, ENGINES, PROVIDERS, given, open_engine
+from runtime.opening import BINDINGS, ENGINES, PROVIDERS, open_engine
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +42,4 @@ def open_detector(path: Path, arguments: argparse.Namespace) -> Detector:
     """Open a detector as the command line says. Raises what `Detector.open` raises."""
     options = {name: getattr(arguments, name) for name in ("provider", "threads", "cuda", "key_file")}
     options["rebuild"] = False if arguments.no_rebuild else None
-    return Detector(*open_engine(path, arguments.engine, given(options), _as_flag))
-
-
-def _as_flag(name: str) -> str:
-    return "--no-rebuild" if name == "rebuild" else f"--{name.replace('_', '-')}"
+    return Detector(*open_engine(path, arguments.engine, given_options(options), as_flag))

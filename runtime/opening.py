@@ -110,11 +110,6 @@ def _opener(row: EngineRow) -> Callable[[Path, Any], Opened]:
     return found
 
 
-def given(options: Mapping[str, object]) -> dict[str, object]:
-    """The options that were given: None stands for one that was not, as a caller's own default often is."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def _refuse_foreign(path: Path, name: str, options: Mapping[str, object], spelled: Callable[[str], str]) -> None:
     """Raise `InputError` when an option was given that means nothing for this file: it would be ignored unseen."""
     known = {field.name for field in fields(ENGINES[name].options)}

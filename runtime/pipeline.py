@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Callable
 from threading import Event, Thread
 
+from runtime.cameras.base import Source
 from runtime.channel import Channel
 from runtime.detector import Detector, Pending
 from runtime.errors import SourceError, SourceTimeout
 from runtime.frames import Frame
-from runtime.sources.base import Source
 from runtime.summary import Summary
 from runtime.verdict import Verdict
 

@@ -8,8 +8,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from runtime.arguments import given_options
 from runtime.atomic import check_writable, write_atomically
-from runtime.cli import positive, program, run, some_path
+from runtime.cameras import KNOWN, open_camera
+from runtime.cameras.capture import without_password
+from runtime.cameras.live import LiveSource
+from runtime.cli import as_flag, positive, program, run, some_path
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import DetectorError, OutputLost, ProctorError
 from runtime.opencv_log import quiet_opencv
@@ -19,9 +23,6 @@ from runtime.pixel_limit import pixels_of
 from runtime.sinks import ROWS, Sink, Sinks, open_sinks
 from runtime.sinks.lines import Headlines, JsonLines
 from runtime.sinks.overlays import OverlayFolder
-from runtime.sources import KNOWN, open_source
-from runtime.sources.capture import without_password
-from runtime.sources.live import LiveSource
 from runtime.summary import Summary
 
 DEMO = "demo"
@@ -43,14 +44,7 @@ def main() -> None:
     with (
         quiet_opencv,
         open_detector(detector_path, arguments) as detector,
-        open_source(
-            arguments.camera,
-            arguments.reconnect_limit,
-            arguments.seed,
-            arguments.defect_rate,
-            max_pixels=pixels_of(arguments.max_megapixels, "--max-megapixels") if arguments.max_megapixels else None,
-            wait=arguments.wait_for_camera,
-        ) as source,
+        open_camera(arguments.camera, _camera_options(arguments), as_flag) as source,
     ):
         say(
             f"{detector_path} on {detector.engine.description} ({detector.why}); "
@@ -65,13 +59,23 @@ def main() -> None:
             pipeline.run()
 
 
+def _camera_options(arguments: argparse.Namespace) -> dict[str, object]:
+    """The options of a camera that were given, by name."""
+    named = {name: getattr(arguments, name) for name in ("reconnect_limit", "seed", "defect_rate")}
+    options: dict[str, object] = {**named, "wait": arguments.wait_for_camera}
+    if arguments.max_megapixels:
+        options["max_pixels"] = pixels_of(arguments.max_megapixels, "--max-megapixels")
+    return given_options(options)
+
+
 def choose_detector(given: Path | None, camera: str) -> Path:
     """The detector file to run: the one given, the packaged one for the demo line, or the one in the working folder.
 
     Raises `DetectorError` when there is none, and when the packaged one is given for another camera: it knows the demo
     line's parts alone.
     """
-    if camera == DEMO and given is None:
+    is_demo = camera.partition("?")[0] == DEMO
+    if is_demo and given is None:
         if not DEMO_DETECTOR.is_file():
             raise DetectorError(f"this installation lacks the demo detector {DEMO_DETECTOR}; install Proctor again")
         return DEMO_DETECTOR
@@ -82,7 +86,7 @@ def choose_detector(given: Path | None, camera: str) -> Path:
                 "no detector.plan or detector.onnx in this folder; train one with "
                 "python -m train --data GOOD_IMAGES --out detector.onnx, or give --detector FILE"
             )
-    if camera != DEMO and given.resolve() == DEMO_DETECTOR.resolve():
+    if not is_demo and given.resolve() == DEMO_DETECTOR.resolve():
         raise DetectorError(f"{given} knows the demo line's parts alone; train a detector for this camera")
     return given
 

@@ -26,7 +26,7 @@ PAGES = {
         "runtime/PICTURES.md",
         "runtime/PROCESS.md",
         "runtime/README.md",
-        "runtime/sources/README.md",
+        "runtime/cameras/README.md",
         "runtime/tensorrt/README.md",
         "train/README.md",
     )

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option
 from runtime import cli, detector
+from runtime.cameras import KNOWN, Source, open_source
 from runtime.detector import Detector
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.engines import Output
@@ -38,7 +39,6 @@ from runtime.frames import Frame
 from runtime.health import HealthCheck
 from runtime.pipeline import Pipeline
 from runtime.sinks.lines import JsonLines
-from runtime.sources import KNOWN, Source, open_source
 from runtime.summary import Summary
 from runtime.verdict import Decision
 

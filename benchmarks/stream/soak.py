@@ -21,11 +21,11 @@ from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_threads_option
 from runtime import cli
 from runtime.atomic import write_atomically
+from runtime.cameras import open_source
 from runtime.detector import Detector
 from runtime.errors import InputError
 from runtime.frames import Frame
 from runtime.pipeline import Pipeline
-from runtime.sources import open_source
 from runtime.stream import DEMO_DETECTOR
 from runtime.verdict import Verdict
 

@@ -18,6 +18,7 @@ from export.detector import ExportOptions, export, parity_frames
 from export.folding import FoldedNetwork
 from export.fused import evidence_of
 from export.graphs import different_forms, evidence_graph
+from runtime.cameras import open_source
 from runtime.detector import Detector, read_detector
 from runtime.errors import InputError
 from runtime.explain import normalized_evidence
@@ -26,7 +27,6 @@ from runtime.onnx_file import read_constants
 from runtime.pipeline import Pipeline
 from runtime.recipe import CONSTANTS, constants_of
 from runtime.scoring import Scoring
-from runtime.sources import open_source
 from runtime.verdict import Decision
 from train.config import options_of
 from train.dense import FORMS, OUTPUT_STRIDES

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.cameras import open_source
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine, MapFunction, deviation_from_grey
 from runtime.errors import ProctorError
@@ -17,7 +18,6 @@ from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.pipeline import Pipeline
 from runtime.recipe import Evidence, HealthLimits, Method, Provenance, Recipe
 from runtime.scoring import Scoring
-from runtime.sources import open_source
 from runtime.summary import Summary
 from runtime.threshold import Threshold
 from runtime.verdict import Decision, Verdict

@@ -19,10 +19,10 @@ from runtime_samples import SIZE_HW, fake_detector, grey_frame
 
 from runtime import Decision, Detector, Frame, ProctorError
 from runtime.arguments import as_number, as_path, as_seconds, as_whole_number
+from runtime.cameras import open_source
 from runtime.engines.fake import deviation_from_grey
 from runtime.errors import DetectorError, EngineError, ImageError, InputError
 from runtime.set_threshold import set_threshold
-from runtime.sources import open_source
 
 PICTURE = np.full((*SIZE_HW, 3), 128, np.uint8)
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from picture_samples import picture
 
+from runtime.cameras import open_source
+from runtime.cameras.folder import FolderSource
 from runtime.errors import ImageError, InputError
 from runtime.images import list_images, read_image
-from runtime.sources import open_source
-from runtime.sources.folder import FolderSource
 
 PNG, JPEG = (cv2.imencode(suffix, picture())[1].tobytes() for suffix in (".png", ".jpg"))
 GIF = cv2.imencode(".gif", picture())[1].tobytes()

@@ -8,8 +8,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.cameras import open_source
 from runtime.frames import Frame
-from runtime.sources import open_source
 
 HEIGHT, WIDTH = 96, 128
 Damage = Callable[[bytes], bytes]

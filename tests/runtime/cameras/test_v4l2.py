@@ -10,8 +10,9 @@ from http_camera import jpeg
 from numpy.typing import NDArray
 from video_samples import Damage, cut, number_of, numbered_picture, zeroed
 
-from runtime.sources.capture import Damaged, V4L2Capture
-from runtime.sources.live import LiveSource
+from runtime.cameras.capture import Damaged
+from runtime.cameras.live import LiveSource
+from runtime.cameras.v4l2 import V4L2Capture
 
 
 class RecordedDevice:

@@ -6,8 +6,8 @@ import av
 import pytest
 from video_samples import write_numbered
 
-from runtime.sources import nal
-from runtime.sources.h264 import IDR_SLICE, SLICE, FrameNumbers
+from runtime.cameras import nal
+from runtime.cameras.h264 import IDR_SLICE, SLICE, FrameNumbers
 
 STREAMS = {
     "plain": {"bf": "0"},

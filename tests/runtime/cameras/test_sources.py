@@ -5,16 +5,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from runtime.cameras import Source, open_source
+from runtime.cameras.capture import without_password
 from runtime.demo import DemoLine
 from runtime.errors import InputError, SourceError
 from runtime.frames import Frame
-from runtime.sources import Source, open_source
-from runtime.sources.capture import without_password
 
 
 def write_image(path: Path, grey: int) -> None:
@@ -150,9 +151,40 @@ def test_the_demo_line_delivers_its_parts_with_their_truth() -> None:
     assert source.read() is None
 
 
-def test_bad_options_of_the_demo_line_are_refused() -> None:
-    with pytest.raises(InputError, match="-1"):
-        open_source("demo", seed=-1)
+def test_the_demo_lines_options_may_stand_in_its_uri() -> None:
+    line = DemoLine(3, (64, 48), 0.5)
+    with open_source("demo?seed=3&defect_rate=0.5&size=64x48") as source:
+        frame = source.read()
+    assert frame is not None
+    np.testing.assert_array_equal(frame.image, line.part(0).image)
+
+
+@pytest.mark.parametrize(
+    ("uri", "options", "message"),
+    [
+        ("demo", {"seed": -1}, "-1"),
+        ("demo?seed=x", {}, "the demo line's seed is 'x'"),
+        ("demo?size=64", {}, "size_hw is '64'"),
+        ("demo?speed=3", {}, "the camera is 'demo\\?speed=3'; expected demo, or as in demo"),
+        ("demo?", {}, "expected demo, or as in"),
+        ("demo?seed=3", {"seed": 4}, "seed is given in the camera 'demo\\?seed=3' and beside it; give it once"),
+        (
+            "demo",
+            {"reconnect_limit": 3},
+            "reconnect_limit is for 0 or v4l2:0 .* and rtsp://.*, and this camera is 'demo'",
+        ),
+        ("demo", {"wait": True}, "wait is for"),
+        (
+            "0",
+            {"max_pixels": 3},
+            "max_pixels is for a video file, an image or a folder of images, and this camera is '0'",
+        ),
+        (".", {"seed": 3}, "seed is for demo"),
+    ],
+)
+def test_options_of_another_camera_or_out_of_range_are_refused(uri: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_source(uri, **options)
 
 
 @pytest.mark.parametrize("uri", ["0", "v4l2:0", "v4l2:/dev/video0"])

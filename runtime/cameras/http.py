@@ -9,10 +9,10 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from runtime.cameras.backlog import Watch
+from runtime.cameras.capture import Picture, as_picture, without_password
+from runtime.cameras.multipart import JpegParts
 from runtime.errors import SourceError, WrongAddress
-from runtime.sources.backlog import Watch
-from runtime.sources.capture import Picture, as_picture, without_password
-from runtime.sources.multipart import JpegParts
 
 TIMEOUT_S = 3.0  # for the connection, and for each time without a single byte
 PICTURE_TIMEOUT_S = 10.0  # bytes came, but no picture

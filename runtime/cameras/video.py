@@ -8,12 +8,12 @@ from types import TracebackType
 
 import av
 
+from runtime.cameras.capture import Damaged, Picture
+from runtime.cameras.decoding import Decoded, PictureDecoder
+from runtime.cameras.ffmpeg import VideoPacket, open_container, video_stream
+from runtime.cameras.resolution import FirstSize
 from runtime.errors import SourceError
 from runtime.frames import Frame, missing_frame
-from runtime.sources.capture import Damaged, Picture
-from runtime.sources.decoding import Decoded, PictureDecoder
-from runtime.sources.ffmpeg import VideoPacket, open_container, video_stream
-from runtime.sources.resolution import FirstSize
 
 COUNTED = {".avi", ".m4v", ".mov", ".mp4"}  # say how many frames they hold; of others it is guessed by their length
 GUESS_TOLERANCE = 2  # frames

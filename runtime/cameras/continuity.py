@@ -9,9 +9,9 @@ from typing import Protocol
 
 import av
 
-from runtime.sources import nal
-from runtime.sources.ffmpeg import VideoPacket
-from runtime.sources.h264 import IDR_SLICE, SLICE, FrameNumbers, Slice
+from runtime.cameras import nal
+from runtime.cameras.ffmpeg import VideoPacket
+from runtime.cameras.h264 import IDR_SLICE, SLICE, FrameNumbers, Slice
 
 # ITU-T H.265, table 7-1: BLA, IDR and CRA are keys; RASL pictures follow a CRA and refer to what is before it
 HEVC_SLICES, HEVC_KEYS, HEVC_LEADING = range(32), range(16, 22), (8, 9)

@@ -5,7 +5,7 @@ Sections are those of ITU-T H.264. A decoder conceals what is missing by the pic
 
 from dataclasses import dataclass
 
-from runtime.sources.nal import Bits
+from runtime.cameras.nal import Bits
 
 SLICE, IDR_SLICE, SPS, PPS = 1, 5, 7, 8
 SLICE_HEADER_BYTES = 64  # more than the elements up to `frame_num` ever take

@@ -17,9 +17,9 @@ from test_live_source import ScriptedCapture, opener, read_until
 from test_stream import ENVIRONMENT
 from video_samples import numbered_picture
 
+from runtime.cameras import open_source
+from runtime.cameras.live import LiveSource
 from runtime.errors import InputError, SourceError, SourceTimeout
-from runtime.sources import open_source
-from runtime.sources.live import LiveSource
 
 
 def free_port() -> int:

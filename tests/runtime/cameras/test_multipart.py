@@ -6,8 +6,8 @@ import pytest
 from http_camera import jpeg, part
 from video_samples import cut, numbered_picture
 
-from runtime.sources import multipart
-from runtime.sources.multipart import JpegParts
+from runtime.cameras import multipart
+from runtime.cameras.multipart import JpegParts
 
 PICTURES = [jpeg(numbered_picture(number)) for number in range(4)]
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from video_samples import Damage, cut, number_of, numbered_picture, read_all, shortened, write_numbered, zeroed
 
+from runtime.cameras import open_source
 from runtime.errors import SourceError
 from runtime.frames import Frame
-from runtime.sources import open_source
 
 COUNT, KEY_EVERY = 30, 10
 NO_B, TWO_B = {"bf": "0"}, {"bf": "2"}
@@ -98,7 +98,7 @@ def test_a_codec_that_hides_damage_is_named_once(tmp_path: Path, caplog: pytest.
     for name in ("line.mkv", "line.mkv", "line.mp4"):
         read_all(tmp_path / name)
     told = f"{tmp_path / 'line.mkv'} holds VP9: damage within its pictures goes mostly unnoticed; prefer MJPEG or H.264"
-    messages = [record.message for record in caplog.records if record.name == "runtime.sources.ffmpeg"]
+    messages = [record.message for record in caplog.records if record.name == "runtime.cameras.ffmpeg"]
     assert messages == [told]
 
 

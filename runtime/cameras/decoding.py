@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.sources.capture import Damaged, Picture, as_picture
-from runtime.sources.continuity import order_of
-from runtime.sources.ffmpeg import VideoPacket
-from runtime.sources.multipart import END, JpegParts
+from runtime.cameras.capture import Damaged, Picture, as_picture
+from runtime.cameras.continuity import order_of
+from runtime.cameras.ffmpeg import VideoPacket
+from runtime.cameras.multipart import END, JpegParts
 
 LONGEST_DELAY = 17  # packets after which a picture will not come any more: H.264 and HEVC reorder 16
 KEEP_PARAMETERS = {"h264", "hevc"}  # from one key frame to the next, and damage may change them

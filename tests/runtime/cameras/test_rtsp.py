@@ -18,9 +18,9 @@ from rtsp_relay import RtspRelay
 from runtime_samples import lose_twice
 from video_samples import number_of, read_all, write_numbered
 
-from runtime.sources import open_source
-from runtime.sources.capture import Damaged
-from runtime.sources.network import open_network
+from runtime.cameras import open_source
+from runtime.cameras.capture import Damaged
+from runtime.cameras.network import open_network
 from runtime.verdict import Decision
 
 PYTHON = "/usr/bin/python3"

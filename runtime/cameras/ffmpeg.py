@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 import av
 
+from runtime.cameras.capture import without_password
 from runtime.errors import SourceError
-from runtime.sources.capture import without_password
 
 VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
 # decoders that notice damage within a picture, by structure or by checksum (see README.md for how much of it)

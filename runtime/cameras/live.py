@@ -7,11 +7,11 @@ from dataclasses import replace
 from threading import Event, Thread
 from types import TracebackType
 
+from runtime.cameras.capture import Capture, Damaged, Picture
+from runtime.cameras.resolution import FirstSize
 from runtime.channel import Channel
 from runtime.errors import SourceError, SourceTimeout, WrongAddress
 from runtime.frames import Frame, missing_frame
-from runtime.sources.capture import Capture, Damaged, Picture
-from runtime.sources.resolution import FirstSize
 
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 10.0  # between attempts to reopen; doubled after each
 SILENCE_S = 15.0  # longer than any capture's own timeout: V4L2 gives up after 10 s, networks after 3 s

@@ -8,7 +8,7 @@ import pytest
 from http_camera import jpeg, part, playing, serving
 from video_samples import numbered_picture, write_numbered
 
-from runtime.sources import open_source
+from runtime.cameras import open_source
 
 BEFORE, AFTER = (96, 128), (48, 64)
 CHANGED = "wrong size: the {} changed its resolution from 128×96 to 64×48"

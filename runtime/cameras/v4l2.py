@@ -1,48 +1,20 @@
-"""What a camera's capture delivers: pictures as they were sent, or word of those that were not whole; and V4L2's."""
+"""V4L2 cameras: USB and others that the Linux kernel knows as ``/dev/video…``."""
 
 import os
 import re
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from runtime.errors import DamagedImage, ImageError, SourceError
-from runtime.jpeg import decode_jpeg
+from runtime.cameras.capture import Damaged, Picture, as_picture
+from runtime.cameras.live import LiveSource
+from runtime.errors import ImageError, SourceError
 from runtime.opencv_log import quiet_opencv
 from runtime.preparation import as_bgr
 
 JPEG_CODES = {cv2.VideoWriter.fourcc(*"MJPG"), cv2.VideoWriter.fourcc(*"JPEG")}
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """The place of a picture that did not arrive whole, or whose decoder would have had to guess."""
-
-    cause: str
-
-
-Picture: TypeAlias = NDArray[np.uint8] | Damaged  # pixels are [H, W, 3], BGR
-
-
-class Capture(Protocol):
-    """An open camera. For one thread at a time."""
-
-    @property
-    def drops(self) -> int:
-        """Pictures that were left out because they came too late."""
-
-    def read(self) -> Picture | None:
-        """The next picture, as it was sent or as `Damaged`; None when the capture ended or failed, for good.
-
-        Raises `SourceError` instead where there is more to say about the failure.
-        """
-
-    def release(self) -> None:
-        """Close it."""
 
 
 class V4L2Capture:
@@ -78,17 +50,13 @@ class V4L2Capture:
         self._capture.release()
 
 
-def as_picture(jpeg: bytes) -> Picture:
-    """One JPEG of a camera or video, decoded if it is whole; an end marker is part of that."""
-    try:
-        return decode_jpeg(jpeg)
-    except DamagedImage as error:
-        return Damaged(error.reason)
-    except ImageError as error:
-        return Damaged(str(error))
+def open_v4l2(uri: str, reconnect_limit: int | None = None, wait: bool = False) -> LiveSource:
+    """``0``, ``v4l2:0`` or ``v4l2:/dev/video0``. Raises `SourceError` when it cannot be opened."""
+    device = uri.removeprefix("v4l2:")
+    return LiveSource(f"camera {device}", partial(capture_of, device), reconnect_limit, wait=wait)
 
 
-def open_v4l2(device: str) -> V4L2Capture:
+def capture_of(device: str) -> V4L2Capture:
     """A V4L2 camera by number (``0``) or path (``/dev/video0``). Raises `SourceError` when it cannot be opened."""
     path = f"/dev/video{device}" if re.fullmatch("[0-9]+", device) else device
     with quiet_opencv:
@@ -98,22 +66,6 @@ def open_v4l2(device: str) -> V4L2Capture:
     if not capture.isOpened():
         raise SourceError(f"camera {device} cannot be opened; {_device_advice(path)}")
     return V4L2Capture(capture)
-
-
-def without_password(url: str) -> str:
-    """A URL fit for messages and logs: ``rtsp://user:secret@host/video?pwd=secret`` as ``rtsp://user@host/video?…``.
-
-    A password may hold a ``/`` that should have been escaped: where an ``@`` follows it, rather too much is left out.
-    """
-    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*:/+)?([^/?#]*)(.*)", url, re.DOTALL)
-    assert match is not None  # it matches anything
-    scheme, authority, rest = match[1] or "", match[2], match[3]
-    if "@" not in authority and ":" in authority and "@" in rest:
-        authority, rest = authority + rest, ""
-    credentials, at, host = authority.rpartition("@")
-    user = credentials.partition(":")[0]
-    place, mark, _ = f"{host}{rest}".partition("?")
-    return f"{scheme}{user}{at}{place}{mark and '?…'}"
 
 
 def _device_advice(path: str) -> str:

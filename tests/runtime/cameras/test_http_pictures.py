@@ -13,12 +13,12 @@ import pytest
 from http_camera import MULTIPART, jpeg, part, playing, serving
 from video_samples import cut, number_of, numbered_picture
 
+from runtime.cameras import backlog, open_source
+from runtime.cameras.capture import Damaged, Picture
+from runtime.cameras.network import open_network
 from runtime.demo import DemoLine
 from runtime.detector import Detector
 from runtime.pipeline import Pipeline
-from runtime.sources import backlog, open_source
-from runtime.sources.capture import Damaged, Picture
-from runtime.sources.network import open_network
 from runtime.stream import DEMO_DETECTOR
 from runtime.verdict import Verdict
 

@@ -9,8 +9,8 @@ import pytest
 from http_camera import Handle, answering, jpeg, part, playing, serving
 from video_samples import number_of, numbered_picture
 
+from runtime.cameras import open_source
 from runtime.errors import SourceError, WrongAddress
-from runtime.sources import open_source
 
 PICTURE = jpeg(numbered_picture(5))
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from runtime.cameras import backlog
+from runtime.cameras.backlog import Watch
 from runtime.errors import SourceError
-from runtime.sources import backlog
-from runtime.sources.backlog import Watch
 
 
 class Camera:

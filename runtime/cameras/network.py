@@ -2,15 +2,17 @@
 
 import logging
 from collections import deque
+from functools import partial
 
 import av
 import av.logging
 
-from runtime.sources.backlog import Watch
-from runtime.sources.capture import Capture, Picture, without_password
-from runtime.sources.decoding import Decoded, PictureDecoder
-from runtime.sources.ffmpeg import VideoPacket, open_container, video_stream
-from runtime.sources.http import open_http
+from runtime.cameras.backlog import Watch
+from runtime.cameras.capture import Capture, Picture, without_password
+from runtime.cameras.decoding import Decoded, PictureDecoder
+from runtime.cameras.ffmpeg import VideoPacket, open_container, video_stream
+from runtime.cameras.http import open_http
+from runtime.cameras.live import LiveSource
 
 # TCP loses nothing on the way; a queue makes FFmpeg look at the numbers of RTP packets even so: cameras leave some out
 RTSP_OPTIONS = {"rtsp_transport": "tcp", "reorder_queue_size": "8"}
@@ -89,7 +91,12 @@ def _listen() -> None:
     av.logging.set_level(av.logging.WARNING)
 
 
-def open_network(url: str) -> Capture:
+def open_network(uri: str, reconnect_limit: int | None = None, wait: bool = False) -> LiveSource:
+    """``rtsp://…`` or ``http://…``. Raises `SourceError` when it cannot be opened."""
+    return LiveSource(without_password(uri), partial(capture_of, uri), reconnect_limit, wait=wait)
+
+
+def capture_of(url: str) -> Capture:
     """A network camera, from the picture that it takes now. Raises `SourceError` when it cannot be opened.
 
     The parts on the pictures before are gone; nobody may take their verdicts for those of the parts that are there now.

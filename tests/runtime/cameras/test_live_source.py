@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from runtime_samples import lose_twice
 
+from runtime.cameras import backlog, open_source
+from runtime.cameras.capture import Capture
+from runtime.cameras.live import LiveSource
+from runtime.cameras.network import open_network
 from runtime.errors import SourceError, SourceTimeout
 from runtime.frames import Frame
-from runtime.sources import backlog, open_source
-from runtime.sources.capture import Capture
-from runtime.sources.live import LiveSource
-from runtime.sources.network import open_network
 from runtime.verdict import Decision
 
 
