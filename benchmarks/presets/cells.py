@@ -71,7 +71,7 @@ def label_of(name: str, config: StudentsConfig, over: Mapping[str, object]) -> s
 def _as_typed(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "none" if value is None else as_text(value)
+    return "none" if value is None else as_text(tuple(value) if isinstance(value, list) else value)
 
 
 def cell_folder(label: str, config: StudentsConfig, data: DataSet, out: Path) -> Path:

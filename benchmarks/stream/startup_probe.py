@@ -47,18 +47,18 @@ class Marks:
 def main() -> None:
     marks = Marks(float(sys.argv.pop(1)))
     marks.end("python")
-    from runtime import detector, stream
+    from runtime import stream
     from runtime.sinks import lines
 
     marks.end("imports")
-    from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+    from runtime.engines import onnxruntime_engine
 
     marks.end("onnxruntime")
     wrapped: Any
     for wrapped, name, before, after in (
-        (detector, "read_detector", None, "file"),
+        (onnxruntime_engine, "read_detector", None, "file"),
         (stream, "open_detector", None, "session"),
-        (OnnxRuntimeEngine, "_run", "camera", "inference"),  # the first frame is there
+        (onnxruntime_engine.OnnxRuntimeEngine, "_run", "camera", "inference"),  # the first frame is there
         (lines.JsonLines, "write", None, "verdict"),
     ):
         setattr(wrapped, name, marks.around(getattr(wrapped, name), before, after))

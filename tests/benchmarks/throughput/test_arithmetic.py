@@ -137,12 +137,9 @@ def test_what_depends_on_weights_alone_is_left_out() -> None:
 
 def test_the_demo_detector_costs_what_its_layers_say() -> None:
     model, recipe = read_detector(DEMO_DETECTOR)
-    assert (recipe.size_hw, recipe.output_stride, recipe.students, recipe.scales[0].patch_size) == (
-        (192, 192),
-        4,
-        1,
-        33,
-    )
+    settings = recipe.method.settings
+    assert recipe.size_hw == (192, 192)
+    assert (settings["output_stride"], settings["students"], settings["patch_sizes"]) == (4, 1, [33])
     # p = 33 from its end: 48² positions, k4, k2, a pool, k5, a pool, k5
     teacher = 216**2 * 128 * 75 + 104**2 * 256 * 128 * 25 + 51**2 * 256 * 256 * 4 + 48**2 * 128 * 256 * 16
     assert count(model, (1, 192, 192, 3)).multiply_adds == 2 * teacher

@@ -78,7 +78,7 @@ def test_presets_nobody_trained_are_timed_and_said_to_have_random_weights(
     [
         (["nowhere.onnx"], "error: nowhere.onnx does not exist; expected a detector.onnx, a detector.plan or a run"),
         ([], "error: the rows are named nothing; expected each to have a name of its own"),
-        (["."], "error: . is no run folder (no config.yaml); make one with python -m train.students"),
+        (["."], "error: . is no run folder (no config.yaml); make one with python -m train"),
         (["--random", "quick"], "error: --random is 'quick': preset 'quick' is none of balanced, edge, fast, paper"),
         (["--random", "edge:size=64,64"], "error: --random is 'edge:size=64,64': unknown option size; known are data,"),
         (["--random", "edge:size_hw"], "error: --random is 'edge:size_hw'; expected NAME=PRESET:OPTION=VALUE:OPTION"),
