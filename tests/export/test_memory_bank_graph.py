@@ -16,7 +16,7 @@ from export.folding import FoldedNetwork
 from export.graphs import evidence_graph
 from export.graphs.memory_bank import MemoryBankEvidence
 from export.int8_detector import Options, quantize
-from runtime.detector import read_detector
+from runtime.detector_file import read_detector
 from runtime.onnx_file import read_constants
 from runtime.recipe import CONSTANTS
 from train.data import PreparedImages

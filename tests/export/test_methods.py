@@ -19,7 +19,8 @@ from export.folding import FoldedNetwork
 from export.fused import evidence_of
 from export.graphs import different_forms, evidence_graph
 from runtime.cameras import open_source
-from runtime.detector import Detector, read_detector
+from runtime.detector import Detector
+from runtime.detector_file import read_detector
 from runtime.errors import InputError
 from runtime.explain import normalized_evidence
 from runtime.info import describe

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from calibration.fit import fit
+from calibration.calibrate import calibrate
+from calibration.methods import open_run
 from runtime.errors import InputError
 from train.__main__ import make_detector
 from train.config import as_yaml
@@ -141,7 +142,7 @@ def test_a_second_training_is_refused_and_goes_on_after_the_first_is_killed(
         lambda: make_detector(settings, tmp_path / "other-run", out, 0.2, "fp32", "fp32", False),
         lambda: make_detector(settings, run, tmp_path / "other.onnx", 0.2, "fp32", "fp32", False),
         lambda: train_students(settings, run),
-        lambda: fit(run, 0.2),
+        lambda: calibrate(open_run(run), 0.2),
     ]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None

@@ -17,7 +17,7 @@ from runtime_samples import lose_twice
 from runtime.cameras import backlog, open_source
 from runtime.cameras.capture import Capture
 from runtime.cameras.live import LiveSource
-from runtime.cameras.network import open_network
+from runtime.cameras.network import capture_of
 from runtime.errors import SourceError, SourceTimeout
 from runtime.frames import Frame
 from runtime.verdict import Decision
@@ -240,7 +240,7 @@ def test_a_network_camera_that_dies_and_hangs_is_lost_twice_and_comes_back_twice
 def test_a_network_camera_shows_what_it_sees_now_and_nothing_of_before() -> None:
     with playing_camera() as camera:
         camera.backlog = 20
-        capture = open_network(camera.url)
+        capture = capture_of(camera.url)
         image = capture.read()
         capture.release()
     assert image is not None
@@ -257,7 +257,7 @@ def read_slowly_until_pictures_are_dropped(capture: Capture) -> None:
 
 def test_pictures_that_pile_up_before_a_slow_reader_are_dropped() -> None:
     with playing_camera() as camera:
-        capture = open_network(camera.url)
+        capture = capture_of(camera.url)
         read_slowly_until_pictures_are_dropped(capture)
         assert capture.read() is not None
         capture.release()
@@ -266,7 +266,7 @@ def test_pictures_that_pile_up_before_a_slow_reader_are_dropped() -> None:
 def test_a_machine_that_does_not_catch_up_with_a_camera_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backlog, "LONGEST_S", 0.0)
     with playing_camera() as camera:
-        capture = open_network(camera.url)
+        capture = capture_of(camera.url)
         with pytest.raises(SourceError, match="this machine is too slow for it; ask the camera for fewer or smaller"):
             read_slowly_until_pictures_are_dropped(capture)
         capture.release()

@@ -20,7 +20,7 @@ from video_samples import number_of, read_all, write_numbered
 
 from runtime.cameras import open_source
 from runtime.cameras.capture import Damaged
-from runtime.cameras.network import open_network
+from runtime.cameras.network import capture_of
 from runtime.verdict import Decision
 
 PYTHON = "/usr/bin/python3"
@@ -38,7 +38,7 @@ class RtspCamera:
         self.url = f"rtsp://127.0.0.1:{self.port}/line"
 
     def start(self, *arguments: Path) -> None:
-        script = Path(__file__).with_name("rtsp_camera.py")
+        script = Path(__file__).parents[1] / "rtsp_camera.py"
         self._process = subprocess.Popen([PYTHON, script, str(self.port), *arguments], stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"
@@ -96,7 +96,7 @@ def test_after_a_lost_packet_no_picture_is_delivered_up_to_the_next_key_frame(
     whole = [frame.image for frame in read_all(path)]
     stopped_camera.start(path)
     relay = RtspRelay(stopped_camera.port, lost=lambda packet: packet > 60 and packet % 23 == 0)
-    capture = open_network(relay.url)
+    capture = capture_of(relay.url)
     pictures, lost = list[int](), list[str]()
     while (picture := capture.read()) is not None:
         if isinstance(picture, Damaged):
