@@ -1,6 +1,7 @@
 """Calibration of a finished run: what good images held out of training show, whatever the method."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from calibration.calibrated import CalibratedRun, maps, pixel_evidence
 from calibration.health import fit_health
 from calibration.maps import Moments, Positions, within
+from calibration.methods import open_run
 from calibration.positions import fit_positions
 from runtime.images import read_image
 from runtime.recipe import HealthLimits
@@ -17,6 +19,7 @@ from runtime.threshold import check_rates
 from train.data import PreparedImages
 from train.method import TrainedRun
 from train.progress import Progress
+from train.run_folder import RunFolder
 
 # a kind that hardly varies over good images would turn rounding into anomalies when it is divided by
 DEVIATION_FLOOR = 1e-6  # of the kind's mean
@@ -31,6 +34,13 @@ def calibrate(trained: TrainedRun, budget: float, confidence: float = 0.95) -> C
     check_rates(budget, confidence)  # a bad rate is refused before the work
     with trained.folder.only_one():
         return _calibrate(trained, budget, confidence)
+
+
+def calibrate_folder(path: Path, budget: float, confidence: float, device: str | None = None) -> CalibratedRun:
+    """Open a run folder, on `device` or that of its training, and `calibrate` it; no other process works in it then."""
+    check_rates(budget, confidence)
+    with RunFolder(path).only_one() if path.is_dir() else nullcontext():
+        return calibrate(open_run(path, device), budget, confidence)
 
 
 def _calibrate(trained: TrainedRun, budget: float, confidence: float) -> CalibratedRun:

@@ -12,12 +12,9 @@ def main() -> None:
     parser.add_argument("--confidence", type=float, default=0.95, help="of the budget's bound (0.95)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where to compute (default: as in training)")
     arguments = parser.parse_args()
-    from calibration.calibrate import calibrate
-    from calibration.methods import open_run
-    from runtime.threshold import check_rates
+    from calibration.calibrate import calibrate_folder
 
-    check_rates(arguments.budget, arguments.confidence)
-    run = calibrate(open_run(arguments.run, arguments.device), arguments.budget, arguments.confidence)
+    run = calibrate_folder(arguments.run, arguments.budget, arguments.confidence, arguments.device)
     images = run.trained.split.counts["statistics"]
     print(f"statistics of {images:,} images written; python -m export.onnx fits the threshold to the file's own scores")
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from calibration.calibrate import calibrate
-from calibration.methods import open_run
+from calibration.calibrate import calibrate_folder
 from runtime.errors import InputError
 from train.__main__ import make_detector
 from train.config import as_yaml
@@ -138,11 +137,11 @@ def test_a_second_training_is_refused_and_goes_on_after_the_first_is_killed(
     command = [sys.executable, "-m", "train", *arguments]
     teacher = TeacherConfig(data=str(photographs), descriptor="none", triplet=1.0, device="cpu", precision="fp32")
     others: list[Callable[[], object]] = [
-        lambda: make_detector(settings, run, out, 0.2, "fp32", "fp32", False),
-        lambda: make_detector(settings, tmp_path / "other-run", out, 0.2, "fp32", "fp32", False),
-        lambda: make_detector(settings, run, tmp_path / "other.onnx", 0.2, "fp32", "fp32", False),
+        lambda: make_detector("students", settings, run, out, 0.2, None),
+        lambda: make_detector("students", settings, tmp_path / "other-run", out, 0.2, None),
+        lambda: make_detector("students", settings, run, tmp_path / "other.onnx", 0.2, None),
         lambda: train_students(settings, run),
-        lambda: calibrate(open_run(run), 0.2),
+        lambda: calibrate_folder(run, 0.2, 0.95),
     ]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None

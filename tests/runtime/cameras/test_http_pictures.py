@@ -13,7 +13,7 @@ import pytest
 from http_camera import MULTIPART, jpeg, part, playing, serving
 from video_samples import cut, number_of, numbered_picture
 
-from runtime.cameras import backlog, open_source
+from runtime.cameras import backlog, http, open_source
 from runtime.cameras.capture import Damaged, Picture
 from runtime.cameras.network import capture_of
 from runtime.demo import DemoLine
