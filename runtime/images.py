@@ -1,7 +1,7 @@
 """Reading image files: whatever arrives becomes uint8 BGR, or one clear error that names the file.
 
 Decoders are lenient: a truncated JPEG decodes to a picture with a grey lower half. On a line that is a part nobody
-looked at, so each format is checked as far as it can be (PICTURES.md says how far that is).
+looked at, so each format is checked as far as it can be (pictures/README.md says how far that is).
 """
 
 import stat
@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.bmp import read_bmp
 from runtime.errors import DamagedImage, ImageError
-from runtime.exif import orientation_in
-from runtime.jpeg import count_pictures, decode_jpeg, exif_of, is_truncated
-from runtime.other_formats import read_other
-from runtime.picture_folder import list_images
-from runtime.picture_kinds import SUFFIXES, is_picture, kind_of, unread_kind
-from runtime.pixel_limit import max_pixels as default_max_pixels
-from runtime.png import read_png
-from runtime.stored import TRUNCATED, Stored, refuse_several
-from runtime.tiff import read_tiff
-from runtime.webp import read_webp
+from runtime.pictures.bmp import read_bmp
+from runtime.pictures.exif import orientation_in
+from runtime.pictures.folder import list_images
+from runtime.pictures.jpeg import count_pictures, decode_jpeg, exif_of, is_truncated
+from runtime.pictures.kinds import SUFFIXES, is_picture, kind_of, unread_kind
+from runtime.pictures.other_formats import read_other
+from runtime.pictures.pixel_limit import max_pixels as default_max_pixels
+from runtime.pictures.png import read_png
+from runtime.pictures.stored import TRUNCATED, Stored, refuse_several
+from runtime.pictures.tiff import read_tiff
+from runtime.pictures.webp import read_webp
 
 __all__ = ["SUFFIXES", "decode_image", "is_picture", "list_images", "read_image"]
 

@@ -18,8 +18,8 @@ from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import DetectorError, OutputLost, ProctorError
 from runtime.opencv_log import quiet_opencv
 from runtime.outputs import delivering, say
+from runtime.pictures.pixel_limit import pixels_of
 from runtime.pipeline import Pipeline
-from runtime.pixel_limit import pixels_of
 from runtime.sinks import ROWS, Sink, Sinks, open_sinks
 from runtime.sinks.lines import Headlines, JsonLines
 from runtime.sinks.overlays import OverlayFolder

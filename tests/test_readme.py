@@ -23,7 +23,7 @@ PAGES = {
         "README.md",
         "benchmarks/RESULTS.md",
         "calibration/README.md",
-        "runtime/PICTURES.md",
+        "runtime/pictures/README.md",
         "runtime/PROCESS.md",
         "runtime/README.md",
         "runtime/cameras/README.md",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import DamagedImage, ImageError
-from runtime.jpeg import decode_jpeg
+from runtime.pictures.jpeg import decode_jpeg
 
 
 @dataclass(frozen=True)

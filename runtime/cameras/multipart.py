@@ -2,7 +2,7 @@
 
 import re
 
-from runtime.jpeg import START
+from runtime.pictures.jpeg import START
 
 END = b"\xff\xd9"
 LARGEST_PICTURE = 64 * 2**20  # bytes without a start or an end: no camera's picture

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.jpeg import segments
+from runtime.pictures.jpeg import segments
 
 
 def picture(height: int = 90, width: int = 140, seed: int = 0) -> NDArray[np.uint8]:

@@ -5,8 +5,8 @@ one picture when their *small pictures* (`small_picture`: prepared as the runtim
 grey) are equal, or when under a Gaussian of two pixels they differ by at most `LARGEST_DIFFERENCE` grey levels, root
 mean square, and by at most `LARGEST_SHARE` of their own contrast, after a difference in brightness and one of contrast
 up to `LARGEST_GAIN` are taken away; without the Gaussian they may differ by `LARGEST_DETAIL`. The rule looks at two
-pictures alone, so that what else lies in a folder changes nothing. It is measured by ``python -m benchmarks.copies``;
-calibration/README.md has the figures.
+pictures alone, so that what else lies in a folder changes nothing. ``python -m benchmarks.pictures.copies`` measures
+it; calibration/README.md has the figures.
 
 Small and smooth, because saving again spoils what is fine and two parts differ in what is large. In relation to the
 contrast, because two blank plates differ by little. A part that was moved between two shots, and a mirrored or cropped

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from runtime.errors import DamagedImage, ImageError
-from runtime.exif import orientation_in
-from runtime.pixel_limit import refuse_above
-from runtime.stored import TRUNCATED, Stored, decoded, refuse_several, refuse_transparent_in
+from runtime.pictures.exif import orientation_in
+from runtime.pictures.pixel_limit import refuse_above
+from runtime.pictures.stored import TRUNCATED, Stored, decoded, refuse_several, refuse_transparent_in
 
 _ALPHA = 0x10
 # Bytes that decoding is never without: libwebp 1.6's encoder leaves up to 3 unread at the end of a VP8 partition and

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import DamagedImage, ImageError
-from runtime.exif import orientation_in
-from runtime.pixel_limit import refuse_above
-from runtime.stored import Stored, refuse_several, refuse_transparent
+from runtime.pictures.exif import orientation_in
+from runtime.pictures.pixel_limit import refuse_above
+from runtime.pictures.stored import Stored, refuse_several, refuse_transparent
 
 if TYPE_CHECKING:
     from PIL import Image  # 50 ms when it is first imported, and most lines never need it

@@ -12,7 +12,7 @@ from picture_samples import picture, without_segment
 from PIL import Image
 
 from runtime.errors import DamagedImage, ImageError
-from runtime.jpeg import decode_jpeg, segments
+from runtime.pictures.jpeg import decode_jpeg, segments
 
 PICTURE = picture()
 SOUND = {

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from runtime.errors import InputError
-from runtime.picture_kinds import SUFFIXES, is_picture
+from runtime.pictures.kinds import SUFFIXES, is_picture
 
 _log = logging.getLogger("proctor.images")
 _SHOWN = 5

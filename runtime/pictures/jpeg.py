@@ -12,8 +12,8 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from runtime.errors import DamagedImage, ImageError
-from runtime.jpeg_zeros import has_zeroed_block
-from runtime.pixel_limit import max_pixels, refuse_above
+from runtime.pictures.jpeg_zeros import has_zeroed_block
+from runtime.pictures.pixel_limit import max_pixels, refuse_above
 
 START = b"\xff\xd8"
 _SCAN, _END = 0xDA, 0xD9

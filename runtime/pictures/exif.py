@@ -1,6 +1,6 @@
 """The orientation that EXIF data states."""
 
-from runtime.tiff_tags import Tags, TagsError, read_tags
+from runtime.pictures.tiff_tags import Tags, TagsError, read_tags
 
 _ORIENTATION = 274
 _PREFIX = b"Exif\0\0"

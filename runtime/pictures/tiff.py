@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import DamagedImage, ImageError
-from runtime.pixel_limit import refuse_above
-from runtime.stored import Stored, decoded, refuse_several, refuse_transparent_in
-from runtime.tiff_strips import CHECKED, Coding, check_strip
-from runtime.tiff_tags import Tags, TagsError, byte_order, read_tags
+from runtime.pictures.pixel_limit import refuse_above
+from runtime.pictures.stored import Stored, decoded, refuse_several, refuse_transparent_in
+from runtime.pictures.tiff_strips import CHECKED, Coding, check_strip
+from runtime.pictures.tiff_tags import Tags, TagsError, byte_order, read_tags
 
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _KIND, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 254, 256, 257, 258, 259, 262, 274

@@ -14,7 +14,7 @@ from tiff_samples import COLOUR_MAP, Values, page, tiff
 
 from runtime.errors import ImageError
 from runtime.images import decode_image, read_image
-from runtime.tiff_strips import Coding, check_strip
+from runtime.pictures.tiff_strips import Coding, check_strip
 
 Picture = NDArray[np.uint8]
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = 0, 1, 2, 3

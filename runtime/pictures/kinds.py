@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from runtime import jpeg, png, tiff
-from runtime.bmp import is_bmp
-from runtime.webp import is_webp
+from runtime.pictures import jpeg, png, tiff
+from runtime.pictures.bmp import is_bmp
+from runtime.pictures.webp import is_webp
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # that messages name
 _READ_SUFFIXES = (*SUFFIXES, ".jfif", ".jpe", ".gif", ".avif", ".jp2", ".j2k", ".pgm", ".ppm", ".pbm", ".pnm", ".qoi")

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import DamagedImage, ImageError
-from runtime.pixel_limit import refuse_above
-from runtime.stored import TRUNCATED, Stored, decoded, refuse_transparent
+from runtime.pictures.pixel_limit import refuse_above
+from runtime.pictures.stored import TRUNCATED, Stored, decoded, refuse_transparent
 
 _HEADERS = (12, 40, 52, 56, 64, 108, 124)  # OS/2 1, Windows 3, with 3 masks, with 4, OS/2 2, V4, V5
 _PLAIN, _RLE8, _RLE4, _MASKS, _MORE_MASKS = 0, 1, 2, 3, 6

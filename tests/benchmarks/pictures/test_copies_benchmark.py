@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import copies
+from benchmarks.pictures import copies
 from runtime.demo import DemoLine
 from runtime.errors import InputError
 

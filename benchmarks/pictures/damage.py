@@ -2,8 +2,8 @@
 
 ::
 
-    python -m benchmarks.damage [--data FOLDER] [--pictures 8] [--variants 25] [--seed 0] [--repeats 15] [--side 1000]
-        [--out JSON]
+    python -m benchmarks.pictures.damage [--data FOLDER] [--pictures 8] [--variants 25] [--seed 0] [--repeats 15]
+        [--side 1000] [--out JSON]
 
 Each picture is written in each format and damaged `variants` times in each way, at places drawn from the seed. A
 damaged file is refused or accepted; of an accepted one the pixels count that are off by more than 8 grey levels in a
@@ -218,7 +218,7 @@ def lines(noticed: dict[str, dict[str, Noticed]], costs: dict[str, Cost]) -> lis
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog=cli.program("benchmarks.damage"), description="Damage image files and read them."
+        prog=cli.program("benchmarks.pictures.damage"), description="Damage image files and read them."
     )
     parser.add_argument("--data", type=cli.some_path, metavar="FOLDER", help="of pictures (default: rendered parts)")
     parser.add_argument("--pictures", type=cli.positive, default=8, metavar="N", help="of them (8)")

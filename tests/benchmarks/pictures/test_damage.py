@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import damage
+from benchmarks.pictures import damage
 
 ROOT = Path(__file__).parents[2]
 ROWS = {  # of the page: the formats of the results that it stands for
@@ -41,7 +41,7 @@ def test_equal_seeds_give_equal_damage() -> None:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_the_page_quotes_the_results(row: str) -> None:
-    page = (ROOT / "runtime/PICTURES.md").read_text()
+    page = (ROOT / "runtime/pictures/README.md").read_text()
     results = json.loads((ROOT / "benchmarks/results/damage.json").read_text())["noticed"]
     (line,) = [line for line in page.splitlines() if line.startswith(f"| {row} |")]
     quoted = [float(cell.strip(" %")) for cell in line.split("|")[2:-1]]

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from runtime.errors import DamagedImage, ImageError
-from runtime.exif import orientation_in
-from runtime.pixel_limit import refuse_above
-from runtime.stored import TRUNCATED, Stored, decoded, refuse_several, refuse_transparent_in
+from runtime.pictures.exif import orientation_in
+from runtime.pictures.pixel_limit import refuse_above
+from runtime.pictures.stored import TRUNCATED, Stored, decoded, refuse_several, refuse_transparent_in
 
 START = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGB_ALPHA = 0, 2, 3, 4, 6

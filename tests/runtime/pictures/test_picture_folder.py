@@ -159,7 +159,7 @@ def test_the_stream_takes_the_limit_as_an_option(tmp_path: Path, environment: di
 
 def test_no_word_of_a_decoder_lands_between_the_verdicts(tmp_path: Path, environment: dict[str, str]) -> None:
     """In a process of its own: what a C library prints goes past Python."""
-    from benchmarks.damage import FORMATS
+    from benchmarks.pictures.damage import FORMATS
 
     for index, (form, encode) in enumerate(FORMATS.items()):
         data = encode(picture())

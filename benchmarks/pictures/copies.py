@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.copies DATA... [--demo N] [--pictures N] [--json FILE]
+    python -m benchmarks.pictures.copies DATA... [--demo N] [--pictures N] [--json FILE]
 
 All good images of each folder are different pictures, so any two that the rule takes for copies are *false matches* (or
 copies that the data set's authors did not mean to publish: the nearest two are named, for a look). Of some pictures
@@ -213,7 +213,9 @@ def report(found: Sequence[Found]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog=cli.program("benchmarks.copies"), description="Measure the rule of copies.")
+    parser = argparse.ArgumentParser(
+        prog=cli.program("benchmarks.pictures.copies"), description="Measure the rule of copies."
+    )
     parser.add_argument(
         "data", type=cli.some_path, nargs="*", help="folders of good images that are all different pictures"
     )

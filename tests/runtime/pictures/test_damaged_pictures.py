@@ -14,7 +14,7 @@ import pytest
 from picture_samples import picture
 from PIL import Image
 
-from benchmarks.damage import DAMAGES, FORMATS, share_off
+from benchmarks.pictures.damage import DAMAGES, FORMATS, share_off
 from runtime.errors import DamagedImage, ImageError
 from runtime.images import decode_image, read_image
 

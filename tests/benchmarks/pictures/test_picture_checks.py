@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import picture_checks
+from benchmarks.pictures import checks as picture_checks
 from runtime.errors import InputError
 
 

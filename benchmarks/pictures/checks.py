@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.picture_checks [--frames 60] [--side 1024] [--out FILE]
+    python -m benchmarks.pictures.checks [--frames 60] [--side 1024] [--out FILE]
 
 Each reads the whole file from memory's cache, in turn with the other, `PASSES` times. Figures are milliseconds a frame:
 the wall clock's, as median and 90 % quantile over the passes, and the processor's, of all threads, which other work on
@@ -113,7 +113,7 @@ def _timed_ms(read: Callable[[Path], int], path: Path, frames: int) -> tuple[flo
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.picture_checks", description="Time the checks of videos."
+        prog="python -m benchmarks.pictures.checks", description="Time the checks of videos."
     )
     parser.add_argument("--frames", type=cli.positive, default=60, metavar="N", help="of each video (%(default)s)")
     parser.add_argument("--side", type=cli.positive, default=1024, metavar="PIXELS", help="of a frame (%(default)s)")
