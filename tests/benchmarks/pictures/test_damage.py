@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.pictures import damage
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROWS = {  # of the page: the formats of the results that it stands for
     "PNG, TIFF deflate": ("PNG", "TIFF deflate"),
     "WebP": ("WebP",),

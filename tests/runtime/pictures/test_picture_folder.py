@@ -137,7 +137,7 @@ def test_the_limit_on_pixels_makes_a_problem_of_a_picture(tmp_path: Path) -> Non
 
 
 def test_the_stream_takes_the_limit_as_an_option(tmp_path: Path, environment: dict[str, str]) -> None:
-    detector = Path(__file__).parents[2] / "runtime/data/demo.onnx"
+    detector = Path(__file__).parents[3] / "runtime/data/demo.onnx"
     copy = tmp_path / "detector.onnx"
     copy.write_bytes(detector.read_bytes())
     folder = tmp_path / "parts"
