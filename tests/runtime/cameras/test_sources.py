@@ -152,8 +152,8 @@ def test_the_demo_line_delivers_its_parts_with_their_truth() -> None:
 
 
 def test_the_demo_lines_options_may_stand_in_its_uri() -> None:
-    line = DemoLine(3, (64, 48), 0.5)
-    with open_source("demo?seed=3&defect_rate=0.5&size=64x48") as source:
+    line = DemoLine(3, (64, 72), 0.5)
+    with open_source("demo?seed=3&defect_rate=0.5&size=64x72") as source:
         frame = source.read()
     assert frame is not None
     np.testing.assert_array_equal(frame.image, line.part(0).image)
@@ -245,6 +245,6 @@ def test_passwords_stay_out_of_messages(url: str, shown: str) -> None:
 
 
 def test_ffmpeg_is_loaded_for_videos_and_network_cameras_alone() -> None:
-    code = "import runtime.stream, sys; runtime.stream.open_source('demo').read(); print('av' in sys.modules)"
+    code = "import runtime.stream, sys; runtime.stream.open_camera('demo', {}).read(); print('av' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "False\n"
