@@ -261,7 +261,7 @@ sys.exit(f"imported {heavy}" if heavy else 0)
 """
 
 
-@pytest.mark.parametrize("file", ["detector_file", "half_file", "small_file"])
+@pytest.mark.parametrize("file", ["detector_file", "small_file"])
 def test_a_device_can_recalibrate_a_detector_without_torch_and_onnx(
     file: str, calibrated_run: Path, environment: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -458,13 +458,13 @@ def test_a_file_that_is_no_detector_is_not_replaced(calibrated_run: Path, detect
 
 
 def test_a_threshold_set_by_hand_is_replaced_with_a_word(
-    calibrated_run: Path, detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bank_run: Path, bank_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = Path(shutil.copy(detector_file, tmp_path))
-    export(opened(calibrated_run), out)
+    out = Path(shutil.copy(bank_file, tmp_path))
+    export(opened(bank_run), out)
     assert "by hand" not in capsys.readouterr().out
     set_threshold(out, 5.0)
-    export(opened(calibrated_run), out)
+    export(opened(bank_run), out)
     assert f"{out} had a threshold set by hand, 5; the one fitted now replaces it\n" in capsys.readouterr().out
 
 
