@@ -1,4 +1,4 @@
-"""Detectors that are quick to quantize: the graph of a real export, of networks with a dozen channels."""
+"""Detectors of the shared runs, and some that are quick to quantize: real graphs of networks with a dozen channels."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -96,6 +96,27 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def detector_file(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The detector of the run of students in FP32, with its evidence as an output."""
+    return exported(calibrated_run, tmp_path_factory.mktemp("detector"))
+
+
+@pytest.fixture(scope="session")
+def bank_file(bank_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of the memory bank."""
+    return exported(bank_run, tmp_path_factory.mktemp("bank_file"))
+
+
+def exported(run: Path, folder: Path) -> Path:
+    from runs import opened
+
+    from export.detector import ExportOptions, export
+
+    export(opened(run), folder / "detector.onnx", ExportOptions(explain=True))
+    return folder / "detector.onnx"
 
 
 @pytest.fixture(scope="session")

@@ -76,6 +76,7 @@ def test_scores_by_position_stay_so_and_their_threshold_is_of_its_own_images(
     assert found.deviation_map is not None
     assert np.corrcoef(expected.deviation_map.ravel(), found.deviation_map.ravel())[0, 1] > 0.99
     assert found.anomaly_score[0] == found.deviation_map.max()
+    assert_same_constants(source, out, 4)
 
 
 def test_it_is_symmetric_and_weights_have_a_scale_for_each_output_channel(int8_file: Path) -> None:
@@ -196,16 +197,16 @@ def test_the_gaussian_over_the_map_stays_as_it_is(
     assert all(weight.dtype == np.float32 for weight in gaussian)
 
 
-@pytest.mark.parametrize("case", [{}, {"by_position": True, "smoothing": 1.5, "students": 2}])
-def test_what_good_images_decide_is_kept_under_its_name_and_exact(
-    case: dict[str, Any], narrow_detector: NarrowDetector, part_split: Split, tmp_path: Path
-) -> None:
-    source, out = narrow_detector(**case), tmp_path / "int8.onnx"
-    quantize(source, part_split, out, replace(ANYWHERE, margin=0.3))
-    (before, _), (after, recipe) = read_detector(source), read_detector(out)
+def test_what_good_images_decide_is_kept_under_its_name_and_exact(int8_file: Path, fp32_file: Path) -> None:
+    assert_same_constants(fp32_file, int8_file, 2)
+
+
+def assert_same_constants(fp32: Path, int8: Path, count: int) -> None:
+    """What the FP32 file holds of good images, the INT8 file holds to the last bit, as its recipe says."""
+    (before, _), (after, recipe) = read_detector(fp32), read_detector(int8)
     expected, found = (read_constants(model, CONSTANTS) for model in (before, after))
     assert sorted(found) == sorted(expected)
-    assert len(found) == (4 if case else 2)
+    assert len(found) == count
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)
     for name, values in constants_of(recipe.method.evidence).items():

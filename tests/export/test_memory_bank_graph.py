@@ -5,9 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx
-import pytest
 import torch
-from runs import opened
 
 from calibration.calibrate import calibrate
 from calibration.methods import open_run
@@ -24,14 +22,6 @@ from train.dense import dense_descriptors
 from train.files import save_network
 from train.memory_bank import MemoryBankConfig, load_memory_bank, train_memory_bank
 from train.networks import PatchNetwork
-
-
-@pytest.fixture(scope="session")
-def bank_file(bank_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run's detector in FP32."""
-    out = tmp_path_factory.mktemp("bank_file") / "detector.onnx"
-    export(opened(bank_run), out)
-    return out
 
 
 def test_distances_are_right_however_far_from_the_origin_descriptors_lie(bank_run: Path) -> None:

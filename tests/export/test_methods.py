@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from runs import opened
 
 from calibration.calibrated import CalibratedRun, pixel_evidence
-from export.detector import ExportOptions, export, parity_frames
+from export.detector import parity_frames
 from export.folding import FoldedNetwork
 from export.fused import evidence_of
 from export.graphs import different_forms, evidence_graph
@@ -33,6 +32,7 @@ from train.config import options_of
 from train.dense import FORMS, OUTPUT_STRIDES
 from train.method import METHODS, file_of
 
+FILES = {"students": "detector_file", "memory-bank": "bank_file"}  # fixtures too: their detectors
 RUNS = {"students": "calibrated_run", "memory-bank": "bank_run"}  # fixtures: a tiny run folder, trained and calibrated
 
 
@@ -41,21 +41,11 @@ def run(request: pytest.FixtureRequest) -> CalibratedRun:
     return opened(request.getfixturevalue(RUNS[request.param]))
 
 
-@pytest.fixture(scope="session")
-def file_of_method(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[CalibratedRun], Path]:
-    """The detector of a run, with its evidence as an output; each is exported once."""
-    made: dict[str, Path] = {}
-
-    def make(run: CalibratedRun) -> Path:
-        name = run.trained.method
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp(name) / "detector.onnx"
-            export(run, made[name], ExportOptions(explain=True))
-        return made[name]
-
-    return make
+@pytest.fixture
+def file(run: CalibratedRun, request: pytest.FixtureRequest) -> Path:
+    """Its detector, with its evidence as an output."""
+    found: Path = request.getfixturevalue(FILES[run.trained.method])
+    return found
 
 
 def frames_of(run: CalibratedRun, count: int = 3) -> NDArray[np.uint8]:
@@ -67,7 +57,7 @@ def raw_pixels(frames: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def test_every_row_has_a_run_to_be_tried() -> None:
-    assert list(RUNS) == list(METHODS)
+    assert list(RUNS) == list(FILES) == list(METHODS)
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -174,10 +164,8 @@ def test_forms_differ_only_where_a_pool_is_taken_at_all_its_shifts(run: Calibrat
     assert different_forms(finer) == FORMS
 
 
-def test_the_exported_file_says_what_the_run_says(
-    run: CalibratedRun, file_of_method: Callable[[CalibratedRun], Path]
-) -> None:
-    trained, (model, recipe) = run.trained, read_detector(file_of_method(run))
+def test_the_exported_file_says_what_the_run_says(run: CalibratedRun, file: Path) -> None:
+    trained, (model, recipe) = run.trained, read_detector(file)
     assert (recipe.schema, recipe.method.name) == (2, trained.method)
     assert recipe.method.evidence == evidence_of(run)
     assert recipe.method.settings == {**trained.settings, "form": "bailer"}
@@ -195,12 +183,10 @@ def test_the_exported_file_says_what_the_run_says(
         np.testing.assert_array_equal(found[CONSTANTS + name], values)
 
 
-def test_the_exported_file_gives_the_formulas_and_explains_itself(
-    run: CalibratedRun, file_of_method: Callable[[CalibratedRun], Path]
-) -> None:
+def test_the_exported_file_gives_the_formulas_and_explains_itself(run: CalibratedRun, file: Path) -> None:
     frames, scoring = frames_of(run), run.trained.scoring
     maps, scores = run.maps_and_scores(frames)
-    with Detector.open(file_of_method(run), threads=1) as detector:
+    with Detector.open(file, threads=1) as detector:
         output = detector.engine.result(detector.engine.submit(frames))
         terms = normalized_evidence(detector.recipe, output)
         outputs = detector.recipe.outputs
@@ -218,11 +204,9 @@ def test_the_exported_file_gives_the_formulas_and_explains_itself(
     assert scoring.by_position == (output.deviation_map is not None)
 
 
-def test_the_exported_file_judges_a_folder(
-    run: CalibratedRun, file_of_method: Callable[[CalibratedRun], Path], part_images: Path
-) -> None:
+def test_the_exported_file_judges_a_folder(run: CalibratedRun, file: Path, part_images: Path) -> None:
     decisions: list[Decision] = []
-    with Detector.open(file_of_method(run), threads=1) as detector, open_source(str(part_images)) as source:
+    with Detector.open(file, threads=1) as detector, open_source(str(part_images)) as source:
         Pipeline(source, detector, lambda frame, verdict: decisions.append(verdict.decision)).run()
     assert len(decisions) == 16
     assert Decision.NO_DECISION not in decisions

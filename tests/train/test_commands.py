@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.detector import Detector
+from runtime.detector import Detector, read_detector
 from runtime.images import read_image
+from runtime.info import facts_of
 from runtime.onnx_file import with_metadata
 from runtime.verdict import Decision
 
@@ -80,10 +80,10 @@ def test_one_command_fills_a_memory_bank_and_its_detector_judges_a_folder(
     ):
         assert words in told
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bank-run", "bank.onnx", "bank.parity.npz"]
-    info = run("runtime.info", "bank.onnx")
-    assert re.search(r"^Method: +memory-bank$", info, re.MULTILINE)
-    assert "one every 8 pixels, beside a memory of 50 good ones" in info
-    assert "smoothed with σ = 4 pixels" in info
+    facts = facts_of(read_detector(tmp_path / "bank.onnx")[1])
+    assert facts["Method"] == "memory-bank"
+    assert facts["Looks at"].endswith("one every 8 pixels, beside a memory of 50 good ones")
+    assert "smoothed with σ = 4 pixels" in facts["Score"]
     stream = run("runtime.stream", "--detector", "bank.onnx", "--camera", part_images, "--json")
     verdicts = [json.loads(line) for line in stream.splitlines()]
     assert len(verdicts) == 16
