@@ -53,7 +53,7 @@ def test_where_the_forms_are_one_computation_nothing_is_measured(
     calibrated_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forms, "_seconds", lambda *given: pytest.fail("measured"))
-    parity = export(opened(calibrated_run), tmp_path / "detector.onnx", AUTO)
+    parity = export(opened(calibrated_run), tmp_path / "detector.onnx", AUTO).parity
     assert parity.describe().endswith("\nform: bailer; at output stride 8 both are the same computation")
     assert not (calibrated_run / MEMORY).exists()
 
@@ -61,7 +61,7 @@ def test_where_the_forms_are_one_computation_nothing_is_measured(
 def test_both_forms_pass_the_gate_are_timed_and_the_choice_is_remembered(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parity = export(opened(run), tmp_path / "detector.onnx", AUTO)
+    parity = export(opened(run), tmp_path / "detector.onnx", AUTO).parity
     choice = read_choice(run / MEMORY)
     assert choice is not None
     assert parity.form == choice.words()

@@ -54,7 +54,7 @@ def test_by_position_a_bank_goes_by_the_images_that_it_does_not_hold(bank_run: P
     config = run / "config.yaml"
     config.write_text(config.read_text().replace("by_position: false", "by_position: true"))
     calibrated = calibrate(open_run(run), 0.2)
-    export(calibrated, tmp_path / "detector.onnx", ExportOptions("fp16", "atrous", "fp16")).check()
+    export(calibrated, tmp_path / "detector.onnx", ExportOptions("fp16", "atrous", "fp16")).parity.check()
     model, recipe = read_detector(tmp_path / "detector.onnx")
     assert recipe.scoring.by_position
     assert recipe.threshold.sample_size == len(calibrated.trained.split.threshold)

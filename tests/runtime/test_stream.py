@@ -122,7 +122,7 @@ stream.open_detector = lambda path, arguments: runtime_samples.fake_detector(map
 items = [runtime_samples.grey_frame(number, spot=150) for number in range(5)]
 if fault == "source":
     items.append(SourceError("the camera is gone for good"))
-stream.open_source = lambda *arguments, **options: runtime_samples.ListSource(items)
+stream.open_camera = lambda *arguments, **options: runtime_samples.ListSource(items)
 pipeline.Pipeline.__init__.__defaults__ = (None, 0.5)
 threaded.CLOSE_S = 0.1
 if fault == "disk":
@@ -317,11 +317,11 @@ REFUSALS = {
     ),
     "a rate of another camera": (
         ("--camera", "parts", "--detector", "good.onnx", "--defect-rate", "0.3"),
-        "--defect-rate is for --camera demo, and this camera is 'parts'; leave it out",
+        "--defect-rate is for demo, also as demo?seed=3&defect_rate=0.5, and this camera is 'parts'; leave it out",
     ),
     "a seed of another camera": (
         ("--camera", "0", "--detector", "good.onnx", "--seed", "0"),
-        "--seed is for --camera demo, and this camera is '0'; leave it out",
+        "--seed is for demo, also as demo?seed=3&defect_rate=0.5, and this camera is '0'; leave it out",
     ),
     "no frames": (
         ("--camera", "parts", "--detector", "good.onnx", "--frames", "0"),

@@ -189,7 +189,7 @@ def test_fourteen_pictures_in_hundreds_of_files_count_as_fourteen(tmp_path: Path
     parts = [{owner[path] for path in part} for part in (split.training, split.statistics, split.threshold)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 14
     for fair in (True, False):
-        counted = split.threshold_images(1, 1, not fair)
+        counted = split.threshold_images(1, not fair)
         assert len(counted) == len({owner[path] for path in counted}) == (12 if fair else 7)
     assert str(split.copies_left_out(counted)).startswith(f"left out of the threshold: {7 * 24} copies of the 7 diff")
     split.save(tmp_path / "split.json")

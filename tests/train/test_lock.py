@@ -14,7 +14,7 @@ import pytest
 from calibration.calibrate import calibrate_folder
 from runtime.errors import InputError
 from train.__main__ import make_detector
-from train.config import as_yaml
+from train.config import as_mapping, as_yaml
 from train.lock import LOCK, only_one, only_one_writes
 from train.options import StudentsConfig, TeacherConfig
 from train.run_folder import RunFolder
@@ -77,25 +77,28 @@ def test_a_lock_left_behind_by_a_kill_locks_nothing(environment: dict[str, str],
 def test_of_many_that_start_at_once_one_gets_it(environment: dict[str, str], tmp_path: Path) -> None:
     """Each holds it for a moment, tries again when refused, and finds nobody else's mark while it has it."""
     program = (
-        "import sys\n"
+        "import sys, time\n"
         "from pathlib import Path\n"
         "from runtime.errors import InputError\n"
         "from train.lock import only_one\n"
-        "folder, done = Path(sys.argv[1]), 0\n"
+        "folder, done, refusal = Path(sys.argv[1]), 0, None\n"
+        "until = time.monotonic() + 60\n"
         "while done < 40:\n"
+        "    assert time.monotonic() < until, refusal\n"
         "    try:\n"
         "        with only_one(folder / '.lock', folder):\n"
         "            (folder / 'mark').touch(exist_ok=False)\n"
         "            (folder / 'mark').unlink()\n"
         "            done += 1\n"
-        "    except InputError:\n"
-        "        pass\n"
+        "    except InputError as error:\n"
+        "        refusal = str(error)\n"
+        "        time.sleep(0.001)\n"
     )
     started = [
         subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=environment, stderr=subprocess.PIPE)
         for _ in range(3)
     ]
-    errors = [process.communicate(timeout=120)[1].decode() for process in started]
+    errors = [process.communicate()[1].decode() for process in started]
     assert errors == [""] * 3
     assert list(tmp_path.iterdir()) == []
 
@@ -132,7 +135,7 @@ def test_a_second_training_is_refused_and_goes_on_after_the_first_is_killed(
 ) -> None:
     """``python -m train``, and every other command that works in its run folder or writes its file."""
     run, out = tmp_path / "detector-run", tmp_path / "detector.onnx"
-    (tmp_path / "settings.yaml").write_text(as_yaml(settings))
+    (tmp_path / "settings.yaml").write_text(as_yaml(as_mapping(settings)))
     arguments = ["--config", "settings.yaml", "--preset", "edge", "--out", "detector.onnx"]
     command = [sys.executable, "-m", "train", *arguments]
     teacher = TeacherConfig(data=str(photographs), descriptor="none", triplet=1.0, device="cpu", precision="fp32")

@@ -75,7 +75,7 @@ def test_students_are_as_wide_as_asked_or_as_their_teacher(
     assert train_students(config, tmp_path / "run")
     (scale,) = load_scales(tmp_path / "run", 1, 2)
     assert [network.width for network in (scale.teacher.network, *scale.students)] == [teacher, found, found]
-    export(calibrate(open_run(tmp_path / "run"), 0.5), tmp_path / "detector.onnx").check()
+    export(calibrate(open_run(tmp_path / "run"), 0.5), tmp_path / "detector.onnx").parity.check()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -85,7 +85,9 @@ def test_separable_students_train_and_are_exported_as_they_score(
     assert train_students(replace(tiny_config, separable=True, width=0.25), tmp_path / "run")
     (scale,) = load_scales(tmp_path / "run", 1, 2)
     assert [network.separable for network in (scale.teacher.network, *scale.students)] == [False, True, True]
-    export(calibrate(open_run(tmp_path / "run"), 0.5), tmp_path / "detector.onnx", ExportOptions(precision)).check()
+    export(
+        calibrate(open_run(tmp_path / "run"), 0.5), tmp_path / "detector.onnx", ExportOptions(precision)
+    ).parity.check()
 
 
 def test_students_change_and_differ_from_each_other(calibrated_run: Path) -> None:

@@ -95,6 +95,7 @@ def test_cuda_is_refused_where_it_is_absent(tmp_path: Path) -> None:
 
 def test_openvino_is_refused_where_it_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)  # as Python has it for a package that is not there
+    monkeypatch.delitem(sys.modules, "runtime.engines.openvino_engine", raising=False)
     path = written((FLOAT, (1, 3, 6, 8)), tmp_path)
     with pytest.raises(EngineError, match="OpenVINO is not installed; pip install openvino, or leave it out"):
         subject_of_foreign("foreign", path, "openvino", (6, 8), 1)

@@ -104,5 +104,6 @@ def test_while_it_waits_nothing_is_silent_or_lost_and_then_losses_count_as_ever(
 
 def test_only_cameras_are_waited_for(tmp_path: Path) -> None:
     for uri in ("demo", str(tmp_path), "line.mp4"):
-        with pytest.raises(InputError, match=f"--wait-for-camera waits for cameras; {uri} is none, leave it out"):
+        message = rf"wait is for 0 or v4l2:0 \(a camera\) and rtsp://… and http://…, and this camera is '{uri}'"
+        with pytest.raises(InputError, match=message):
             open_source(uri, wait=True)
