@@ -56,6 +56,11 @@ def preset_options(name: str, device: str = "auto") -> dict[str, object]:
         name = "paper" if resolve_device(device) == "cuda" else "edge"
     if name not in preset_names():
         raise InputError(f"preset {name!r} is none of {', '.join(preset_names())}")
+    return read_preset(name)
+
+
+def read_preset(name: str) -> dict[str, object]:
+    """The options that stand in a preset's file."""
     return read_yaml(PRESETS / f"{name}.yaml")
 
 
@@ -129,15 +134,16 @@ def _parser(options: type[Any]) -> argparse.ArgumentParser:
     method_help = "students, or a memory bank of good descriptors; the options below are its own (students)"
     parser.add_argument("--method", choices=tuple(METHODS), default=FIRST_METHOD, help=method_help)
     parser.add_argument(
-        "--preset", choices=("auto", *preset_names()), default="auto", help="auto: paper on a GPU, else edge"
+        "--preset", choices=("auto", *preset_names()), default="auto", help=f"auto: paper on a GPU, else edge; of {FIRST_METHOD} alone (auto)"
     )
     parser.add_argument("--budget", type=float, default=0.01, help="share of good parts that may be rejected (0.01)")
     exports = ("fp32", "fp16")
     parser.add_argument("--export-precision", choices=exports, default="fp32", help="of exported convolutions (fp32)")
     parser.add_argument("--export-weights", choices=exports, default="fp32", help="as stored in the file (fp32)")
     parser.add_argument("--explain", action="store_true", help="also output the raw evidence of each kind")
-    group = parser.add_argument_group("training, over the preset")
-    add_options(group, options, show_defaults=options.METHOD != FIRST_METHOD)
+    has_presets = options.METHOD == FIRST_METHOD
+    group = parser.add_argument_group("training, over the preset" if has_presets else "training")
+    add_options(group, options, {name: read_preset(name) for name in preset_names()} if has_presets else None)
     return parser
 
 

@@ -20,22 +20,39 @@ from runtime.typed import as_text, build, type_name
 T = TypeVar("T")
 
 
-def add_options(parser: argparse._ActionsContainer, config: type[Any], show_defaults: bool = True) -> None:
+def add_options(
+    parser: argparse._ActionsContainer, config: type[Any], presets: Mapping[str, Mapping[str, object]] | None = None
+) -> None:
     """One ``--option`` for each field of `config`, and ``--config`` for a YAML file of the same names.
 
-    A default is shown in the help but not set: what the command line leaves out must not hide the file's value.
+    A default is shown in the help but not set: what the command line leaves out must not hide the file's value. Where
+    the options of `presets`, by name, stand between the two, those are the defaults that are shown.
     """
     parser.add_argument("--config", type=some_path, metavar="YAML", help="file of these options; the command line wins")
     for name, option in options_of(config).items():
-        shown = show_defaults and option.default not in (None, "")
-        default = f" (default: {as_text(option.default)})" if shown else ""
         parser.add_argument(
             "--" + name.replace("_", "-"),
             dest=name,
             default=None,
             metavar="|".join(map(str, option.choices)) if option.choices else type_name(option.hint),
-            help=option.help.replace("%", "%%") + default,
+            help=(option.help + _defaults_shown(name, option.default, presets or {"": {}})).replace("%", "%%"),
         )
+
+
+def _defaults_shown(name: str, default: object, presets: Mapping[str, Mapping[str, object]]) -> str:
+    """The end of an option's help; nothing for a text that has to be given."""
+    values = {preset: _in_words(options.get(name, default)) for preset, options in presets.items()}
+    if len(set(values.values())) > 1:
+        return f" ({'; '.join(f'{preset}: {value}' for preset, value in values.items())})"
+    shown = next(iter(values.values()))
+    return f" (default: {shown})" if shown else ""
+
+
+def _in_words(value: object) -> str:
+    """A value as the command line and YAML take it."""
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return as_text(tuple(value) if isinstance(value, list) else value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -288,3 +288,16 @@ def test_draws_depend_on_the_seed_and_every_part_of_the_use() -> None:
 def test_the_learning_rate_is_constant_or_half_a_cosine() -> None:
     assert [learning_rate(2.0, "constant", step, 10) for step in (0, 9)] == [2.0, 2.0]
     assert [learning_rate(2.0, "cosine", step, 10) for step in (0, 5, 10)] == pytest.approx([2.0, 1.0, 0.0])
+
+
+def test_the_help_shows_what_presets_set_in_place_of_a_default(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    presets: dict[str, dict[str, object]] = {"quick": {"steps": 10, "size_hw": [64, 96]}, "exact": {"by_position": True}}
+    add_options(parser, StudentsConfig, presets)
+    parser.print_help()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "in place of epochs (quick: 10; exact: none)" in shown
+    assert "the prepared frame in pixels (quick: 64,96; exact: 256,256)" in shown
+    assert "at each position (ours) (quick: no; exact: yes)" in shown
+    assert "M, students of each scale (default: 3)" in shown
+    assert "MVTec AD layout --" in shown  # what has to be given has none
