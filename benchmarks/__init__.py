@@ -1,4 +1,4 @@
-"""Benchmarks: every figure in the README comes from a command here."""
+"""Benchmarks: every figure in README.md and RESULTS.md comes from a command here."""
 
 from runtime.private import switch_others_off
 

@@ -14,7 +14,7 @@ from runtime.errors import EngineError
 OLDEST = (10, 3)
 NEWEST_MAJOR = 11
 SUPPORTED = "10.3 to 11"
-INSTALL = "pip install 'proctor[tensorrt]' (on a Jetson use JetPack's own, see the README)"
+INSTALL = "pip install 'proctor[tensorrt]' (on a Jetson use JetPack's own, see runtime/tensorrt/README.md)"
 
 log = logging.getLogger("proctor.tensorrt")
 
