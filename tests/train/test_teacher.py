@@ -35,8 +35,8 @@ from train.teacher_training import _Training, train_teacher
 def config(photographs: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> TeacherConfig:
     """A few steps with the narrower descriptor; held-out and standardization patches are fewer than by default."""
     monkeypatch.setattr("train.teacher_training.HELD_OUT_PATCHES", 24)
-    monkeypatch.setattr("train.teacher.HELD_OUT_TRIPLETS", 16)
-    monkeypatch.setattr("train.teacher.STANDARDIZATION_PATCHES", 48)
+    monkeypatch.setattr("train.teacher_training.HELD_OUT_TRIPLETS", 16)
+    monkeypatch.setattr("train.teacher_training.STANDARDIZATION_PATCHES", 48)
     return TeacherConfig(
         data=str(photographs),
         descriptor="resnet18-layer23",
