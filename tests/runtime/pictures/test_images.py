@@ -138,7 +138,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.tif", GRADIENT.astype(np.float32))
+    path = written(tmp_path / "a.tif", GRADIENT[..., 0].astype(np.float32))
     with pytest.raises(ImageError, match="holds float32 pixels; convert it to 8 or 16 bits a channel"):
         read_image(path)
 
