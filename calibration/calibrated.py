@@ -66,7 +66,7 @@ def pixel_evidence(trained: TrainedRun, frames: NDArray[np.uint8]) -> Tensor:
 def maps(trained: TrainedRun, moments: Sequence[Moments], frames: NDArray[np.uint8]) -> Tensor:
     """Anomaly maps [N, H, W] of prepared frames [N, H, W, 3]."""
     weights = [kind.weight for kind in trained.kinds]
-    return anomaly_map(normalized(pixel_evidence(trained, frames), moments), weights, trained.scoring.smoothing)
+    return anomaly_map(normalized(pixel_evidence(trained, frames), moments), weights, trained.scoring)
 
 
 def threshold_images(trained: TrainedRun) -> tuple[Path, ...]:

@@ -49,10 +49,10 @@ def normalized(evidence: Tensor, moments: Sequence[Moments]) -> Tensor:
     return (evidence - mean) / deviation
 
 
-def anomaly_map(normalized_evidence: Tensor, weights: Sequence[float], smoothing: float = 0.0) -> Tensor:
+def anomaly_map(normalized_evidence: Tensor, weights: Sequence[float], scoring: Scoring) -> Tensor:
     """Equation 12: the weighted sum of normalized evidence [N, K, H, W] over its kinds, [N, H, W], `smoothed`."""
     weighted = normalized_evidence * _each_kind(weights, normalized_evidence)
-    return smoothed(weighted.sum(dim=1), smoothing)
+    return smoothed(weighted.sum(dim=1), scoring.smoothing)
 
 
 def _each_kind(values: Sequence[float], evidence: Tensor) -> Tensor:

@@ -84,4 +84,4 @@ def largest_activation(fused: FusedDetector, frames: NDArray[np.uint8]) -> float
     finally:
         for net in networks:
             net.watcher = None
-    return float(np.max(found))  # NaN if any is, which `max` would drop
+    return float(np.max(found, initial=0.0))  # NaN if any is, which `max` would drop; 0 without convolutions

@@ -16,7 +16,6 @@ from runtime.errors import EngineError, InputError
 from runtime.recipe import Recipe
 
 Opened = tuple[Recipe, Engine, str]  # and why it is this engine, for people
-PACKAGES = ("onnxruntime", "openvino")  # that engines load when they are opened
 PROVIDERS, BINDINGS = ("cpu", "cuda"), ("auto", "cuda-bindings", "pycuda")
 
 
@@ -61,14 +60,21 @@ class EngineRow:
     suffix: str
     options: type[Any]
     opener: str
+    package: str | None = None  # that the opener's module imports, by the name that pip installs it by
 
 
 ENGINES = {
     "auto": EngineRow("the choice of an engine", ".onnx", AutoOptions, "runtime.choice.engines:open_fastest"),
     "onnxruntime": EngineRow(
-        "ONNX Runtime", ".onnx", OnnxRuntimeOptions, "runtime.engines.onnxruntime_engine:open_onnxruntime"
+        "ONNX Runtime",
+        ".onnx",
+        OnnxRuntimeOptions,
+        "runtime.engines.onnxruntime_engine:open_onnxruntime",
+        "onnxruntime",
     ),
-    "openvino": EngineRow("OpenVINO", ".onnx", OpenVinoOptions, "runtime.engines.openvino_engine:open_openvino"),
+    "openvino": EngineRow(
+        "OpenVINO", ".onnx", OpenVinoOptions, "runtime.engines.openvino_engine:open_openvino", "openvino"
+    ),
     "tensorrt": EngineRow("TensorRT", ".plan", TensorRtOptions, "runtime.tensorrt.plans:open_tensorrt"),
 }
 BY_SUFFIX = {".plan": "tensorrt"}  # where no engine is named; of any other name: ONNX Runtime
@@ -102,7 +108,7 @@ def _opener(row: EngineRow) -> Callable[[Path, Any], Opened]:
     try:
         found: Callable[[Path, Any], Opened] = getattr(import_module(module), function)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in PACKAGES:
+        if error.name is None or error.name.partition(".")[0] not in {each.package for each in ENGINES.values()}:
             raise  # a fault of ours
         raise EngineError(
             f"{row.title} is not installed; pip install {error.name}, or choose another engine"
@@ -120,12 +126,13 @@ def _refuse_foreign(path: Path, name: str, options: Mapping[str, object], spelle
         raise InputError(f"engine auto chooses the provider itself; leave out {spelled('provider')}")
     if name == "auto" and "key_file" in foreign:
         raise InputError("engine auto may take the detector.onnx, which no key signs; give engine tensorrt instead")
-    owners = [row for row in ENGINES.values() if foreign[0] in {field.name for field in fields(row.options)}]
+    rows = [row for engine, row in ENGINES.items() if engine != "auto"]
+    owners = [row.title for row in rows if foreign[0] in {field.name for field in fields(row.options)}]
     if not owners:
         raise InputError(f"{spelled(foreign[0])} is no option of an engine; leave it out")
     verb = "is an option" if len(foreign) == 1 else "are options"
     raise InputError(
-        f"{' and '.join(map(spelled, foreign))} {verb} of {owners[-1].title}, and {path} is opened with "
+        f"{' and '.join(map(spelled, foreign))} {verb} of {' and '.join(owners)}, and {path} is opened with "
         f"{ENGINES[name].title}; leave out, or give another file or engine"
     )
 

@@ -194,7 +194,7 @@ class Recipe:
     @property
     def document(self) -> dict[str, object]:
         """What a file holds, in the recipe's own schema; `upgraded` is the way back."""
-        document = asdict(self)
+        document = asdict(self) | {"scoring": self.scoring.document}
         del document["threshold"]["vouched"]
         return schema1.downgraded(document) if self.schema == 1 else document
 
@@ -275,7 +275,13 @@ def recipe_from_json(text: str) -> Recipe:
             raise InputError("unknown option vouched in threshold")
         return build(Recipe, upgraded(document))
     except (InputError, KeyError, TypeError, ValueError) as error:
-        raise DetectorError(f"the recipe is damaged ({printable(str(error))}); {COPY_AGAIN}") from error
+        reason = printable(str(error))
+        if schema == SCHEMA and reason.startswith("unknown option"):
+            raise DetectorError(
+                f"the recipe is of a later version or damaged ({reason}); install the version that made it, or copy "
+                "the file again"
+            ) from error
+        raise DetectorError(f"the recipe is damaged ({reason}); {COPY_AGAIN}") from error
 
 
 def _each_once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

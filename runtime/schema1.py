@@ -10,6 +10,7 @@ from typing import Any
 
 from runtime.bounds import check_between, check_sha256
 from runtime.errors import InputError
+from runtime.scoring import FIRST
 from runtime.typed import build
 
 ERROR, VARIANCE = "regression error", "predictive variance"
@@ -62,7 +63,6 @@ class _Own:
             )
 
 
-SCORING = ("region_of_interest", "smoothing", "by_position", "score_pixels")
 OWN = tuple(_Own.__dataclass_fields__)
 
 
@@ -70,7 +70,7 @@ def upgraded(document: Mapping[str, object]) -> dict[str, object]:
     """A document of schema 1 in the fields of `Recipe`. Raises `InputError` for what no such document holds."""
     own = build(_Own, {name: document[name] for name in OWN if name in document})
     rest = {name: value for name, value in document.items() if name not in OWN}
-    later = {"scoring": {name: getattr(own, name) for name in SCORING}, "method": students_block(own)}
+    later = {"scoring": {name: getattr(own, name) for name in FIRST}, "method": students_block(own)}
     if stray := sorted(later.keys() & rest.keys()):
         raise InputError(f"unknown option {', '.join(stray)}; it is of a later schema")
     return rest | later

@@ -1,15 +1,16 @@
 """How a map becomes a score: the settings that every method shares, carried whole from training to the graph.
 
-One more setting is a field here, a line in `calibration.maps`, where it is written plainly, and a line in
-`export.fused`, where the graph computes it.
+One more setting is a field at the end of `Scoring`, a line in `calibration.maps`, where it is written plainly, one in
+`export.fused`, where the graph computes it, and one in `runtime.info`, which tells it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from runtime.errors import InputError
 from runtime.typed import option
 
 MOST_SCORE_PIXELS = 3840  # TensorRT's limit for TopK
+FIRST = ("region_of_interest", "smoothing", "by_position", "score_pixels")  # the settings of the first recipes
 REACH = 3  # deviations of the Gaussian, which is cut off there; the border it reaches over is reflected
 
 
@@ -25,6 +26,13 @@ class Scoring:
         False, "score and regions in deviations from what the good images show at each position (ours)"
     )
     score_pixels: int = option(1, "the score is the mean of so many highest values of the map")
+
+    @property
+    def document(self) -> dict[str, object]:
+        """The settings as a recipe holds them. One that is not among the `FIRST` is left out at its default, so that
+        recipes, plans and verdicts from before it keep their hashes."""
+        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        return {name: value for name, (value, default) in values.items() if name in FIRST or value != default}
 
     def check(self, size_hw: tuple[int, int]) -> None:
         """Raise `InputError` for the first setting that cannot be used on prepared frames of `size_hw`."""

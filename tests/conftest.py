@@ -1,6 +1,7 @@
 """Session fixtures that are dear to make: a tiny finished run folder, and networks that behave like trained ones."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 # shapes are tiny: more threads than one only wait for each other (PyTorch reads this when it is first imported)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if hasattr(signal, "SIGHUP"):
+    signal.signal(
+        signal.SIGHUP, signal.SIG_DFL
+    )  # under nohup it is ignored, by what the tests start and hang up on, too
 
 ScaleMaker = Callable[..., "Scale"]
 

@@ -134,7 +134,10 @@ def _parser(options: type[Any]) -> argparse.ArgumentParser:
     method_help = "students, or a memory bank of good descriptors; the options below are its own (students)"
     parser.add_argument("--method", choices=tuple(METHODS), default=FIRST_METHOD, help=method_help)
     parser.add_argument(
-        "--preset", choices=("auto", *preset_names()), default="auto", help=f"auto: paper on a GPU, else edge; of {FIRST_METHOD} alone (auto)"
+        "--preset",
+        choices=("auto", *preset_names()),
+        default="auto",
+        help=f"auto: paper on a GPU, else edge; of {FIRST_METHOD} alone (auto)",
     )
     parser.add_argument("--budget", type=float, default=0.01, help="share of good parts that may be rejected (0.01)")
     exports = ("fp32", "fp16")

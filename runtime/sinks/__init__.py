@@ -82,4 +82,5 @@ class Sinks:
 
 def open_sinks(options: Mapping[str, Any]) -> list[Sink]:
     """The sinks that a stream's options ask for, in the order of `ROWS`. Raises what opening one raises."""
-    return [row.open(options[row.option]) for row in ROWS if options.get(row.option) is not None]
+    asked = [(row, options.get(row.option.replace("-", "_"))) for row in ROWS]
+    return [row.open(value) for row, value in asked if value is not None]

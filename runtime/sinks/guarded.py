@@ -63,7 +63,16 @@ class Guarded:
             self.lost += self._waiting.qsize()
             log.warning("%s hang and are left behind", self.sink.name)
         else:
+            self._close_sink()
+
+    def _close_sink(self) -> None:
+        try:
             self.sink.close()
+        except Exception as error:  # what it kept back until then, on a full disk
+            if not isinstance(error, OSError | ProctorError):
+                log.exception("%s failed", self.sink.name)
+            self.lost += 1
+            say(f"warning: {self.sink.name} may lack the last that was handed over ({error})")
 
     def _work_off(self) -> None:
         while (item := self._waiting.get()) is not None:

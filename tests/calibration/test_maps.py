@@ -58,15 +58,15 @@ def test_the_map_is_the_weighted_sum_of_evidence_in_deviations() -> None:
     )
     terms = normalized(torch.from_numpy(evidence), moments)
     np.testing.assert_allclose(terms[:, 1].numpy(), (evidence[:, 1] - 0.3) / 0.1, rtol=1e-12)
-    np.testing.assert_allclose(anomaly_map(terms, weights).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(anomaly_map(terms, weights, Scoring()).numpy(), expected, rtol=1e-12)
     smooth = np.stack([gaussian_filter(each, 0.5, mode="mirror", radius=2) for each in expected])
-    np.testing.assert_allclose(anomaly_map(terms, weights, 0.5).numpy(), smooth, rtol=1e-10)
+    np.testing.assert_allclose(anomaly_map(terms, weights, Scoring(smoothing=0.5)).numpy(), smooth, rtol=1e-10)
 
 
 def test_a_lone_kind_is_the_map() -> None:
     evidence = torch.rand(1, 1, HEIGHT, WIDTH)
     terms = normalized(evidence, [Moments(0.5, 0.25)])
-    torch.testing.assert_close(anomaly_map(terms, [1.0]), (evidence[:, 0] - 0.5) / 0.25)
+    torch.testing.assert_close(anomaly_map(terms, [1.0], Scoring()), (evidence[:, 0] - 0.5) / 0.25)
 
 
 def test_statistics_keep_their_precision_whatever_the_maps_have() -> None:

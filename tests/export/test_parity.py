@@ -131,6 +131,10 @@ def test_maps_by_position_are_compared_and_scores_in_their_unit() -> None:
         agreement(expected, plain, threshold=3.1, tolerance=0.06)  # a map that is missing is no agreement
 
 
+def test_without_convolutions_nothing_can_overflow() -> None:
+    assert largest_activation(torch.nn.Flatten(), np.zeros((2, 4, 4, 3), np.uint8)) == 0.0
+
+
 def test_a_decision_that_turns_outside_the_band_is_counted() -> None:
     parity = compared([0, 0, 0, -0.9, 0], threshold=2.5)
     found = parity.agreement

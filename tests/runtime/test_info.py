@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +51,17 @@ def test_relation_smoothing_and_positions_are_told_where_they_are_in_force() -> 
     )
     position = "in deviations from what good images show at each position"
     assert any(f"of the anomaly map, smoothed with σ = 4 pixels, {position}; of the good" in line for line in told)
+
+
+def test_every_setting_of_scoring_is_told() -> None:
+    others = {"region_of_interest": (2, 3, 10, 20), "smoothing": 2.0, "by_position": True, "score_pixels": 7}
+    assert list(others) == [field.name for field in fields(Scoring)]
+    for name, value in others.items():
+        changed = replace(make_recipe(), scoring=replace(Scoring(), **{name: value}))
+        lines = [
+            [line for line in describe(each) if not line.startswith("Recipe")] for each in (make_recipe(), changed)
+        ]
+        assert lines[0] != lines[1], f"info does not tell of {name}"
 
 
 def test_a_region_of_interest_is_told_in_pixels() -> None:

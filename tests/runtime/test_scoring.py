@@ -1,9 +1,14 @@
 """How a map becomes a score: what cannot be used is refused, whichever method it is of."""
 
-import pytest
+from dataclasses import dataclass, replace
 
-from runtime.errors import InputError
-from runtime.scoring import MOST_SCORE_PIXELS, Scoring
+import pytest
+from runtime_samples import make_recipe
+
+from runtime.errors import DetectorError, InputError
+from runtime.recipe import recipe_from_json
+from runtime.scoring import FIRST, MOST_SCORE_PIXELS, Scoring
+from runtime.typed import option
 
 
 def test_the_default_is_the_papers_and_fits_every_frame() -> None:
@@ -37,3 +42,26 @@ def test_what_cannot_be_used_is_refused(scoring: Scoring, message: str) -> None:
 def test_no_more_pixels_are_scored_than_tensorrt_sorts() -> None:
     with pytest.raises(InputError, match="score_pixels is 3841; expected 1 to 3840"):
         Scoring(score_pixels=MOST_SCORE_PIXELS + 1).check((256, 256))
+
+
+@dataclass(frozen=True)
+class LaterScoring(Scoring):
+    """That of a later version."""
+
+    clip: float | None = option(None, "no value of the map above this")
+
+
+def test_a_setting_that_comes_later_changes_no_hash_where_it_is_off() -> None:
+    recipe = make_recipe()
+    assert (
+        recipe.sha256 == "4fce2286fba85e3474cdb9cba6344014be1b50cf28581c17fa766e4bc25680ff"
+    )  # of files that are out there
+    assert replace(recipe, scoring=LaterScoring()).sha256 == recipe.sha256
+    on = replace(recipe, scoring=LaterScoring(clip=2.0))
+    assert on.sha256 != recipe.sha256
+    with pytest.raises(DetectorError, match=r"of a later version or damaged \(unknown option clip; known are region"):
+        recipe_from_json(on.to_json())
+
+
+def test_what_the_first_recipes_hold_stays_in_them() -> None:
+    assert list(Scoring().document) == list(FIRST)

@@ -292,7 +292,10 @@ def test_the_learning_rate_is_constant_or_half_a_cosine() -> None:
 
 def test_the_help_shows_what_presets_set_in_place_of_a_default(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
-    presets: dict[str, dict[str, object]] = {"quick": {"steps": 10, "size_hw": [64, 96]}, "exact": {"by_position": True}}
+    presets: dict[str, dict[str, object]] = {
+        "quick": {"steps": 10, "size_hw": [64, 96]},
+        "exact": {"by_position": True},
+    }
     add_options(parser, StudentsConfig, presets)
     parser.print_help()
     shown = " ".join(capsys.readouterr().out.split())

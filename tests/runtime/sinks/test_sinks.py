@@ -8,7 +8,7 @@ from runtime_samples import ListSource, fake_detector, grey_frame
 
 from runtime.frames import Frame
 from runtime.pipeline import Pipeline
-from runtime.sinks import Sinks
+from runtime.sinks import SinkRow, Sinks, open_sinks
 from runtime.sinks.guarded import FIRST_PAUSE_S, SAY_EVERY_S, Guarded
 from runtime.verdict import Verdict
 
@@ -55,6 +55,23 @@ def test_a_sink_that_fails_stops_nothing_and_what_it_lost_is_counted() -> None:
     assert sinks.losses == {"records": 20}
     assert broken.closed
     assert sound.closed
+
+
+def test_a_sink_that_fails_when_it_is_closed_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    broken, sound = Recorded(), Recorded()
+    broken.close = lambda: failing_from(0, 0)(0)  # type: ignore[method-assign]
+    sinks = Sinks([broken, sound])
+    assert run(sinks, 3) == 3
+    assert sound.closed
+    assert sinks.losses == {"records": 1}
+    assert "records may lack the last that was handed over (No space left on device)" in capsys.readouterr().err
+
+
+def test_a_row_of_several_words_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = SinkRow("save-records", "FILE", "", str, lambda value: Recorded())
+    monkeypatch.setattr("runtime.sinks.ROWS", (row,))
+    assert [sink.name for sink in open_sinks({"save_records": "a"})] == ["records"]
+    assert open_sinks({"save_records": None}) == []
 
 
 def test_an_essential_sink_ends_the_stream() -> None:
