@@ -48,7 +48,7 @@ def test_no_more_pixels_are_scored_than_tensorrt_sorts() -> None:
 class LaterScoring(Scoring):
     """That of a later version."""
 
-    clip: float | None = option(None, "no value of the map above this")
+    later: float | None = option(None, "")
 
 
 def test_a_setting_that_comes_later_changes_no_hash_where_it_is_off() -> None:
@@ -57,9 +57,9 @@ def test_a_setting_that_comes_later_changes_no_hash_where_it_is_off() -> None:
         recipe.sha256 == "4fce2286fba85e3474cdb9cba6344014be1b50cf28581c17fa766e4bc25680ff"
     )  # of files that are out there
     assert replace(recipe, scoring=LaterScoring()).sha256 == recipe.sha256
-    on = replace(recipe, scoring=LaterScoring(clip=2.0))
+    on = replace(recipe, scoring=LaterScoring(later=2.0))
     assert on.sha256 != recipe.sha256
-    with pytest.raises(DetectorError, match=r"of a later version or damaged \(unknown option clip; known are region"):
+    with pytest.raises(DetectorError, match=r"of a later version or damaged \(unknown option later; known are region"):
         recipe_from_json(on.to_json())
 
 
