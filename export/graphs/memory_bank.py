@@ -1,6 +1,7 @@
-"""The evidence of a memory bank as a graph: distances as one matrix product and a minimum, in float32."""
+"""The evidence of a memory bank as a graph: distances from one matrix product, in float32."""
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from calibration.methods.memory_bank import MemoryBankRun
 from export.folding import FoldedNetwork
@@ -10,8 +11,9 @@ from train.dense import FORMS, Form, descriptors_of_padded, forms_differ, reflec
 class MemoryBankEvidence(nn.Module):
     """See `export.graphs.EvidenceGraph`.
 
-    ‖q − b‖² = ‖q‖² − 2·q·b + ‖b‖². Both are taken from the bank's mean, far from which the squares would drown the
-    differences. No TopK over the bank: a minimum does, and every engine has it.
+    The nearest b has the least ‖b‖² − 2·q·b. Both are taken from the bank's mean, far from which the squares would
+    drown the differences. They cancel where b is near, so ‖q − b‖ is computed anew from the nearest, as the plain
+    formula does (`train.neighbours`). No TopK over the bank: an index of the minimum does, and every engine has it.
     """
 
     bank: Tensor
@@ -24,7 +26,7 @@ class MemoryBankEvidence(nn.Module):
         mean = bank.mean(dim=0)
         centred = bank - mean
         self.register_buffer("mean", mean)
-        self.register_buffer("bank", (-2 * centred).T.contiguous())  # [128, m]
+        self.register_buffer("bank", centred)  # [m, 128]
         self.register_buffer("squares", centred.square().sum(dim=1))  # [m]
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -32,8 +34,8 @@ class MemoryBankEvidence(nn.Module):
         padded = reflect_padded(self.network.layers, pixels, self.stride)
         descriptors = descriptors_of_padded(self.network, padded, self.stride, self.form, pixels.shape)
         vectors = descriptors.permute(0, 2, 3, 1) - self.mean  # [N, h, w, 128]
-        nearest = (vectors @ self.bank + self.squares).amin(dim=3)
-        return (nearest + vectors.square().sum(dim=3)).clamp(min=0).sqrt()[:, None]
+        nearest = functional.embedding(((-2 * vectors) @ self.bank.T + self.squares).argmin(dim=3), self.bank)
+        return (vectors - nearest).square().sum(dim=3).sqrt()[:, None]
 
 
 def evidence_graph(trained: MemoryBankRun, form: Form, half: bool) -> MemoryBankEvidence:

@@ -38,15 +38,15 @@ def test_distances_are_right_however_far_from_the_origin_descriptors_lie(bank_ru
         torch.testing.assert_close(graph(pixels).double(), expected, rtol=1e-3, atol=0)
 
 
-def test_no_distance_is_below_nothing(bank_config: MemoryBankConfig, tmp_path: Path) -> None:
+def test_where_a_descriptor_is_in_the_bank_its_distance_is_nothing(bank_config: MemoryBankConfig, tmp_path: Path) -> None:
     train_memory_bank(replace(bank_config, coreset=720), tmp_path)
     trained = open_run(tmp_path)
     frame = PreparedImages(trained.split.training[:1], trained.size_hw)[0]
     with torch.no_grad():
         found = evidence_graph(trained, "bailer", False)(torch.from_numpy(frame[None]).float().permute(0, 3, 1, 2))
-    assert bool(found.isfinite().all())  # no root of what rounding left below zero
     assert float(found.min()) >= 0
-    assert float(found.max()) < 0.05 * float(trained.memory.bank.norm(dim=1).median())  # type: ignore[attr-defined]
+    # a difference of squares would leave a thousandth, on flat parts more than the parity gate allows
+    assert float(found.max()) < 1e-5 * float(trained.memory.bank.norm(dim=1).median())  # type: ignore[attr-defined]
 
 
 def test_by_position_a_bank_goes_by_the_images_that_it_does_not_hold(bank_run: Path, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_by_position_a_bank_goes_by_the_images_that_it_does_not_hold(bank_run: P
     assert recipe.scoring.by_position
     assert recipe.threshold.sample_size == len(calibrated.trained.split.threshold)
     assert len(read_constants(model, CONSTANTS)) == 4
-    bank = [tensor for tensor in onnx.load_model_from_string(model).graph.initializer if list(tensor.dims) == [128, 60]]
+    bank = [tensor for tensor in onnx.load_model_from_string(model).graph.initializer if list(tensor.dims) == [60, 128]]
     assert [tensor.data_type for tensor in bank] == [onnx.TensorProto.FLOAT]  # distances are small differences
 
 
@@ -69,7 +69,7 @@ def test_its_graph_holds_nothing_that_tensorrt_rejects(bank_file: Path) -> None:
     model = onnx.load(bank_file)
     operators = {node.op_type for node in model.graph.node}
     # each has an importer in TensorRT 10's ONNX parser
-    assert operators <= ALLOWED | {"MatMul", "ReduceMin", "Sqrt", "Clip"}, operators - ALLOWED
+    assert operators <= ALLOWED | {"MatMul", "Transpose", "ArgMin", "Gather", "Sqrt"}, operators - ALLOWED
 
 
 def test_its_convolutions_are_quantized_and_its_distances_are_not(
@@ -88,5 +88,5 @@ def test_its_convolutions_are_quantized_and_its_distances_are_not(
     assert {name: values.tolist() for name, values in kept.items()} == {k: v.tolist() for k, v in expected.items()}
     graph = onnx.load_model_from_string(model).graph
     assert "QuantizeLinear" in {node.op_type for node in graph.node}
-    assert [list(t.dims) for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT].count([128, 60]) == 1
+    assert [list(t.dims) for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT].count([60, 128]) == 1
     assert found.map_correlation > 0.9
