@@ -15,7 +15,8 @@ from runtime.parity import Agreement, Scored, agreement
 from train.progress import Progress
 
 LARGEST_ACTIVATION = 16_000.0  # a quarter of FP16's largest number: room for parts unlike the parity frames
-REMEDY = "nothing was written. Use --precision fp32, or report it with the run folder"
+REPORT = "report it with the run folder"
+FP32 = "give --precision fp32 (python -m train: --export-precision fp32)"
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,12 @@ class Parity:
         if self.half and not self.largest_activation <= LARGEST_ACTIVATION:
             raise ParityError(
                 f"an activation reached {self.largest_activation:.0f} on good images, {LARGEST_ACTIVATION:.0f} is "
-                "allowed in FP16, which overflows at 65504; nothing was written. Use --precision fp32"
+                "allowed in FP16, which overflows at 65504; nothing was written; "
+                f"{FP32}"
             )
         problem = self.agreement.problem("the exported file", "the formulas")
         if problem:
-            raise ParityError(f"{problem}; {REMEDY}")
+            raise ParityError(f"{problem}; nothing was written; {FP32 + ', or ' if self.half else ''}{REPORT}")
 
     def describe(self) -> str:
         """What was measured, for people; a second line where the form was chosen."""

@@ -162,7 +162,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--camera", required=True, metavar="URI", help=KNOWN)
     parser.add_argument(
-        "--detector", type=some_path, metavar="FILE", help="default: detector.plan or detector.onnx here"
+        "--detector",
+        type=some_path,
+        metavar="FILE",
+        help="default: detector.plan or detector.onnx here; of demo: the packaged one",
     )
     add_engine_options(parser)
     parser.add_argument("--frames", type=positive, metavar="N", help="end after N frames (default: with the stream)")

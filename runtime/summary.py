@@ -131,7 +131,7 @@ class Summary:
         """The summary in words."""
         facts = self.as_dict()
         counts = ", ".join(f"{facts[decision.value]} {decision.value}" for decision in Decision)
-        lines = [f"{self.frames} frames: {counts}"]
+        lines = [f"{self.frames} frame{'' if self.frames == 1 else 's'}: {counts}"]
         if facts["latency_ms"]:
             quantiles = ", ".join(f"{name} {value:.1f}" for name, value in facts["latency_ms"].items())
             lines.append(f"{self.fps:.1f} frames a second; capture to decision in ms: {quantiles}")

@@ -122,7 +122,9 @@ def given_options(config: type[Any], arguments: argparse.Namespace) -> dict[str,
 def read_yaml(path: Path) -> dict[str, object]:
     """The mapping in a YAML file. Raises `InputError` when it cannot be read or is no mapping."""
     try:
-        values = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        _check_names(path, yaml.compose(text, Loader=yaml.SafeLoader))
+        values = yaml.safe_load(text)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -130,6 +132,16 @@ def read_yaml(path: Path) -> dict[str, object]:
     if not isinstance(values, dict):
         raise InputError(f"{path} holds {type(values).__name__}, expected options as 'name: value' lines")
     return {str(name): value for name, value in values.items()}
+
+
+def _check_names(path: Path, node: yaml.Node | None) -> None:
+    """Raise `InputError` for a name that is there twice: YAML takes the last, without a word."""
+    lines: dict[object, int] = {}
+    for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        line = key.start_mark.line + 1
+        if key.value in lines:
+            raise InputError(f"{path} has {key.value} twice, in lines {lines[key.value]} and {line}; keep one of them")
+        lines[key.value] = line
 
 
 def as_mapping(config: Any) -> dict[str, object]:

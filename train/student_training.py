@@ -53,7 +53,10 @@ def _train_scales(config: StudentsConfig, folder: RunFolder, stop_after: int | N
         check_teacher_files(config)
     training = PreparedImages(split.training, config.size_hw)
     counts = split.counts
-    print(f"training on {config.device} in {config.precision}: {counts['training']} images, {counts} in all")
+    print(
+        f"training on {config.device} in {config.precision}: {counts['training']} images; held out: "
+        f"{counts['statistics']} for statistics, {counts['threshold']} for the threshold"
+    )
     left = stop_after
     for scale, teacher in enumerate(config.teachers):
         done, left = _ScaleTraining(config, folder, training, scale, teacher).run(left)

@@ -66,7 +66,8 @@ class StudentsRun:
     def concerns(self) -> tuple[str, ...]:
         """See `TrainedRun`. Students that predict little better than the mean have learnt nothing to contradict."""
         return tuple(
-            f"the students of p = {scale.patch_size} predict hardly better than the mean (loss "
+            f"the students of p = {scale.patch_size} predict {'no' if max(scale.losses) >= MEANS_LOSS else 'hardly'} "
+            f"better than the mean (loss "
             f"{max(scale.losses):.3g}, the mean's is {MEANS_LOSS}): a defect can hardly surprise them; "
             "give them more --steps"
             for scale in self.scales

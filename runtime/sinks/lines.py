@@ -76,5 +76,5 @@ def headline(verdict: Verdict) -> str:
     if verdict.regions:
         x, y = verdict.regions[0].peak_xy
         count = len(verdict.regions)
-        text += f"; {count} region{'s' if count > 1 else ''}, peak at x {x:.0f}, y {y:.0f}"
+        text += f"; {count} region{'s' if count > 1 else ''}, peak at x {round(x)}, y {round(y)}"
     return printable(text)

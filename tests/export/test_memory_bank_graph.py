@@ -38,7 +38,9 @@ def test_distances_are_right_however_far_from_the_origin_descriptors_lie(bank_ru
         torch.testing.assert_close(graph(pixels).double(), expected, rtol=1e-3, atol=0)
 
 
-def test_where_a_descriptor_is_in_the_bank_its_distance_is_nothing(bank_config: MemoryBankConfig, tmp_path: Path) -> None:
+def test_where_a_descriptor_is_in_the_bank_its_distance_is_nothing(
+    bank_config: MemoryBankConfig, tmp_path: Path
+) -> None:
     train_memory_bank(replace(bank_config, coreset=720), tmp_path)
     trained = open_run(tmp_path)
     frame = PreparedImages(trained.split.training[:1], trained.size_hw)[0]

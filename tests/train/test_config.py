@@ -304,3 +304,10 @@ def test_the_help_shows_what_presets_set_in_place_of_a_default(capsys: pytest.Ca
     assert "at each position (ours) (quick: no; exact: yes)" in shown
     assert "M, students of each scale (default: 3)" in shown
     assert "MVTec AD layout --" in shown  # what has to be given has none
+
+
+def test_a_name_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "options.yaml"
+    path.write_text("steps: 3\nseed: 1\nsteps: 4\n")
+    with pytest.raises(InputError, match=r"options.yaml has steps twice, in lines 1 and 3; keep one of them"):
+        read_yaml(path)

@@ -43,7 +43,7 @@ def layout_of(data: Path, name: str | None = None) -> Layout:
     categories = [path.name for path in subfolders(data) if _recognised(path)]
     if categories:
         raise InputError(f"{data} holds several categories; give one of them: {', '.join(categories)}")
-    titles = ", ".join(each.title for each in LAYOUTS.values())
+    titles = "; ".join(each.title for each in LAYOUTS.values())
     raise InputError(
         f"{data} has none of the known layouts ({titles}); {contents(data)};"
         " sort the images into good/ and bad/, or see the modules of train/datasets"

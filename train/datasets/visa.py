@@ -113,4 +113,4 @@ def _test_prepared(data: Path) -> list[TestImage]:
 
 
 LAYOUT = Layout("visa", "VisA", _recognises, _training, _test)
-PREPARED_LAYOUT = Layout("visa-prepared", "VisA, prepared", _recognises_prepared, _training_prepared, _test_prepared)
+PREPARED_LAYOUT = Layout("visa-prepared", "prepared VisA", _recognises_prepared, _training_prepared, _test_prepared)
