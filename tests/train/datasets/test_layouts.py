@@ -51,7 +51,9 @@ def test_a_layout_is_recognised_and_read(data: Path, name: str) -> None:
 def test_another_layout_is_refused_by_what_is_missing_and_what_is_there(data: Path, name: str, tmp_path: Path) -> None:
     other = tmp_path / "other"
     write(other / "frames" / "000.png")
-    expected = rf"other has no \S+.*; expected the .*{LAYOUTS[name].title.split(',')[0]}.*; it holds frames/"
+    expected = (
+        rf"other has no \S+.*; expected the .*{LAYOUTS[name].title.removeprefix('prepared ')}.*; it holds frames/"
+    )
     for read in (datasets.read_test_set, datasets.training_images):
         with pytest.raises(InputError, match=expected.replace("plain folder", "plain layout")):
             read(other, name)
