@@ -55,9 +55,9 @@ class Threshold:
 
 def check_rates(budget: float, confidence: float) -> None:
     """Raise `InputError` unless both are fractions between 0 and 1, and the budget is no less than `LEAST_BUDGET`."""
-    for name, rate in (("false-reject budget", budget), ("confidence", confidence)):
+    for name, rate, usual in (("false-reject budget", budget, 0.01), ("confidence", confidence, 0.95)):
         if not 0 < rate < 1:
-            raise InputError(f"the {name} is {rate}; it is a fraction between 0 and 1, 0.01 for 1 in 100")
+            raise InputError(f"the {name} is {rate}; it is a fraction between 0 and 1, such as {usual}")
     if budget < LEAST_BUDGET:
         raise InputError(f"the false-reject budget is {budget:g}; give {LEAST_BUDGET:g} or more, 0.01 for 1 in 100")
 

@@ -87,7 +87,7 @@ def load_scales(run: Path, scales: int, students: int) -> tuple[Scale, ...]:
         standardized = Standardized(_frozen(network), beside["mean"], beside["deviation"])
         by_scale[card["scale"]] = standardized, str(card["teacher_sha256"])
     if sorted(by_scale) != list(range(scales)):
-        raise InputError(f"{run} is not trained to the end; go on with python -m train.students")
+        raise InputError(f"{run} is not trained to the end; go on with the command that began it")
     return tuple(_scale(run, *by_scale[index], students) for index in range(scales))
 
 
@@ -95,7 +95,7 @@ def _scale(run: Path, teacher: Standardized, teacher_sha256: str, students: int)
     patch_size = teacher.network.patch_size
     paths = [student_path(run, patch_size, index) for index in range(students)]
     if not all(path.is_file() for path in paths):
-        raise InputError(f"{run} has no finished students of p = {patch_size}; go on with python -m train.students")
+        raise InputError(f"{run} has no finished students of p = {patch_size}; go on with the command that began it")
     loaded = [load_network(path) for path in paths]
     losses = tuple(float(card["loss"]) for _, card, _ in loaded if card.get("loss") is not None)
     return Scale(patch_size, teacher, teacher_sha256, tuple(_frozen(network) for network, _, _ in loaded), losses)

@@ -74,7 +74,7 @@ def _taken(path: Path, of: Path) -> int | None:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+            raise InputError(f"{path.parent} cannot be written ({error.strerror}); choose another place") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

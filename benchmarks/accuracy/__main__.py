@@ -25,7 +25,7 @@ from benchmarks.accuracy.chance import no_better_than_chance
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_layout_option, add_subset_option
 from runtime import cli
-from runtime.atomic import write_atomically
+from runtime.atomic import check_writable, write_atomically
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.errors import InputError
 
@@ -60,6 +60,7 @@ def _checked(options: argparse.Namespace) -> argparse.Namespace:
     if options.report and options.report.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--report is {options.report}; expected a name ending in .html")
     if options.report:
+        check_writable(options.report)
         import benchmarks.accuracy.report  # noqa: F401  (Matplotlib is an extra)
     return options
 

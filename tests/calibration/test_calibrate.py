@@ -212,10 +212,10 @@ def test_an_unfinished_run_is_not_calibrated(tmp_path: Path, tiny_config: "Stude
 
     run = tmp_path / "run"
     assert not train_students(tiny_config, run, stop_after=1)
-    with pytest.raises(InputError, match=r"has no finished students of p = 33; go on with python -m train.students"):
+    with pytest.raises(InputError, match=r"has no finished students of p = 33; go on with the command that began it"):
         open_run(run)
     next(run.glob("teacher-p*")).unlink()
-    with pytest.raises(InputError, match=r"run is not trained to the end; go on with python -m train.students"):
+    with pytest.raises(InputError, match=r"run is not trained to the end; go on with the command that began it"):
         open_run(run)
     with pytest.raises(InputError, match=r"is no run folder \(no config.yaml\); make one with python -m train"):
         open_run(tmp_path / "elsewhere")

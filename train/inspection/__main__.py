@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 
 from runtime import cli
-from runtime.atomic import write_atomically
+from runtime.atomic import check_writable, write_atomically
 from runtime.errors import InputError
 
 
@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     if options.sheet and options.sheet.suffix.lower() not in (".png", ".jpg"):
         raise InputError(f"--sheet is {options.sheet}; expected a name ending in .png or .jpg")
+    for path in filter(None, (options.json, options.sheet)):
+        check_writable(path)
 
     from train.inspection.report import as_document, describe, inspect_folder, write_sheet
 
