@@ -36,9 +36,14 @@ class HealthCheck:
     def _wrong_size(self, image: NDArray[np.uint8]) -> str | None:
         height, width = image.shape[:2]
         low, high = self._limits.aspect_low, self._limits.aspect_high
-        if low <= width / height <= high:
-            return None
-        return f"wrong size: {width}×{height} has aspect {width / height:.2f}, good images had {low:.2f} to {high:.2f}"
+        if not low <= width / height <= high:
+            aspect = width / height
+            return f"wrong size: {width}×{height} has aspect {aspect:.2f}, good images had {low:.2f} to {high:.2f}"
+        if height < self._limits.height_low:  # scaled up, it would show defects no better than a blur does
+            return (
+                f"wrong size: {width}×{height} is small, good images allow {self._limits.height_low:.0f} rows or more"
+            )
+        return None
 
     def _frozen(self, frame: Frame) -> str | None:
         if not frame.live:

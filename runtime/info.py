@@ -120,10 +120,11 @@ def _score(recipe: Recipe) -> str:
 
 def _health(recipe: Recipe) -> str:
     limits = recipe.health
+    rows = f", {limits.height_low:.0f} rows or more" if limits.height_low else ""
     return (
         f"mean brightness {limits.brightness_low:.0f} to {limits.brightness_high:.0f} of 255, "
         f"at most {100 * limits.saturated_high:.3g} % saturated, "
-        f"width to height {limits.aspect_low:.2f} to {limits.aspect_high:.2f}; others get NO_DECISION"
+        f"width to height {limits.aspect_low:.2f} to {limits.aspect_high:.2f}{rows}; others get NO_DECISION"
     )
 
 

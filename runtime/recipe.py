@@ -88,6 +88,7 @@ class HealthLimits:
     saturated_high: float  # largest share of pixels at 250 or above in every channel, 0 to 1
     aspect_low: float  # smallest width / height, above 0
     aspect_high: float  # largest width / height
+    height_low: float = 0.0  # smallest height of a frame as it came, pixels; 0, of files from before it: any
 
     def __post_init__(self) -> None:
         check_between("brightness_low", self.brightness_low, 0, 255)
@@ -95,6 +96,7 @@ class HealthLimits:
         check_between("saturated_high", self.saturated_high, 0, 1)
         check_above_zero("aspect_low", self.aspect_low)
         check_between("aspect_high", self.aspect_high, self.aspect_low)
+        check_between("height_low", self.height_low, 0)
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,8 @@ class Recipe:
         """What a file holds, in the recipe's own schema; `upgraded` is the way back."""
         document = asdict(self) | {"scoring": self.scoring.document}
         del document["threshold"]["vouched"]
+        if not self.health.height_low:  # as files from before it, which keep their hashes
+            del document["health"]["height_low"]
         return schema1.downgraded(document) if self.schema == 1 else document
 
     def to_json(self) -> str:

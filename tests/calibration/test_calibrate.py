@@ -132,6 +132,7 @@ def test_health_limits_leave_the_range_of_the_good_images_by_half_of_what_is_lef
     assert limits.saturated_high == pytest.approx(0.75)
     assert limits.aspect_low == pytest.approx(1.5 * 0.95)
     assert limits.aspect_high == pytest.approx(2 * 1.05)
+    assert limits.height_low == 20
 
 
 def test_statistics_come_back_from_their_file(run: Path) -> None:

@@ -45,6 +45,16 @@ def test_the_aspect_must_be_that_of_the_good_images(size_hw: tuple[int, int], he
     assert (problem(frame) is None) is healthy
 
 
+@pytest.mark.parametrize(("height", "healthy"), [(49, False), (50, True), (5000, True)])
+def test_a_thumbnail_is_not_judged(height: int, healthy: bool) -> None:
+    frame = grey_frame()
+    image = np.full((height, round(1.5 * height), 3), 128, np.uint8)
+    check = HealthCheck(replace(LIMITS, height_low=50.0))
+    found = check.problem(replace(frame, image=image), frame.image)
+    assert (found is None) is healthy
+    assert healthy or found == "wrong size: 74×49 is small, good images allow 50 rows or more"
+
+
 def test_a_live_picture_delivered_twice_is_frozen() -> None:
     check = HealthCheck(LIMITS)
     first, second = grey_frame(live=True), grey_frame(spot=129, live=True)
