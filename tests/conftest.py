@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 # shapes are tiny: more threads than one only wait for each other (PyTorch reads this when it is first imported)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-if hasattr(signal, "SIGHUP"):
-    signal.signal(
-        signal.SIGHUP, signal.SIG_DFL
-    )  # under nohup it is ignored, by what the tests start and hang up on, too
+# under nohup and behind & they are ignored, and so they would be in what the tests start and interrupt
+for name, usual in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), usual)
 
 ScaleMaker = Callable[..., "Scale"]
 
