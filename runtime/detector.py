@@ -6,13 +6,13 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.arguments import as_path, as_seconds, described, given_options
+from runtime.closing import Closing
 from runtime.engines.base import Engine, Output
 from runtime.errors import EngineError, ImageError, InputError, ResultTimeout
 from runtime.frames import Frame
@@ -36,7 +36,7 @@ class Pending:
     since_s: float = field(default_factory=time.monotonic)  # monotonic clock
 
 
-class Detector:
+class Detector(Closing):
     """Turns frames into verdicts.
 
     `inspect` may be called from any thread, one frame at a time is worked on. `submit` and `result`, which overlap
@@ -144,14 +144,6 @@ class Detector:
             return
         with self._lock:
             self.engine.close()
-
-    def __enter__(self) -> "Detector":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Detector cannot be pickled or copied; open the detector file in the process that uses it")

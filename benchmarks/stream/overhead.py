@@ -19,7 +19,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from types import TracebackType
 from typing import Any
 from unittest import mock
 
@@ -30,6 +29,7 @@ from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option
 from runtime import cli, detector
 from runtime.cameras import KNOWN, Source, open_source
+from runtime.closing import Closing
 from runtime.detector import Detector
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.engines import Output
@@ -106,7 +106,7 @@ class TimedEngine:
         self._engine.close()
 
 
-class KeptParts:
+class KeptParts(Closing):
     """A source of rendered parts that are kept in memory, as from a sensor. Without end."""
 
     live, drops, reconnects = False, 0, 0
@@ -128,14 +128,6 @@ class KeptParts:
 
     def close(self) -> None:
         """Nothing is open."""
-
-    def __enter__(self) -> "KeptParts":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """The rendered demo line as a source."""
 
 from collections.abc import Mapping
-from types import TracebackType
 from urllib.parse import parse_qsl
 
 from runtime.arguments import as_number, as_whole_number
+from runtime.closing import Closing
 from runtime.demo import DemoLine
 from runtime.errors import InputError
 from runtime.frames import Frame
@@ -12,7 +12,7 @@ from runtime.frames import Frame
 EXPECTED = "expected demo, or as in demo?seed=3&defect_rate=0.5&size=256x256"
 
 
-class DemoSource:
+class DemoSource(Closing):
     """The parts of a demo line from number 0 on, without end, each with its ground truth.
 
     Every part waits until it is asked for, so nothing is dropped; `read` never times out.
@@ -37,14 +37,6 @@ class DemoSource:
     def close(self) -> None:
         """See `Source.close`."""
         self._closed = True
-
-    def __enter__(self) -> "DemoSource":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_demo(

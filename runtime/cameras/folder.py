@@ -1,14 +1,14 @@
 """Image files as a source."""
 
 from pathlib import Path
-from types import TracebackType
 
+from runtime.closing import Closing
 from runtime.errors import ImageError, InputError, SourceError
 from runtime.frames import Frame, missing_frame
 from runtime.images import list_images, read_image
 
 
-class FolderSource:
+class FolderSource(Closing):
     """The image files of a folder in the order of their names, or one image file.
 
     A file that cannot be read, or has more than `max_pixels` (None: `pixel_limit.max_pixels`), is a frame with a
@@ -39,11 +39,3 @@ class FolderSource:
     def close(self) -> None:
         """See `Source.close`."""
         self._next = len(self._paths)
-
-    def __enter__(self) -> "FolderSource":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Event, Thread
-from types import TracebackType
 
 from runtime.cameras.capture import Capture, Damaged, Picture
 from runtime.cameras.resolution import FirstSize
 from runtime.channel import Channel
+from runtime.closing import Closing
 from runtime.errors import SourceError, SourceTimeout, WrongAddress
 from runtime.frames import Frame, missing_frame
 
@@ -18,7 +18,7 @@ SILENCE_S = 15.0  # longer than any capture's own timeout: V4L2 gives up after 1
 CLOSE_TIMEOUT_S = 15.0
 
 
-class LiveSource:
+class LiveSource(Closing):
     """A camera that never dies silently.
 
     When a capture fails it is released and opened again, after pauses that grow from 0.5 s to 10 s. Each loss is one
@@ -86,14 +86,6 @@ class LiveSource:
         self._closing.set()
         self._arrived.abort()
         self._thread.join(CLOSE_TIMEOUT_S)
-
-    def __enter__(self) -> "LiveSource":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _opened(self, wait: bool) -> Capture | None:
         """The camera, opened for the first time, or None where it is to be waited for: `waits_for` then says why."""

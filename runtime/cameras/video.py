@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 
 import av
 
@@ -12,6 +11,7 @@ from runtime.cameras.capture import Damaged, Picture
 from runtime.cameras.decoding import Decoded, PictureDecoder
 from runtime.cameras.ffmpeg import VideoPacket, open_container, video_stream
 from runtime.cameras.resolution import FirstSize
+from runtime.closing import Closing
 from runtime.errors import SourceError
 from runtime.frames import Frame, missing_frame
 
@@ -20,7 +20,7 @@ GUESS_TOLERANCE = 2  # frames
 FAILED_READS = 250  # in a row after which the rest of a file is given up
 
 
-class VideoFileSource:
+class VideoFileSource(Closing):
     """The frames of a video file in order, each once. `read` waits for the disk and never times out.
 
     A frame that is damaged or missing, or refers to one that is, is a frame with a `problem`, and so are one of another
@@ -112,11 +112,3 @@ class VideoFileSource:
         with self._lock:  # FFmpeg may be reading in another thread
             self._closed = True
             self._container.close()
-
-    def __enter__(self) -> "VideoFileSource":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

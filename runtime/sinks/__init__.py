@@ -5,10 +5,10 @@ A sink is a file here and a row in `ROWS`: the option of the stream that asks fo
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from runtime.cli import some_path
+from runtime.closing import Closing
 from runtime.frames import Frame
 from runtime.sinks.base import Sink
 from runtime.sinks.guarded import Guarded
@@ -40,7 +40,7 @@ ROWS = (
 )
 
 
-class Sinks:
+class Sinks(Closing):
     """Several sinks as one: essential ones first, in this thread; each other one `Guarded`. A context manager."""
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
@@ -70,14 +70,6 @@ class Sinks:
             guarded.close()
         for sink in self._essential:
             sink.close()
-
-    def __enter__(self) -> "Sinks":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_sinks(options: Mapping[str, Any]) -> list[Sink]:

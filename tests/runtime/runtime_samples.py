@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.cameras import open_source
+from runtime.closing import Closing
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine, MapFunction, deviation_from_grey
 from runtime.errors import ProctorError
@@ -72,7 +72,7 @@ def grey_frame(frame_id: int = 0, grey: int = 128, spot: int | None = None, **fi
     return Frame(image, frame_id, **fields)
 
 
-class ListSource:
+class ListSource(Closing):
     """A source of given items: frames are returned, errors raised; then the stream ends."""
 
     drops, reconnects = 0, 0
@@ -89,14 +89,6 @@ class ListSource:
 
     def close(self) -> None:
         self._items = iter(())
-
-    def __enter__(self) -> "ListSource":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def lose_twice(url: str, kill: Callable[[], None], hang: Callable[[], None], resume: Callable[[], None]) -> Summary:
