@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from runtime.errors import SourceError
 
@@ -66,6 +66,30 @@ class Watch:
                 break
             dropped += 1
         return picture, dropped
+
+
+class Newest(Generic[T]):
+    """Pictures one after the other, from the one that is there now; what piles up before a slow reader is dropped.
+
+    `drops` counts them, but for those that the camera sent before it was opened.
+    """
+
+    def __init__(self, watch: Watch, next_picture: Callable[[], T | None]) -> None:
+        """`next_picture` receives through `watch`; None from it is the end. Waits for the `first` picture."""
+        self.drops = 0
+        self._watch, self._next = watch, next_picture
+        self.first, _ = watch.skip(next_picture)
+
+    def read(self) -> T | None:
+        """The next picture, or None at the end. Raises `SourceError` for a machine that does not keep up."""
+        picture, self.first = self.first, None
+        if picture is None and self._watch.is_behind():
+            picture, dropped = self._watch.skip(self._next, may_fail=True)
+            self.drops += dropped
+        elif picture is None:
+            picture = self._next()
+            self._watch.waited()
+        return picture
 
 
 def _sleeps() -> int:

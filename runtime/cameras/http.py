@@ -9,7 +9,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from runtime.cameras.backlog import Watch
+from runtime.cameras.backlog import Newest, Watch
 from runtime.cameras.capture import Picture, as_picture, without_password
 from runtime.cameras.multipart import JpegParts
 from runtime.errors import SourceError, WrongAddress
@@ -26,30 +26,27 @@ _SAFE = "/%:=&?~+!$,;'@()*[]"  # what stands in an address for itself
 class HttpCapture:
     """A `Capture` of the JPEG pictures in an HTTP answer that does not end.
 
-    Pictures that pile up before a slow reader are dropped and counted; what the camera sent before it was opened is
-    dropped and not counted.
+    Of those that pile up before a slow reader, the `Newest`.
     """
 
     def __init__(self, response: HTTPResponse, boundary: str) -> None:
         """Raises `SourceError` when no picture comes."""
-        self.drops = 0
         self._response = response
         self._parts, self._complete = JpegParts(boundary), deque[bytes]()
         self._watch = Watch()
-        self._first, _ = self._watch.skip(self._next_jpeg)
-        if self._first is None:
+        self._newest = Newest(self._watch, self._next_jpeg)
+        if self._newest.first is None:
             self.release()
             raise SourceError(f"no picture came within {TIMEOUT_S:g} s")
 
+    @property
+    def drops(self) -> int:
+        """See `Capture.drops`."""
+        return self._newest.drops
+
     def read(self) -> Picture | None:
         """See `Capture.read`."""
-        jpeg, self._first = self._first, None
-        if jpeg is None and self._watch.is_behind():
-            jpeg, dropped = self._watch.skip(self._next_jpeg, may_fail=True)
-            self.drops += dropped
-        elif jpeg is None:
-            jpeg = self._next_jpeg()
-            self._watch.waited()
+        jpeg = self._newest.read()
         return None if jpeg is None else as_picture(jpeg)
 
     def release(self) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 import av
 import av.logging
 
-from runtime.cameras.backlog import Watch
+from runtime.cameras.backlog import Newest, Watch
 from runtime.cameras.capture import Capture, Picture, without_password
 from runtime.cameras.decoding import Decoded, PictureDecoder
 from runtime.cameras.ffmpeg import VideoPacket, open_container, video_stream
@@ -22,13 +22,11 @@ LOSSES = ("missed", "missing packets", "bad cseq", "unable to open")  # in FFmpe
 class StreamCapture:
     """A `Capture` of a stream in any codec that FFmpeg knows, received and decoded in the thread that reads.
 
-    Pictures that pile up before a slow reader are dropped and counted; what the camera sent before it was opened is
-    dropped and not counted.
+    Of those that pile up before a slow reader, the `Newest`.
     """
 
     def __init__(self, url: str) -> None:
         """Raises `SourceError` when it cannot be opened."""
-        self.drops = 0
         _listen()
         options = RTSP_OPTIONS if url.startswith("rtsp") else {}
         with av.logging.Capture(local=True):
@@ -39,17 +37,16 @@ class StreamCapture:
         self._complete: deque[Decoded] = deque()
         self._suspicion: str | None = None  # of the next packet, from what was lost before it
         self._watch = Watch()
-        self._first, _ = self._watch.skip(self._next)
+        self._newest = Newest(self._watch, self._next)
+
+    @property
+    def drops(self) -> int:
+        """See `Capture.drops`."""
+        return self._newest.drops
 
     def read(self) -> Picture | None:
         """See `Capture.read`."""
-        decoded, self._first = self._first, None
-        if decoded is None and self._watch.is_behind():
-            decoded, dropped = self._watch.skip(self._next, may_fail=True)
-            self.drops += dropped
-        elif decoded is None:
-            decoded = self._next()
-            self._watch.waited()
+        decoded = self._newest.read()
         return None if decoded is None else decoded.picture()
 
     def release(self) -> None:
