@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
 
 from export.fused import FusedDetector
 
@@ -20,17 +21,23 @@ COLOURS = 3  # input channels, of the first convolutions alone
 def export_graph(detector: FusedDetector, size_hw: tuple[int, int]) -> bytes:
     """The ONNX file of a fused detector for prepared frames of `size_hw`, number of frames dynamic, no metadata."""
     frames = torch.zeros(2, *size_hw, 3, dtype=torch.uint8)  # two: the exporter would take a one for a constant
+    count = torch.export.Dim("frames_count", min=1, max=64)
+    return exported(detector, frames, count, "frames", detector.output_names)
+
+
+def exported(module: nn.Module, example: Tensor, count: torch.export.Dim, name: str, outputs: list[str]) -> bytes:
+    """The ONNX file of a module of one input `name`, like `example` but for its first side, which is `count`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's notes to its own authors
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            detector.eval(),
-            (frames,),
+            module.eval(),
+            (example,),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["frames"],
-            output_names=detector.output_names,
-            dynamic_shapes={"frames": {0: torch.export.Dim("frames_count", min=1, max=64)}},
+            input_names=[name],
+            output_names=outputs,
+            dynamic_shapes=({0: count},),
             external_data=False,
             verbose=False,
         )

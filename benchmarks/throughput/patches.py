@@ -3,8 +3,6 @@
 It runs in ONNX Runtime on the CPU with the same threads as the fused graph, so that what differs is the form alone.
 """
 
-import logging
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,12 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from benchmarks.throughput.arithmetic import Arithmetic, count
 from benchmarks.throughput.subject import Frames, Subject, limit_of
 from calibration.methods.students import StudentsRun
-from export.graph import OPSET, cleaned
+from export.graph import exported
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import EngineError, InputError
 from train.dense import axis
@@ -96,26 +93,8 @@ def _crops_of_scale(scale: Scale, size_hw: tuple[int, int], stride: int, positio
 
 def crop_graph(network: PatchNetwork, side: int) -> bytes:
     """The ONNX file of one network over crops, float32 [K, 3, side, side], RGB in [0, 1]."""
-    return _exported(network, torch.zeros(2, 3, side, side), "crops")
-
-
-def _exported(module: nn.Module, example: Tensor, name: str) -> bytes:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's notes to its own authors
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            module.eval(),
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[name],
-            output_names=["descriptors"],
-            dynamic_shapes=({0: torch.export.Dim("count", min=1, max=65_536)},),
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    return cleaned(program.model_proto)
+    count = torch.export.Dim("count", min=1, max=65_536)
+    return exported(network, torch.zeros(2, 3, side, side), count, "crops", ["descriptors"])
 
 
 def _networks(scale: Scale) -> list[PatchNetwork]:
