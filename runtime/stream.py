@@ -22,7 +22,6 @@ from runtime.pictures.pixel_limit import pixels_of
 from runtime.pipeline import Pipeline
 from runtime.sinks import ROWS, Sink, Sinks, open_sinks
 from runtime.sinks.lines import Headlines, JsonLines
-from runtime.sinks.overlays import OverlayFolder
 from runtime.summary import Summary
 
 DEMO = "demo"
@@ -36,9 +35,6 @@ def main() -> None:
     if arguments.summary:
         check_writable(arguments.summary)
     asked = open_sinks(vars(arguments))
-    for sink in asked:
-        if isinstance(sink, OverlayFolder) and sink.folder != arguments.save:
-            say(f"{arguments.save} has overlays of an earlier run; those of this run go into {sink.folder}")
     lines: Sink = JsonLines(sys.stdout) if arguments.json else Headlines()
 
     with (

@@ -9,6 +9,7 @@ import cv2
 from runtime.atomic import removed_on_error
 from runtime.errors import InputError
 from runtime.frames import Frame
+from runtime.outputs import say
 from runtime.overlay import draw_overlay
 from runtime.printable import file_stem
 from runtime.verdict import Verdict
@@ -31,7 +32,8 @@ class OverlayFolder:
         """Raises `InputError` when the folder cannot be made or written, or its disk is full."""
         try:
             numbered = (folder / f"run-{number}" for number in itertools.count(2))
-            folder = self.folder = next(place for place in itertools.chain([folder], numbered) if not _in_use(place))
+            asked = folder
+            folder = self.folder = next(place for place in itertools.chain([asked], numbered) if not _in_use(place))
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / ".proctor-probe"
             probe.write_bytes(b"\0")
@@ -45,6 +47,8 @@ class OverlayFolder:
                 f"overlays cannot be saved in {folder}: {free_bytes / 2**20:.0f} MB are free, "
                 f"{LEAST_FREE_BYTES / 2**20:.0f} MB are needed; free space or choose another disk"
             )
+        if folder != asked:
+            say(f"{asked} has overlays of an earlier run; those of this run go into {folder}")
 
     def write(self, frame: Frame, verdict: Verdict) -> None:
         """See `Sink.write`. Raises `OSError` when the disk is full."""
