@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from runtime.scoring import Scoring
+from calibration.methods.options import OfOptions
 from train.data import Split
 from train.device import device_of_run
 from train.ensemble import pixels_from_frames
@@ -18,7 +18,7 @@ from train.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class MemoryBankRun:
+class MemoryBankRun(OfOptions):
     """A finished run of ``python -m train --method memory-bank``; see `train.method.TrainedRun`."""
 
     folder: RunFolder
@@ -36,21 +36,6 @@ class MemoryBankRun:
         """See `TrainedRun`."""
         network, bank = self.memory.network.to(device), self.memory.bank.to(device)
         return replace(self, memory=replace(self.memory, network=network, bank=bank), device=torch.device(device))
-
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        """See `TrainedRun`."""
-        return self.config.size_hw
-
-    @property
-    def scoring(self) -> Scoring:
-        """See `TrainedRun`."""
-        return self.config.scoring
-
-    @property
-    def stride(self) -> int:
-        """See `TrainedRun`."""
-        return self.config.output_stride
 
     @property
     def looks_at(self) -> str:

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calibration.methods.options import OfOptions
 from runtime.schema1 import error_name, looks_at, variance_name
-from runtime.scoring import Scoring
 from train.data import Split
 from train.device import device_of_run
 from train.ensemble import Scale, load_scales, pixels_from_frames
@@ -23,7 +23,7 @@ from train.student_training import CLOSE_TO_MEAN, MEANS_LOSS
 
 
 @dataclass(frozen=True)
-class StudentsRun:
+class StudentsRun(OfOptions):
     """A finished run of ``python -m train.students``; see `train.method.TrainedRun`."""
 
     folder: RunFolder
@@ -39,21 +39,6 @@ class StudentsRun:
         """See `TrainedRun`."""
         place = torch.device(device)
         return replace(self, scales=tuple(scale.to(place) for scale in self.scales), device=place)
-
-    @property
-    def size_hw(self) -> tuple[int, int]:
-        """See `TrainedRun`."""
-        return self.config.size_hw
-
-    @property
-    def scoring(self) -> Scoring:
-        """See `TrainedRun`."""
-        return self.config.scoring
-
-    @property
-    def stride(self) -> int:
-        """See `TrainedRun`."""
-        return self.config.output_stride
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
