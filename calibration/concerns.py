@@ -51,7 +51,9 @@ def unproven(threshold: Threshold) -> str | None:
     """A sentence where the images do not prove the budget of false rejects."""
     if threshold.supported:
         return None
+    needed = images_needed(threshold.budget, threshold.confidence, threshold.left_out)
     return (
-        f"the threshold is not proven: {threshold.sample_size:,} different images were held out for it, and a budget "
-        f"of {100 * threshold.budget:.3g} % takes {images_needed(threshold.budget, threshold.confidence):,}"
+        f"the threshold is not proven: {threshold.sample_size:,} different images were "
+        f"{'left out in turn' if threshold.left_out else 'held out'} for it, and a budget "
+        f"of {100 * threshold.budget:.3g} % takes {needed:,}"
     )

@@ -10,6 +10,13 @@ NOT_VOUCHED = (
     "NOT VOUCHED FOR: the file has no recipe_sha256, so nobody can tell whether this is the threshold that was fitted, "
     "and nothing is proven of it. Export the detector again, or set it with python -m runtime.set_threshold."
 )
+PROVING = ("order-statistic", "jackknife-minmax")  # the methods that assume nothing of how scores are distributed
+OF_LEFT_OUT = ("jackknife-minmax", "left-out-exponential-tail")  # of scores of each image with itself left out
+TAIL_MODELS = {
+    "exponential-tail": "an exponential tail",
+    "left-out-exponential-tail": "an exponential tail",
+    "gumbel": "a Gumbel tail",  # of files from before the exponential tail
+}
 ROUNDED = 1e-2  # relative: how far `supported_budget` may be rounded from what it is said to be
 LEAST_BUDGET = 1e-9  # three billion images would prove it; far below, rounding hides the number that is needed
 
@@ -20,10 +27,11 @@ class Threshold:
 
     value: float  # unit of the anomaly score, finite
     budget: float  # false-reject rate asked for, 0 to 1
-    confidence: float  # of the bound, 0 to 1
+    # 0 to 1, as it was asked for: of the order statistic's bound. No part of what "jackknife-minmax" proves, an average
+    confidence: float
     sample_size: int  # good images the threshold was fitted on, 2 or more; any number where it was set by hand
-    method: str = field(metadata={"choices": ("order-statistic", "gumbel", "manual")})
-    supported: bool  # whether `sample_size` good images can prove the budget, as the order statistic alone does
+    method: str = field(metadata={"choices": (*PROVING, *TAIL_MODELS, "manual")})
+    supported: bool  # whether `sample_size` good images can prove the budget, as the methods of `PROVING` alone do
     supported_budget: float  # the smallest false-reject rate that `sample_size` can prove, above 0, at most 1
     # no field of the document: false where no hash says that this is the threshold that was written
     vouched: bool = field(default=True, compare=False)
@@ -38,19 +46,24 @@ class Threshold:
         if not 0 < self.supported_budget <= 1:
             raise InputError(f"supported_budget is {self.supported_budget:g}; expected a share above 0, at most 1")
         check_between("sample_size", self.sample_size, 2)
-        least = bound_when_none_rejected(self.sample_size, self.confidence)
+        least = least_provable(self.sample_size, self.confidence, self.left_out)
         if not math.isclose(self.supported_budget, least, rel_tol=ROUNDED):
             raise InputError(
                 f"supported_budget is {self.supported_budget:g}; expected {least:g}, what {self.sample_size:,} images "
                 f"can prove"
             )
-        if self.supported != (self.method == "order-statistic") or (
+        if self.supported != (self.method in PROVING) or (
             self.supported and self.supported_budget > self.budget * (1 + ROUNDED)
         ):
             raise InputError(
                 f"supported is {self.supported} of a budget of {self.budget:g} by the method {self.method}; expected "
-                f"true for an order statistic alone, of images that can prove the budget ({least:g})"
+                f"true for {' or '.join(PROVING)} alone, of images that can prove the budget ({least:g})"
             )
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it was fitted to scores of images that were each left out of the detector in turn."""
+        return self.method in OF_LEFT_OUT
 
 
 def check_rates(budget: float, confidence: float) -> None:
@@ -70,12 +83,25 @@ def bound_when_none_rejected(sample_size: int, confidence: float) -> float:
     return -math.expm1(math.log1p(-confidence) / sample_size)
 
 
-def images_needed(budget: float, confidence: float = 0.95) -> int:
-    """Smallest number of good images that can prove `budget`; raises `InputError` as `check_rates` does."""
+def least_provable(sample_size: int, confidence: float, left_out: bool = False) -> float:
+    """The smallest false-reject rate that `sample_size` good images can prove.
+
+    Of images held out it is proven with `confidence`. Of images left out in turn it is 1 / (n + 1), on average over
+    such sets of images, and `confidence` has no part in it. `calibration.threshold` derives both.
+    """
+    return 1 / (sample_size + 1) if left_out else bound_when_none_rejected(sample_size, confidence)
+
+
+def images_needed(budget: float, confidence: float = 0.95, left_out: bool = False) -> int:
+    """Smallest number of good images that can prove `budget`, held out or, with `left_out`, left out in turn.
+
+    The latter is the smallest n ≥ 1 / budget − 1. Raises `InputError` as `check_rates` does.
+    """
     check_rates(budget, confidence)
-    n = math.ceil(math.log1p(-confidence) / math.log1p(-budget)) + 1
+    exact = 1 / budget - 1 if left_out else math.log1p(-confidence) / math.log1p(-budget)
+    n = math.ceil(exact) + 1
     # the closed form may round to the wrong side of an integer: the bound itself decides
-    while n > 1 and bound_when_none_rejected(n - 1, confidence) <= budget:
+    while n > 1 and least_provable(n - 1, confidence, left_out) <= budget:
         n -= 1
     return n
 
@@ -86,15 +112,30 @@ def explain(threshold: Threshold) -> str:
         return NOT_VOUCHED
     if threshold.method == "manual":
         return "It was set by hand: no good images vouch for it."
-    sample, confidence = f"{threshold.sample_size:,} good images", f"{100 * threshold.confidence:g} % confidence"
+    sample, aim = f"{threshold.sample_size:,} good images", _rate(threshold.budget)
+    if threshold.left_out:
+        sample += ", each scored by a detector without it,"
+    if threshold.method == "jackknife-minmax":
+        return (
+            f"{sample} show that on average over such sets of images at most {aim} of good parts like theirs are "
+            "rejected. They do not show what the rate is for this very set."
+        )
     if threshold.supported:
-        budget = _rate(threshold.budget)
-        return f"{sample} show that at most {budget} of good parts like theirs are rejected ({confidence})."
+        return f"{sample} show that at most {aim} of good parts like theirs are rejected ({_confidence(threshold)})."
+    needed = images_needed(threshold.budget, threshold.confidence, threshold.left_out)
+    least = _rate(threshold.supported_budget)
+    if threshold.left_out:
+        least, advice = f"{least} on average over such sets of images", f"train on {needed:,} different images"
+    else:
+        least, advice = f"{least} ({_confidence(threshold)})", f"hold out {needed:,} for the threshold"
     return (
-        f"NOT PROVEN: {_rate(threshold.budget)} of good parts rejected is the aim, by a Gumbel tail model of {sample}; "
-        f"so many prove no less than {_rate(threshold.supported_budget)} ({confidence}). "
-        f"To prove the aim, hold out {images_needed(threshold.budget, threshold.confidence):,} for the threshold."
+        f"NOT PROVEN: {aim} of good parts rejected is the aim, by {TAIL_MODELS[threshold.method]} model of "
+        f"{sample.rstrip(',')}; so many prove no less than {least}. To prove the aim, {advice}."
     )
+
+
+def _confidence(threshold: Threshold) -> str:
+    return f"{100 * threshold.confidence:g} % confidence"
 
 
 def _rate(rate: float) -> str:

@@ -33,6 +33,10 @@ def test_a_threshold_that_is_not_proven_is_told_with_what_would_prove_it() -> No
     assert unproven(fit_threshold(scores[:60], 0.01)) == (
         "the threshold is not proven: 60 different images were held out for it, and a budget of 1 % takes 299"
     )
+    assert unproven(fit_threshold(scores[:99], 0.01, left_out=True)) is None
+    assert unproven(fit_threshold(scores[:98], 0.01, left_out=True)) == (
+        "the threshold is not proven: 98 different images were left out in turn for it, and a budget of 1 % takes 99"
+    )
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.4, False), (CLOSE_TO_MEAN + 0.01, True)])

@@ -310,7 +310,7 @@ def test_the_detector_passes_good_parts_and_rejects_what_is_none(detector_file: 
         stained = read_image(split.threshold[0])
         stained[20:44, 20:44] = (0, 255, 0)
         bad = detector.inspect(stained)
-    assert all(verdict.decision is Decision.OK for verdict in good)  # no threshold of a Gumbel tail lies below them
+    assert all(verdict.decision is Decision.OK for verdict in good)  # no threshold of a tail model lies below them
     assert bad.score is not None
     assert bad.score > max(verdict.score or 0 for verdict in good)
 
