@@ -1,7 +1,7 @@
 """``python -m runtime.adjust``: change in a finished detector file what the runtime decides by, and nothing else.
 
 That is the threshold, and which regions above it count. The graph and its scores stay. A threshold set by hand has no
-proof; what is proven of one that was fitted is proven as if every region counted, and a smallest area can only make fewer
+proof. What is proven of a fitted one is proven as if every region counted, and a smallest area can only make fewer
 rejects: it stays proven.
 """
 
