@@ -129,3 +129,16 @@ def test_areas_are_written_where_the_scale_is_known() -> None:
     plain, scaled = (draw_overlay(frame, verdict_by(Scoring(mm_per_pixel=scale), frame)) for scale in (None, 0.5))
     changed = np.argwhere((plain != scaled).any(axis=2)[72:, :520])
     assert 5 < changed[:, 0].min() / (512 / 24) < changed[:, 0].max() / (512 / 24) < 8  # below the box, of rows 4 and 5
+
+
+def test_what_hangs_together_with_more_than_a_region_that_is_too_small_is_not_dim() -> None:
+    """As where the region of interest cuts a region, and the part inside is too small."""
+    image = np.full((16, 24, 3), 128, np.uint8)
+    image[4:10, 14:20] = 255
+    frame = Frame(image, 1)
+    scoring = Scoring((0, 0, 16, 15), smallest_area=10)
+    verdict = verdict_by(scoring, frame)
+    assert verdict.passed_as_small
+    overlay = draw_overlay(frame, verdict)
+    assert not len(outline_of(overlay, DIM))
+    assert len(outline_of(overlay, INK))
