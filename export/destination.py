@@ -5,6 +5,8 @@ from pathlib import Path
 from runtime.detector_file import read_detector
 from runtime.errors import DetectorError, InputError
 from runtime.onnx_file import read_metadata
+from runtime.recipe import Recipe
+from runtime.scoring import RUNTIME
 
 
 def check_destination(out: Path) -> None:
@@ -19,13 +21,20 @@ def check_destination(out: Path) -> None:
         raise InputError(f"{out} is no detector of Proctor's and would be replaced; move it, or name another --out")
 
 
-def threshold_by_hand(out: Path) -> float | None:
-    """The threshold in the detector at `out`, if there is one and it was set by hand."""
+def replaced_by(recipe: Recipe, out: Path) -> list[str]:
+    """Sentences on what the detector at `out`, if there is one, was set to and its new `recipe` is not."""
     try:
-        threshold = read_detector(out)[1].threshold
+        old = read_detector(out)[1]
     except DetectorError:
-        return None
-    return threshold.value if threshold.method == "manual" else None
+        return []
+    told = []
+    if old.threshold.method == "manual":
+        told.append(f"{out} had a threshold set by hand, {old.threshold.value:.6g}; the one fitted now replaces it")
+    before, now = ([(name, getattr(each.scoring, name)) for name in RUNTIME] for each in (old, recipe))
+    if before != now:
+        settings = (", ".join(f"{name} {value}" for name, value in each) for each in (before, now))
+        told.append(f"{out} had {next(settings)}; the run's {next(settings)} replace them (python -m runtime.adjust)")
+    return told
 
 
 def _is_detector(path: Path) -> bool:

@@ -14,7 +14,7 @@ from calibration.calibrate import progress
 from calibration.calibrated import CalibratedRun
 from calibration.concerns import find_concerns
 from calibration.threshold import fit_threshold
-from export.destination import check_destination, threshold_by_hand
+from export.destination import check_destination, replaced_by
 from export.forms import Exported, faster_form
 from export.fused import FusedDetector, evidence_of
 from export.graph import export_graph, with_halved_weights
@@ -177,8 +177,8 @@ def _say(run: CalibratedRun, done: Exported, images: PreparedImages, out: Path) 
     if copies := run.trained.split.copies_left_out(images.paths):
         print(printable(copies))
     print(printable(describe_highest(images.paths, done.scores)))
-    if (by_hand := threshold_by_hand(out)) is not None:
-        print(f"{out} had a threshold set by hand, {by_hand:.6g}; the one fitted now replaces it")
+    for sentence in replaced_by(done.recipe, out):
+        print(printable(sentence))
 
 
 def _npy(scores: NDArray[np.float64]) -> bytes:

@@ -20,6 +20,7 @@ from runtime.choice.turns import BUDGET_S, fastest, one_inference, ratios, secon
 from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from runtime.machine import Machine
 from runtime.recipe import Recipe
+from runtime.scoring import RUNTIME
 from train.dense import FORMS
 from train.method import TrainedRun
 
@@ -68,7 +69,8 @@ def faster_form(
 def shapes_sha256(trained: TrainedRun, fused: FusedDetector, precision: str) -> str:
     """Hash of all that decides how long a graph of this run takes, its form apart; `precision` in words."""
     shapes = [[list(weight.shape) for weight in fused.parameters()], list(fused.output_names)]
-    document = [trained.size_hw, trained.stride, shapes, asdict(trained.scoring), precision]
+    in_graph = {name: value for name, value in asdict(trained.scoring).items() if name not in RUNTIME}
+    document = [trained.size_hw, trained.stride, shapes, in_graph, precision]
     return hashlib.sha256(json.dumps(document).encode()).hexdigest()
 
 

@@ -131,7 +131,8 @@ def compare(
 ) -> Comparison:
     """Compare two files' scores; `masks` are those of the defective images, None where they are not known.
 
-    Both are judged at thresholds fitted alike on their own scores, as `like` asks for.
+    Both are judged at thresholds fitted alike on their own scores, as `like` asks for, and as if every region counted:
+    a region that is large enough in one file and too small in the other is not looked for.
     """
     rejected = [scores.good > threshold_of(scores, like).value for scores in (fp32, int8)]
     flat = [scores.maps.astype(np.float64).ravel() for scores in (fp32, int8)]

@@ -14,6 +14,7 @@ COMMANDS = {
     "report": ("benchmarks.accuracy.__main__", "measure a detector on a test set, with a report to look at"),
     "info": ("runtime.info", "a detector's recipe in words"),
     "doctor": ("runtime.doctor.__main__", "what this machine can run, and what is missing"),
+    "adjust": ("runtime.adjust", "change what a detector file rejects: threshold, smallest area, scale"),
     "set-threshold": ("runtime.set_threshold", "change the threshold in a detector file"),
     "demo": ("runtime.demo.__main__", "render parts as a set of images"),
     "datasets": ("train.datasets.__main__", "which layout a data set has, and what is in it"),

@@ -17,11 +17,11 @@ from runtime.engines.base import Engine, Output
 from runtime.errors import EngineError, ImageError, InputError, ResultTimeout
 from runtime.frames import Frame
 from runtime.health import HealthCheck
+from runtime.judgement import Judgement, decide
 from runtime.opening import open_engine
 from runtime.preparation import as_bgr, check_array, prepare
 from runtime.recipe import Recipe
-from runtime.regions import find_regions
-from runtime.verdict import Decision, Region, Verdict
+from runtime.verdict import Decision, Verdict
 
 log = logging.getLogger("proctor.detector")
 
@@ -136,7 +136,7 @@ class Detector(Closing):
 
     def no_decision(self, frame: Frame, reason: str) -> Verdict:
         """The verdict on a frame that was not scored."""
-        return self._verdict(frame, Decision.NO_DECISION, reason)
+        return self._verdict(frame, Judgement(Decision.NO_DECISION, reason))
 
     def close(self) -> None:
         """Free the engine, once an `inspect` in another thread is done. In a child made by fork nothing is freed."""
@@ -190,30 +190,13 @@ class Detector(Closing):
         return f"the engine still works on frame {number}, given up before, for {since_s:.1f} s now"
 
     def _judged(self, frame: Frame, output: Output) -> Verdict:
-        threshold, score = self.recipe.threshold.value, float(output.anomaly_score[0])
-        if not np.isfinite(score):
-            return self.no_decision(frame, f"engine error: the score is {score}")
-        scored_map = output.scored_map[0]
-        # a maximum may have skipped a NaN; both ends are seen without an array for what is finite
-        if not (np.isfinite(scored_map.min()) and np.isfinite(scored_map.max())):
-            return self.no_decision(frame, "engine error: the map holds values that are not finite")
-        if score <= threshold:
-            return self._verdict(frame, Decision.OK, f"score {score:.3f} within {threshold:.3f}", output)
-        frame_hw = frame.image.shape[0], frame.image.shape[1]
-        regions = find_regions(scored_map, threshold, frame_hw, self.recipe.scoring.region_of_interest)
-        return self._verdict(frame, Decision.NG, f"score {score:.3f} above {threshold:.3f}", output, regions)
+        judgement = decide(output, self.recipe, (frame.image.shape[0], frame.image.shape[1]))
+        return self._verdict(frame, judgement, None if judgement.decision is Decision.NO_DECISION else output)
 
-    def _verdict(
-        self,
-        frame: Frame,
-        decision: Decision,
-        reason: str,
-        output: Output | None = None,
-        regions: tuple[Region, ...] = (),
-    ) -> Verdict:
+    def _verdict(self, frame: Frame, judgement: Judgement, output: Output | None = None) -> Verdict:
         return Verdict(
-            decision=decision,
-            reason=reason,
+            decision=judgement.decision,
+            reason=judgement.reason,
             frame_id=frame.frame_id,
             part_id=frame.part_id,
             captured_s=frame.captured_s,
@@ -222,9 +205,10 @@ class Detector(Closing):
             decided_at=time.time(),
             score=None if output is None else float(output.anomaly_score[0]),
             threshold=self.recipe.threshold.value,
-            regions=regions,
+            regions=judgement.regions,
             recipe_sha256=self._recipe_sha256,
             name=frame.name,
             anomaly_map=None if output is None else output.anomaly_map[0],
             deviation_map=None if output is None or output.deviation_map is None else output.deviation_map[0],
+            ignored=judgement.ignored,
         )

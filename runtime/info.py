@@ -11,6 +11,7 @@ from runtime.detector_file import read_detector
 from runtime.errors import InputError
 from runtime.printable import printable
 from runtime.recipe import Recipe
+from runtime.scoring import Scoring
 from runtime.threshold import Threshold, explain
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def facts_of(recipe: Recipe) -> dict[str, str]:
         "Looks at": recipe.method.looks_at,
         "Score": _score(recipe),
         "Threshold": _threshold(recipe.threshold),
+        "Smallest region": f"{smallest_region(recipe.scoring)}. {_resolution(recipe)}",
         "Healthy frames": _health(recipe),
         "Precision": _precision(recipe),
         "Trained on": _images(recipe),
@@ -116,6 +118,24 @@ def _score(recipe: Recipe) -> str:
     quantiles = sorted((float(p), value) for p, value in recipe.score_quantiles.items())
     reached = ", ".join(f"{100 * p:.4g} % at most {value:.4g}" for p, value in quantiles)
     return f"{score}; of the good images {reached or 'no scores are recorded'}"
+
+
+def smallest_region(scoring: Scoring) -> str:
+    """Which regions count, and in which unit areas are told."""
+    scale = scoring.mm_per_pixel
+    unit = "pixels of the camera's picture" if scale is None else f"mm² ({scale:g} mm a pixel of the camera's picture)"
+    if not scoring.smallest_area:
+        return f"every region above the threshold counts; areas are in {unit}"
+    pixels = f" ({scoring.smallest_pixels:.4g} pixels)" if scale is not None else ""
+    smallest = scoring.area_in_words(scoring.smallest_pixels)
+    return f"regions above the threshold that are smaller than {smallest}{pixels} do not count; areas are in {unit}"
+
+
+def _resolution(recipe: Recipe) -> str:
+    """What no area can be finer than, in pixels of the prepared frame: a camera's picture may have any number."""
+    step = recipe.method.settings.get("output_stride", 1)
+    spacing = f", and evidence stands at every {step}th" if step != 1 else ""
+    return f"No area is finer than one pixel of the scaled frame{spacing}"
 
 
 def _health(recipe: Recipe) -> str:

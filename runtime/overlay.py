@@ -14,6 +14,7 @@ Colour = tuple[int, int, int]
 PANEL_SIDE = 512  # the frame's longer side on the overlay, pixels
 NARROWEST = 720  # below, the banner's text does not fit
 BANNER, GAP, LEGEND = 64, 8, 96  # height, space, width; pixels
+REASON_SCALES = (0.55, 0.45)  # of the banner's text: the first at which it fits
 HEAT_SHARE = 0.75  # of the heat map over the grey frame
 HEAT_COLOURS = cv2.COLORMAP_INFERNO  # brightness alone tells its values apart, so colour-blind eyes read it too
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -27,7 +28,8 @@ def draw_overlay(frame: Frame, verdict: Verdict) -> Image:
     """Frame and heat map side by side under a banner with the verdict: uint8 [h, w, 3], BGR.
 
     The colour scale is anchored at the verdict's threshold, which lies in its middle, so that a colour means the same
-    on every picture of one detector. Where the map is above the threshold it has a white outline. Boxes are regions.
+    on every picture of one detector. Where the map is above the threshold it has an outline: white, and dim around what
+    is too small to count. Boxes are the regions that count, with their area where the detector knows the scale.
     """
     left = _fitted(frame.image) if frame.image.size else np.zeros((PANEL_SIDE // 2, PANEL_SIDE, 3), np.uint8)
     right = _heat_panel(left, verdict)
@@ -37,9 +39,10 @@ def draw_overlay(frame: Frame, verdict: Verdict) -> Image:
         scale = left.shape[0] / frame.image.shape[0], left.shape[1] / frame.image.shape[1]
         for panel in (left, right):
             _draw_boxes(panel, verdict.regions, scale)
+        _draw_areas(left, verdict.regions, scale)
     height = left.shape[0]
     gap = np.full((height, GAP, 3), BACKGROUND, np.uint8)
-    panels = np.hstack([left, gap, right, _legend(height, verdict.threshold)])
+    panels = np.hstack([left, gap, right, _legend(height, verdict)])
     missing = max(0, NARROWEST - panels.shape[1])
     panels = cv2.copyMakeBorder(panels, GAP, GAP, GAP, GAP + missing, cv2.BORDER_CONSTANT, value=BACKGROUND)
     return np.asarray(np.vstack([_banner(panels.shape[1], frame, verdict), panels]), np.uint8)
@@ -68,9 +71,27 @@ def _heat_panel(left: Image, verdict: Verdict) -> Image:
     resized = cv2.resize(verdict.scored_map, left.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     values = np.asarray(resized, np.float32)
     heat = cv2.addWeighted(coloured(values, verdict.threshold), HEAT_SHARE, grey, 1 - HEAT_SHARE, 0)
-    above = (values > verdict.threshold).astype(np.uint8)
-    outlines, _ = cv2.findContours(above, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    return np.asarray(cv2.drawContours(heat, outlines, -1, INK, 1, cv2.LINE_AA), np.uint8)
+    above = values > verdict.threshold
+    ignored = _too_small(above, verdict.scored_map > verdict.threshold, verdict.ignored)
+    for where, colour in ((above & ignored, DIM), (above & ~ignored, INK)):
+        outlines, _ = cv2.findContours(where.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        cv2.drawContours(heat, outlines, -1, colour, 1, cv2.LINE_AA)
+    return np.asarray(heat, np.uint8)
+
+
+def _too_small(
+    above: NDArray[np.bool_], above_in_map: NDArray[np.bool_], ignored: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """Of what is `above` on a panel [h, w], the parts that hold regions of the map [H, W] which are ignored, and no
+    other."""
+    if ignored is None:
+        return np.zeros(above.shape, np.bool_)
+    _, labels = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
+    small, others = (
+        labels[cv2.resize(where.astype(np.uint8), above.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0]
+        for where in (ignored, above_in_map & ~ignored)
+    )
+    return np.isin(labels, np.setdiff1d(small, others))
 
 
 def coloured(values: NDArray[np.float32 | np.float64], threshold: float) -> Image:
@@ -89,8 +110,23 @@ def _draw_boxes(panel: Image, regions: tuple[Region, ...], scale_yx: tuple[float
         cv2.rectangle(panel, corner, opposite, BOX_COLOUR, 2, cv2.LINE_AA)
 
 
-def _legend(height: int, threshold: float) -> Image:
-    """The colour scale, with its ends and the threshold marked."""
+def _draw_areas(panel: Image, regions: tuple[Region, ...], scale_yx: tuple[float, float]) -> None:
+    """The area of each region below its box, or above where the panel ends; nothing where the scale is not known."""
+    for region in regions:
+        if region.area_mm2 is None:
+            continue
+        text = f"{region.area_mm2:.3g} mm²"
+        left, top, _, height = region.box_xywh
+        x = max(2, min(round(left * scale_yx[1]) - 2, panel.shape[1] - _text_width(text, 0.45, 1) - 2))
+        below = round((top + height) * scale_yx[0]) + 18
+        y = below if below < panel.shape[0] else round(top * scale_yx[0]) - 8
+        draw_text(panel, text, (x, y), 0.45, BACKGROUND, 3)  # readable on any picture
+        draw_text(panel, text, (x, y), 0.45, BOX_COLOUR)
+
+
+def _legend(height: int, verdict: Verdict) -> Image:
+    """The colour scale, with its ends and the threshold marked, and what a dim outline means where there is one."""
+    threshold = verdict.threshold
     legend = np.full((height, LEGEND, 3), BACKGROUND, np.uint8)
     low, high = scale_limits(threshold)
     top, bottom = 10, height - 10
@@ -103,6 +139,10 @@ def _legend(height: int, threshold: float) -> Image:
     middle = (top + bottom) // 2
     cv2.line(legend, (6, middle), (33, middle), INK, 2)
     draw_text(legend, "limit", (38, middle + 20), 0.38, DIM)
+    if verdict.ignored is not None and middle + 62 < bottom - 16:
+        cv2.rectangle(legend, (36, middle + 42), (46, middle + 50), DIM, 1)
+        draw_text(legend, "too", (52, middle + 46), 0.34, DIM)
+        draw_text(legend, "small", (52, middle + 58), 0.34, DIM)
     return legend
 
 
@@ -114,9 +154,11 @@ def _banner(width: int, frame: Frame, verdict: Verdict) -> Image:
     draw_text(banner, word, (GAP + 10, 42), 0.9, (255, 255, 255), 2)
     count = len(verdict.regions)
     found = f", {count} region{'s' if count > 1 else ''}" if count else ""
-    draw_text(banner, shortened(verdict.reason + found, width - block - 24, 0.55), (block + 14, 27), 0.55, INK)
+    text, room = verdict.reason + found, width - block - 24
+    scale = next((scale for scale in REASON_SCALES if _text_width(text, scale, 1) <= room), REASON_SCALES[-1])
+    draw_text(banner, shortened(text, room, scale), (block + 14, 27), scale, INK)
     identity = f"frame {frame.frame_id}" + (f"  {frame.name}" if frame.name else "")
-    draw_text(banner, shortened(identity, width - block - 24, 0.45), (block + 14, 50), 0.45, DIM)
+    draw_text(banner, shortened(identity, room, 0.45), (block + 14, 50), 0.45, DIM)
     return banner
 
 
@@ -145,4 +187,4 @@ def _text_width(text: str, scale: float, weight: int) -> int:
 
 def _plain(text: str) -> str:
     """Hershey fonts have ASCII alone."""
-    return printable(text).replace("×", "x").encode("ascii", "replace").decode()
+    return printable(text).replace("×", "x").replace("²", "2").encode("ascii", "replace").decode()

@@ -3,7 +3,8 @@
 Maps are compared relative to the standard deviation of the expected map's values; scores relative to that of the map
 they are taken from; decisions wherever an expected score lies outside a band around the threshold, in which rounding
 alone may decide. How many scores lie inside the band is reported, so that a gate that compares nothing cannot pass
-unseen.
+unseen. Decisions here are of scores alone, as if every region counted: which regions are too small, one function finds
+in the maps (`runtime.judgement.decide`), whoever computed them.
 """
 
 from dataclasses import dataclass

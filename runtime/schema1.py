@@ -10,7 +10,7 @@ from typing import Any
 
 from runtime.bounds import check_between, check_sha256
 from runtime.errors import InputError
-from runtime.scoring import FIRST
+from runtime.scoring import FIRST, RUNTIME
 from runtime.typed import build
 
 ERROR, VARIANCE = "regression error", "predictive variance"
@@ -49,6 +49,8 @@ class _Own:
     relative: bool = False
     smoothing: float = 0.0
     by_position: bool = False
+    mm_per_pixel: float | None = None
+    smallest_area: float = 0.0
 
     def __post_init__(self) -> None:
         check_between("students", self.students, 1)
@@ -70,7 +72,7 @@ def upgraded(document: Mapping[str, object]) -> dict[str, object]:
     """A document of schema 1 in the fields of `Recipe`. Raises `InputError` for what no such document holds."""
     own = build(_Own, {name: document[name] for name in OWN if name in document})
     rest = {name: value for name, value in document.items() if name not in OWN}
-    later = {"scoring": {name: getattr(own, name) for name in FIRST}, "method": students_block(own)}
+    later = {"scoring": {name: getattr(own, name) for name in FIRST + RUNTIME}, "method": students_block(own)}
     if stray := sorted(later.keys() & rest.keys()):
         raise InputError(f"unknown option {', '.join(stray)}; it is of a later schema")
     return rest | later

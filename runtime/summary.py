@@ -68,6 +68,7 @@ class Summary:
         """`threshold` is the one that the verdicts are by: what it promises is said along with their counts."""
         self._threshold = threshold
         self.decisions: Counter[Decision] = Counter()
+        self.too_small = 0  # frames that are OK above the threshold: no region of theirs is large enough to count
         self.drops = 0  # frames that the camera delivered and nobody took in time
         self.reconnects = 0  # how often a lost camera was opened again
         self.losses: dict[str, int] = {}  # how many verdicts a sink could not take, by its name
@@ -81,6 +82,7 @@ class Summary:
     def add(self, frame: Frame, verdict: Verdict) -> None:
         """Count the verdict on a frame, and compare it with the ground truth where the frame has one."""
         self.decisions[verdict.decision] += 1
+        self.too_small += verdict.passed_as_small
         if frame.problem is None:  # a frame that never came has no latency
             self._latencies.add(verdict.latency_ms)
         self._first_captured_s = min(self._first_captured_s, verdict.captured_s)
@@ -114,6 +116,7 @@ class Summary:
         return {
             "frames": self.frames,
             **{decision.value: self.decisions[decision] for decision in Decision},
+            "too_small": self.too_small,
             "fps": round(self.fps, 3),
             "latency_ms": self._latency_as_dict() if self._latencies.count else None,
             "drops": self.drops,
@@ -132,6 +135,8 @@ class Summary:
         facts = self.as_dict()
         counts = ", ".join(f"{facts[decision.value]} {decision.value}" for decision in Decision)
         lines = [f"{self.frames} frame{'' if self.frames == 1 else 's'}: {counts}"]
+        if self.too_small:
+            lines.append(f"{self.too_small:,} of the OK scored above the threshold, in regions too small to count")
         if facts["latency_ms"]:
             quantiles = ", ".join(f"{name} {value:.1f}" for name, value in facts["latency_ms"].items())
             lines.append(f"{self.fps:.1f} frames a second; capture to decision in ms: {quantiles}")

@@ -20,11 +20,12 @@ class Decision(str, Enum):
 class Region:
     """A connected part of the anomaly map above the threshold, in pixels of the original frame."""
 
-    area: float
+    area: float  # pixels
     center_xy: tuple[float, float]
     box_xywh: tuple[int, int, int, int]
     peak_xy: tuple[float, float]
     peak_score: float
+    area_mm2: float | None = None  # where the recipe has the scale, `mm_per_pixel`
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,24 @@ class Verdict:
     decided_at: float  # wall clock
     score: float | None  # none where nothing was scored
     threshold: float
-    regions: tuple[Region, ...]
+    regions: tuple[Region, ...]  # those that count
     recipe_sha256: str
     name: str | None = None
     # float32 [H, W] at the size of the prepared frame; owned by the caller
     anomaly_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     deviation_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)  # where scores are of it
+    # bool [H, W]: where regions above the threshold lie that are too small to count; none where there are none
+    ignored: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
 
     @property
     def scored_map(self) -> NDArray[np.float32] | None:
         """The map that score, threshold and regions are of."""
         return self.anomaly_map if self.deviation_map is None else self.deviation_map
+
+    @property
+    def passed_as_small(self) -> bool:
+        """Whether the score is above the threshold, and the part is OK since no region is large enough to count."""
+        return self.decision is Decision.OK and self.score is not None and self.score > self.threshold
 
     @property
     def latency_ms(self) -> float:
@@ -60,7 +68,7 @@ class Verdict:
 
     def to_json(self) -> str:
         """One line, without the maps."""
-        apart = ("anomaly_map", "deviation_map", "regions")
+        apart = ("anomaly_map", "deviation_map", "ignored", "regions")
         document = {name: value for name, value in vars(self).items() if name not in apart}
         document |= {"decision": self.decision.value, "regions": [asdict(region) for region in self.regions]}
         document["latency_ms"] = round(self.latency_ms, 3)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,55 @@ def test_the_graph_gives_the_golden_map_and_score(
     highest = np.sort(outputs[0][0], axis=None)[-recipe["score_pixels"] :]
     assert abs(highest.mean() - outputs[1][0]) < 1e-3 * deviation
     assert (outputs[1][0] > recipe["threshold"]["value"]) == (golden["anomaly_score"] > recipe["threshold"]["value"])
+
+
+def rule() -> str:
+    """The page's own code that decides."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", (DATA.parent / "DETECTOR.md").read_text(), re.MULTILINE | re.DOTALL)
+    return str(code)
+
+
+@pytest.mark.parametrize("mm_per_pixel", [None, 0.08])
+@pytest.mark.parametrize("region_of_interest", [None, (40, 40, 90, 100)])
+def test_the_pages_rule_rejects_what_has_a_region_that_is_large_enough(
+    mm_per_pixel: float | None, region_of_interest: tuple[int, int, int, int] | None, golden: dict[str, np.ndarray]
+) -> None:
+    scored_map, frame = golden["anomaly_map"], golden["frame"]
+    top, left, rows, columns = region_of_interest or (0, 0, *scored_map.shape)
+    inside = scored_map[top : top + rows, left : left + columns]
+    threshold = float(np.quantile(inside, 0.97))
+    unit = frame.shape[0] * frame.shape[1] / scored_map.size * (mm_per_pixel or 1) ** 2
+    largest = max(areas_by_flood(inside > threshold)) * unit
+
+    def decided(smallest_area: float, score: float) -> str:
+        found: dict[str, Any] = {
+            "scored_map": scored_map, "frame": frame, "threshold": threshold, "anomaly_score": score, "np": np,
+            "cv2": cv2, "region_of_interest": region_of_interest, "mm_per_pixel": mm_per_pixel,
+            "smallest_area": smallest_area, "H": scored_map.shape[0], "W": scored_map.shape[1],
+        }  # fmt: skip
+        exec(rule(), found)
+        return str(found["decision"])
+
+    score = float(inside.max())
+    assert [decided(area, score) for area in (0, largest, largest * 1.001)] == ["NG", "NG", "OK"]
+    assert [decided(area, threshold) for area in (0, largest)] == ["OK", "OK"]
+    whole = rows * columns * unit
+    assert [decided(area, score) for area in (whole, whole * 1.001)] == ["OK", "NO_DECISION"]
+
+
+def areas_by_flood(above: np.ndarray) -> list[int]:
+    """The sizes of 8-connected parts, without OpenCV."""
+    left, sizes = {(int(y), int(x)) for y, x in np.argwhere(above)}, []
+    while left:
+        edge, size = [left.pop()], 0
+        while edge:
+            y, x = edge.pop()
+            size += 1
+            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
+            left -= near
+            edge += near
+        sizes.append(size)
+    return sizes
 
 
 def test_the_graph_hash_is_that_of_the_file_without_its_metadata(recipe: Any) -> None:

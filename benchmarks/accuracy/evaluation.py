@@ -37,8 +37,9 @@ class Accuracy:
     The AUROCs and AU-PROs rank scores and need no threshold. Those of images cover every image. Those of pixels leave
     out the defective images whose mask is not known, `without_mask` of them, and are None when none is known.
     `at_threshold`, `false_rejects` (of good images) and `detected` (of defective ones) count what the line would
-    reject: NG, and NO_DECISION, which `undecided` counts alone. `best` ranks scores and was chosen on these very
-    images, so it is a limit for comparison, not a promise.
+    reject: NG, and NO_DECISION, which `undecided` counts alone. `too_small` counts those that are OK above the
+    threshold, since no region of theirs is large enough to count. `best` ranks scores, as if every region counted, and
+    was chosen on these very images, so it is a limit for comparison, not a promise.
     """
 
     image_auroc: float
@@ -51,6 +52,7 @@ class Accuracy:
     false_rejects: Rate
     detected: Rate
     undecided: int
+    too_small: int
     without_mask: int
     images: dict[str, int]  # by defect, "good" among them
 
@@ -137,6 +139,7 @@ def summarize(inspections: Sequence[Inspection], ranking: PixelRanking | None = 
         false_rejects=rate_of(rejected[~labels]),
         detected=rate_of(rejected[labels]),
         undecided=sum(inspection.verdict.decision is Decision.NO_DECISION for inspection in inspections),
+        too_small=sum(inspection.verdict.passed_as_small for inspection in inspections),
         without_mask=sum(inspection.image.label and inspection.mask is None for inspection in inspections),
         images={str(kind): int(count) for kind, count in zip(*np.unique(defects, return_counts=True), strict=True)},
     )

@@ -110,7 +110,8 @@ def _cases(report: Report) -> list[Html]:
     }
     explanation = (
         "Left the picture, right the anomaly map; the threshold is the middle of the colour scale and the white line,"
-        " boxes are regions above it. The true outline of a defect, where known, is pink."
+        " boxes are the regions above it that count; what is too small to count has a dim line. The true outline of a"
+        " defect, where known, is pink."
     )
     parts = [page.paragraph(explanation)]
     for title, group in groups.items():

@@ -24,6 +24,7 @@ def figures(accuracy: Accuracy, threshold: Threshold) -> Pairs:
         ("at the threshold", _quality(accuracy.at_threshold)),
         ("best F1", f"{_quality(accuracy.best)}; chosen with hindsight, at {accuracy.best.threshold:.4f}"),
         ("no decision", f"{accuracy.undecided}, counted above as rejected" if accuracy.undecided else "none"),
+        *_of_small(accuracy),
         ("threshold", f"{threshold.value:.4f}. {explain(threshold)}"),
     ]
 
@@ -44,6 +45,14 @@ def _of_pixels(accuracy: Accuracy) -> Pairs:
         ("pixel AUROC", f"{accuracy.pixel_auroc:.4f}{left_out}"),
         ("AU-PRO to 30 % FPR", f"{accuracy.au_pro_30:.4f}{left_out}"),
         ("AU-PRO to 5 % FPR", f"{accuracy.au_pro_5:.4f}{left_out}"),
+    ]
+
+
+def _of_small(accuracy: Accuracy) -> Pairs:
+    if not accuracy.too_small:
+        return []
+    return [
+        ("too small", f"{accuracy.too_small} score above the threshold and are OK: no region is large enough to count")
     ]
 
 

@@ -8,6 +8,7 @@ build, not to run.
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -221,36 +222,47 @@ def current_recipe(sidecar: Sidecar, onnx: Path, signed: bool) -> Recipe:
         return sidecar.recipe if signed else recipe  # a signature vouches for a threshold that no hash does
     if signed:
         raise DetectorError(
-            f"{onnx} has another recipe than the signed sidecar (threshold {recipe.threshold.value:g}, signed "
-            f"{sidecar.recipe.threshold.value:g}); set the threshold of the plan with --key-file, or {AGAIN}"
+            f"{onnx} has another recipe than the signed sidecar ({_limits(recipe)}, signed {_limits(sidecar.recipe)}); "
+            f"set it in the plan with --key-file, or {AGAIN}"
         )
     if recipe.graph_sha256 == sidecar.recipe.graph_sha256:
-        log.warning("the recipe of %s is in force (threshold %g)", onnx, recipe.threshold.value)
+        log.warning("the recipe of %s is in force (%s)", onnx, _limits(recipe))
     return recipe
 
 
-def set_plan_threshold(path: Path, value: float, key_file: Path | None = None) -> float:
-    """Write a threshold set by hand into a plan's sidecar, and return the one in force. The plan stays as it is.
+def _limits(recipe: Recipe) -> str:
+    """What can be changed in a file, in a few words."""
+    threshold, scoring = f"threshold {recipe.threshold.value:g}", recipe.scoring
+    if not scoring.smallest_area:
+        return threshold
+    return f"{threshold}, smallest area {scoring.area_in_words(scoring.smallest_pixels)}"
+
+
+def change_plan_recipe(
+    path: Path, change: Callable[[Recipe], Recipe], key_file: Path | None = None
+) -> tuple[Recipe, Recipe]:
+    """Write what `change` makes of the recipe into a plan's sidecar: what was in force, and what is. The plan stays.
 
     A detector.onnx of the same graph beside it is changed too, since its recipe is the one in force. Raises
-    `DetectorError` for a plan that nothing vouches for, and for a signed one without its key.
+    `DetectorError` for a plan that nothing vouches for, and for a signed one without its key, and what `change` raises.
     """
     key = read_key(key_file)
     vouched = _vouched(path, key)  # read once: what is checked is what is changed
     if key is None and vouched.signed:
-        raise DetectorError(f"{path} is signed; changing its threshold takes the key: --key-file FILE")
-    old = vouched.sidecar.recipe
-    in_force = old.threshold.value
+        raise DetectorError(f"{path} is signed; changing its recipe takes the key: --key-file FILE")
+    old = in_force = vouched.sidecar.recipe
+    changed = now_in_force = change(old)
     onnx = path.with_suffix(".onnx")
     if onnx.is_file():
         model, recipe = read_detector(onnx)
         if recipe.graph_sha256 == old.graph_sha256:
-            write_recipe(onnx, model, recipe.with_threshold(value))
+            beside = change(recipe)
+            write_recipe(onnx, model, beside)
             if key is None:  # see `current_recipe`
-                in_force = recipe.threshold.value
-    sidecar = replace(vouched.sidecar, recipe=old.with_threshold(value))
+                in_force, now_in_force = recipe, beside
+    sidecar = replace(vouched.sidecar, recipe=changed)
     write_atomically(sidecar_path(path), sidecar.to_json(key).encode(), only_ours=True)
-    return in_force
+    return in_force, now_in_force
 
 
 def _timing_cache(path: Path) -> bytes:

@@ -23,9 +23,11 @@ from calibration.maps import Moments, Positions, smoothed
 from calibration.methods import open_run
 from calibration.threshold import fit_threshold
 from export import detector as detector_module
+from export.destination import replaced_by
 from export.detector import PARITY_FRAMES, SCORES, ExportOptions, describe_highest, export, parity_frames, quantiles
 from export.fused import evidence_of
 from export.parity import LARGEST_ACTIVATION
+from runtime.adjust import adjust
 from runtime.detector import Detector
 from runtime.detector_file import read_detector
 from runtime.errors import InputError, ParityError
@@ -467,6 +469,17 @@ def test_a_threshold_set_by_hand_is_replaced_with_a_word(
     set_threshold(out, 5.0)
     export(opened(bank_run), out)
     assert f"{out} had a threshold set by hand, 5; the one fitted now replaces it\n" in capsys.readouterr().out
+
+
+def test_a_smallest_area_set_in_the_file_is_replaced_with_a_word(tmp_path: Path, bank_file: Path) -> None:
+    out = Path(shutil.copy(bank_file, tmp_path))
+    recipe = read_detector(out)[1]
+    assert replaced_by(recipe, tmp_path / "gone.onnx") == replaced_by(recipe, out) == []
+    adjust(out, {"smallest_area": 25})
+    assert replaced_by(recipe, out) == [
+        f"{out} had mm_per_pixel None, smallest_area 25.0; the run's mm_per_pixel None, smallest_area 0.0 replace them "
+        "(python -m runtime.adjust)"
+    ]
 
 
 def test_another_ending_than_onnx_is_refused(calibrated_run: Path, tmp_path: Path) -> None:

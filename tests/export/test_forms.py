@@ -115,3 +115,6 @@ def test_a_memory_holds_for_the_same_shapes_alone(run: Path, calibrated_run: Pat
     trained: Any = one.trained
     smoother = replace(trained, config=replace(trained.config, scoring=Scoring(smoothing=2.0)))
     assert shapes_sha256(smoother, shape, "fp32, fp32") not in hashes
+    scoring = replace(trained.scoring, smallest_area=25.0)
+    of_the_decision = replace(trained, config=replace(trained.config, scoring=scoring))
+    assert shapes_sha256(of_the_decision, shape, "fp32, fp32") == shapes_sha256(one.trained, shape, "fp32, fp32")

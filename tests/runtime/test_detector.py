@@ -46,6 +46,29 @@ def test_a_defective_part_is_ng_with_its_regions_in_pixels_of_the_original_frame
     assert region.center_xy == (21.5, 9.5)
 
 
+def test_a_defect_that_is_too_small_is_ok_and_the_verdict_says_so() -> None:
+    recipe = replace(make_recipe(), scoring=Scoring(mm_per_pixel=0.5, smallest_area=1.1))
+    with Detector(recipe, FakeEngine(SIZE_HW, deviation_from_grey)) as detector:
+        verdict, good = detector.inspect(grey_frame(spot=255)), detector.inspect(grey_frame())
+    reason = "score 0.992 above 0.500 in 1 region of 1 mm²; smaller than 1.1 mm² do not count"
+    assert (verdict.decision, verdict.reason, verdict.regions) == (Decision.OK, reason, ())
+    assert verdict.passed_as_small
+    assert not good.passed_as_small
+    assert (verdict.score, verdict.threshold) == (pytest.approx(127 / 128), 0.5)
+    assert verdict.ignored is not None
+    assert np.argwhere(verdict.ignored).tolist() == [[4, 10], [4, 11], [5, 10], [5, 11]]
+    assert "ignored" not in json.loads(verdict.to_json())
+
+
+def test_a_verdict_as_json_has_the_area_in_square_millimetres() -> None:
+    for scale, area_mm2 in ((None, None), (0.5, 1.0)):
+        recipe = replace(make_recipe(), scoring=Scoring(mm_per_pixel=scale))
+        with Detector(recipe, FakeEngine(SIZE_HW, deviation_from_grey)) as detector:
+            (region,) = json.loads(detector.inspect(grey_frame(spot=255)).to_json())["regions"]
+        assert (region["area"], region["area_mm2"]) == (4.0, area_mm2)
+        assert list(region) == ["area", "center_xy", "box_xywh", "peak_xy", "peak_score", "area_mm2"]
+
+
 def test_where_scores_are_by_position_regions_and_pictures_are_of_the_same_map() -> None:
     def infer(frames: NDArray[np.uint8]) -> Output:
         maps = deviation_from_grey(frames)

@@ -55,6 +55,7 @@ def test_relation_smoothing_and_positions_are_told_where_they_are_in_force() -> 
 
 def test_every_setting_of_scoring_is_told() -> None:
     others = {"region_of_interest": (2, 3, 10, 20), "smoothing": 2.0, "by_position": True, "score_pixels": 7}
+    others |= {"mm_per_pixel": 0.25, "smallest_area": 30.0}
     assert list(others) == [field.name for field in fields(Scoring)]
     for name, value in others.items():
         changed = replace(make_recipe(), scoring=replace(Scoring(), **{name: value}))
@@ -62,6 +63,22 @@ def test_every_setting_of_scoring_is_told() -> None:
             [line for line in describe(each) if not line.startswith("Recipe")] for each in (make_recipe(), changed)
         ]
         assert lines[0] != lines[1], f"info does not tell of {name}"
+
+
+def test_the_smallest_region_is_told_in_its_unit_with_what_limits_it() -> None:
+    def told(**settings: float) -> str:
+        text = dict(line.split(":", 1) for line in describe(replace(make_recipe(), scoring=Scoring(**settings))))  # type: ignore[arg-type]
+        return text["Smallest region"].strip()
+
+    limit = "No area is finer than one pixel of the scaled frame, and evidence stands at every 4th"
+    picture = "pixels of the camera's picture"
+    assert told() == f"every region above the threshold counts; areas are in {picture}. {limit}"
+    assert told(smallest_area=30).startswith(
+        "regions above the threshold that are smaller than 30 pixels do not count; "
+    )
+    assert told(smallest_area=2.5, mm_per_pixel=0.25).startswith(
+        "regions above the threshold that are smaller than 2.5 mm² (40 pixels) do not count; areas are in mm² (0.25 mm"
+    )
 
 
 def test_a_region_of_interest_is_told_in_pixels() -> None:

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runtime_samples import fake_detector, grey_frame
+from runtime_samples import SIZE_HW, fake_detector, grey_frame, make_recipe
 
+from runtime.detector import Detector
+from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.frames import Frame, missing_frame
-from runtime.overlay import DECISION_COLOURS, draw_overlay, scale_limits
+from runtime.overlay import DECISION_COLOURS, DIM, INK, draw_overlay, scale_limits
+from runtime.scoring import Scoring
 from runtime.verdict import Decision, Verdict
 
 
@@ -94,3 +97,48 @@ def test_boxes_stand_where_the_regions_are() -> None:
     bottom, right = changed.max(axis=0)
     expected = np.array([4, 10, 6, 12]) * scale + gap
     assert np.abs([top, left, bottom, right] - expected).max() < 8
+
+
+def verdict_by(scoring: Scoring, frame: Frame) -> Verdict:
+    with Detector(replace(make_recipe(), scoring=scoring), FakeEngine(SIZE_HW, deviation_from_grey)) as detector:
+        return detector.inspect(frame)
+
+
+def outline_of(overlay: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """Rows and columns of the map at which the heat panel has a line of this colour."""
+    return np.argwhere((overlay[72:, 528:1040] == colour).all(axis=2)) / (512 / 24)
+
+
+def test_what_is_too_small_to_count_has_a_dim_outline_and_no_box() -> None:
+    image = np.full((16, 24, 3), 128, np.uint8)
+    image[4:6, 3:5] = image[4:10, 14:20] = 255
+    frame = Frame(image, 1)
+    overlay = draw_overlay(frame, verdict_by(Scoring(smallest_area=10), frame))
+    small, large = outline_of(overlay, DIM), outline_of(overlay, INK)
+    assert np.abs([*small.min(axis=0), *small.max(axis=0)] - np.array([4, 3, 6, 5])).max() < 1
+    assert np.abs([*large.min(axis=0), *large.max(axis=0)] - np.array([4, 14, 10, 20])).max() < 1
+    all_count = draw_overlay(frame, verdict_by(Scoring(), frame))
+    assert not len(outline_of(all_count, DIM))
+    changed = np.argwhere((overlay != all_count).any(axis=2)[72:, :520])  # in the picture: the small one's box alone
+    assert np.abs(changed.min(axis=0) / (512 / 24) - [4, 3]).max() < 1
+    assert changed[:, 1].max() / (512 / 24) < 6
+
+
+def test_areas_are_written_where_the_scale_is_known() -> None:
+    frame = grey_frame(spot=255)
+    plain, scaled = (draw_overlay(frame, verdict_by(Scoring(mm_per_pixel=scale), frame)) for scale in (None, 0.5))
+    changed = np.argwhere((plain != scaled).any(axis=2)[72:, :520])
+    assert 5 < changed[:, 0].min() / (512 / 24) < changed[:, 0].max() / (512 / 24) < 8  # below the box, of rows 4 and 5
+
+
+def test_what_hangs_together_with_more_than_a_region_that_is_too_small_is_not_dim() -> None:
+    """As where the region of interest cuts a region, and the part inside is too small."""
+    image = np.full((16, 24, 3), 128, np.uint8)
+    image[4:10, 14:20] = 255
+    frame = Frame(image, 1)
+    scoring = Scoring((0, 0, 16, 15), smallest_area=10)
+    verdict = verdict_by(scoring, frame)
+    assert verdict.passed_as_small
+    overlay = draw_overlay(frame, verdict)
+    assert not len(outline_of(overlay, DIM))
+    assert len(outline_of(overlay, INK))

@@ -51,6 +51,8 @@ OF_SCHEMA_2: list[tuple[str, Any]] = [
     ("scoring.region_of_interest", [-1, 0, 4, 4]), ("scoring.score_pixels", 0), ("scoring.score_pixels", -1),
     ("scoring.score_pixels", 16 * 24 + 1), ("scoring.score_pixels", 1.5), ("scoring.smoothing", -1),
     ("scoring.smoothing", float("nan")), ("scoring.smoothing", 6), ("scoring.by_position", 3), ("scoring", None),
+    ("scoring.smallest_area", -1), ("scoring.smallest_area", float("nan")), ("scoring.smallest_area", None),
+    ("scoring.mm_per_pixel", 0), ("scoring.mm_per_pixel", -0.1), ("scoring.mm_per_pixel", "wide"),
     ("scoring.colour", 1), ("method", None), ("method.name", 3), ("method.evidence", []), ("method.settings", 3),
     ("method.evidence.0.deviation", 0), ("method.evidence.0.deviation", -1), ("method.evidence.0.mean", float("inf")),
     ("method.evidence.0.deviation", float("nan")), ("method.evidence.0.weight", 0), ("method.evidence.0.name", None),
@@ -66,6 +68,7 @@ OF_SCHEMA_1: list[tuple[str, Any]] = [
     ("scales.0.teacher_sha256", "abc"), ("scales.0.teacher_sha256", "A" * 64), ("output_stride", 0),
     ("output_stride", -4), ("score_pixels", 0), ("score_pixels", -1), ("score_pixels", 48 * 56 + 1),
     ("score_pixels", 1.5), ("relative", "perhaps"), ("smoothing", -1), ("smoothing", float("nan")), ("smoothing", 17),
+    ("smallest_area", -1), ("smallest_area", float("nan")), ("mm_per_pixel", 0), ("mm_per_pixel", "wide"),
     ("by_position", 3), ("form", "dense"), ("precision", "fp32"), ("threshold.supported", False), ("scoring", {}),
     ("method", {}),
 ]  # fmt: skip

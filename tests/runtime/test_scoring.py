@@ -32,6 +32,13 @@ def test_the_bounds_themselves_are_allowed() -> None:
         (Scoring((0, 0, 0, 3)), r"region_of_interest \(0, 0, 0, 3\) lies outside"),
         (Scoring(score_pixels=0), r"score_pixels is 0; expected 1 to 1152 \(the region's pixels, TensorRT's TopK\)"),
         (Scoring((1, 1, 2, 3), score_pixels=7), "score_pixels is 7; expected 1 to 6"),
+        (Scoring(mm_per_pixel=0.0), "mm_per_pixel is 0; expected the side of a pixel in mm, 1e-06 to 1000"),
+        (Scoring(mm_per_pixel=-0.1), "mm_per_pixel is -0.1; expected the side"),
+        (Scoring(mm_per_pixel=float("nan")), "mm_per_pixel is nan; expected the side"),
+        (Scoring(mm_per_pixel=float("inf")), "mm_per_pixel is inf; expected the side"),
+        (Scoring(smallest_area=-0.5), "smallest_area is -0.5; expected 0 or more"),
+        (Scoring(smallest_area=float("nan")), "smallest_area is nan; expected 0 or more"),
+        (Scoring(smallest_area=float("inf")), "smallest_area is inf; expected"),
     ],
 )
 def test_what_cannot_be_used_is_refused(scoring: Scoring, message: str) -> None:
@@ -65,3 +72,21 @@ def test_a_setting_that_comes_later_changes_no_hash_where_it_is_off() -> None:
 
 def test_what_the_first_recipes_hold_stays_in_them() -> None:
     assert list(Scoring().document) == list(FIRST)
+
+
+def test_the_settings_of_the_decision_travel_in_the_recipe_and_are_left_out_at_their_defaults() -> None:
+    recipe = replace(make_recipe(), scoring=Scoring(mm_per_pixel=0.08, smallest_area=2.5))
+    assert recipe.scoring.document == Scoring().document | {"mm_per_pixel": 0.08, "smallest_area": 2.5}
+    assert recipe_from_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("scoring", "pixels", "words"),
+    [
+        (Scoring(), 12.0, "12 pixels"),
+        (Scoring(), 123_456.7, "123,457 pixels"),
+        (Scoring(mm_per_pixel=0.08), 390.625, "2.5 mm²"),
+    ],
+)
+def test_areas_are_told_in_the_unit_of_the_smallest(scoring: Scoring, pixels: float, words: str) -> None:
+    assert scoring.area_in_words(pixels) == words

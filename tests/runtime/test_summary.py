@@ -10,7 +10,7 @@ from runtime_samples import fake_detector, grey_frame
 from runtime.frames import missing_frame
 from runtime.summary import SAMPLE_SIZE, LatencyHistogram, ScoreSample, Summary, auroc
 from runtime.threshold import Threshold
-from runtime.verdict import Verdict
+from runtime.verdict import Decision, Verdict
 
 
 def verdict_of(score: float, latency_s: float = 0.01) -> Verdict:
@@ -79,6 +79,16 @@ def test_a_summary_adds_up() -> None:
         "7 frames dropped, 1 reconnects",
         "image AUROC 0.5000; rejected 1 of 2 defective and 1 of 2 good parts",
     ]
+
+
+def test_what_passed_as_too_small_is_counted() -> None:
+    summary = Summary()
+    assert summary.as_dict()["too_small"] == 0
+    summary.add(grey_frame(), replace(verdict_of(0.9), decision=Decision.OK))
+    summary.add(grey_frame(), verdict_of(0.1))
+    summary.add(grey_frame(), verdict_of(0.9))
+    assert summary.as_dict()["too_small"] == 1
+    assert summary.lines()[1] == "1 of the OK scored above the threshold, in regions too small to count"
 
 
 def test_no_decision_counts_as_a_reject() -> None:

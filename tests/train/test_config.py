@@ -153,6 +153,14 @@ def test_every_method_takes_the_settings_of_its_score_as_flat_options(config: ty
     assert parsed_as(config, "--config", tmp_path / "c.yaml").scoring == expected
 
 
+@pytest.mark.parametrize("config", [StudentsConfig, MemoryBankConfig])
+def test_every_method_takes_the_settings_of_its_decision(config: type[Any]) -> None:
+    scoring = parsed_as(config, "--mm-per-pixel", 0.08, "--smallest-area", 2.5).scoring
+    assert (scoring.mm_per_pixel, scoring.smallest_area) == (0.08, 2.5)
+    with pytest.raises(InputError, match="smallest_area is -1; expected 0 or more"):
+        parsed_as(config, "--smallest-area", -1)
+
+
 def test_a_memory_bank_is_smoothed_unless_it_is_told_otherwise() -> None:
     assert parsed_as(MemoryBankConfig).scoring == Scoring(smoothing=4.0)
     assert parsed_as(MemoryBankConfig, "--score-pixels", 9).scoring == Scoring(smoothing=4.0, score_pixels=9)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.decisions import Decisions, Rate
 from benchmarks.accuracy.evaluation import Inspection, inspect_all, name_in, rank_known_pixels, summarize
+from benchmarks.accuracy.words import figures
 from calibration.threshold import rate_interval
 from runtime.detector import Detector
 from runtime.engines.base import Output
@@ -44,6 +45,14 @@ def test_every_figure_is_the_one_worked_out_by_hand(test_set: Path, recipe: Reci
     assert accuracy.best == Decisions(15 / 128, pytest.approx(2 / 3), 1.0, pytest.approx(4 / 5))
     assert accuracy.undecided == accuracy.without_mask == 0
     assert accuracy.images == {"good": 2, "dent": 1, "scratch": 1}
+
+
+def test_what_passes_as_too_small_is_not_rejected_and_is_counted(test_set: Path, recipe: Recipe) -> None:
+    with detector(replace(recipe, scoring=Scoring(smallest_area=4))) as opened:  # the dent has 3 pixels
+        accuracy = summarize(list(inspect_all(opened, read_test_set(test_set))))
+    assert (accuracy.false_rejects.count, accuracy.detected.count, accuracy.too_small) == (0, 0, 2)
+    assert accuracy.image_auroc == 3 / 4
+    assert "2 score above the threshold and are OK" in dict(figures(accuracy, recipe.threshold))["too small"]
 
 
 def test_a_map_is_resized_to_its_mask(test_set: Path, recipe: Recipe) -> None:

@@ -14,12 +14,14 @@ from recording_cuda import GPU
 from runtime_samples import SIZE_HW
 from tensorrt_samples import Computer
 
+from runtime.adjust import adjust
 from runtime.detector import Detector
 from runtime.detector_file import read_detector, write_recipe
 from runtime.doctor import vendor
 from runtime.errors import DetectorError, EngineError, InputError, ParityError, ProctorError
 from runtime.onnx_file import graph_sha256
 from runtime.recipe import Recipe
+from runtime.scoring import Scoring
 from runtime.set_threshold import set_threshold
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.plans import build_plan_file, open_plan, read_plan, sidecar_path
@@ -417,12 +419,36 @@ def test_a_threshold_changed_in_a_plan_stays_whether_its_detector_is_there_or_no
 
 def test_a_signed_threshold_takes_the_key(detector_file: Path, plan_file: Path, key_file: Path) -> None:
     build_plan_file(detector_file, plan_file, key_file=key_file)
-    with pytest.raises(DetectorError, match="is signed; changing its threshold takes the key"):
+    with pytest.raises(DetectorError, match="is signed; changing its recipe takes the key"):
         set_threshold(plan_file, 0.25)
     set_threshold(plan_file, 0.25, key_file)
     assert recipe_in_force(plan_file, key_file).threshold.value == 0.25
     set_threshold(detector_file, 0.9)
-    with pytest.raises(DetectorError, match=r"than the signed sidecar \(threshold 0.9, signed 0.25\)"):
+    with pytest.raises(DetectorError, match=r"than the signed sidecar \(threshold 0.9, signed threshold 0.25\)"):
+        open_plan(plan_file, key_file=key_file)
+
+
+def test_a_smallest_area_holds_for_the_plan_and_the_detector_beside_it(
+    plan_file: Path, detector_file: Path, computer: Computer, caplog: pytest.LogCaptureFixture
+) -> None:
+    change = adjust(plan_file, {"smallest_area": 30})
+    assert (change.before.scoring, change.after.scoring) == (Scoring(), Scoring(smallest_area=30))
+    assert recipe_in_force(plan_file) == read_detector(detector_file)[1] == change.after
+    adjust(detector_file, {"smallest_area": 20})
+    assert recipe_in_force(plan_file).scoring.smallest_area == 20
+    assert "is in force (threshold 0.5, smallest area 20 pixels)" in caplog.text
+    assert "build" not in computer.events
+
+
+def test_a_signed_smallest_area_takes_the_key(detector_file: Path, plan_file: Path, key_file: Path) -> None:
+    build_plan_file(detector_file, plan_file, key_file=key_file)
+    with pytest.raises(DetectorError, match="is signed; changing its recipe takes the key"):
+        adjust(plan_file, {"smallest_area": 30})
+    adjust(plan_file, {"smallest_area": 30}, key_file)
+    assert recipe_in_force(plan_file, key_file).scoring.smallest_area == 30
+    adjust(detector_file, {"smallest_area": 0})
+    signed = r"\(threshold 0.5, signed threshold 0.5, smallest area 30 pixels\)"
+    with pytest.raises(DetectorError, match=f"than the signed sidecar {signed}"):
         open_plan(plan_file, key_file=key_file)
 
 
