@@ -3,13 +3,18 @@
 ::
 
     python -m benchmarks.accuracy detector.onnx DATA [--layout NAME] [--subset all|even|odd] [--report FILE.html]
-                                                     [--json FILE] [--overlays DIR --count N]
+                                                     [--json FILE] [--overlays DIR --count N] [--run RUN]
 
 Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
 where the masks are, so that the pixel figures of detectors of any size compare. Where no mask is known there are no
 pixel figures, and the command says so. A detector that is no better than chance (`benchmarks.accuracy.chance`) is named
 as such in the first line of the output and of the report; the status stays 0, since its figures were measured. Tune on
 ``--subset even``, report on ``odd``.
+
+With the figures go 95 % intervals (`auroc_interval`, `pro_interval`); the AUROC of size and brightness alone, and a
+warning where they tell the images apart (`shortcuts`); and what other thresholds would find, beside the rate of false
+rejects that the images held out in training prove of each (`thresholds`). Their scores are read from the run folder,
+``--run`` or ``<detector>-run`` beside the file; without it the few quantiles in the file have to do (`held_out`).
 """
 
 import argparse
@@ -46,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", type=cli.some_path, metavar="FILE", help="write a report there, one HTML file")
     add_json_option(parser)
     parser.add_argument(
+        "--run",
+        type=cli.some_path,
+        metavar="RUN",
+        help="run folder of its training (default: <detector>-run, if there)",
+    )
+    parser.add_argument(
         "--overlays", type=cli.some_path, metavar="DIR", help="write pictures of inspected images there"
     )
     parser.add_argument("--count", type=int, default=12, metavar="N", help="number of pictures (default 12)")
@@ -72,28 +83,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tqdm import tqdm
 
     from benchmarks.accuracy.evaluation import implausible_masks, inspect_all, rank_known_pixels, summarize
+    from benchmarks.accuracy.findings import find
+    from benchmarks.accuracy.held_out import held_out_of
     from benchmarks.accuracy.overlays import write_overlays
+    from benchmarks.accuracy.shortcuts import warning
     from benchmarks.accuracy.words import as_document, figures, lead, report
     from train.datasets import copies_among, read_test_set, select
 
     images = select(read_test_set(options.data, options.layout), options.subset)
     with open_detector(options.detector, options) as detector:
+        held_out = held_out_of(detector.recipe, options.detector, options.run)
         inspections = list(tqdm(inspect_all(detector, images), total=len(images), unit="image", disable=None))
         terms = _terms(detector, inspections) if options.report else []
         recipe, engine = detector.recipe, detector.engine.description
     ranking = rank_known_pixels(inspections)
     accuracy, environment = summarize(inspections, ranking), describe_environment()
+    findings = find(inspections, ranking, recipe.threshold, held_out)
     if chance := no_better_than_chance(accuracy):
         print(chance)
     print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
-    for warning in (implausible_masks(inspections), copies_among(images)):
-        if warning is not None:
-            print(f"warning: {warning}")
-    print(report(accuracy, recipe.threshold))
+    shortcut = warning(findings.shortcuts, accuracy.image_auroc)
+    for sentence in (implausible_masks(inspections), copies_among(images), shortcut):
+        if sentence is not None:
+            print(f"warning: {sentence}")
+    print(report(accuracy, recipe.threshold, findings))
     print(one_line(environment))
     source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}
     if options.json:
-        document = as_document(accuracy, inspections, options.data) | source
+        document = as_document(accuracy, findings, inspections, options.data) | source
         document |= {"threshold": asdict(recipe.threshold), "environment": environment}
         write_atomically(options.json, json.dumps(document, indent=2).encode())
     if options.overlays:
@@ -104,12 +121,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         source |= {"machine": one_line(environment), "date": str(environment["date"])}
         page = Report(
             title=f"Accuracy of {options.detector.name} on {options.data.resolve().name}",
-            lead=lead(accuracy),
-            figures=figures(accuracy, recipe.threshold),
+            lead=lead(accuracy, shortcut),
+            figures=figures(accuracy, recipe.threshold, findings.intervals),
             provenance=[(name.replace("_", " "), value) for name, value in source.items()],
             data=options.data,
             recipe=recipe,
             accuracy=accuracy,
+            findings=findings,
             inspections=inspections,
             ranking=ranking,
             terms=terms,
