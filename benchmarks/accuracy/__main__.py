@@ -24,6 +24,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.accuracy.chance import no_better_than_chance
@@ -86,26 +87,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.accuracy.findings import find
     from benchmarks.accuracy.held_out import held_out_of
     from benchmarks.accuracy.overlays import write_overlays
-    from benchmarks.accuracy.shortcuts import warning
+    from benchmarks.accuracy.shortcuts import pictures_of, warning
     from benchmarks.accuracy.words import as_document, figures, lead, report
     from train.datasets import copies_among, read_test_set, select
 
     images = select(read_test_set(options.data, options.layout), options.subset)
     with open_detector(options.detector, options) as detector:
         held_out = held_out_of(detector.recipe, options.detector, options.run)
+        training = pictures_of(_training_images(options))
         inspections = list(tqdm(inspect_all(detector, images), total=len(images), unit="image", disable=None))
         terms = _terms(detector, inspections) if options.report else []
         recipe, engine = detector.recipe, detector.engine.description
     ranking = rank_known_pixels(inspections)
     accuracy, environment = summarize(inspections, ranking), describe_environment()
-    findings = find(inspections, ranking, recipe.threshold, held_out)
+    findings = find(inspections, ranking, recipe.threshold, held_out, training)
     if chance := no_better_than_chance(accuracy):
         print(chance)
     print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
-    shortcut = warning(findings.shortcuts, accuracy.image_auroc)
-    for sentence in (implausible_masks(inspections), copies_among(images), shortcut):
-        if sentence is not None:
-            print(f"warning: {sentence}")
+    found = (implausible_masks(inspections), copies_among(images), warning(findings.shortcuts, accuracy.image_auroc))
+    warnings = [sentence for sentence in found if sentence is not None]
+    for sentence in warnings:
+        print(f"warning: {sentence}")
     print(report(accuracy, recipe.threshold, findings))
     print(one_line(environment))
     source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}
@@ -121,7 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         source |= {"machine": one_line(environment), "date": str(environment["date"])}
         page = Report(
             title=f"Accuracy of {options.detector.name} on {options.data.resolve().name}",
-            lead=lead(accuracy, shortcut),
+            lead=lead(accuracy),
+            warnings=warnings,
             figures=figures(accuracy, recipe.threshold, findings.intervals),
             provenance=[(name.replace("_", " "), value) for name, value in source.items()],
             data=options.data,
@@ -143,6 +146,16 @@ def _source(options: argparse.Namespace, arguments: Sequence[str]) -> dict[str, 
         "subset": options.subset,
         "command": shlex.join(["python", "-m", "benchmarks.accuracy", *arguments]),
     }
+
+
+def _training_images(options: argparse.Namespace) -> Sequence[Path]:
+    """The good training images of the data set; none where test images are all there is."""
+    from train.datasets import training_images
+
+    try:
+        return training_images(options.data, options.layout)
+    except InputError:
+        return []
 
 
 def _terms(detector: "Detector", inspections: "Sequence[Inspection]") -> "Sequence[Terms]":

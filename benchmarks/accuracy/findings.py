@@ -8,7 +8,7 @@ from benchmarks.accuracy.evaluation import Inspection, defects_of, scores_and_la
 from benchmarks.accuracy.held_out import HeldOut
 from benchmarks.accuracy.image_evidence import EvidenceRow, ImageEvidence, evidence_table
 from benchmarks.accuracy.pro_interval import RESAMPLES, Interval, pro_intervals
-from benchmarks.accuracy.shortcuts import Shortcut, find_shortcuts
+from benchmarks.accuracy.shortcuts import Pictures, Shortcuts, find_shortcuts
 from benchmarks.accuracy.thresholds import ThresholdTable, threshold_table
 from calibration.metrics import PixelRanking
 from runtime.threshold import Threshold
@@ -30,7 +30,7 @@ class Findings:
     """All of it."""
 
     intervals: Intervals
-    shortcuts: Sequence[Shortcut]
+    shortcuts: Shortcuts
     thresholds: ThresholdTable
     image_evidence: Sequence[EvidenceRow]  # none of a detector that gives one score alone
 
@@ -40,10 +40,12 @@ def find(
     ranking: PixelRanking | None,
     threshold: Threshold,
     held_out: HeldOut,
+    training: Pictures,
     image_evidence: ImageEvidence | None = None,
 ) -> Findings:
-    """The findings of a test set. `ranking` is that of its pixels, None where no mask is known.
+    """The findings of a test set.
 
+    `ranking` is that of its pixels, None where no mask is known; `training` is of good training images, if any.
     `image_evidence` is what the detector said of each image by kind, in the order of `inspections`, None where it gives
     one score alone. Raises `InputError` unless good and defective images are there.
     """
@@ -51,7 +53,7 @@ def find(
     rows = [] if image_evidence is None else evidence_table(image_evidence, labels, threshold.value)
     return Findings(
         intervals=intervals_of(inspections, ranking),
-        shortcuts=find_shortcuts(inspections),
+        shortcuts=find_shortcuts(inspections, training),
         thresholds=threshold_table(inspections, threshold, held_out),
         image_evidence=rows,
     )

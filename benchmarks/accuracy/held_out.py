@@ -1,6 +1,6 @@
 """What is known of the good images that a detector's threshold was fitted on.
 
-The run folder keeps every score. A detector file alone keeps a few quantiles. A quantile between two scores may serve as
+The run folder keeps every score, a detector file alone a few quantiles. A quantile between two scores may serve as
 a threshold, too: np.quantile puts that of probability p at place p · (n − 1) from the lowest score on. It is never
 below the score of place ⌊p · (n − 1)⌋, and what is proven of that one, which k = n − 1 − ⌊p · (n − 1)⌋ exceed, holds.
 """

@@ -36,6 +36,7 @@ class Report:
 
     title: str
     lead: str
+    warnings: Sequence[str]
     figures: Sequence[tuple[str, str]]  # name and value, in words
     provenance: Sequence[tuple[str, str]]  # likewise
     data: Path
@@ -53,6 +54,7 @@ def render(report: Report) -> str:
     return page.page(
         report.title,
         page.paragraph(report.lead, lead=True),
+        *(page.paragraph(f"Warning: {sentence}") for sentence in report.warnings),
         page.section("At a glance", *_glance(report)),
         page.section("Figures", page.facts(report.figures)),
         *(page.section(title, *_tabled(table, notes)) for title, table, notes in tables(report.findings)),

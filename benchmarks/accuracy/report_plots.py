@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks import plots
 from benchmarks.accuracy.findings import Intervals
-from benchmarks.accuracy.shortcuts import Shortcut
+from benchmarks.accuracy.shortcuts import Shortcuts
 from benchmarks.accuracy.thresholds import ThresholdTable
 from calibration.metrics import Curve, PixelRanking, rank_pixels
 
@@ -59,17 +59,20 @@ def score_histogram(scores: NDArray[np.float64], labels: NDArray[np.bool_], thre
     return drawn
 
 
-def interval_plot(intervals: Intervals, shortcuts: Sequence[Shortcut]) -> Figure:
+def interval_plot(intervals: Intervals, shortcuts: Shortcuts) -> Figure:
     """The image AUROC with its interval: of the detector, of it by kind of defect, and of plain values alone."""
-    detector = [("all defects", intervals.image_auroc), *intervals.image_auroc_by_defect.items()]
-    alone = [(f"{each.name} alone", each.auroc) for each in shortcuts]
-    drawn, axes = plots.figure("image AUROC, 95 % interval", "", "How well it tells them apart", HALF_IN)
+    detector = [("detector, all defects", intervals.image_auroc), *intervals.image_auroc_by_defect.items()]
+    alone = [(f"{each.name} alone", each.auroc) for each in shortcuts.values]
+    names = [_short(name) for name, _ in [*detector, *alone]]
+    size_in = HALF_IN[0], max(HALF_IN[1], 0.7 + 0.16 * len(names))
+    drawn, axes = plots.figure(
+        "image AUROC with 95 % interval; 0.5 is guessing", "", "How well defects are told from good", size_in
+    )
     for start, rows, label, colour in ((0, detector, "detector", plots.BLUE), (len(detector), alone, "", plots.GREY)):
         y = np.arange(start, start + len(rows))
         plots.whiskers(axes, [each.low for _, each in rows], [each.high for _, each in rows], y, colour)
         plots.points(axes, [each.auroc for _, each in rows], y, label, colour)
     plots.mark_x(axes, 0.5, "guessing")
-    names = [_short(name) for name, _ in [*detector, *alone]]
     axes.set_yticks(range(len(names)), names)
     axes.set_xlim(min(0.45, *(each.low for _, each in [*detector, *alone])), 1.01)
     axes.invert_yaxis()

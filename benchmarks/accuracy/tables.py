@@ -7,7 +7,7 @@ from benchmarks.accuracy.auroc_interval import AurocInterval
 from benchmarks.accuracy.decisions import Rate, percent
 from benchmarks.accuracy.image_evidence import EvidenceRow
 from benchmarks.accuracy.proof import Proof
-from benchmarks.accuracy.shortcuts import Shortcut
+from benchmarks.accuracy.shortcuts import Shortcuts
 from benchmarks.accuracy.thresholds import Row, ThresholdTable, shown
 
 
@@ -26,9 +26,9 @@ class Table:
         return "\n".join(f"{indent}{'  '.join(line)}".rstrip() for line in cells)
 
 
-def shortcut_table(shortcuts: Sequence[Shortcut], detector: AurocInterval) -> Table:
+def shortcut_table(shortcuts: Shortcuts, detector: AurocInterval) -> Table:
     """The AUROC of each plain value beside the detector's."""
-    rows = [(each.name, *_auroc(each.auroc), each.direction) for each in shortcuts]
+    rows = [(each.name, *_auroc(each.auroc), each.direction) for each in shortcuts.values]
     return Table(
         ("told apart by", "image AUROC", "95 % interval", "defective ones are"),
         [("the detector", *_auroc(detector), ""), *rows],
@@ -39,6 +39,7 @@ def thresholds_table(table: ThresholdTable) -> Table:
     """What each threshold finds, beside what is proven of it."""
     header = (
         "threshold",
+        "whose",
         "held-out above",
         "good parts rejected, proven",
         "defects found",
@@ -49,7 +50,7 @@ def thresholds_table(table: ThresholdTable) -> Table:
 
 def threshold_notes(table: ThresholdTable) -> list[str]:
     """What there is to know about the table of thresholds, in sentences."""
-    notes = [f"Known from {table.source}."]
+    notes = ["A lower threshold finds more defects and rejects more good parts.", f"Known from {table.source}."]
     if table.own.proof is None:
         notes.append("Nothing is proven of the detector's own threshold: it was set by hand, or nobody vouches for it.")
     if table.proven:
@@ -61,6 +62,9 @@ def threshold_notes(table: ThresholdTable) -> list[str]:
             percent(budget) + (f" (takes {needed:,})" if needed else "") for budget, needed in table.unproven.items()
         )
         notes.append(f"{table.sample_size:,} held-out images prove no threshold for a budget of {takes}.")
+    if table.not_kept:
+        kept = ", ".join(percent(budget) for budget in table.not_kept)
+        notes.append(f"The file alone does not keep the thresholds for {kept}. Name its run folder with --run.")
     return notes
 
 
@@ -104,11 +108,11 @@ def _auroc(auroc: AurocInterval) -> tuple[str, str]:
 
 
 def _cells(row: Row, sample_size: int) -> tuple[str, ...]:
-    whose = ", the detector's" if row.own else ""
-    budgets = f", budget {', '.join(percent(budget) for budget in row.budgets)}" if row.budgets else ""
+    budgets = f"budget {', '.join(percent(budget) for budget in row.budgets)}" if row.budgets else ""
     above = "" if row.above is None else f"{row.above}" + (f" of {sample_size:,}" if sample_size else "")
     return (
-        f"{row.threshold:.4f}{whose}{budgets}",
+        f"{row.threshold:.4f}",
+        "the detector's" if row.own else budgets,
         above,
         in_words(row.proof),
         short_rate(row.found),

@@ -43,6 +43,7 @@ class ThresholdTable:
     sample_size: int  # held-out good images; 0 where nothing is known of them
     source: str  # what the rows are known by, in words
     unproven: dict[float, int | None]  # budgets that no threshold is proven for, and how many images would do it
+    not_kept: tuple[float, ...]  # budgets that one is proven for, which the file alone does not keep
 
     @property
     def own(self) -> Row:
@@ -68,6 +69,7 @@ def threshold_table(inspections: Sequence[Inspection], threshold: Threshold, hel
         if above <= last and proof is not None:
             budgets = tuple(budget for budget, most in lowest.items() if most == above)
             rows.append(_row(inspections, value, above, proof, budgets))
+    in_rows = {budget for row in rows for budget in row.budgets}
     return ThresholdTable(
         rows=sorted(rows, key=lambda row: -row.threshold),
         sample_size=held_out.sample_size,
@@ -75,6 +77,7 @@ def threshold_table(inspections: Sequence[Inspection], threshold: Threshold, hel
         unproven={
             budget: images_to_prove(budget, confidence, method) for budget, most in lowest.items() if most is None
         },
+        not_kept=tuple(budget for budget, most in lowest.items() if most is not None and budget not in in_rows),
     )
 
 

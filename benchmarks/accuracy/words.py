@@ -9,7 +9,7 @@ from benchmarks.accuracy.decisions import Decisions, budget_verdict, in_words, p
 from benchmarks.accuracy.evaluation import Accuracy, Inspection, name_in
 from benchmarks.accuracy.findings import Findings, Intervals
 from benchmarks.accuracy.pro_interval import LEAST_IMAGES, Interval
-from benchmarks.accuracy.shortcuts import warning
+from benchmarks.accuracy.shortcuts import Shortcuts, warning
 from benchmarks.accuracy.tables import (
     Table,
     evidence_rows,
@@ -49,7 +49,7 @@ def report(accuracy: Accuracy, threshold: Threshold, findings: Findings) -> str:
     pairs[2:2] = [
         (f"  {kind} ({accuracy.images[kind]})", f"{found.auroc:.4f} ({interval(found)})") for kind, found in by_defect
     ]
-    alone = ", ".join(f"{each.name} {each.auroc.auroc:.2f}" for each in findings.shortcuts)
+    alone = ", ".join(f"{each.name} {each.auroc.auroc:.2f}" for each in findings.shortcuts.values)
     pairs.append(("size and light alone", f"image AUROC by {alone}"))
     lines = [f"{name:<20} {text}" for name, text in pairs]
     for title, table, notes in tables(findings):
@@ -66,12 +66,20 @@ def tables(findings: Findings) -> list[tuple[str, Table, list[str]]]:
         (
             "Told apart without looking at the part",
             shortcut_table(findings.shortcuts, detector),
-            [f"{said[0].upper()}{said[1:]}." if said else NO_SHORTCUT],
+            [_compared(findings.shortcuts), f"{said[0].upper()}{said[1:]}" if said else NO_SHORTCUT],
         ),
     ]
     if findings.image_evidence:
         found.append(("What each kind of evidence tells", evidence_rows(findings.image_evidence), []))
     return found
+
+
+def _compared(shortcuts: Shortcuts) -> str:
+    if shortcuts.training_images:
+        return f"Unusual means far from what {shortcuts.training_images} good training images show."
+    return (
+        "No good training images lie beside these, so that only higher and lower values were tried, not unusual ones."
+    )
 
 
 def _of_pixels(accuracy: Accuracy, intervals: Intervals) -> Pairs:
@@ -119,13 +127,11 @@ def as_document(
     }
 
 
-def lead(accuracy: Accuracy, shortcut: str | None) -> str:
-    """What matters most, in a few sentences; `shortcut` is the warning of one."""
+def lead(accuracy: Accuracy) -> str:
+    """What matters most, in a sentence or two."""
     found, false, chance = accuracy.detected, accuracy.false_rejects, no_better_than_chance(accuracy)
     decisions = (
         f"At its calibrated threshold the detector rejects {found.count} of {found.total} defective images"
         f" and {false.count} of {false.total} good ones."
     )
-    if shortcut:
-        decisions += f" Mind: {shortcut}."
     return f"{chance}. {decisions}" if chance else decisions
