@@ -97,7 +97,8 @@ def threshold_plot(table: ThresholdTable) -> Figure | None:
     ):
         plots.band(axes, x, [100 * rate.low for rate in rates], [100 * rate.high for rate in rates], colour)
         plots.line(axes, x, [100 * rate.share for rate in rates], label, colour, dash)
-    plots.logarithmic(axes, "x")
+    if x.max() > 10 * x.min():
+        plots.logarithmic(axes, "x")
     axes.set_ylim(-2, 102)
     plots.legend(axes, "center left")
     return drawn

@@ -39,7 +39,7 @@ def thresholds_table(table: ThresholdTable) -> Table:
     """What each threshold finds, beside what is proven of it."""
     header = (
         "threshold",
-        "whose",
+        "which",
         "held-out above",
         "good parts rejected, proven",
         "defects found",
@@ -86,7 +86,7 @@ def evidence_rows(rows: Sequence[EvidenceRow]) -> Table:
 
 def interval(auroc: AurocInterval) -> str:
     """The interval of an AUROC in words."""
-    bound = ", by Hoeffding's bound" if auroc.method == "hoeffding" else ""
+    bound = ", a cautious bound" if auroc.method == "hoeffding" else ""
     return f"{auroc.low:.3f} to {auroc.high:.3f}{bound}"
 
 

@@ -42,7 +42,7 @@ def test_the_figures_are_printed(detector_file: Path, test_set: Path, capsys: py
     accuracy.main([str(detector_file), str(test_set)])
     printed = {line[:20].strip(): line[20:].strip() for line in capsys.readouterr().out.splitlines()}
     assert printed["images"] == "2 good, 2 defective"
-    assert printed["image AUROC"] == "0.7500 (95 % interval 0.041 to 1.000, by Hoeffding's bound)"
+    assert printed["image AUROC"] == "0.7500 (95 % interval 0.041 to 1.000, a cautious bound)"
     assert printed["scratch (1)"].startswith("0.5000 (0.000 to 1.000")
     assert printed["pixel AUROC"] == "0.9979"
     few = "(no interval: it takes 5 good and 5 defective images with masks)"
@@ -108,6 +108,24 @@ def test_mvtecs_layout_without_any_mask_gives_image_figures_alone_and_says_so(
     assert printed["pixel figures"] == "none: no mask is known of the 2 defective images"
     assert printed["ng (1)"].startswith("0.5000")
     assert "No mask is known, so there are no pixel figures and no PRO curve." in report.read_text()
+
+
+def test_with_enough_masks_au_pro_has_its_interval(
+    detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_parts(tmp_path / "parts", 8, 8, lambda index, bad: 5 + index % 8 + 4 * bad)
+    mask = np.zeros((6, 8), np.uint8)
+    mask[1, 1:4] = 255
+    for index in range(8, 16):
+        write(tmp_path / "parts" / "ground_truth" / "bad" / f"{index:03}_mask.png", mask)
+    accuracy.main([str(detector_file), str(tmp_path / "parts"), "--json", str(tmp_path / "accuracy.json")])
+    document, printed = json.loads((tmp_path / "accuracy.json").read_text()), capsys.readouterr().out
+    for name, value in (("AU-PRO to 30 % FPR", "au_pro_30"), ("AU-PRO to 5 % FPR", "au_pro_5")):
+        low, high = document["intervals"][value]["low"], document["intervals"][value]["high"]
+        assert low < document["accuracy"][value] < high
+        said = f"{document['accuracy'][value]:.4f} (95 % interval {low:.3f} to {high:.3f})"
+        assert f"{name:<20} {said}\n" in printed
+    assert document["intervals"]["au_pro_resamples"] == 1000
 
 
 def test_one_missing_mask_among_others_stays_an_error(detector_file: Path, test_set: Path) -> None:

@@ -55,6 +55,14 @@ def test_resamples_have_the_area_of_their_images_repeated(limit: float, rounded:
         assert curve.area(limit) == pytest.approx(exact, abs=0.003 if limit == 0.3 else 0.015)
 
 
+def test_a_pixel_at_the_threshold_counts_as_detected_and_a_region_as_one() -> None:
+    pixels, mask = np.array([[4, 3, 1, 2]], np.float32), np.array([[True, False, True, True]])
+    counts = count([pixels], [mask], np.array([4, 3, 2], np.float32))
+    assert counts.false.tolist() == [[0, 1, 1]]
+    assert counts.found.tolist() == [[1, 1, 1.5]]  # all of one region, then half of the other
+    assert (counts.good.tolist(), counts.regions.tolist()) == ([1], [2])
+
+
 def test_the_interval_is_that_of_the_resamples_and_the_same_each_time(inspections: list[Inspection]) -> None:
     ranking = rank_known_pixels(inspections)
     assert ranking is not None

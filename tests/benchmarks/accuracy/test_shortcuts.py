@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.accuracy.auroc_interval import auroc_interval
 from benchmarks.accuracy.evaluation import Inspection, inspect_all
-from benchmarks.accuracy.shortcuts import REFERENCES, Pictures, Shortcut, find_shortcuts, pictures_of, warning
+from benchmarks.accuracy.shortcuts import LEVEL, REFERENCES, Pictures, Shortcut, find_shortcuts, pictures_of, warning
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
 from runtime.recipe import Recipe
@@ -89,6 +89,20 @@ def test_chance_is_not_named_though_it_beats_a_poor_detector(four: list[Inspecti
     found = by_name(inspections)
     assert found["mean brightness"].auroc.auroc > 0.5  # and above the detector's
     assert warning(find_shortcuts(inspections, NONE), 0.5) is None
+
+
+def test_four_values_are_four_chances_to_be_wrong(four: list[Inspection]) -> None:
+    # 0.66 of 40 and 40 images: the interval excludes 1/2 at 95 %, and not at 98.75 %
+    inspections = [
+        replace(each, brightness=float(index % 40)) for index, each in enumerate(made(four, [(9, 9)] * 40, []))
+    ]
+    inspections += [replace(each, image=four[2].image, brightness=each.brightness + 7) for each in inspections]
+    found = by_name(inspections)["mean brightness"]
+    assert found.auroc.low > 0.5
+    assert found.auroc.auroc > LEVEL
+    assert not found.named
+    surer = [replace(each, brightness=each.brightness + 2 * each.image.label) for each in inspections]
+    assert by_name(surer)["mean brightness"].named
 
 
 def test_a_share_of_the_training_images_is_read(test_set: Path) -> None:
