@@ -119,6 +119,16 @@ def histogram(
     return np.asarray(edges, np.float64)
 
 
+def whiskers(axes: Axes, low: ArrayLike, high: ArrayLike, y: ArrayLike, colour: str) -> None:
+    """Horizontal lines from `low` to `high`, each at its `y`: intervals of points that lie on them."""
+    axes.hlines(y, low, high, color=colour, linewidth=1.4)
+
+
+def band(axes: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, colour: str) -> None:
+    """A shaded interval around a line over `x`."""
+    axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
+
+
 def mark_x(axes: Axes, x: float, label: str, colour: str = BLACK) -> None:
     """A vertical line at `x`."""
     axes.axvline(x, color=colour, linewidth=1.2, linestyle=DASHES[3], label=label)

@@ -31,11 +31,11 @@ from runtime.recipe import Method, Recipe
 from runtime.threshold import Threshold
 from train.data import PreparedImages, Split
 from train.lock import only_one_writes
+from train.run_folder import SCORES
 
 PARITY_FRAMES = 16
 HIGHEST_SHOWN = 3
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-SCORES = "calibration_scores.npy"
 UNFITTED = Threshold(0.0, 1.0, 0.95, 0, "manual", False, 1.0)  # until the graph has scored the held-out images
 
 

@@ -29,6 +29,7 @@ from runtime.recipe import Quantization, Recipe
 from runtime.versions import commit, versions
 from train.data import PreparedImages, Split, sha256_of_images, split_as_counted, split_by_content
 from train.datasets import good_images
+from train.run_folder import run_beside
 
 IMAGES = 32  # for the ranges; for the rounding they give more patches than a row of 5×5×128 weights has members
 
@@ -57,7 +58,7 @@ def find_split(detector: Path, data: Path | None, run: Path | None, unseen: bool
         images = good_images(data)
         split = split_by_content(images, share) if unseen else split_as_counted(images, counts)
     else:
-        run = run or detector.with_name(f"{detector.stem}-run")
+        run = run or run_beside(detector)
         if not run.is_dir():
             raise InputError(
                 f"{run} is no folder; name the good images that {detector.name} was made from with --data, or the run "

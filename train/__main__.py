@@ -13,7 +13,7 @@ from runtime import cli
 from runtime.errors import InputError
 from train.config import add_options, configured, given_options, read_yaml
 from train.method import METHODS, file_of
-from train.run_folder import FIRST_METHOD
+from train.run_folder import FIRST_METHOD, run_beside
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -25,7 +25,7 @@ def main() -> None:
     from export.detector import ExportOptions
 
     config = configuration(method, options, arguments.preset, given_options(options, arguments))
-    run = arguments.run or arguments.out.with_name(f"{arguments.out.stem}-run")
+    run = arguments.run or run_beside(arguments.out)
     exported = ExportOptions(arguments.export_precision, weights=arguments.export_weights, explain=arguments.explain)
     make_detector(method, config, run, arguments.out, arguments.budget, exported)
 

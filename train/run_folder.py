@@ -12,7 +12,13 @@ from train.lock import LOCK, only_one
 
 T = TypeVar("T")
 
+SCORES = "calibration_scores.npy"  # the exported file's own scores of the images held out for the threshold
 FIRST_METHOD = "students"  # of run folders from before there was another
+
+
+def run_beside(detector: Path) -> Path:
+    """Where the run folder of a detector file lies unless another place was named."""
+    return detector.with_name(f"{detector.stem}-run")
 
 
 class RunFolder:

@@ -3,13 +3,18 @@
 ::
 
     python -m benchmarks.accuracy detector.onnx DATA [--layout NAME] [--subset all|even|odd] [--report FILE.html]
-                                                     [--json FILE] [--overlays DIR --count N]
+                                                     [--json FILE] [--overlays DIR --count N] [--run RUN]
 
 Each test image is inspected as on the line. The anomaly map is resized, bilinearly, to the size of the image file,
 where the masks are, so that the pixel figures of detectors of any size compare. Where no mask is known there are no
 pixel figures, and the command says so. A detector that is no better than chance (`benchmarks.accuracy.chance`) is named
 as such in the first line of the output and of the report; the status stays 0, since its figures were measured. Tune on
 ``--subset even``, report on ``odd``.
+
+With the figures go 95 % intervals (`auroc_interval`, `pro_interval`); the AUROC of size and brightness alone, and a
+warning where they tell the images apart (`shortcuts`); and what other thresholds would find, beside the rate of false
+rejects that the images held out in training prove of each (`thresholds`). Their scores are read from the run folder,
+``--run`` or ``<detector>-run`` beside the file; without it the few quantiles in the file have to do (`held_out`).
 """
 
 import argparse
@@ -19,6 +24,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.accuracy.chance import no_better_than_chance
@@ -46,6 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", type=cli.some_path, metavar="FILE", help="write a report there, one HTML file")
     add_json_option(parser)
     parser.add_argument(
+        "--run",
+        type=cli.some_path,
+        metavar="RUN",
+        help="run folder of its training (default: <detector>-run, if there)",
+    )
+    parser.add_argument(
         "--overlays", type=cli.some_path, metavar="DIR", help="write pictures of inspected images there"
     )
     parser.add_argument("--count", type=int, default=12, metavar="N", help="number of pictures (default 12)")
@@ -72,28 +84,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tqdm import tqdm
 
     from benchmarks.accuracy.evaluation import implausible_masks, inspect_all, rank_known_pixels, summarize
+    from benchmarks.accuracy.findings import find
+    from benchmarks.accuracy.held_out import held_out_of
     from benchmarks.accuracy.overlays import write_overlays
+    from benchmarks.accuracy.shortcuts import pictures_of, warning
     from benchmarks.accuracy.words import as_document, figures, lead, report
     from train.datasets import copies_among, read_test_set, select
 
     images = select(read_test_set(options.data, options.layout), options.subset)
     with open_detector(options.detector, options) as detector:
+        held_out = held_out_of(detector.recipe, options.detector, options.run)
+        training = pictures_of(_training_images(options))
         inspections = list(tqdm(inspect_all(detector, images), total=len(images), unit="image", disable=None))
         terms = _terms(detector, inspections) if options.report else []
         recipe, engine = detector.recipe, detector.engine.description
     ranking = rank_known_pixels(inspections)
     accuracy, environment = summarize(inspections, ranking), describe_environment()
+    findings = find(inspections, ranking, recipe.threshold, held_out, training)
     if chance := no_better_than_chance(accuracy):
         print(chance)
     print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
-    for warning in (implausible_masks(inspections), copies_among(images)):
-        if warning is not None:
-            print(f"warning: {warning}")
-    print(report(accuracy, recipe.threshold))
+    found = (implausible_masks(inspections), copies_among(images), warning(findings.shortcuts, accuracy.image_auroc))
+    warnings = [sentence for sentence in found if sentence is not None]
+    for sentence in warnings:
+        print(f"warning: {sentence}")
+    print(report(accuracy, recipe.threshold, findings))
     print(one_line(environment))
     source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}
     if options.json:
-        document = as_document(accuracy, inspections, options.data) | source
+        document = as_document(accuracy, findings, inspections, options.data) | source
         document |= {"threshold": asdict(recipe.threshold), "environment": environment}
         write_atomically(options.json, json.dumps(document, indent=2).encode())
     if options.overlays:
@@ -105,11 +124,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page = Report(
             title=f"Accuracy of {options.detector.name} on {options.data.resolve().name}",
             lead=lead(accuracy),
-            figures=figures(accuracy, recipe.threshold),
+            warnings=warnings,
+            figures=figures(accuracy, recipe.threshold, findings.intervals),
             provenance=[(name.replace("_", " "), value) for name, value in source.items()],
             data=options.data,
             recipe=recipe,
             accuracy=accuracy,
+            findings=findings,
             inspections=inspections,
             ranking=ranking,
             terms=terms,
@@ -125,6 +146,16 @@ def _source(options: argparse.Namespace, arguments: Sequence[str]) -> dict[str, 
         "subset": options.subset,
         "command": shlex.join(["python", "-m", "benchmarks.accuracy", *arguments]),
     }
+
+
+def _training_images(options: argparse.Namespace) -> Sequence[Path]:
+    """The good training images of the data set; none where test images are all there is."""
+    from train.datasets import training_images
+
+    try:
+        return training_images(options.data, options.layout)
+    except InputError:
+        return []
 
 
 def _terms(detector: "Detector", inspections: "Sequence[Inspection]") -> "Sequence[Terms]":

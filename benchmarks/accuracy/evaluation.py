@@ -12,6 +12,7 @@ from benchmarks.accuracy.decisions import Decisions, Rate, best_decisions, decid
 from calibration.metrics import PixelRanking, auroc, rank_pixels
 from runtime.detector import Detector
 from runtime.engines.base import Output
+from runtime.health import brightness
 from runtime.preparation import prepare
 from runtime.verdict import Decision, Verdict
 from train.datasets import TestImage, read_pixels
@@ -28,6 +29,8 @@ class Inspection:
     anomaly_map: NDArray[np.float32]  # [H, W], at the size of the mask; without one, of the prepared frame
     scored_map: NDArray[np.float32]  # [H, W], of the prepared frame: what the score is taken from
     mask: NDArray[np.bool_] | None  # [H, W], at the size of the image file; None where it is not known or not needed
+    size_hw: tuple[int, int]  # of the image file
+    brightness: float  # mean of the image file's pixels, 0 to 255
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ def inspect_all(detector: Detector, images: Iterable[TestImage]) -> Iterator[Ins
             size_wh = pixels.shape[1], pixels.shape[0]
             resized = cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR)
             anomaly_map = np.asarray(resized, np.float32)
-        yield Inspection(image, verdict, score, anomaly_map, scored_map, marked if known else None)
+        mask, size_hw = marked if known else None, (pixels.shape[0], pixels.shape[1])
+        yield Inspection(image, verdict, score, anomaly_map, scored_map, mask, size_hw, brightness(pixels))
 
 
 def name_in(data: Path, image: TestImage) -> str:
@@ -117,6 +121,11 @@ def scores_and_labels(inspections: Iterable[Inspection]) -> tuple[NDArray[np.flo
     return np.array([score for score, _ in pairs], np.float64), np.array([label for _, label in pairs], bool)
 
 
+def defects_of(inspections: Iterable[Inspection]) -> NDArray[np.str_]:
+    """The kind of defect of each image, "good" among them, [n]."""
+    return np.array([each.image.defect for each in inspections])
+
+
 def summarize(inspections: Sequence[Inspection], ranking: PixelRanking | None = None) -> Accuracy:
     """The accuracy over `inspections`. Raises `InputError` unless good and defective images are among them.
 
@@ -124,7 +133,7 @@ def summarize(inspections: Sequence[Inspection], ranking: PixelRanking | None = 
     """
     scores, labels = scores_and_labels(inspections)
     image_auroc = auroc(scores, labels)
-    defects = np.array([inspection.image.defect for inspection in inspections])
+    defects = defects_of(inspections)
     rejected = np.array([inspection.verdict.decision is not Decision.OK for inspection in inspections], bool)
     ranking = ranking or rank_known_pixels(inspections)
     pro = ranking.pro_curve() if ranking else None

@@ -10,11 +10,14 @@ from matplotlib.figure import Figure
 
 from benchmarks import plots
 from benchmarks.accuracy import page, report_plots
-from benchmarks.accuracy.decisions import Rate, percent, rate_of
+from benchmarks.accuracy.decisions import rate_of
 from benchmarks.accuracy.evaluation import Accuracy, Inspection, name_in, scores_and_labels
+from benchmarks.accuracy.findings import Findings
 from benchmarks.accuracy.overlays import outlined, overlay
 from benchmarks.accuracy.page import Html
+from benchmarks.accuracy.tables import Table, interval, short_rate
 from benchmarks.accuracy.terms import Terms
+from benchmarks.accuracy.words import tables
 from calibration.metrics import PixelRanking
 from runtime.images import read_image
 from runtime.info import describe
@@ -33,11 +36,13 @@ class Report:
 
     title: str
     lead: str
+    warnings: Sequence[str]
     figures: Sequence[tuple[str, str]]  # name and value, in words
     provenance: Sequence[tuple[str, str]]  # likewise
     data: Path
     recipe: Recipe
     accuracy: Accuracy
+    findings: Findings
     inspections: Sequence[Inspection]
     ranking: PixelRanking | None
     terms: Sequence[Terms]
@@ -49,10 +54,13 @@ def render(report: Report) -> str:
     return page.page(
         report.title,
         page.paragraph(report.lead, lead=True),
+        *(page.paragraph(f"Warning: {sentence}") for sentence in report.warnings),
+        page.section("At a glance", *_glance(report)),
         page.section("Figures", page.facts(report.figures)),
-        page.section("Curves and scores", *_curves(report)),
+        *(page.section(title, *_tabled(table, notes)) for title, table, notes in tables(report.findings)),
         page.section("By defect", _by_defect(report)),
         page.section("Worst and best cases", *_cases(report)),
+        page.section("Curves", *_curves(report)),
         page.section("What each scale saw", *_scales(report)),
         page.section("The detector", page.facts(recipe_facts)),
         page.section("How this was measured", page.facts(report.provenance)),
@@ -67,6 +75,25 @@ def chosen_for_terms(inspections: Sequence[Inspection]) -> list[Inspection]:
     return [*(defective[-1:] + defective[:-1][:1]), *good[-1:]]
 
 
+def _glance(report: Report) -> list[Html]:
+    scores, labels = scores_and_labels(report.inspections)
+    threshold, findings = report.recipe.threshold.value, report.findings
+    drawn = report_plots.score_histogram(scores, labels, threshold)
+    intervals = report_plots.interval_plot(findings.intervals, findings.shortcuts)
+    parts = [_plot(intervals, "Image AUROC with 95 % intervals, of the detector and of plain values")]
+    if (costs := report_plots.threshold_plot(findings.thresholds)) is not None:
+        parts.append(_plot(costs, "Images rejected by the rate of false rejects that is proven"))
+    explanation = (
+        "A part is rejected when its score is right of the line. Best is a line with all good parts left of it and all "
+        "defective ones right."
+    )
+    return [page.paragraph(explanation), _plot(drawn, "Histogram of image scores"), page.columns(2, parts)]
+
+
+def _tabled(table: Table, notes: Sequence[str]) -> list[Html]:
+    return [page.table(table.header, table.rows), *(page.paragraph(note) for note in notes)]
+
+
 def _curves(report: Report) -> list[Html]:
     scores, labels = scores_and_labels(report.inspections)
     figures = [_plot(report_plots.roc_plot(report_plots.image_roc(scores, labels), report.ranking), "ROC curves")]
@@ -74,9 +101,7 @@ def _curves(report: Report) -> list[Html]:
         figures.append(_plot(report_plots.pro_plot(report.ranking), "PRO curve"))
     else:
         figures.append(page.paragraph("No mask is known, so there are no pixel figures and no PRO curve."))
-    threshold = report.recipe.threshold.value
-    histogram = _plot(report_plots.score_histogram(scores, labels, threshold), "Histogram of image scores")
-    return [page.columns(2, figures), histogram]
+    return [page.columns(2, figures)]
 
 
 def _by_defect(report: Report) -> Html:
@@ -85,17 +110,13 @@ def _by_defect(report: Report) -> Html:
     for label, kind in kinds:
         group = [each for each in report.inspections if (each.image.label, each.image.defect) == (label, kind)]
         rejected = rate_of(np.array([each.verdict.decision is not Decision.OK for each in group]))
-        auroc = report.accuracy.image_auroc_by_defect.get(kind) if label else None
+        auroc = report.findings.intervals.image_auroc_by_defect[kind] if label else None
         low, middle, high = np.quantile([each.score for each in group], (0, 0.5, 1))
         spread = f"{low:.4g}, {middle:.4g}, {high:.4g}"
-        rows.append([kind, str(len(group)), _rate(rejected), "" if auroc is None else f"{auroc:.4f}", spread])
-    return page.table(
-        ["kind", "images", "rejected (95 % interval)", "image AUROC", "score: lowest, median, highest"], rows
-    )
-
-
-def _rate(rate: Rate) -> str:
-    return f"{rate.count} of {rate.total} ({percent(rate.low)} to {percent(rate.high)})"
+        told = "" if auroc is None else f"{auroc.auroc:.4f} ({interval(auroc)})"
+        rows.append([kind, str(len(group)), short_rate(rejected), told, spread])
+    header = ["kind", "images", "rejected (95 % interval)", "image AUROC (95 % interval)"]
+    return page.table([*header, "score: lowest, median, highest"], rows)
 
 
 def _cases(report: Report) -> list[Html]:

@@ -8,10 +8,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks import plots
+from benchmarks.accuracy.findings import Intervals
+from benchmarks.accuracy.shortcuts import Shortcuts
+from benchmarks.accuracy.thresholds import ThresholdTable
 from calibration.metrics import Curve, PixelRanking, rank_pixels
 
 LIMITS = (0.3, 0.05)  # of the false-positive rate, to which AU-PRO is taken
 # half and all of the page's width; as high as leaves figures, curves and the table by defect on the first sheet of A4
+LONGEST_NAME = 24
 HALF_IN, WHOLE_IN = (4.4, 2.5), (9.0, 2.2)
 
 
@@ -53,6 +57,56 @@ def score_histogram(scores: NDArray[np.float64], labels: NDArray[np.bool_], thre
     plots.mark_x(axes, threshold, f"threshold {threshold:.4g}")
     plots.legend(axes, "upper right")
     return drawn
+
+
+def interval_plot(intervals: Intervals, shortcuts: Shortcuts) -> Figure:
+    """The image AUROC with its interval: of the detector, of it by kind of defect, and of plain values alone."""
+    detector = [("detector, all defects", intervals.image_auroc), *intervals.image_auroc_by_defect.items()]
+    alone = [(f"{each.name} alone", each.auroc) for each in shortcuts.values]
+    names = [_short(name) for name, _ in [*detector, *alone]]
+    size_in = HALF_IN[0], max(HALF_IN[1], 0.7 + 0.16 * len(names))
+    drawn, axes = plots.figure(
+        "image AUROC with 95 % interval; 0.5 is guessing", "", "How well defects are told from good", size_in
+    )
+    for start, rows, label, colour in ((0, detector, "detector", plots.BLUE), (len(detector), alone, "", plots.GREY)):
+        y = np.arange(start, start + len(rows))
+        plots.whiskers(axes, [each.low for _, each in rows], [each.high for _, each in rows], y, colour)
+        plots.points(axes, [each.auroc for _, each in rows], y, label, colour)
+    plots.mark_x(axes, 0.5, "guessing")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlim(min(0.45, *(each.low for _, each in [*detector, *alone])), 1.01)
+    axes.invert_yaxis()
+    return drawn
+
+
+def threshold_plot(table: ThresholdTable) -> Figure | None:
+    """Defects found and good test images rejected, by the rate of false rejects that is proven of a threshold.
+
+    None where less than two thresholds are proven.
+    """
+    proven = [(row.proof.rate, row) for row in table.proven if row.proof is not None]
+    if len(proven) < 2:
+        return None
+    drawn, axes = plots.figure(
+        "good parts rejected, proven to be at most (%)", "test images rejected (%)", "What a threshold costs", HALF_IN
+    )
+    x = np.array([100 * rate for rate, _ in proven])
+    for label, colour, dash, rates in (
+        ("defective", plots.BLUE, 0, [row.found for _, row in proven]),
+        ("good", plots.VERMILLION, 1, [row.false_rejects for _, row in proven]),
+    ):
+        plots.band(axes, x, [100 * rate.low for rate in rates], [100 * rate.high for rate in rates], colour)
+        plots.line(axes, x, [100 * rate.share for rate in rates], label, colour, dash)
+    if x.max() > 10 * x.min():
+        plots.logarithmic(axes, "x")
+    axes.set_ylim(-2, 102)
+    plots.legend(axes, "center left")
+    return drawn
+
+
+def _short(name: str) -> str:
+    """A name that fits beside an axis."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def term_scatter(

@@ -24,7 +24,7 @@ from calibration.methods import open_run
 from calibration.threshold import fit_threshold
 from export import detector as detector_module
 from export.destination import replaced_by
-from export.detector import PARITY_FRAMES, SCORES, ExportOptions, describe_highest, export, parity_frames, quantiles
+from export.detector import PARITY_FRAMES, ExportOptions, describe_highest, export, parity_frames, quantiles
 from export.fused import evidence_of
 from export.parity import LARGEST_ACTIVATION
 from runtime.adjust import adjust
@@ -41,6 +41,7 @@ from runtime.set_threshold import set_threshold
 from runtime.verdict import Decision
 from train.data import Split
 from train.files import load_network, save_network
+from train.run_folder import SCORES
 
 # each has an importer in TensorRT 10's ONNX parser (its operators.md); none with control flow, loops or random numbers
 ALLOWED = {

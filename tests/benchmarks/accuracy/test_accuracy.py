@@ -42,11 +42,12 @@ def test_the_figures_are_printed(detector_file: Path, test_set: Path, capsys: py
     accuracy.main([str(detector_file), str(test_set)])
     printed = {line[:20].strip(): line[20:].strip() for line in capsys.readouterr().out.splitlines()}
     assert printed["images"] == "2 good, 2 defective"
-    assert printed["image AUROC"] == "0.7500"
-    assert printed["scratch (1)"] == "0.5000"
+    assert printed["image AUROC"] == "0.7500 (95 % interval 0.041 to 1.000, a cautious bound)"
+    assert printed["scratch (1)"].startswith("0.5000 (0.000 to 1.000")
     assert printed["pixel AUROC"] == "0.9979"
-    assert printed["AU-PRO to 30 % FPR"] == "0.9911"
-    assert printed["AU-PRO to 5 % FPR"] == "0.9465"
+    few = "(no interval: it takes 5 good and 5 defective images with masks)"
+    assert printed["AU-PRO to 30 % FPR"] == f"0.9911 {few}"
+    assert printed["AU-PRO to 5 % FPR"] == f"0.9465 {few}"
     assert printed["false rejects"] == "1 of 2, 50 % (95 % interval 1.26 % to 98.7 %), budget 1 %"
     assert printed["budget"].startswith("The budget of 1 % is below the interval, 1.26 % to 98.7 %")
     assert printed["detected"] == "1 of 2, 50 % (95 % interval 1.26 % to 98.7 %)"
@@ -86,7 +87,7 @@ def test_without_masks_only_image_level_figures_are_given(
     arguments = [str(detector_file), str(plain), "--layout", "plain", "--json", str(file), "--overlays", str(pictures)]
     accuracy.main(arguments)
     printed = {line[:20].strip(): line[20:].strip() for line in capsys.readouterr().out.splitlines()}
-    assert printed["image AUROC"] == "1.0000"
+    assert printed["image AUROC"].startswith("1.0000 (95 % interval 0.025 to 1.000")
     assert printed["pixel figures"] == "none: no mask is known of the 1 defective images"
     figures = json.loads(file.read_text())["accuracy"]
     assert (figures["pixel_auroc"], figures["au_pro_30"], figures["au_pro_5"]) == (None, None, None)
@@ -105,8 +106,26 @@ def test_mvtecs_layout_without_any_mask_gives_image_figures_alone_and_says_so(
     accuracy.main([str(detector_file), str(test_set), "--report", str(report)])
     printed = {line[:20].strip(): line[20:].strip() for line in capsys.readouterr().out.splitlines()}
     assert printed["pixel figures"] == "none: no mask is known of the 2 defective images"
-    assert printed["ng (1)"] == "0.5000"
+    assert printed["ng (1)"].startswith("0.5000")
     assert "No mask is known, so there are no pixel figures and no PRO curve." in report.read_text()
+
+
+def test_with_enough_masks_au_pro_has_its_interval(
+    detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_parts(tmp_path / "parts", 8, 8, lambda index, bad: 5 + index % 8 + 4 * bad)
+    mask = np.zeros((6, 8), np.uint8)
+    mask[1, 1:4] = 255
+    for index in range(8, 16):
+        write(tmp_path / "parts" / "ground_truth" / "bad" / f"{index:03}_mask.png", mask)
+    accuracy.main([str(detector_file), str(tmp_path / "parts"), "--json", str(tmp_path / "accuracy.json")])
+    document, printed = json.loads((tmp_path / "accuracy.json").read_text()), capsys.readouterr().out
+    for name, value in (("AU-PRO to 30 % FPR", "au_pro_30"), ("AU-PRO to 5 % FPR", "au_pro_5")):
+        low, high = document["intervals"][value]["low"], document["intervals"][value]["high"]
+        assert low < document["accuracy"][value] < high
+        said = f"{document['accuracy'][value]:.4f} (95 % interval {low:.3f} to {high:.3f})"
+        assert f"{name:<20} {said}\n" in printed
+    assert document["intervals"]["au_pro_resamples"] == 1000
 
 
 def test_one_missing_mask_among_others_stays_an_error(detector_file: Path, test_set: Path) -> None:
@@ -153,6 +172,59 @@ def test_a_good_detector_is_not(detector_file: Path, tmp_path: Path, capsys: pyt
     write_parts(tmp_path / "parts", 10, 10, lambda index, bad: 5 + index + 40 * bad)
     accuracy.main([str(detector_file), str(tmp_path / "parts")])
     assert "CHANCE" not in capsys.readouterr().out
+
+
+def test_pictures_told_apart_by_their_size_are_warned_of(
+    detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, report, file = tmp_path / "parts", tmp_path / "report.html", tmp_path / "accuracy.json"
+    write_parts(data, 10, 10, lambda index, bad: 5 + index + 40 * bad)
+    for path in (data / "test" / "bad").iterdir():
+        assert cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (16, 6)))
+    accuracy.main([str(detector_file), str(data), "--report", str(report), "--json", str(file)])
+    printed = capsys.readouterr().out
+    told = (
+        "these test images can be told apart without looking at the part, no worse than by the detector (1.00), by "
+        "their width (AUROC 1.00, defective ones wider), width to height (AUROC 1.00, defective ones flatter), "
+        "mean brightness (AUROC 1.00, defective ones brighter). The image AUROC says less than it seems"
+    )
+    assert f"warning: {told}" in printed
+    assert "No good training images lie beside these" in printed
+    assert f"Warning: {told}" in report.read_text()
+    document = json.loads(file.read_text())
+    assert document["shortcut_warning"].startswith(told)
+    assert [each["name"] for each in document["shortcuts"]["values"] if not each["named"]] == ["height"]
+    write(data / "train" / "good" / "000.png", np.full((6, 8), 128, np.uint8))
+    accuracy.main([str(detector_file), str(data)])
+    assert "Unusual means far from what 1 good training images show." in capsys.readouterr().out
+
+
+def test_thresholds_are_known_by_the_run_folder(
+    detector_file: Path,
+    recipe: Recipe,
+    test_set: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores = np.arange(1, 41) / 200
+    known = replace(recipe, score_quantiles={"0.5": float(np.median(scores)), "1.0": 0.2})
+    opened = (known, FakeEngine(recipe.size_hw), "a fake one")
+    monkeypatch.setattr("runtime.engine_options.open_engine", lambda *given: opened)
+    file, run = tmp_path / "accuracy.json", tmp_path / "elsewhere"
+    accuracy.main([str(detector_file), str(test_set), "--json", str(file)])
+    assert "Known from the file, which keeps 2 quantiles of 40 good images' scores." in capsys.readouterr().out
+    run.mkdir()
+    np.save(run / "calibration_scores.npy", scores)
+    opened = (known, FakeEngine(recipe.size_hw), "a fake one")
+    accuracy.main([str(detector_file), str(test_set), "--run", str(run), "--json", str(file)])
+    printed = capsys.readouterr().out
+    assert f"Known from the scores of 40 good images held out, in {run}." in printed
+    assert re.search(r"0\.1950 +1 of 40 +at most 11\.3 % \(95 % sure\) +1 of 2 \(.*\) +1 of 2", printed)
+    table = json.loads(file.read_text())["thresholds"]
+    assert [row["above"] for row in table["rows"]] == [0, 0, 1, 2]
+    assert table["rows"][2]["proof"] == {"rate": pytest.approx(0.1132, abs=1e-4), "confidence": 0.95}
+    assert table["unproven"]["0.01"] == 299
 
 
 def test_copies_among_the_test_images_are_told(

@@ -26,7 +26,7 @@ def inspections(test_set: Path, recipe: Recipe) -> list[Inspection]:
 
 def scored(inspection: Inspection, defect: str, score: float) -> Inspection:
     image = datasets.TestImage(Path(f"{score}.png"), defect != "good", defect, None)
-    return Inspection(image, inspection.verdict, score, inspection.anomaly_map, inspection.scored_map, inspection.mask)
+    return replace(inspection, image=image, score=score)
 
 
 def test_kinds_get_equal_shares_spread_over_their_scores(inspections: list[Inspection]) -> None:

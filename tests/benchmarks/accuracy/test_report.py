@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import __main__ as accuracy
 from benchmarks.accuracy import words
 from benchmarks.accuracy.evaluation import inspect_all, rank_known_pixels, summarize
+from benchmarks.accuracy.findings import find
+from benchmarks.accuracy.held_out import HeldOut
+from benchmarks.accuracy.image_evidence import ImageEvidence
 from benchmarks.accuracy.report import Report, chosen_for_terms, render
 from benchmarks.accuracy.report_plots import image_roc
 from benchmarks.accuracy.terms import Terms, terms_of
@@ -25,6 +28,7 @@ from runtime.errors import InputError
 from runtime.recipe import Evidence, Recipe
 from train import datasets
 
+HELD_OUT = HeldOut(40, [(above, 0.4 - above / 100) for above in range(40)], True, "the scores of a test")
 KINDS = ("regression error, p = 17", "regression error, p = 33")
 
 
@@ -41,15 +45,33 @@ def explaining(recipe: Recipe) -> Detector:
     return Detector(explained, ThreadedEngine(run, recipe.size_hw, 8, 2, "explaining engine"))
 
 
-def written(detector: Detector, data: Path, images: Sequence[datasets.TestImage], explain: bool = False) -> str:
+def written(
+    detector: Detector,
+    data: Path,
+    images: Sequence[datasets.TestImage],
+    explain: bool = False,
+    evidence: ImageEvidence | None = None,
+) -> str:
     with detector:
         inspections = list(inspect_all(detector, images))
         terms = terms_of(detector, chosen_for_terms(inspections)) if explain else []
     ranking = rank_known_pixels(inspections)
     measured = summarize(inspections, ranking)
-    figures = words.figures(measured, detector.recipe.threshold)
+    threshold = detector.recipe.threshold
+    findings = find(inspections, ranking, threshold, HELD_OUT, np.empty((0, 3)), evidence)
     contents = Report(
-        "A title", "A lead", figures, [("seed", "5")], data, detector.recipe, measured, inspections, ranking, terms
+        title="A title",
+        lead="A lead",
+        warnings=["a warning"],
+        figures=words.figures(measured, threshold, findings.intervals),
+        provenance=[("seed", "5")],
+        data=data,
+        recipe=detector.recipe,
+        accuracy=measured,
+        findings=findings,
+        inspections=inspections,
+        ranking=ranking,
+        terms=terms,
     )
     return render(contents)
 
@@ -62,13 +84,26 @@ def plain(recipe: Recipe) -> Detector:
 def test_the_report_holds_every_part_and_fetches_nothing(plain: Detector, test_set: Path) -> None:
     document = written(plain, test_set, datasets.read_test_set(test_set))
     headings = re.findall(r"<h2>(.*?)</h2>", document)
-    assert headings[:5] == ["Figures", "Curves and scores", "By defect", "Worst and best cases", "What each scale saw"]
+    assert headings == [
+        "At a glance",
+        "Figures",
+        "What other thresholds would do",
+        "Told apart without looking at the part",
+        "By defect",
+        "Worst and best cases",
+        "Curves",
+        "What each scale saw",
+        "The detector",
+        "How this was measured",
+    ]
+    assert "<p>Warning: a warning</p>" in document
+    assert re.search(r"<p class=lead>A lead</p>.*<img .*Figures", document, re.DOTALL)  # the picture first
     sources = re.findall(r'(?:src|href)="([^"]*)"', document)
     assert sources
     assert all(source.startswith("data:image/") for source in sources)
     assert "<script" not in document
     assert "url(" not in document
-    assert "<td>scratch</td><td>1</td><td>0 of 1 (0 % to 97.5 %)</td><td>0.5000</td>" in document
+    assert "<td>scratch</td><td>1</td><td>0 of 1 (0 % to 97.5 %)</td><td>0.5000 (0.000 to 1.000" in document
     assert document.count("PRO curve") == 1
     assert "export it again with --explain" in document
 
@@ -83,6 +118,24 @@ def test_the_highest_good_and_the_lowest_defective_images_come_first(plain: Dete
         *("dent/000", "scratch/000"),
         *("good/000", "good/001"),
     ]
+
+
+def test_thresholds_are_shown_with_what_is_proven_and_what_is_found(plain: Detector, test_set: Path) -> None:
+    document = written(plain, test_set, datasets.read_test_set(test_set))
+    own = "<td>0.2344</td><td>the detector&#x27;s</td><td>0 of 40</td><td>at most 7.22 % (95 % sure)</td>"
+    assert f"{own}<td>1 of 2 (1.26 % to 98.7 %)</td><td>1 of 2 (1.26 % to 98.7 %)</td>" in document
+    assert "<td>0.4000</td><td>budget 10 %</td><td>0 of 40</td>" in document
+    assert "40 held-out images prove no threshold for a budget of 0.1 % (takes 2,995)" in document
+    assert "Images rejected by the rate of false rejects that is proven" in document
+
+
+def test_kinds_of_image_evidence_are_shown_where_a_detector_gives_them(plain: Detector, test_set: Path) -> None:
+    images = datasets.read_test_set(test_set)
+    scores = np.array([[0.1, 0.0], [0.3, 0.0], [0.5, 0.1], [0.2, 0.4]])
+    document = written(plain, test_set, images, evidence=ImageEvidence(("map", "<b>colours"), scores))
+    assert "What each kind of evidence tells" in document
+    assert "<td>&lt;b&gt;colours</td><td>1.0000</td>" in document
+    assert re.search(r"<td>all together</td><td>1.0000</td>.*<td>100 %</td><td>2</td><td>1</td>", document)
 
 
 def test_names_of_files_cannot_become_markup(plain: Detector, test_set: Path) -> None:

@@ -1,0 +1,67 @@
+"""Which kind of evidence tells defective images, of a detector whose score is the highest of several.
+
+The kinds come in one unit, and the image's score is their maximum. Each kind may then be judged alone, and a reject is
+owed to the kind that is highest; where two are equal, to the first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.accuracy.auroc_interval import AurocInterval, auroc_interval
+from runtime.errors import InputError
+
+COMBINED = "all together"
+
+
+@dataclass(frozen=True)
+class ImageEvidence:
+    """The evidence of a test set, as a detector gave it."""
+
+    names: Sequence[str]
+    scores: NDArray[np.floating]  # [images, kinds]
+
+
+@dataclass(frozen=True)
+class EvidenceRow:
+    """What one kind of evidence tells alone, and what it is the reason of."""
+
+    name: str
+    auroc: AurocInterval
+    defective_rejects: int  # defective images rejected that it scores highest of all kinds
+    good_rejects: int  # good ones likewise
+    share: float | None  # of all rejects; None where there are none
+
+
+def evidence_table(evidence: ImageEvidence, labels: NDArray[np.bool_], threshold: float) -> list[EvidenceRow]:
+    """A row for each kind, and one for the maximum of all; `labels` [images] is true for defective.
+
+    An image is rejected when its maximum is above `threshold`. Raises `InputError` for numbers that do not fit, for
+    evidence that is not finite, and unless good and defective images are there.
+    """
+    names, scores = evidence.names, np.asarray(evidence.scores, np.float64)
+    if not names or scores.shape != (len(labels), len(names)):
+        raise InputError(
+            f"evidence of shape {scores.shape} for {len(labels)} images and {len(names)} kinds; expected "
+            f"({len(labels)}, {len(names)}), one kind at least"
+        )
+    highest, combined = scores.argmax(axis=1), scores.max(axis=1)
+    rejected = combined > threshold
+    owed = [(name, scores[:, kind], rejected & (highest == kind)) for kind, name in enumerate(names)]
+    return [
+        _row(name, values, labels, which, rejected) for name, values, which in [*owed, (COMBINED, combined, rejected)]
+    ]
+
+
+def _row(
+    name: str,
+    values: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    owed: NDArray[np.bool_],
+    rejected: NDArray[np.bool_],
+) -> EvidenceRow:
+    share = float(owed.sum() / rejected.sum()) if rejected.any() else None
+    found, false = int((owed & labels).sum()), int((owed & ~labels).sum())
+    return EvidenceRow(name, auroc_interval(values, labels), found, false, share)
