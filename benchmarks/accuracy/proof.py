@@ -4,6 +4,7 @@ import bisect
 from dataclasses import dataclass
 
 from calibration.threshold import rate_bound
+from runtime.threshold import OF_LEFT_OUT
 
 MOST_IMAGES = 1 << 32
 
@@ -24,9 +25,9 @@ def proven(above: int, sample_size: int, confidence: float, method: str) -> Proo
     """
     if not 0 <= above < sample_size:
         return None
-    if method in ("order-statistic", "gumbel"):  # a Gumbel limit never lies below the order statistic of its k
+    if method in ("order-statistic", "gumbel", "exponential-tail"):  # a tail's limit is never below the highest score
         return Proof(rate_bound(above, sample_size, confidence), confidence)
-    if method == "jackknife-minmax":
+    if method in OF_LEFT_OUT:
         return Proof((above + 1) / (sample_size + 1), None)
     return None
 

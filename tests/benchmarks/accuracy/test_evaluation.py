@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.decisions import Decisions, Rate
 from benchmarks.accuracy.evaluation import Inspection, inspect_all, name_in, rank_known_pixels, summarize
+from benchmarks.accuracy.findings import intervals_of
 from benchmarks.accuracy.words import figures
 from calibration.threshold import rate_interval
 from runtime.detector import Detector
@@ -49,10 +50,11 @@ def test_every_figure_is_the_one_worked_out_by_hand(test_set: Path, recipe: Reci
 
 def test_what_passes_as_too_small_is_not_rejected_and_is_counted(test_set: Path, recipe: Recipe) -> None:
     with detector(replace(recipe, scoring=Scoring(smallest_area=4))) as opened:  # the dent has 3 pixels
-        accuracy = summarize(list(inspect_all(opened, read_test_set(test_set))))
+        inspections = list(inspect_all(opened, read_test_set(test_set)))
+    accuracy, intervals = summarize(inspections), intervals_of(inspections, rank_known_pixels(inspections))
     assert (accuracy.false_rejects.count, accuracy.detected.count, accuracy.too_small) == (0, 0, 2)
     assert accuracy.image_auroc == 3 / 4
-    assert "2 score above the threshold and are OK" in dict(figures(accuracy, recipe.threshold))["too small"]
+    assert "2 score above the threshold and are OK" in dict(figures(accuracy, recipe.threshold, intervals))["too small"]
 
 
 def test_a_map_is_resized_to_its_mask(test_set: Path, recipe: Recipe) -> None:

@@ -58,11 +58,11 @@ def test_a_budgets_row_has_the_threshold_that_training_would_fit(inspections: li
     assert len(table.rows) > 40
 
 
-def test_a_gumbel_threshold_is_worth_no_score_above(inspections: list[Inspection]) -> None:
+def test_a_threshold_of_a_tail_model_is_worth_no_score_above(inspections: list[Inspection]) -> None:
     own = fit_threshold(HELD_OUT[:20], 0.01)
     held_out = HeldOut(20, list(enumerate(HELD_OUT[:20][::-1])), True, "a test")
     table = threshold_table(inspections, own, held_out)
-    assert own.method == "gumbel"
+    assert own.method == "exponential-tail"
     assert table.own.proof is not None
     assert (table.own.above, table.own.proof.rate) == (0, pytest.approx(own.supported_budget))
     assert table.unproven == {0.001: 2995, 0.005: 598, 0.01: 299, 0.02: 149, 0.05: 59, 0.1: 29}
