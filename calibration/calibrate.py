@@ -1,22 +1,25 @@
 """Calibration of a finished run: what good images held out of training show, whatever the method."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from calibration.calibrated import CalibratedRun, maps, pixel_evidence
+from calibration.calibrated import CalibratedRun, of_pixels
 from calibration.health import fit_health
+from calibration.image_evidence import fit_image_evidence
 from calibration.maps import Moments, Positions, within
 from calibration.methods import open_run
-from calibration.positions import fit_positions
+from calibration.positions import fit_positions, in_score_units
 from runtime.images import read_image
 from runtime.recipe import HealthLimits
 from runtime.threshold import check_rates
-from train.data import PreparedImages
+from train.data import CACHE_BYTES, PreparedImages
 from train.method import TrainedRun
 from train.progress import Progress
 from train.run_folder import RunFolder
@@ -44,21 +47,55 @@ def calibrate_folder(path: Path, budget: float, confidence: float, device: str |
 
 
 def _calibrate(trained: TrainedRun, budget: float, confidence: float) -> CalibratedRun:
-    moments = fit_moments(trained, progress(PreparedImages(trained.split.statistics, trained.size_hw), "statistics"))
-    positions = positions_of(trained, moments) if trained.scoring.by_position else None
-    run = CalibratedRun(trained, moments, positions, _health(trained), budget, confidence)
+    run = with_fitted_statistics(trained, _health(trained), budget, confidence)
     run.save()
     return run
 
 
-def fit_moments(trained: TrainedRun, batches: Iterable[NDArray[np.uint8]]) -> tuple[Moments, ...]:
+def with_fitted_statistics(
+    trained: TrainedRun, health: HealthLimits, budget: float, confidence: float
+) -> CalibratedRun:
+    """A run with statistics of its own images; nothing is written."""
+    known = EvidenceOfImages(trained, trained.split.statistics, "statistics")
+    run = CalibratedRun(trained, fit_moments(trained, known), None, None, health, budget, confidence)
+    if trained.scoring.by_position:
+        run = replace(run, positions=_positions(run, known))
+    return run if trained.pooled is None else _with_image_evidence(run, known)
+
+
+class EvidenceOfImages:
+    """Raw evidence [1, K, h, w] of images by the run without each, one after the other, as often as is asked for.
+
+    Kept in memory up to a bound, and computed again beyond it.
+    """
+
+    def __init__(self, trained: TrainedRun, paths: Sequence[Path], name: str) -> None:
+        self._trained, self._images, self._name = trained, PreparedImages(paths, trained.size_hw), name
+        self._kept: list[Tensor] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        yield from self._kept
+        left = range(len(self._kept), len(self._images))
+        for index in Progress(left, self._name, len(left), unit="image"):
+            found = self._trained.without(self._images.paths[index]).evidence(self._images[index][None])
+            if index == len(self._kept) and self._bytes < CACHE_BYTES:
+                self._kept.append(found)
+                self._bytes += found.numel() * found.element_size()
+            yield found
+
+
+def fit_moments(trained: TrainedRun, evidence: Iterable[Tensor]) -> tuple[Moments, ...]:
     """Equation 11's mean and deviation of each kind of evidence over all pixels inside the region of interest.
 
-    Of prepared frames [N, H, W, 3]; summed in float64.
+    Of raw evidence [N, K, h, w] of good images; summed in float64.
     """
     sums, count = torch.zeros(len(trained.kinds), 2, dtype=torch.float64), 0  # kind, power
-    for frames in batches:
-        inside = within(pixel_evidence(trained, frames), trained.scoring.region_of_interest).double()
+    for found in evidence:
+        inside = within(of_pixels(trained, found), trained.scoring.region_of_interest).double()
         sums += torch.stack([inside.sum(dim=(0, 2, 3)), inside.square().sum(dim=(0, 2, 3))], dim=1).cpu()
         count += inside[:, 0].numel()
     return tuple(_moments(first / count, second / count) for first, second in sums.tolist())
@@ -69,14 +106,32 @@ def _moments(mean: float, square: float) -> Moments:
     return Moments(mean, max(deviation, DEVIATION_FLOOR * abs(mean), 1e-12))
 
 
-def positions_of(trained: TrainedRun, moments: tuple[Moments, ...]) -> Positions:
+def _positions(run: CalibratedRun, statistics: EvidenceOfImages) -> Positions:
     """The statistics by position, of all images that say something of new parts (see `calibration.positions`)."""
-    uses = [trained.split.statistics]
-    if not trained.knows_training_images:
-        uses.insert(0, trained.split.training)
-    sets = [progress(PreparedImages(paths, trained.size_hw), "positions") for paths in uses]
-    region = trained.scoring.region_of_interest
-    return fit_positions(lambda frames: maps(trained, moments, frames), sets, trained.size_hw, region)
+    trained, sets = run.trained, [statistics]
+    if not trained.leaves_out:
+        sets.insert(0, EvidenceOfImages(trained, trained.split.training, "positions"))
+    maps = [(run.maps_of(evidence) for evidence in each) for each in sets]
+    return fit_positions(maps, trained.size_hw, trained.scoring.region_of_interest)
+
+
+def _with_image_evidence(run: CalibratedRun, statistics: EvidenceOfImages) -> CalibratedRun:
+    """The run with evidence of the whole frame, and its map in the same unit: deviations of good images' scores.
+
+    Of a method that leaves out images, both units come from its reference images, each left out. Of one that holds
+    images out, the map's come from those of the statistics, and the whole frame's from those that it was trained on,
+    each left out, since these are more.
+    """
+    trained = run.trained
+    assert run.positions is not None  # which the options ask for
+    scores = [run.score_of_map(run.scored(run.maps_of(evidence))) for evidence in statistics]
+    positions = in_score_units(run.positions, torch.cat(scores).double().cpu().numpy())
+    split = trained.split
+    known = (*split.statistics, *split.training) if trained.leaves_out else split.training
+    images = PreparedImages(known, trained.size_hw)
+    features = torch.cat([trained.pooled_features(frames).cpu() for frames in progress(images, "whole frames")])
+    reference = slice(len(split.statistics)) if trained.leaves_out else slice(None)
+    return replace(run, positions=positions, image=fit_image_evidence(features, reference))
 
 
 def progress(images: PreparedImages, name: str) -> Iterator[NDArray[np.uint8]]:

@@ -1,23 +1,24 @@
 """A run with its statistics: from prepared frames to maps and scores by the plain formulas, whatever the method."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calibration.image_evidence import ImageEvidence, image_evidence_from
 from calibration.maps import Moments, Positions, anomaly_map, anomaly_score, by_position, normalized, upsampled
-from calibration.positions import load_positions, save_positions
+from calibration.tensors import load_tensors, save_tensors
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from runtime.recipe import HealthLimits
 from runtime.typed import build
 from train.method import TrainedRun
 
-STATISTICS, POSITIONS = "statistics.json", "positions.safetensors"
+STATISTICS, POSITIONS, IMAGE_EVIDENCE = "statistics.json", "positions.safetensors", "image-evidence.safetensors"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class CalibratedRun:
     trained: TrainedRun
     moments: tuple[Moments, ...]  # of each kind of evidence, in the order of `trained.kinds`
     positions: Positions | None  # where scores are by position
+    image: ImageEvidence | None  # where a frame is judged as a whole, too
     health: HealthLimits
     budget: float  # share of good parts that may be rejected
     confidence: float  # of the budget's bound
@@ -38,35 +40,55 @@ class CalibratedRun:
 
     def maps(self, frames: NDArray[np.uint8]) -> Tensor:
         """Anomaly maps [N, H, W] of prepared frames [N, H, W, 3] (equation 12, smoothed)."""
-        return maps(self.trained, self.moments, frames)
+        return self.maps_of(self.trained.evidence(frames))
+
+    def maps_of(self, evidence: Tensor) -> Tensor:
+        """Anomaly maps [N, H, W] of raw evidence [N, K, h, w]."""
+        weights = [kind.weight for kind in self.trained.kinds]
+        normal = normalized(of_pixels(self.trained, evidence), self.moments)
+        return anomaly_map(normal, weights, self.trained.scoring)
 
     def scored(self, maps: Tensor) -> Tensor:
         """The maps [N, H, W] that scores and regions are of, from anomaly maps."""
         return maps if self.positions is None else by_position(maps, self.positions)
 
+    def score_of_map(self, scored: Tensor) -> Tensor:
+        """The score [N] of the maps that scores are of, [N, H, W]."""
+        return anomaly_score(scored, self.trained.scoring)
+
     def maps_and_scores(self, frames: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        """Anomaly maps [N, H, W] and scores [N] of prepared frames [N, H, W, 3]."""
+        """Anomaly maps [N, H, W], and the scores by evidence [N, 1 + J] of prepared frames [N, H, W, 3].
+
+        The first score is the map's, the others are of the whole frame; the highest is the frame's score.
+        """
         found = self.maps(frames)
-        return found, anomaly_score(self.scored(found), self.trained.scoring)
+        scores = [self.score_of_map(self.scored(found))]
+        if self.image is not None:
+            scores.append(self.image.score(self.trained.pooled_features(frames).cpu()).to(found))
+        return found, torch.stack(scores, dim=1)
 
     def save(self) -> None:
         """Write ``statistics.json`` into the run folder, positions beside it with their hash in the JSON."""
         path = self.trained.folder.path
-        kept = save_positions(path / POSITIONS, self.positions) if self.positions is not None else None
-        kinds = {kind.name: moments for kind, moments in zip(self.trained.kinds, self.moments, strict=True)}
-        document = _Document(tuple(kinds), self.moments, self.health, self.budget, self.confidence, kept)
+        kept = {
+            file: save_tensors(path / file, as_tensors(values))
+            for file, values in ((POSITIONS, self.positions), (IMAGE_EVIDENCE, self.image))
+            if values is not None
+        }
+        kinds = tuple(kind.name for kind in self.trained.kinds)
+        hashes = kept.get(POSITIONS), kept.get(IMAGE_EVIDENCE)
+        document = _Document(kinds, self.moments, self.health, self.budget, self.confidence, *hashes)
         write_atomically(path / STATISTICS, json.dumps(asdict(document), indent=1).encode())
 
 
-def pixel_evidence(trained: TrainedRun, frames: NDArray[np.uint8]) -> Tensor:
-    """Raw evidence of each pixel, [N, K, H, W], of prepared frames [N, H, W, 3]."""
-    return upsampled(trained.evidence(frames), trained.size_hw, trained.stride)
+def of_pixels(trained: TrainedRun, evidence: Tensor) -> Tensor:
+    """Raw evidence [N, K, h, w] of each pixel, [N, K, H, W]."""
+    return upsampled(evidence, trained.size_hw, trained.stride)
 
 
-def maps(trained: TrainedRun, moments: Sequence[Moments], frames: NDArray[np.uint8]) -> Tensor:
-    """Anomaly maps [N, H, W] of prepared frames [N, H, W, 3]."""
-    weights = [kind.weight for kind in trained.kinds]
-    return anomaly_map(normalized(pixel_evidence(trained, frames), moments), weights, trained.scoring)
+def as_tensors(values: Positions | ImageEvidence) -> dict[str, Tensor]:
+    """Statistics by name, each as a tensor."""
+    return {name: torch.as_tensor(value) for name, value in vars(values).items()}
 
 
 def threshold_images(trained: TrainedRun) -> tuple[Path, ...]:
@@ -84,6 +106,7 @@ class _Document:
     budget: float
     confidence: float
     positions_sha256: str | None = None
+    image_sha256: str | None = None
 
     def check(self, trained: TrainedRun) -> None:
         """Raise `InputError` unless these are statistics of this run."""
@@ -92,6 +115,8 @@ class _Document:
             raise InputError(f"it has {len(self.moments)} moments of {', '.join(self.kinds)}")
         if (self.positions_sha256 is not None) != trained.scoring.by_position:
             raise InputError("the run's option by_position was changed since")
+        if (self.image_sha256 is not None) != (trained.pooled is not None):
+            raise InputError("the run's option image_evidence was changed since")
 
 
 def with_statistics(trained: TrainedRun) -> CalibratedRun:
@@ -101,9 +126,13 @@ def with_statistics(trained: TrainedRun) -> CalibratedRun:
     try:
         kept = build(_Document, json.loads(path.read_text()))
         kept.check(trained)
-        positions = load_positions(path.with_name(POSITIONS), kept.positions_sha256) if kept.positions_sha256 else None
+        positions, image = None, None
+        if kept.positions_sha256:
+            positions = Positions(**load_tensors(path.with_name(POSITIONS), kept.positions_sha256))
+        if kept.image_sha256:
+            image = image_evidence_from(load_tensors(path.with_name(IMAGE_EVIDENCE), kept.image_sha256))
     except FileNotFoundError as error:
         raise InputError(f"{path.parent} is not calibrated; {again}") from error
-    except (OSError, ValueError, RecursionError, InputError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, InputError) as error:
         raise InputError(f"{path} is damaged, or of an earlier version ({error}); {again}") from error
-    return CalibratedRun(trained, kept.moments, positions, kept.health, kept.budget, kept.confidence)
+    return CalibratedRun(trained, kept.moments, positions, image, kept.health, kept.budget, kept.confidence)

@@ -29,7 +29,7 @@ def find_concerns(
     `scores` are those of the images held out, [n]; `scores_of` gives those of others.
     """
     found = list(trained.concerns)
-    if not trained.knows_training_images:
+    if not trained.leaves_out:
         paths = trained.split.training
         found.append(far_apart(scores_of(paths[:: -(-len(paths) // TRAINING_IMAGES)]), scores) or "")
     return tuple(filter(None, [*found, unproven(threshold)]))

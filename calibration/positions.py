@@ -1,46 +1,38 @@
 """What good images show at each position of a frame: the statistics behind `calibration.maps.by_position`.
 
-They come from two sets of images that count the same: those that the students were trained on, which are many, and
-those of equation 11's statistics, which are few. On the first the students err too little, where they have learnt by
-heart most of all, so that the second keep places from looking more certain than they are. A threshold is fitted to
-neither, and holds for new parts whatever they gave.
+Of students they come from two sets of images that count the same: those that the students were trained on, which are
+many, and those of equation 11's statistics, which are few. On the first the students err too little, where they have
+learnt by heart most of all, so that the second keep places from looking more certain than they are. Of a method that
+leaves out images in turn they come from its reference images, each left out. A threshold is fitted to none of these,
+and holds for new parts whatever they gave.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from calibration.maps import Positions, smoothed, within
-from runtime.atomic import write_atomically
-from runtime.errors import InputError
 
 SMOOTHING = 4.0  # σ in pixels of the prepared frame: what a place shows, its neighbours show too
 PRIOR_IMAGES = 1  # so many images more that show everywhere what all show on average: for few images, and still places
 
 
 def fit_positions(
-    maps: Callable[[NDArray[np.uint8]], Tensor],
-    sets: Sequence[Iterable[NDArray[np.uint8]]],
-    size_hw: tuple[int, int],
-    region: tuple[int, int, int, int] | None,
+    sets: Sequence[Iterable[Tensor]], size_hw: tuple[int, int], region: tuple[int, int, int, int] | None
 ) -> Positions:
-    """Mean and deviation of anomaly maps at each position over sets of prepared frames [N, H, W, 3].
+    """Mean and deviation at each position over sets of anomaly maps [N, H, W].
 
-    `maps` gives those of frames, [N, H, W]. Sums are in float64, and each set counts the same. Both are smoothed over
-    neighbouring positions, and drawn a little towards their means over the region of interest.
+    Sums are in float64, and each set counts the same. Both are smoothed over neighbouring positions, and drawn a little
+    towards their means over the region of interest.
     """
     powers, count = [], 0
-    for batches in sets:
+    for maps in sets:
         total, size = torch.zeros(2, *size_hw, dtype=torch.float64), 0
-        for frames in batches:
-            found = maps(frames).double()
+        for each in maps:
+            found = each.double()
             total += torch.stack([found.sum(dim=0), found.square().sum(dim=0)]).cpu()
             size += len(found)
         powers.append(total / size)
@@ -56,20 +48,10 @@ def fit_positions(
     return Positions(mean.float(), variance.sqrt().clamp(min=1e-12).float())
 
 
-def save_positions(path: Path, positions: Positions) -> str:
-    """Write them; returns the file's SHA-256."""
-    tensors = {"mean": positions.mean, "deviation": positions.deviation}
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    write_atomically(path, content)
-    return hashlib.sha256(content).hexdigest()
+def in_score_units(positions: Positions, scores: NDArray[np.float64]) -> Positions:
+    """Positions by which these scores [n], taken from maps `by_position`, have zero mean and unit deviation.
 
-
-def load_positions(path: Path, sha256: str) -> Positions:
-    """Read them. Raises `InputError` for a file that is missing or not the one of that hash."""
-    try:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise InputError(f"{path.name} is not the one that was written with it")
-        return Positions(**load(content))
-    except (OSError, SafetensorError, TypeError) as error:
-        raise InputError(f"{path.name} is missing or damaged") from error
+    So the map has the unit of image evidence (`calibration.image_evidence`), and the higher of both is the score.
+    """
+    mean, deviation = float(scores.mean()), max(float(scores.std(ddof=1)), 1e-9)
+    return Positions(positions.mean + mean * positions.deviation, positions.deviation * deviation)

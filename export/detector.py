@@ -16,8 +16,10 @@ from calibration.concerns import find_concerns
 from calibration.threshold import fit_threshold
 from export.destination import check_destination, replaced_by
 from export.forms import Exported, faster_form
-from export.fused import FusedDetector, evidence_of
+from export.fused import FusedDetector, evidence_of, image_evidence_of
 from export.graph import export_graph, with_halved_weights
+from export.graphs import members, memory_name
+from export.left_out import left_out_scores
 from export.parity import compare
 from export.provenance import provenance
 from runtime.atomic import write_atomically
@@ -97,8 +99,9 @@ def _made(
     recipe = recipe_of_run(run, graph, form, options, frames_npz(frames))
     engine = OnnxRuntimeEngine(graph, recipe)
     try:
-        scores = _scores(engine, images)
-        threshold = fit_threshold(scores, run.budget, run.confidence)
+        left_out = run.trained.leaves_out
+        scores = _left_out_scores(run, graph, recipe, images) if left_out else _scores(engine, images)
+        threshold = fit_threshold(scores, run.budget, run.confidence, left_out=left_out)
         tolerance = TOLERANCE["fp16" if "fp16" in (options.precision, options.weights) else "fp32"]
         parity = compare(run, threshold.value, engine, fused, frames, tolerance)
         concerns = find_concerns(run.trained, partial(_scores_of, engine, run.trained.size_hw), scores, threshold)
@@ -111,8 +114,9 @@ def _made(
 
 
 def parity_frames(split: Split, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Up to 16 prepared good frames that nothing was trained on, [n, H, W, 3]."""
-    images = PreparedImages([*split.threshold, *split.statistics][:PARITY_FRAMES], size_hw)
+    """Up to 16 prepared good frames, [n, H, W, 3], that nothing was trained on where some were held out."""
+    held_out = [*split.threshold, *split.statistics]
+    images = PreparedImages(held_out[:PARITY_FRAMES], size_hw)
     return np.stack([images[index] for index in range(len(images))])
 
 
@@ -131,7 +135,13 @@ def recipe_of_run(run: CalibratedRun, graph: bytes, form: str, options: ExportOp
         interpolation="area",
         aspect="stretch",
         scoring=trained.scoring,
-        method=Method(trained.method, trained.looks_at, evidence_of(run), {**trained.settings, "form": form}),
+        method=Method(
+            trained.method,
+            trained.looks_at,
+            evidence_of(run),
+            {**trained.settings, "form": form},
+            image_evidence_of(run),
+        ),
         score_quantiles={},
         threshold=UNFITTED,
         health=run.health,
@@ -158,8 +168,18 @@ def describe_highest(images: Sequence[Path], scores: NDArray[np.float64]) -> str
 
 def _scores(engine: Engine, images: PreparedImages) -> NDArray[np.float64]:
     """The file's own scores of held-out images. Raises `ParityError` for one that is not finite."""
-    outputs = [engine.result(engine.submit(frame), timeout_s=600) for frame in progress(images, "exported scores")]
-    scores = np.array([float(output.anomaly_score[0]) for output in outputs])
+    outputs = (engine.result(engine.submit(frame), timeout_s=600) for frame in progress(images, "exported scores"))
+    return _finite(np.array([float(output.anomaly_score[0]) for output in outputs]))
+
+
+def _left_out_scores(run: CalibratedRun, graph: bytes, recipe: Recipe, images: PreparedImages) -> NDArray[np.float64]:
+    """The file's own scores of images that it knows, each left out. Raises as `_scores`."""
+    trained = run.trained
+    found = left_out_scores(graph, recipe, memory_name(trained), members(trained), trained.split, images)
+    return _finite(found)
+
+
+def _finite(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     bad = int(np.count_nonzero(~np.isfinite(scores)))
     if bad:
         raise ParityError(

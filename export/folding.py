@@ -1,11 +1,13 @@
-"""Folding: what surrounds a patch network on export, written into its first and last convolutions."""
+"""Folding: what surrounds a network on export, written into its convolutions as far as that is exact."""
 
+import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from train.backbones.features import Features
 from train.ensemble import Standardized
 from train.networks import LEAKY_SLOPE, PatchNetwork
 
@@ -71,6 +73,34 @@ class FoldedNetwork(nn.Module):
         bias = self.biases[0].double() - (weight * network.pixel_mean.double()).sum(dim=(1, 2, 3))
         self.weights[0] = _frozen(weight.flip(1) / 255)
         self.biases[0] = _frozen(bias)
+
+
+class FoldedBackbone(nn.Module):
+    """A backbone that takes raw pixels, [N, 3, H, W], BGR, 0 to 255, in float32, and gives its maps by stage.
+
+    The order of the colours is folded into the first convolution. The normalization cannot be: a backbone pads with
+    zeros behind it. With `half` the convolutions behind the first run in FP16; maps are float32 again.
+    """
+
+    def __init__(self, features: Features, half: bool = False) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(features.network)
+        convs = [module for module in self.network.modules() if isinstance(module, nn.Conv2d)]
+        first = convs[0]
+        first.weight = _frozen(first.weight.detach().flip(1))
+        if half:
+            for conv in convs[1:]:
+                conv.half()
+        mean, std = (
+            torch.tensor(each).flip(0).view(3, 1, 1) * 255 for each in (self.network.pixel_mean, self.network.pixel_std)
+        )
+        self.register_buffer("pixel_mean", mean)
+        self.register_buffer("pixel_factor", 1 / std)
+
+    def forward(self, pixels: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
+        """Maps [N, C, h, w] of these stages."""
+        normal = (pixels - self.pixel_mean) * self.pixel_factor  # type: ignore[operator]
+        return {name: found.float() for name, found in self.network.maps(normal, names).items()}
 
 
 def _frozen(tensor: Tensor) -> nn.Parameter:

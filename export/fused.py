@@ -4,11 +4,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from calibration.calibrated import CalibratedRun
+from calibration.image_evidence import ImageEvidence as FittedImageEvidence
 from calibration.maps import anomaly_score, smoothed, upsampled, within
 from export.graphs import evidence_graph
-from runtime.recipe import Evidence, constants_of
+from runtime.recipe import Evidence, ImageEvidence, constants_of
 from train.dense import Form
 
 
@@ -19,11 +21,19 @@ class Calibration(nn.Module):
     shift: Tensor
     position_mean: Tensor
     position_factor: Tensor
+    image_centre: Tensor
+    image_weight: Tensor
+    image_bias: Tensor
+    image_mean: Tensor
+    image_factor: Tensor
 
     def __init__(self, run: CalibratedRun) -> None:
         super().__init__()
         for name, value in constants_of(evidence_of(run)).items():
             self.register_buffer(name, torch.from_numpy(value))
+        if run.image is not None:
+            for name, tensor in _image_constants(run.image).items():
+                self.register_buffer(name, tensor)
         if run.positions is not None:
             self.register_buffer("position_mean", run.positions.mean.cpu())
             self.register_buffer("position_factor", 1 / run.positions.deviation.cpu())
@@ -32,6 +42,12 @@ class Calibration(nn.Module):
         """Equations 11 and 12 as one scale and shift for each kind: [N, h, w] of raw evidence [N, K, h, w]."""
         weighted = evidence * self.scale + self.shift
         return weighted[:, 0] if weighted.shape[1] == 1 else weighted.sum(dim=1)
+
+    def of_image(self, features: Tensor) -> Tensor:
+        """Scores [N, 1] of the whole frame, of pooled features [N, P]; see `calibration.image_evidence`."""
+        whitened = functional.linear(features - self.image_centre, self.image_weight, self.image_bias)
+        raw = whitened.square().sum(dim=1, keepdim=True).sqrt()
+        return (raw - self.image_mean) * self.image_factor
 
     def by_position(self, maps: Tensor) -> Tensor:
         """Anomaly maps [N, H, W] in deviations from what good images show at each position."""
@@ -48,22 +64,25 @@ class FusedDetector(nn.Module):
         self.evidence: Any = evidence_graph(trained, form, half)
         self.calibration = Calibration(run)
         self.stride, self.scoring, self.explain = trained.stride, trained.scoring, explain
+        self.image_evidence = run.image is not None
 
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs, in the order of `forward`."""
         names = ["anomaly_map", "anomaly_score"]
         names += ["deviation_map"] if self.scoring.by_position else []
+        names += ["evidence_scores"] if self.image_evidence else []
         return [*names, "evidence"] if self.explain else names
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Map [N, H, W] and score [N] of prepared frames, uint8 [N, H, W, 3], BGR; all outputs are float32.
 
-        With scores by position also that map [N, H, W], with `explain` the raw evidence [N, K, H, W].
+        With scores by position also that map [N, H, W]; with image evidence the scores [N, 1 + J] of the map and of the
+        whole frame, the highest of which is the score; with `explain` the raw evidence [N, K, H, W].
         """
         size_hw = (int(frames.shape[1]), int(frames.shape[2]))
         pixels = frames.float().permute(0, 3, 1, 2)  # cast first: TensorRT may do nothing else with uint8
-        evidence = self.evidence(pixels)
+        evidence, features = self.evidence(pixels)
         # the sum over the kinds before the upsampling: both are linear, and one upsampling is cheaper than several
         coarse = self.calibration.anomaly_map(evidence)
         anomaly_map = smoothed(upsampled(coarse[:, None], size_hw, self.stride)[:, 0], self.scoring.smoothing)
@@ -71,6 +90,10 @@ class FusedDetector(nn.Module):
         if self.scoring.by_position:
             deviation_map = self.calibration.by_position(anomaly_map)
             outputs += [self._score(deviation_map), deviation_map]
+            if features is not None:
+                evidence_scores = torch.cat([outputs[1][:, None], self.calibration.of_image(features)], dim=1)
+                outputs[1] = evidence_scores.amax(dim=1)
+                outputs.append(evidence_scores)
         else:
             outputs += [self._score(anomaly_map)]
         return (*outputs, upsampled(evidence, size_hw, self.stride)) if self.explain else tuple(outputs)
@@ -79,6 +102,26 @@ class FusedDetector(nn.Module):
         if self.scoring.score_pixels == 1:  # the same as the mean of one highest value, without a sort
             return within(scored, self.scoring.region_of_interest).flatten(1).amax(dim=1)
         return anomaly_score(scored, self.scoring)
+
+
+def image_evidence_of(run: CalibratedRun) -> tuple[ImageEvidence, ...]:
+    """The evidence of the whole frame with its statistics, as the recipe has it; none where there is none."""
+    if run.image is None:
+        return ()
+    looks_at = f"mean and deviation of the features of {run.trained.pooled} over the frame"
+    return (ImageEvidence("whole frame", looks_at, run.image.evidence_mean, run.image.evidence_deviation),)
+
+
+def _image_constants(image: FittedImageEvidence) -> dict[str, Tensor]:
+    """The graph's constants of image evidence; see `runtime.recipe.CONSTANTS`."""
+    constants = {
+        "image_centre": image.centre,
+        "image_weight": image.whitening[:, 1:] / image.deviation,
+        "image_bias": image.whitening[:, 0],
+        "image_mean": torch.tensor([image.evidence_mean]),
+        "image_factor": torch.tensor([1 / image.evidence_deviation]),
+    }
+    return {name: value.float().contiguous() for name, value in constants.items()}
 
 
 def evidence_of(run: CalibratedRun) -> tuple[Evidence, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from calibration.calibrated import CalibratedRun
 from export.folding import FoldedNetwork
@@ -58,15 +59,17 @@ def compare(
     shown = Progress(frames, "parity", len(frames), unit="frame")
     plain = [run.maps_and_scores(frame[None]) for frame in shown]
     maps = torch.cat([maps.cpu() for maps, _ in plain])
+    scores = torch.cat([scores.cpu() for _, scores in plain])
     expected = Scored(
         maps.numpy(),
-        np.concatenate([scores.cpu().numpy() for _, scores in plain]),
+        scores.amax(dim=1).numpy(),
         None if run.positions is None else run.scored(maps).numpy(),
+        None if run.image is None else scores.numpy(),
     )
     return Parity(
         agreement=agreement(expected, Scored.by(engine, frames), threshold, tolerance),
         largest_activation=largest_activation(fused, frames),
-        half=any(net.half_from < len(net.weights) for net in fused.modules() if isinstance(net, FoldedNetwork)),
+        half=any(parameter.dtype == torch.float16 for parameter in fused.parameters()),
     )
 
 
@@ -80,10 +83,17 @@ def largest_activation(fused: FusedDetector, frames: NDArray[np.uint8]) -> float
     networks = [net for net in fused.modules() if isinstance(net, FoldedNetwork)]
     for net in networks:
         net.watcher = found.append
+    hooks = [
+        module.register_forward_hook(lambda module, given, out: found.append(float(out.abs().max())))
+        for module in fused.modules()
+        if isinstance(module, nn.Conv2d)
+    ]
     try:
         for frame in frames:
             fused(torch.from_numpy(frame[None]))
     finally:
         for net in networks:
             net.watcher = None
+        for hook in hooks:
+            hook.remove()
     return float(np.max(found, initial=0.0))  # NaN if any is, which `max` would drop; 0 without convolutions

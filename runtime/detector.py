@@ -17,7 +17,7 @@ from runtime.engines.base import Engine, Output
 from runtime.errors import EngineError, ImageError, InputError, ResultTimeout
 from runtime.frames import Frame
 from runtime.health import HealthCheck
-from runtime.judgement import Judgement, decide
+from runtime.judgement import Judgement, by_evidence, decide
 from runtime.opening import open_engine
 from runtime.preparation import as_bgr, check_array, prepare
 from runtime.recipe import Recipe
@@ -211,4 +211,6 @@ class Detector(Closing):
             anomaly_map=None if output is None else output.anomaly_map[0],
             deviation_map=None if output is None or output.deviation_map is None else output.deviation_map[0],
             ignored=judgement.ignored,
+            evidence_scores={} if output is None else by_evidence(output, self.recipe),
+            image_evidence=judgement.image_evidence,
         )

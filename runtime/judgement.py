@@ -20,6 +20,7 @@ class Judgement:
     reason: str
     regions: tuple[Region, ...] = ()
     ignored: NDArray[np.bool_] | None = None  # see `runtime.verdict.Verdict`
+    image_evidence: tuple[str, ...] = ()  # the names of evidence of the whole frame that rejects the part
 
 
 def decide(output: Output, recipe: Recipe, frame_hw: tuple[int, int]) -> Judgement:
@@ -31,28 +32,55 @@ def decide(output: Output, recipe: Recipe, frame_hw: tuple[int, int]) -> Judgeme
     """
     threshold, score = recipe.threshold.value, float(output.anomaly_score[0])
     scored_map = output.scored_map[0]
-    problem = _problem(score, scored_map, recipe, frame_hw)
+    problem = _problem(score, output, recipe, frame_hw)
     if problem is not None:
         return Judgement(Decision.NO_DECISION, problem)
     if score <= threshold:
         return Judgement(Decision.OK, f"score {score:.3f} within {threshold:.3f}")
     found = find_regions(scored_map, threshold, frame_hw, recipe.scoring)
     above = f"score {score:.3f} above {threshold:.3f}"
-    if _rejects(found):
-        return Judgement(Decision.NG, above + _left_out(found, recipe.scoring), found.regions, found.ignored_mask)
+    evidence = _image_evidence_above(output, recipe)
+    if _rejects(found) or evidence:
+        reason = above + _which(found, evidence, recipe) + _left_out(found, recipe.scoring)
+        return Judgement(Decision.NG, reason, found.regions, found.ignored_mask, evidence)
     return Judgement(Decision.OK, above + _all_ignored(found, recipe.scoring), (), found.ignored_mask)
 
 
+def by_evidence(output: Output, recipe: Recipe) -> dict[str, float]:
+    """The scores of the one frame of `output` by kind of evidence, the map's first; empty where it is the only kind."""
+    if output.evidence_scores is None:
+        return {}
+    names = ("map", *(kind.name for kind in recipe.method.image_evidence))
+    return {name: float(score) for name, score in zip(names, output.evidence_scores[0], strict=True)}
+
+
 def _rejects(found: Found) -> bool:
-    """Whether a score above the threshold rejects the part.
+    """Whether a score above the threshold, of the map, rejects the part.
 
     Without any region nothing was left out, and the score stands: it is rounded otherwise than the map's values.
     """
     return bool(found.regions) or not found.ignored
 
 
-def _problem(score: float, scored_map: NDArray[np.float32], recipe: Recipe, frame_hw: tuple[int, int]) -> str | None:
+def _image_evidence_above(output: Output, recipe: Recipe) -> tuple[str, ...]:
+    """The names of evidence of the whole frame above the threshold, which rejects whatever the regions' areas are."""
+    scores = list(by_evidence(output, recipe).items())[1:]
+    return tuple(name for name, score in scores if score > recipe.threshold.value)
+
+
+def _which(found: Found, evidence: tuple[str, ...], recipe: Recipe) -> str:
+    """Which evidence rejects, where there is more than the map's."""
+    if not recipe.method.image_evidence:
+        return ""
+    names = (*(("map",) if found.regions or not evidence else ()), *evidence)
+    return f", by {' and '.join(f'the {name}' for name in names)}"
+
+
+def _problem(score: float, output: Output, recipe: Recipe, frame_hw: tuple[int, int]) -> str | None:
     """Why nothing can be decided, or None."""
+    scored_map, by_evidence = output.scored_map[0], output.evidence_scores
+    if by_evidence is not None and not np.isfinite(by_evidence).all():
+        return f"engine error: the scores by evidence are {', '.join(map(str, by_evidence[0]))}"
     if not np.isfinite(score):
         return f"engine error: the score is {score}"
     # a maximum may have skipped a NaN; both ends are seen without an array for what is finite

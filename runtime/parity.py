@@ -64,6 +64,12 @@ class Scored:
     maps: NDArray[np.float32]
     scores: NDArray[np.float32]
     deviation_maps: NDArray[np.float32] | None = None
+    evidence_scores: NDArray[np.float32] | None = None  # [n, 1 + J], where there is image evidence
+
+    @property
+    def all_scores(self) -> NDArray[np.float32]:
+        """All of them, [n, …]: where the highest is one kind's, the others are compared no less."""
+        return self.scores if self.evidence_scores is None else self.evidence_scores
 
     @property
     def all_maps(self) -> list[NDArray[np.float32]]:
@@ -77,7 +83,10 @@ class Scored:
         return cls(
             np.concatenate([output.anomaly_map for output in found]),
             np.concatenate([output.anomaly_score for output in found]),
-            None if found[0].deviation_map is None else np.concatenate([o.deviation_map for o in found]),
+            *(
+                None if getattr(found[0], name) is None else np.concatenate([getattr(output, name) for output in found])
+                for name in ("deviation_map", "evidence_scores")
+            ),
         )
 
 
@@ -91,7 +100,7 @@ def agreement(expected: Scored, found: Scored, threshold: float, tolerance: floa
     return Agreement(
         frames=len(expected.maps),
         map_deviation=float(np.max([np.abs(mine - other).max() / each for mine, other, each in pairs])),
-        score_deviation=float(np.abs(found.scores - expected.scores).max()) / deviation,
+        score_deviation=float(np.abs(found.all_scores - expected.all_scores).max()) / deviation,
         tolerance=tolerance,
         decisions_compared=int(outside.sum()),
         decisions_differing=int(((found.scores > threshold) != (expected.scores > threshold))[outside].sum()),

@@ -50,6 +50,23 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class ImageEvidence:
+    """Evidence of the whole frame, one value, with what good images show of it.
+
+    Its score is (evidence − `mean`) / `deviation`, in the unit of the map that scores are of.
+    """
+
+    name: str  # for people, such as "the whole frame"
+    looks_at: str  # in words
+    mean: float  # of good images, each left out
+    deviation: float  # above 0
+
+    def __post_init__(self) -> None:
+        check_between(f"the mean of {self.name}", self.mean)
+        check_above_zero(f"the deviation of {self.name}", self.deviation)
+
+
+@dataclass(frozen=True)
 class Method:
     """How a frame becomes evidence. What the settings mean, the method's file in `calibration/methods` says."""
 
@@ -57,16 +74,19 @@ class Method:
     looks_at: str  # in words, for the person who runs the line
     evidence: tuple[Evidence, ...]  # in the order of the graph's `evidence` output
     settings: dict[str, object]  # the method's own, by name: numbers, texts, lists of them
+    image_evidence: tuple[ImageEvidence, ...] = ()  # in the order of the columns of `evidence_scores` behind the map's
 
     def __post_init__(self) -> None:
-        names = [kind.name for kind in self.evidence]
-        if not names or len(set(names)) < len(names):
+        names = [kind.name for kind in self.evidence] + [kind.name for kind in self.image_evidence]
+        if not self.evidence or len(set(names)) < len(names):
             raise InputError(f"the evidence is {names}; expected one kind or more, each of its own name")
 
 
 # where a graph of schema 2 keeps what good images decide, so that a device can write other values there
 # (`runtime.onnx_file.with_constants`): scale and shift [K, 1, 1] of the evidence, and, where scores are by position,
-# `position_mean` and `position_factor` [H, W], the mean of the anomaly map and one over its deviation
+# `position_mean` and `position_factor` [H, W], the mean of the anomaly map and one over its deviation. Where a frame is
+# judged as a whole, too, by pooled features [P]: their `image_centre` [P], `image_weight` [P + 1, P] and `image_bias`
+# [P + 1] of the linear map whose norm is the raw evidence, `image_mean` and `image_factor` [1], as for the map
 CONSTANTS = "calibration."
 
 
@@ -175,6 +195,8 @@ class Recipe:
             raise InputError(f"size_hw is {height},{width}; expected 1 pixel or more each way")
         check_between("the longer side of size_hw", max(height, width), 1, LARGEST_SIDE)
         self.scoring.check(self.size_hw)
+        if self.method.image_evidence and not self.scoring.by_position:
+            raise InputError("there is image evidence and scores are not by_position; expected both or none")
         check_between("largest_activation", self.largest_activation, 0)
         check_sha256("parity_sha256", self.parity_sha256)
         check_sha256("graph_sha256", self.graph_sha256)
@@ -198,6 +220,8 @@ class Recipe:
         """What a file holds, in the recipe's own schema; `upgraded` is the way back."""
         document = asdict(self) | {"scoring": self.scoring.document}
         del document["threshold"]["vouched"]
+        if not self.method.image_evidence:
+            del document["method"]["image_evidence"]
         if not self.health.height_low:  # as files from before it, which keep their hashes
             del document["health"]["height_low"]
         return schema1.downgraded(document) if self.schema == 1 else document
@@ -222,6 +246,8 @@ class Recipe:
         shapes: dict[str, tuple[int, ...]] = {"anomaly_map": self.size_hw, "anomaly_score": ()}
         if self.scoring.by_position:
             shapes["deviation_map"] = self.size_hw
+        if self.method.image_evidence:
+            shapes["evidence_scores"] = (1 + len(self.method.image_evidence),)
         if not self.explain:
             return shapes
         if self.schema == 1:

@@ -45,6 +45,9 @@ class Verdict:
     regions: tuple[Region, ...]  # those that count
     recipe_sha256: str
     name: str | None = None
+    # by kind of evidence, the map's first, where a frame is judged as a whole, too; the highest is the score
+    evidence_scores: dict[str, float] = field(default_factory=dict)
+    image_evidence: tuple[str, ...] = ()  # of the whole frame, that which rejects the part
     # float32 [H, W] at the size of the prepared frame; owned by the caller
     anomaly_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     deviation_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)  # where scores are of it
@@ -70,6 +73,8 @@ class Verdict:
         """One line, without the maps."""
         apart = ("anomaly_map", "deviation_map", "ignored", "regions")
         document = {name: value for name, value in vars(self).items() if name not in apart}
+        if not self.evidence_scores:
+            del document["evidence_scores"], document["image_evidence"]
         document |= {"decision": self.decision.value, "regions": [asdict(region) for region in self.regions]}
         document["latency_ms"] = round(self.latency_ms, 3)
         return json.dumps(document)

@@ -29,7 +29,7 @@ def check_teacher_files(config: StudentsConfig) -> None:
         if sizes.count(network.patch_size) > 1:
             raise InputError(f"two teachers of p = {network.patch_size} were given; give one for each scale")
         for stride in {1, config.train_stride, config.output_stride}:
-            reflect_padded(network.layers, torch.zeros(1, 1, *config.size_hw), stride)
+            reflect_padded(network.layers, torch.zeros(1, 1, *(config.size_hw or (config.side, config.side))), stride)
 
 
 def check_no_images_added(data: Path, split: Split, run: Path) -> None:

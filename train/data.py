@@ -94,7 +94,7 @@ class Split:
 
     training: tuple[Path, ...]
     statistics: tuple[Path, ...]  # of equation 11
-    threshold: tuple[Path, ...]
+    threshold: tuple[Path, ...]  # none of a method that leaves out each training image in turn; see `split_in_turn`
     sha256: dict[str, str]  # of each file, by its path
     near: dict[str, str] = field(default_factory=dict)  # as in `DifferentPictures`; none in runs from before it
 
@@ -131,18 +131,26 @@ class Split:
         are added or scores are `by_position`, the statistics weigh kinds or places, and images that helped to choose
         the weights are left out.
 
+        Where none are held out, they are those that were trained on, each left out of the detector in turn.
+
         Of copies the first alone: what n scores prove, they prove as n independent images.
         """
+        if not self.threshold:
+            return self._different(self.training)
         fair = kinds == 1 and not by_position
-        different: dict[str, Path] = {}
-        for path in (*self.threshold, *self.statistics) if fair else self.threshold:
-            different.setdefault(self.picture(path), path)
-        return tuple(different.values())
+        return self._different((*self.threshold, *self.statistics) if fair else self.threshold)
+
+    def _different(self, paths: Iterable[Path]) -> tuple[Path, ...]:
+        found: dict[str, Path] = {}
+        for path in paths:
+            found.setdefault(self.picture(path), path)
+        return tuple(found.values())
 
     def copies_left_out(self, images: Sequence[Path]) -> str | None:
         """A sentence on the files that are copies of these `threshold_images`; None where there are none."""
         counted = {self.picture(path) for path in images}
-        copies = sum(self.picture(path) in counted for path in (*self.threshold, *self.statistics)) - len(images)
+        given = (*self.threshold, *self.statistics) if self.threshold else self.training
+        copies = sum(self.picture(path) in counted for path in given) - len(images)
         if not copies:
             return None
         return (
@@ -164,7 +172,8 @@ class Split:
             document: Any = json.loads(path.read_text())
             uses = {n: tuple(Path(p) for p in document[n]) for n in USES}
             split = cls(**uses, sha256=dict(document["sha256"]), near=dict(document.get("near", {})))
-            if not all(uses.values()) or any(str(p) not in split.sha256 for paths in uses.values() for p in paths):
+            empty = not (split.training and split.statistics)
+            if empty or any(str(p) not in split.sha256 for paths in uses.values() for p in paths):
                 raise ValueError
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
@@ -190,6 +199,30 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
     """
     if not 0 < holdout < 1:
         raise InputError(f"holdout is {holdout:g}; expected a share between 0 and 1, such as 0.2")
+    found = _enough_pictures(paths)
+    count = len(found.groups)
+    half = max(round(count * holdout / 2), min(FEWEST_OF_A_USE, count // 6), 2)
+    statistics = max(half // 2, min(half, FEWEST_OF_A_USE))
+    if count - 2 * half < 1:
+        raise InputError(f"holdout {holdout:g} of {count} images leaves none to train on; use a smaller share")
+    return found.split(slice(2 * half, None), slice(statistics), slice(statistics, 2 * half))
+
+
+def split_in_turn(paths: Sequence[Path], reference: float) -> Split:
+    """Split images by their content's hash for a method that leaves out each training image in turn.
+
+    The share `reference` is of the statistics, which everything else refers to; all others are trained on, and left out
+    in turn for the threshold. Raises `InputError` for fewer than seven different pictures.
+    """
+    if not 0 < reference < 1:
+        raise InputError(f"reference is {reference:g}; expected a share between 0 and 1, such as 0.5")
+    found = _enough_pictures(paths)
+    count = len(found.groups)
+    statistics = min(max(round(count * reference), FEWEST_OF_A_USE // 2 + 1), count - FEWEST_OF_A_USE + 1)
+    return found.split(slice(statistics, None), slice(statistics), slice(0))
+
+
+def _enough_pictures(paths: Sequence[Path]) -> DifferentPictures:
     found = DifferentPictures.of(paths)
     count = len(found.groups)
     if count < FEWEST_IMAGES:
@@ -197,11 +230,7 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
         raise InputError(
             f"found {count} different good images{files}; give {FEWEST_IMAGES} or more (a few hundred, to be good)"
         )
-    half = max(round(count * holdout / 2), min(FEWEST_OF_A_USE, count // 6), 2)
-    statistics = max(half // 2, min(half, FEWEST_OF_A_USE))
-    if count - 2 * half < 1:
-        raise InputError(f"holdout {holdout:g} of {count} images leaves none to train on; use a smaller share")
-    return found.split(slice(2 * half, None), slice(statistics), slice(statistics, 2 * half))
+    return found
 
 
 def split_as_counted(paths: Sequence[Path], counts: Mapping[str, int]) -> Split:

@@ -48,9 +48,14 @@ class Scale:
         return replace(self, teacher=self.teacher.to(device))
 
     @torch.no_grad()
+    def target(self, pixels: Tensor, stride: int, form: Form = "atrous") -> Tensor:
+        """The standardized teacher's descriptors [N, 128, h, w] of images [N, 3, H, W]."""
+        return self.teacher.standardize(dense_descriptors(self.teacher.network, pixels, stride, form))
+
+    @torch.no_grad()
     def descriptors(self, pixels: Tensor, stride: int, form: Form = "atrous") -> tuple[Tensor, Tensor]:
         """Standardized teacher's [N, 128, h, w] and students' [M, N, 128, h, w] descriptors of images [N, 3, H, W]."""
-        target = self.teacher.standardize(dense_descriptors(self.teacher.network, pixels, stride, form))
+        target = self.target(pixels, stride, form)
         return target, torch.stack([dense_descriptors(student, pixels, stride, form) for student in self.students])
 
 

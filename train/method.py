@@ -11,11 +11,15 @@ A method is one file in each of three rooms, and one row in `METHODS`:
 - ``calibration/methods/<name>.py``: ``open_run(folder, device)``, a `TrainedRun` with its evidence written plainly;
 - ``export/graphs/<name>.py``: ``evidence_graph(run, options)``, the same evidence as a module that can be exported.
 
+Image evidence, one value for a whole frame, is shared, too: a method gives the vectors that it is of, and no more.
+
 The parity gate compares the last two on good images before a file is written.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,8 +80,16 @@ class TrainedRun(Protocol):
         """The K kinds of evidence, in the order of `evidence`."""
 
     @property
-    def knows_training_images(self) -> bool:
-        """Whether evidence on images that were trained on says nothing of new parts (a memory bank holds them)."""
+    def leaves_out(self) -> bool:
+        """Whether images that it knows are left out in turn (`without`), in place of holding images out.
+
+        Its evidence of a new part is then at most what it is without any one of these images, and what is known of an
+        image has no part in what is known of the others: `calibration.threshold` proves a budget by that. The images of
+        `split.statistics` are known, too, and `split.threshold` is empty.
+        """
+
+    def without(self, image: Path) -> "TrainedRun":
+        """The run that knows all images but the picture in this file; itself where it does not know it."""
 
     @property
     def concerns(self) -> tuple[str, ...]:
@@ -94,6 +106,16 @@ class TrainedRun(Protocol):
     def evidence(self, frames: NDArray[np.uint8]) -> "Tensor":
         """Raw evidence, float32 [N, K, ceil(H/s), ceil(W/s)], of prepared frames [N, H, W, 3]: the plain formulas."""
 
+    @property
+    def pooled(self) -> str | None:
+        """What `pooled_features` are of, in words, such as "EfficientNet"; None where the run has no image evidence."""
+
+    def pooled_features(self, frames: NDArray[np.uint8]) -> "Tensor":
+        """One vector of each whole frame, float32 [N, P], of prepared frames [N, H, W, 3], where `pooled` is not None.
+
+        From what the evidence is computed from anyway: no second network. See `calibration.image_evidence`.
+        """
+
 
 @dataclass(frozen=True)
 class Method:
@@ -107,6 +129,12 @@ METHODS = {
     FIRST_METHOD: Method("train.options:StudentsConfig", "train.student_training:train_students"),
     "memory-bank": Method("train.memory_bank:MemoryBankConfig", "train.memory_bank:train_memory_bank"),
 }
+
+
+def loaded(place: str) -> Any:
+    """What ``module:name`` of a row names."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def file_of(method: str) -> str:

@@ -8,6 +8,8 @@ from runtime.errors import InputError
 from runtime.scoring import Scoring
 from runtime.typed import option
 
+SMALLEST, LARGEST = 32, 8_192  # pixels of a side of the prepared frame
+
 
 @dataclass(frozen=True)
 class StudentsConfig:
@@ -20,9 +22,11 @@ class StudentsConfig:
     students: int = option(3, "M, students of each scale")
     width: float | None = option(None, "share of the paper's channels in the students; none: their teacher's (ours)")
     separable: bool = option(False, "students of depthwise and 1×1 convolutions behind the first (ours)")
-    size_hw: tuple[int, int] = option((256, 256), "height,width of the prepared frame in pixels")
+    side: int = option(256, "the frame has the pixels of a square of this side, and the shape of the parts")
+    size_hw: tuple[int, int] | None = option(None, "height,width of the prepared frame in pixels, in place of side")
     output_stride: int = option(1, "evaluate every s-th position when inspecting", (1, 2, 4, 8))
     relative: bool = option(False, "errors in relation to the descriptor's own size; the paper's are absolute (ours)")
+    image_evidence: bool = option(False, "judge each frame as a whole, too, by the teachers' pooled descriptors (ours)")
     scoring: Scoring = field(default_factory=Scoring)
     train_stride: int = option(1, "evaluate every s-th position when training, shifted at random", (1, 2, 4, 8))
     window: int | None = option(None, "side of a random window of positions for each step; none for all of them")
@@ -40,17 +44,22 @@ class StudentsConfig:
 
     def __post_init__(self) -> None:
         """Raises `InputError` for the first option that cannot be used."""
-        height, width = self.size_hw
-        check_size(self.size_hw)
+        check_size(self.side, self.size_hw, self.scoring, self.image_evidence)
         if not self.teachers:
             raise InputError("teachers is empty; name one or more, such as p33")
         at_least(self, 1, "students", "epochs", "steps", "batch_size", "checkpoint_every")
         at_least(self, 0, "weight_decay", "seed")
         above_zero(self, "learning_rate", "width")
         at_most(self, 1, "width", "learning_rate")
-        if self.window is not None and not self.train_stride <= self.window <= min(height, width):
-            raise InputError(f"window is {self.window}; expected {self.train_stride} to {min(height, width)} pixels")
-        self.scoring.check(self.size_hw)
+        most = min(self.size_hw or (self.side,))
+        if self.window is not None and not self.train_stride <= self.window <= most:
+            raise InputError(f"window is {self.window}; expected {self.train_stride} to {most} pixels")
+
+    @property
+    def frame_hw(self) -> tuple[int, int]:
+        """The prepared frame, of a run that has begun (`train.shape`)."""
+        assert self.size_hw is not None
+        return self.size_hw
 
 
 @dataclass(frozen=True)
@@ -95,10 +104,18 @@ class TeacherConfig:
         at_most(self, 2**64 - 1, "seed")  # PyTorch's limit
 
 
-def check_size(size_hw: tuple[int, int]) -> None:
-    """Raise `InputError` for prepared frames that are too small for any method."""
-    if min(size_hw) < 32:
-        raise InputError(f"size_hw is {size_hw[0]},{size_hw[1]}; expected 32 pixels or more each way")
+def check_size(side: int, size_hw: tuple[int, int] | None, scoring: Scoring, image_evidence: bool) -> None:
+    """Raise `InputError` for prepared frames that are too small for any method, and for scores that cannot be taken
+    from them; where the shape is left to the images, as far as it can be said before they are read."""
+    if not SMALLEST <= side <= LARGEST:
+        raise InputError(f"side is {side}; expected {SMALLEST} to {LARGEST:,} pixels")
+    if size_hw is not None and min(size_hw) < SMALLEST:
+        raise InputError(f"size_hw is {size_hw[0]},{size_hw[1]}; expected {SMALLEST} pixels or more each way")
+    if size_hw is None and scoring.region_of_interest is not None:
+        raise InputError("a region_of_interest is in pixels of the prepared frame; give its size_hw, too")
+    if image_evidence and not scoring.by_position:
+        raise InputError("image_evidence is of scores by position; give by_position yes, or image_evidence no")
+    scoring.check(size_hw or (side, side))
 
 
 def at_least(config: Any, least: int, *names: str) -> None:

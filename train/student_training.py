@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from runtime.errors import InputError
 from train.checks import check_finite, check_stop_after, check_teacher_files
 from train.claim import claimed_split
-from train.data import PreparedImages, file_sha256
+from train.data import PreparedImages, file_sha256, split_by_content
 from train.dense import Window, dense_descriptors, descriptors_in_window, reflect_padded
 from train.device import autocast, resolve_device, resolve_precision
 from train.ensemble import Standardized, channels_last, pixels_from_frames, student_path, teacher_path
@@ -22,6 +23,7 @@ from train.progress import Progress
 from train.run_folder import RunFolder
 from train.schedule import learning_rate
 from train.seeds import STUDENT_ORDER, STUDENT_STEP, STUDENT_WEIGHTS, generator
+from train.shape import with_frame_shape
 
 # a dimension that hardly varies over the good images would turn rounding into anomalies when it is divided by
 DEVIATION_FLOOR = 1e-2  # of the mean deviation of all dimensions
@@ -39,6 +41,7 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
     device = resolve_device(config.device)
     config = replace(config, device=device, precision=resolve_precision(config.precision, device))
     folder = RunFolder(out)
+    config = with_frame_shape(config, folder)
     folder.check(config)  # before anything is put into a folder that is none of ours
     with folder.only_one():
         return _train_scales(config, folder, stop_after)
@@ -47,11 +50,12 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
 def _train_scales(config: StudentsConfig, folder: RunFolder, stop_after: int | None) -> bool:
     """The training itself, of a run folder that is this process's alone."""
     began = folder.split_path.exists()
-    split = claimed_split(folder, config, lambda: check_teacher_files(config))
+    by_content = partial(split_by_content, holdout=config.holdout)
+    split = claimed_split(folder, config, by_content, lambda: check_teacher_files(config))
     own = len(list(folder.path.glob("teacher-p*.safetensors"))) == len(config.teachers)
     if began and not own:  # it goes on with those that it was given
         check_teacher_files(config)
-    training = PreparedImages(split.training, config.size_hw)
+    training = PreparedImages(split.training, config.frame_hw)
     counts = split.counts
     print(
         f"training on {config.device} in {config.precision}: {counts['training']} images; held out: "
@@ -168,7 +172,7 @@ class _ScaleTraining:
         makes the hardest pixels, at its very edge, still half as often.
         """
         draw = generator(self.config.seed, STUDENT_STEP, self.patch_size, step)
-        (height, width), side = self.config.size_hw, self.config.window
+        (height, width), side = self.config.frame_hw, self.config.window
         down, right = (int(v) for v in torch.randint(self.config.train_stride, (2,), generator=draw))
         if side is None:
             return Window(down, right, height - down, width - right)

@@ -86,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.accuracy.evaluation import implausible_masks, inspect_all, rank_known_pixels, summarize
     from benchmarks.accuracy.findings import find
     from benchmarks.accuracy.held_out import held_out_of
+    from benchmarks.accuracy.image_evidence import image_evidence_of
     from benchmarks.accuracy.overlays import write_overlays
     from benchmarks.accuracy.shortcuts import pictures_of, warning
     from benchmarks.accuracy.words import as_document, figures, lead, report
@@ -100,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         recipe, engine = detector.recipe, detector.engine.description
     ranking = rank_known_pixels(inspections)
     accuracy, environment = summarize(inspections, ranking), describe_environment()
-    findings = find(inspections, ranking, recipe.threshold, held_out, training)
+    evidence = image_evidence_of(inspections, recipe)
+    findings = find(inspections, ranking, recipe.threshold, held_out, training, evidence)
     if chance := no_better_than_chance(accuracy):
         print(chance)
     print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")

@@ -31,6 +31,9 @@ class Inspection:
     mask: NDArray[np.bool_] | None  # [H, W], at the size of the image file; None where it is not known or not needed
     size_hw: tuple[int, int]  # of the image file
     brightness: float  # mean of the image file's pixels, 0 to 255
+    evidence_scores: NDArray[np.float32] | None = (
+        None  # [1 + J], of the map and of the whole frame, where there is more
+    )
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,14 @@ def inspect_all(detector: Detector, images: Iterable[TestImage]) -> Iterator[Ins
     for image in images:
         pixels, marked = read_pixels(image)
         verdict = detector.inspect(pixels)
-        anomaly_map, scored_map, score = _scored(detector, pixels, verdict)
+        anomaly_map, scored_map, score, by_evidence = _scored(detector, pixels, verdict)
         known = masks_exist and (image.mask_path is not None or not image.label)
         if known:
             size_wh = pixels.shape[1], pixels.shape[0]
             resized = cv2.resize(anomaly_map, size_wh, interpolation=cv2.INTER_LINEAR)
             anomaly_map = np.asarray(resized, np.float32)
         mask, size_hw = marked if known else None, (pixels.shape[0], pixels.shape[1])
-        yield Inspection(image, verdict, score, anomaly_map, scored_map, mask, size_hw, brightness(pixels))
+        yield Inspection(image, verdict, score, anomaly_map, scored_map, mask, size_hw, brightness(pixels), by_evidence)
 
 
 def name_in(data: Path, image: TestImage) -> str:
@@ -92,13 +95,15 @@ def ask_engine(detector: Detector, pixels: NDArray[np.uint8]) -> Output:
 
 def _scored(
     detector: Detector, pixels: NDArray[np.uint8], verdict: Verdict
-) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """Anomaly map, the map that the score is taken from, and the score."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float, NDArray[np.float32] | None]:
+    """Anomaly map, the map that the score is taken from, the score, and the scores by evidence."""
     if verdict.anomaly_map is not None and verdict.scored_map is not None and verdict.score is not None:
-        return verdict.anomaly_map, verdict.scored_map, verdict.score
+        by_evidence = np.array([*verdict.evidence_scores.values()], np.float32) if verdict.evidence_scores else None
+        return verdict.anomaly_map, verdict.scored_map, verdict.score, by_evidence
     # The frame was refused before it was scored. To leave it out would flatter the ranking, so the engine is asked.
     output = ask_engine(detector, pixels)
-    return output.anomaly_map[0], output.scored_map[0], float(output.anomaly_score[0])
+    by_evidence = None if output.evidence_scores is None else output.evidence_scores[0]
+    return output.anomaly_map[0], output.scored_map[0], float(output.anomaly_score[0]), by_evidence
 
 
 def rank_known_pixels(inspections: Iterable[Inspection]) -> PixelRanking | None:

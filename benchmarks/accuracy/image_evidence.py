@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.auroc_interval import AurocInterval, auroc_interval
+from benchmarks.accuracy.evaluation import Inspection
 from runtime.errors import InputError
+from runtime.recipe import Recipe
 
 COMBINED = "all together"
 
@@ -22,6 +24,14 @@ class ImageEvidence:
 
     names: Sequence[str]
     scores: NDArray[np.floating]  # [images, kinds]
+
+
+def image_evidence_of(inspections: Sequence[Inspection], recipe: Recipe) -> ImageEvidence | None:
+    """What a detector said of each image by kind; None of one that gives one score alone."""
+    found = [each.evidence_scores for each in inspections if each.evidence_scores is not None]
+    if not recipe.method.image_evidence:
+        return None
+    return ImageEvidence(["the map", *(f"the {kind.name}" for kind in recipe.method.image_evidence)], np.stack(found))
 
 
 @dataclass(frozen=True)

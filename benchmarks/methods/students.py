@@ -20,7 +20,6 @@ import cv2
 import torch
 
 from benchmarks.methods.base import Frames, Inspected, Method, Setting, check_frames, fitted
-from calibration.calibrate import fit_moments, positions_of, progress
 from calibration.calibrated import CalibratedRun
 from calibration.methods import open_run
 from calibration.methods.students import StudentsRun
@@ -28,7 +27,6 @@ from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from runtime.recipe import HealthLimits
 from runtime.scoring import Scoring
-from train.data import PreparedImages
 from train.ensemble import teacher_path
 from train.options import StudentsConfig
 from train.student_training import train_students
@@ -87,10 +85,7 @@ class Students(Method):
             scoring = Scoring(smoothing=options.smoothing, by_position=options.by_position)
             config = replace(trained[0].config, students=count, relative=options.relative, scoring=scoring)
             run = replace(trained[0], config=config, scales=tuple(scales))
-            held_out = PreparedImages(run.split.statistics, size_hw)  # the same of every run: the split is by content
-            moments = fit_moments(run, progress(held_out, "statistics"))
-            positions = positions_of(run, moments) if options.by_position else None
-        self.run = CalibratedRun(run, moments, positions, ANY_FRAME, BUDGET, CONFIDENCE)
+            self.run = with_fitted_statistics(run, ANY_FRAME, BUDGET, CONFIDENCE)
 
     def inspect(self, frames: Frames) -> Inspected:
         """See `Method`."""
@@ -98,7 +93,7 @@ class Students(Method):
         check_frames(frames, run.trained.size_hw)
         found = [run.maps_and_scores(frames[i : i + 1]) for i in range(len(frames))]
         maps, scores = (torch.cat(values).float().cpu().numpy() for values in zip(*found, strict=True))
-        return Inspected(maps, scores)
+        return Inspected(maps, scores.max(axis=1))
 
     def _trained(self, good: Frames, teacher: str, size_hw: tuple[int, int], runs: Path) -> StudentsRun:
         options = {k: v for k, v in asdict(self.options).items() if k not in NOT_OF_TRAINING}

@@ -19,7 +19,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_layout_option, add_plot_option, add_subset_option, integers
@@ -30,7 +30,6 @@ from train.config import as_mapping
 
 if TYPE_CHECKING:
     from benchmarks.presets.report import Result
-    from train.options import StudentsConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -83,7 +82,7 @@ def _note(subset: str) -> str:
     )
 
 
-def _write(results: "Sequence[Result]", configs: "dict[str, StudentsConfig]", subset: str, out: Path) -> None:
+def _write(results: "Sequence[Result]", configs: dict[str, Any], subset: str, out: Path) -> None:
     document = {
         "environment": describe_environment(),
         "subset": subset,

@@ -21,14 +21,16 @@ from export.detector import ExportOptions
 from runtime.detector import Detector
 from runtime.errors import InputError
 from runtime.typed import as_text
-from train.__main__ import configuration, make_detector
+from train.__main__ import make_detector
+from train.backbones import backbone_path
 from train.checks import check_teacher_files
 from train.config import as_mapping
-from train.data import file_sha256, split_by_content
+from train.data import file_sha256, sha256_of_images
 from train.datasets import Subset, TestImage, good_images, mask_files
 from train.datasets.checked import checked_category
 from train.ensemble import teacher_path
 from train.options import StudentsConfig
+from train.preset import configuration, method_of
 
 BUDGET = 0.01  # of false rejects, for the threshold
 SCHEMA = 1  # of a cell, and of what its figures mean
@@ -55,15 +57,23 @@ def read_data_set(folder: Path, subset: Subset, layout: str | None) -> DataSet:
     return DataSet(folder, subset, *checked_category(folder, subset, layout))
 
 
-def checked_config(name: str, over: dict[str, object]) -> StudentsConfig:
+def checked_config(name: str, over: dict[str, object]) -> Any:
     """A preset with the options `over` it. Raises `InputError` for what no training would begin with."""
-
-    config: StudentsConfig = configuration(StudentsConfig.METHOD, StudentsConfig, name, over)
-    check_teacher_files(config)
+    config = configuration(name, method_of(name, None), over)
+    if isinstance(config, StudentsConfig):
+        check_teacher_files(config)
+    _weights(config)
     return config
 
 
-def label_of(name: str, config: StudentsConfig, over: Mapping[str, object]) -> str:
+def _weights(config: Any) -> list[Path]:
+    """The pretrained networks that a detector is made with. Raises `InputError` for one that is not there."""
+    if isinstance(config, StudentsConfig):
+        return [teacher_path(name) for name in config.teachers]
+    return [backbone_path(config.backbone)]
+
+
+def label_of(name: str, config: Any, over: Mapping[str, object]) -> str:
     """A preset and the options `over` it, as the rows of its results are called."""
     return ", ".join([name, *(f"{option}={_as_typed(as_mapping(config)[option])}" for option in sorted(over))])
 
@@ -74,19 +84,19 @@ def _as_typed(value: object) -> str:
     return "none" if value is None else as_text(tuple(value) if isinstance(value, list) else value)
 
 
-def cell_folder(label: str, config: StudentsConfig, data: DataSet, out: Path) -> Path:
-    """The folder of a cell. Raises `InputError` for images that are too few to split."""
+def cell_folder(label: str, config: Any, data: DataSet, out: Path) -> Path:
+    """The folder of a cell."""
     settings = {
         "schema": SCHEMA,
         "config": as_mapping(replace(config, data="", seed=0)),
-        "teachers": [file_sha256(teacher_path(name)) for name in config.teachers],
-        "images": split_by_content(data.training, config.holdout).images_sha256,
+        "weights": [file_sha256(path) for path in _weights(config)],
+        "images": sha256_of_images(file_sha256(path) for path in data.training),
     }
     name = f"{file_name(label)[:LONGEST_NAME]}-{settings_sha256(settings)[:8]}-seed{config.seed}"
     return out / data.name / name
 
 
-def measure(label: str, config: StudentsConfig, data: DataSet, out: Path) -> Result:
+def measure(label: str, config: Any, data: DataSet, out: Path) -> Result:
     """Make the detector of a preset for `data`, or go on with it, and measure it; what is measured is kept.
 
     Raises what the stages of ``python -m train`` and reading the test images raise.

@@ -32,10 +32,10 @@ def patches_subject(name: str, run: StudentsRun, threads: int, positions: int) -
     """
     config = run.config
     stride = config.output_stride
-    all_positions = -(-config.size_hw[0] // stride) * -(-config.size_hw[1] // stride)
+    all_positions = -(-config.frame_hw[0] // stride) * -(-config.frame_hw[1] // stride)
     if not 1 <= positions <= all_positions:
         raise InputError(f"--positions is {positions}; expected 1 to {all_positions}, all that a frame has")
-    scales = [_crops_of_scale(scale, config.size_hw, stride, positions, threads) for scale in run.scales]
+    scales = [_crops_of_scale(scale, config.frame_hw, stride, positions, threads) for scale in run.scales]
 
     def infer(frames: Frames) -> object:
         return [crops.descriptors(frames[0]) for crops in scales]
@@ -53,7 +53,7 @@ def patches_subject(name: str, run: StudentsRun, threads: int, positions: int) -
         )
     )
     note = f"{name}: measured at {positions} of {all_positions} positions and scaled linearly"
-    made = _subject(name, config.size_hw, whole, threads, infer)
+    made = _subject(name, config.frame_hw, whole, threads, infer)
     return replace(made, max_batch=1, factor=factor, note=note)
 
 

@@ -65,10 +65,10 @@ def untrained(config: StudentsConfig, teachers: Sequence[Teacher]) -> Untrained:
         scales = tuple(_scale(config, teacher) for teacher in teachers)
         trained = StudentsRun(RunFolder(Path()), config, Split((), (), (), {}), scales, torch.device("cpu"))
         moments = tuple(Moments(*(1.5 + torch.rand(2)).tolist()) for _ in trained.kinds)
-        size_hw = config.size_hw
+        size_hw = config.frame_hw
         by_position = config.scoring.by_position
         positions = Positions(torch.randn(size_hw), 0.5 + torch.rand(size_hw)) if by_position else None
-    return Untrained(CalibratedRun(trained, moments, positions, ANY_FRAME, 1.0, 0.95))
+    return Untrained(CalibratedRun(trained, moments, positions, None, ANY_FRAME, 1.0, 0.95))
 
 
 def shipped_or_file(name: str) -> Teacher:

@@ -9,16 +9,12 @@ class Options(Protocol):
     """What the options of every method have."""
 
     @property
-    def size_hw(self) -> tuple[int, int]:
-        """Of the prepared frame, pixels."""
+    def frame_hw(self) -> tuple[int, int]:
+        """The prepared frame, pixels."""
 
     @property
     def scoring(self) -> Scoring:
         """How the map becomes a score."""
-
-    @property
-    def output_stride(self) -> int:
-        """The step from one position with evidence to the next, pixels."""
 
 
 class OfOptions:
@@ -29,14 +25,9 @@ class OfOptions:
     @property
     def size_hw(self) -> tuple[int, int]:
         """See `TrainedRun`."""
-        return self.config.size_hw
+        return self.config.frame_hw
 
     @property
     def scoring(self) -> Scoring:
         """See `TrainedRun`."""
         return self.config.scoring
-
-    @property
-    def stride(self) -> int:
-        """See `TrainedRun`."""
-        return self.config.output_stride

@@ -5,6 +5,7 @@ predictive variance. Equation 12 takes the mean over the receptive fields of the
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from calibration.methods.options import OfOptions
 from runtime.schema1 import error_name, looks_at, variance_name
+from train.backbones.features import pooled
 from train.data import Split
 from train.device import device_of_run
 from train.ensemble import Scale, load_scales, pixels_from_frames
@@ -33,12 +35,21 @@ class StudentsRun(OfOptions):
     device: torch.device
 
     method = StudentsConfig.METHOD
-    knows_training_images = False  # students err on them too, if less
+    leaves_out = False  # each image has a part in all weights; students err on those they were trained on, if less
+
+    def without(self, image: Path) -> "StudentsRun":
+        """See `TrainedRun`."""
+        return self
 
     def on(self, device: str) -> "StudentsRun":
         """See `TrainedRun`."""
         place = torch.device(device)
         return replace(self, scales=tuple(scale.to(place) for scale in self.scales), device=place)
+
+    @property
+    def stride(self) -> int:
+        """See `TrainedRun`."""
+        return self.config.output_stride
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -84,6 +95,19 @@ class StudentsRun(OfOptions):
         pixels = pixels_from_frames(torch.from_numpy(frames).to(self.device))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         return torch.stack([term for scale in self.scales for term in self._terms(scale, pixels)], dim=1)
+
+    @property
+    def pooled(self) -> str | None:
+        """See `TrainedRun`."""
+        if not self.config.image_evidence:
+            return None
+        return f"descriptors of {', '.join(f'p = {size}' for size in self._patch_sizes)}"
+
+    def pooled_features(self, frames: NDArray[np.uint8]) -> Tensor:
+        """See `TrainedRun`."""
+        pixels = pixels_from_frames(torch.from_numpy(frames).to(self.device))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return pooled(scale.target(pixels, self.config.output_stride) for scale in self.scales)
 
     def _terms(self, scale: Scale, pixels: Tensor) -> list[Tensor]:
         teacher, students = scale.descriptors(pixels, self.config.output_stride)

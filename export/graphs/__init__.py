@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from train.dense import Form
@@ -10,10 +12,13 @@ from train.method import TrainedRun, file_of
 
 
 class EvidenceGraph(Protocol):
-    """A module from raw pixels to raw evidence; convolutions are `export.folding.FoldedNetwork`."""
+    """A module from raw pixels to raw evidence; convolutions are of `export.folding`."""
 
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Raw evidence [N, K, h, w] of pixels [N, 3, H, W], BGR, 0 to 255, float32; K and h, w as `TrainedRun`."""
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Raw evidence [N, K, h, w] and, where there is image evidence, pooled features [N, P] of raw pixels.
+
+        Pixels are [N, 3, H, W], BGR, 0 to 255, float32; K, h, w and P as `TrainedRun` has them.
+        """
 
 
 def evidence_graph(trained: TrainedRun, form: Form, half: bool) -> Any:
@@ -24,6 +29,20 @@ def evidence_graph(trained: TrainedRun, form: Form, half: bool) -> Any:
 def different_forms(trained: TrainedRun) -> tuple[Form, ...]:
     """The forms of dense extraction that are different computations for this run; the first alone where none is."""
     found: tuple[Form, ...] = _graphs(trained).different_forms(trained)
+    return found
+
+
+def memory_name(trained: TrainedRun) -> str:
+    """The graph's constant [m] that is added to the distances to the m members of a memory, as squares.
+
+    Where it is large, a member is nearest to nothing: it is left out. Of methods that leave out images alone.
+    """
+    return f"evidence.{_graphs(trained).MEMORY}"
+
+
+def members(trained: TrainedRun) -> dict[str, NDArray[np.bool_]]:
+    """Which members of the memory, bool [m], are of each picture, by its key; see `memory_name`."""
+    found: dict[str, NDArray[np.bool_]] = _graphs(trained).members(trained)
     return found
 
 

@@ -1,11 +1,16 @@
 """The evidence of a memory bank as a graph: distances from one matrix product, in float32."""
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from calibration.methods.memory_bank import MemoryBankRun
-from export.folding import FoldedNetwork
-from train.dense import FORMS, Form, descriptors_of_padded, forms_differ, reflect_padded
+from export.folding import FoldedBackbone
+from train.backbones.features import Features, descriptors, pooled_stages, stage_names
+from train.dense import FORMS, Form
+
+MEMORY = "squares"  # see `export.graphs.memory_name`
 
 
 class MemoryBankEvidence(nn.Module):
@@ -20,30 +25,36 @@ class MemoryBankEvidence(nn.Module):
     squares: Tensor
     mean: Tensor
 
-    def __init__(self, network: FoldedNetwork, bank: Tensor, stride: int, form: Form) -> None:
+    def __init__(self, features: Features, bank: Tensor, half: bool) -> None:
         super().__init__()
-        self.network, self.stride, self.form = network, stride, form
+        self.network = FoldedBackbone(features, half)
+        self.compared, self.pooled = features.compared, features.pooled
         mean = bank.mean(dim=0)
         centred = bank - mean
         self.register_buffer("mean", mean)
-        self.register_buffer("bank", centred)  # [m, 128]
+        self.register_buffer("bank", centred)  # [m, D]
         self.register_buffer("squares", centred.square().sum(dim=1))  # [m]
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `EvidenceGraph`."""
-        padded = reflect_padded(self.network.layers, pixels, self.stride)
-        descriptors = descriptors_of_padded(self.network, padded, self.stride, self.form, pixels.shape)
-        vectors = descriptors.permute(0, 2, 3, 1) - self.mean  # [N, h, w, 128]
+        maps = self.network(pixels, stage_names(self.compared, self.pooled))
+        vectors = descriptors(maps, self.compared).permute(0, 2, 3, 1) - self.mean  # [N, h, w, D]
         nearest = functional.embedding(((-2 * vectors) @ self.bank.T + self.squares).argmin(dim=3), self.bank)
-        return (vectors - nearest).square().sum(dim=3).sqrt()[:, None]
+        evidence = (vectors - nearest).square().sum(dim=3).sqrt()[:, None]
+        return evidence, pooled_stages(maps, self.pooled) if self.pooled else None
 
 
 def evidence_graph(trained: MemoryBankRun, form: Form, half: bool) -> MemoryBankEvidence:
     """See `export.graphs.evidence_graph`."""
-    network = FoldedNetwork(trained.memory.network, half).finished()
-    return MemoryBankEvidence(network, trained.memory.bank, trained.stride, form)
+    return MemoryBankEvidence(trained.features, trained.memory.bank, half)
 
 
 def different_forms(trained: MemoryBankRun) -> tuple[Form, ...]:
-    """See `export.graphs.different_forms`."""
-    return FORMS if forms_differ(trained.memory.network.layers, trained.stride) else FORMS[:1]
+    """See `export.graphs.different_forms`. A backbone has its natural stride: nothing is evaluated densely."""
+    return FORMS[:1]
+
+
+def members(trained: MemoryBankRun) -> dict[str, NDArray[np.bool_]]:
+    """See `export.graphs.members`."""
+    owners = trained.memory.owners.cpu().numpy()
+    return {picture: owners == number for number, picture in enumerate(trained.memory.pictures)}

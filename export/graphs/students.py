@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from calibration.methods.students import StudentsRun, relative
 from export.folding import FoldedNetwork
+from train.backbones.features import pooled
 from train.dense import FORMS, Form, descriptors_of_padded, forms_differ, reflect_padded
 from train.ensemble import Scale
 
@@ -20,8 +21,8 @@ class ScaleEvidence(nn.Module):
         self.students = nn.ModuleList(FoldedNetwork(student, half).finished() for student in scale.students)
         self.stride, self.form, self.in_relation = stride, form, in_relation
 
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Evidence [N, h, w] at every `stride`-th position, of raw pixels [N, 3, H, W]."""
+    def forward(self, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Evidence [N, h, w] at every `stride`-th position of raw pixels [N, 3, H, W]; the teacher's descriptors."""
         padded = reflect_padded(self.teacher.layers, pixels, self.stride)
 
         def dense(network: FoldedNetwork) -> Tensor:
@@ -33,25 +34,29 @@ class ScaleEvidence(nn.Module):
         if len(students) > 1:
             # two passes, as calibration.methods.students has it: the difference of squares loses 15 to 170 % in FP16
             found.append(_mean([(student - mean).square().sum(dim=1) for student in students]))
-        return [relative(term, teacher) for term in found] if self.in_relation else found
+        return [relative(term, teacher) for term in found] if self.in_relation else found, teacher
 
 
 class StudentsEvidence(nn.Module):
     """All receptive fields; see `export.graphs.EvidenceGraph`."""
 
-    def __init__(self, scales: Sequence[ScaleEvidence]) -> None:
+    def __init__(self, scales: Sequence[ScaleEvidence], image_evidence: bool) -> None:
         super().__init__()
         self.scales = nn.ModuleList(scales)
+        self.image_evidence = image_evidence
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `EvidenceGraph`."""
-        return torch.stack([term for scale in self.scales for term in scale(pixels)], dim=1)
+        found = [scale(pixels) for scale in self.scales]
+        evidence = torch.stack([term for terms, _ in found for term in terms], dim=1)
+        return evidence, pooled(teacher for _, teacher in found) if self.image_evidence else None
 
 
 def evidence_graph(trained: StudentsRun, form: Form, half: bool) -> StudentsEvidence:
     """See `export.graphs.evidence_graph`."""
     stride, in_relation = trained.stride, trained.config.relative
-    return StudentsEvidence([ScaleEvidence(scale, stride, form, half, in_relation) for scale in trained.scales])
+    scales = [ScaleEvidence(scale, stride, form, half, in_relation) for scale in trained.scales]
+    return StudentsEvidence(scales, trained.config.image_evidence)
 
 
 def different_forms(trained: StudentsRun) -> tuple[Form, ...]:

@@ -17,6 +17,8 @@ class Output:
     anomaly_map: NDArray[np.float32]  # [n, H, W], equation 12
     anomaly_score: NDArray[np.float32]  # [n]
     deviation_map: NDArray[np.float32] | None = None  # [n, H, W], where the score is `by_position`
+    # [n, 1 + J], of the map and of each image evidence, where there is any; the highest of a row is the score
+    evidence_scores: NDArray[np.float32] | None = None
     evidence: NDArray[np.float32] | None = None  # [n, K, H, W], raw, of each kind, where the file explains itself
     regression_error: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, in a file of schema 1
     predictive_variance: NDArray[np.float32] | None = None  # the same

@@ -16,11 +16,21 @@ from runtime.errors import InputError
 from train.backbones.base import Stage
 from train.data import file_sha256
 
-# architecture: the module that defines it, its network in there, and the stages that a memory bank compares by default
+
+@dataclass(frozen=True)
+class Architecture:
+    """Where a network is defined, and what is taken from it where nothing else is asked for."""
+
+    place: str  # module:class
+    compared: tuple[str, ...]  # stages whose descriptors a memory bank compares
+    pooled: tuple[str, ...]  # stages that the vector of the whole frame is of
+
+
+LITE = Architecture("train.backbones.efficientnet_lite:EfficientNetLite", ("group3", "group5"), ("group4", "group5"))
 ARCHITECTURES = {
-    "efficientnet-lite0": ("train.backbones.efficientnet_lite", "EfficientNetLite", ("group3", "group5")),
-    "efficientnet-lite2": ("train.backbones.efficientnet_lite", "EfficientNetLite", ("group3", "group5")),
-    "resnet18": ("train.backbones.resnet", "ResNet18", ("layer2", "layer3")),
+    "efficientnet-lite0": LITE,
+    "efficientnet-lite2": LITE,
+    "resnet18": Architecture("train.backbones.resnet:ResNet18", ("layer2", "layer3"), ("layer2", "layer3")),
 }
 SHIPPED = Path(__file__).parent
 
@@ -30,21 +40,21 @@ class LoadedBackbone:
     """A backbone read from a file; `network` is frozen, in float32."""
 
     network: Any  # a `train.backbones.base.Backbone` that is an nn.Module
-    architecture: str
+    name: str  # of its architecture
     sha256: str  # of the file
     card: dict[str, Any]
 
     @property
-    def default_stages(self) -> tuple[str, ...]:
-        """Those that a memory bank compares where none are named."""
-        return ARCHITECTURES[self.architecture][2]
+    def architecture(self) -> Architecture:
+        """What it is."""
+        return ARCHITECTURES[self.name]
 
     def stages(self, names: tuple[str, ...]) -> tuple[Stage, ...]:
         """The stages of these names, in the network's order. Raises `InputError` for one that it does not have."""
         known = {stage.name: stage for stage in self.network.stages}
         for name in names:
             if name not in known:
-                raise InputError(f"stage {name!r} is none of {self.architecture}'s: {', '.join(known)}")
+                raise InputError(f"stage {name!r} is none of {self.name}'s: {', '.join(known)}")
         return tuple(stage for stage in self.network.stages if stage.name in names)
 
 
@@ -67,10 +77,10 @@ def backbone_path(name: str) -> Path:
 
 
 def new_network(architecture: str) -> Any:
-    """A `train.backbones.base.Backbone` of this architecture, its weights drawn at random. Raises `InputError` for one that is unknown."""
+    """A `train.backbones.base.Backbone` with random weights. Raises `InputError` for an unknown architecture."""
     if architecture not in ARCHITECTURES:
         raise InputError(f"architecture is {architecture!r}; expected one of {', '.join(ARCHITECTURES)}")
-    module, network, _ = ARCHITECTURES[architecture]
+    module, _, network = ARCHITECTURES[architecture].place.partition(":")
     return getattr(import_module(module), network)(architecture)
 
 

@@ -46,6 +46,14 @@ def folded_conv(tensors: Mapping[str, Tensor], conv: str, norm: str, epsilon: fl
     return {"weight": weight.float(), "bias": (shift - mean * factor).float()}
 
 
+class Conv(nn.Conv2d):
+    """A convolution that computes in the precision of its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of [N, C, H, W]."""
+        return super().forward(x.to(self.weight.dtype))
+
+
 class SamePadded(nn.Conv2d):
     """A convolution that pads as TensorFlow's ``SAME`` does: as little as gives ceil(side / stride), more at the end
     where the number is odd."""
@@ -53,6 +61,7 @@ class SamePadded(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Of [N, C, H, W]."""
         (kernel, _), (stride, _) = self.kernel_size, self.stride
+        x = x.to(self.weight.dtype)
         if stride == 1:
             return functional.conv2d(x, self.weight, self.bias, padding=kernel // 2, groups=self.groups)
         before_after = []

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.backbones.base import Stage, folded_conv
+from train.backbones.base import Conv, Stage, folded_conv
 from train.networks import PIXEL_MEAN, PIXEL_STD
 
 EPSILON = 1e-5  # of batch normalization
@@ -17,9 +17,9 @@ class BasicBlock(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1)
-        self.downsample = nn.Conv2d(channels, width, 1, stride) if stride > 1 or channels != width else None
+        self.conv1 = Conv(channels, width, 3, stride, 1)
+        self.conv2 = Conv(width, width, 3, 1, 1)
+        self.downsample = Conv(channels, width, 1, stride) if stride > 1 or channels != width else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Of [N, C, H, W]."""
@@ -35,7 +35,7 @@ class ResNet18(nn.Module):
 
     def __init__(self, name: str = "resnet18") -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3)
+        self.conv1 = Conv(3, 64, 7, 2, 3)
         stages, channels, stride = [], 64, 4
         for layer, width, step in LAYERS:
             blocks = nn.Sequential(BasicBlock(channels, width, step), BasicBlock(width, width, 1))

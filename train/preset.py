@@ -1,0 +1,87 @@
+"""Presets: options that were chosen together for one purpose, each a YAML file in `presets/` that names its method."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import InputError
+from train.config import configured, read_yaml
+from train.method import METHODS, loaded
+from train.run_folder import FIRST_METHOD
+
+FOLDER = Path(__file__).parent / "presets"
+AUTO = "auto"
+ON_CPU, ON_GPU = "edge", "accurate"  # what auto takes; of one method, so that it is known before a GPU is looked for
+OF_METHOD = {FIRST_METHOD: "students"}  # what auto takes where another method than theirs is asked for
+REPLACED = {"balanced": "accurate"}  # names of before, and what took their place
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A preset as it stands in its file."""
+
+    name: str
+    method: str
+    options: dict[str, object]
+
+
+def preset_names() -> list[str]:
+    """The presets that come with the install."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def read_preset(name: str) -> Preset:
+    """A preset by its name, or the one that took the place of a former one, which is said.
+
+    Raises `InputError` for a name that is none.
+    """
+    if name in REPLACED:
+        print(f"preset {name} is now {REPLACED[name]}; the old name goes with the next version")
+        name = REPLACED[name]
+    if name not in preset_names():
+        raise InputError(f"preset {name!r} is none of {', '.join(preset_names())}")
+    options = read_yaml(FOLDER / f"{name}.yaml")
+    return Preset(name, str(options.pop("method")), options)
+
+
+def presets_of(method: str) -> list[Preset]:
+    """The presets of a method."""
+    return [preset for preset in map(read_preset, preset_names()) if preset.method == method]
+
+
+def method_of(preset: str, method: str | None) -> str:
+    """The method that a preset, or ``auto``, and a method, or none, mean. Raises `InputError` where they differ."""
+    of_preset = read_preset(ON_CPU if preset == AUTO else preset).method
+    if method is not None and method != of_preset and preset != AUTO:
+        raise InputError(f"preset {preset} is of the method {of_preset}, not of {method}; leave out one of both")
+    return method or of_preset
+
+
+def configuration(preset: str, method: str, over: Mapping[str, object]) -> Any:
+    """The options of a method, a preset's with those `over` it.
+
+    A side that is given there replaces a preset's size. Raises `InputError` for a preset of another method.
+    """
+    found = chosen(preset, method, str(over.get("device", AUTO)))
+    if found.method != method:
+        raise InputError(f"preset {preset} is of the method {found.method}, not of {method}; leave out one of both")
+    options = {**found.options, **over}
+    if "side" in over and "size_hw" not in over:
+        options.pop("size_hw", None)
+    return configured(loaded(METHODS[method].options), options)
+
+
+def chosen(preset: str, method: str, device: str = "auto") -> Preset:
+    """The preset that is meant by its name; ``auto`` is one for the device, `device` or what it finds, or the method's.
+
+    Raises `InputError` for a name that is none, and for a method that has no presets.
+    """
+    from train.device import resolve_device  # PyTorch: not before it is known that there is work
+
+    if preset != AUTO:
+        return read_preset(preset)
+    if method in OF_METHOD:
+        return read_preset(OF_METHOD[method])
+    found = read_preset(ON_GPU if resolve_device(device) == "cuda" else ON_CPU)
+    return found if found.method == method else Preset(AUTO, method, {})
