@@ -31,9 +31,7 @@ class Inspection:
     mask: NDArray[np.bool_] | None  # [H, W], at the size of the image file; None where it is not known or not needed
     size_hw: tuple[int, int]  # of the image file
     brightness: float  # mean of the image file's pixels, 0 to 255
-    evidence_scores: NDArray[np.float32] | None = (
-        None  # [1 + J], of the map and of the whole frame, where there is more
-    )
+    evidence_scores: NDArray[np.float32] | None = None  # [1 + J], by kind, where there is more than the map
 
 
 @dataclass(frozen=True)
