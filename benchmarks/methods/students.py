@@ -20,6 +20,7 @@ import cv2
 import torch
 
 from benchmarks.methods.base import Frames, Inspected, Method, Setting, check_frames, fitted
+from calibration.calibrate import with_fitted_statistics
 from calibration.calibrated import CalibratedRun
 from calibration.methods import open_run
 from calibration.methods.students import StudentsRun
