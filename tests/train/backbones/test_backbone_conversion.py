@@ -122,6 +122,14 @@ def test_the_multiply_adds_are_those_counted_by_hand() -> None:
     layer3 = 2**2 * 256 * (128 * 9 + 3 * 256 * 9 + 128)
     assert multiply_adds(new_network("resnet18"), 32) == stem + layer1 + layer2 + layer3
 
+    side, expected = 16, 16**2 * 32 * 3 * 9
+    for block in [block for stage in lite_blocks("efficientnet-lite0")[:5] for block in stage]:
+        inner = block.width_in * block.expansion
+        expected += side**2 * block.width_in * inner if block.expansion > 1 else 0
+        side //= block.stride
+        expected += side**2 * inner * (block.kernel**2 + block.width)
+    assert multiply_adds(new_network("efficientnet-lite0"), 32) == expected
+
 
 def lacking(state: State) -> State:
     return {key: value for key, value in state.items() if key != "layer2.1.bn2.running_var"}
