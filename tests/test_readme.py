@@ -29,6 +29,7 @@ PAGES = {
         "runtime/cameras/README.md",
         "runtime/tensorrt/README.md",
         "train/README.md",
+        "train/backbones/README.md",
     )
 }
 MOST_BYTES = 7_200  # of the front page: what a newcomer reads; all else has a page in the room it belongs to

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TEACHERS, DATA = ROOT / "train" / "teachers", ROOT / "runtime" / "data"
+BACKBONES = ROOT / "train" / "backbones"
 MOST_BYTES = 7_000_000
 DEMO_GRAPH = (
     "867cb33e5d2bd7bf4f6cd016d2d1788e55048ed99b6a62cd1b297e721cece016"  # of the demo detector since it was made
@@ -16,19 +17,22 @@ DEMO_GRAPH = (
 
 
 def binaries(folder: Path) -> list[Path]:
-    """Files below `folder`, hidden ones too, that are not text about the others."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md")
+    """Files below `folder`, hidden ones too, that are not text about the others or code beside them."""
+    text = (".md", ".py", ".pyc")
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in text)
 
 
 def card_of(path: Path) -> Path:
-    """A teacher's card has its name; the demo detector and its arrays share one."""
+    """A teacher's or backbone's card has its name; the demo detector and its arrays share one."""
+    if path.parent == BACKBONES:
+        return path.with_suffix(".md")
     if path.parent == TEACHERS:
         return TEACHERS / f"{path.stem.removeprefix('teacher-')}.md"
     return DATA / "README.md"
 
 
-SHIPPED = binaries(TEACHERS) + binaries(DATA)
-TEACHER_FILES = binaries(TEACHERS)
+SHIPPED = binaries(TEACHERS) + binaries(BACKBONES) + binaries(DATA)
+TEACHER_FILES, BACKBONE_FILES = binaries(TEACHERS), binaries(BACKBONES)
 
 
 def named(path: Path) -> str:
@@ -60,18 +64,49 @@ def test_a_teachers_card_says_what_its_file_says(path: Path) -> None:
     assert command(path) in card
 
 
-@pytest.mark.parametrize("path", TEACHER_FILES, ids=named)
-def test_the_index_lists_each_teacher_as_its_card_clears_it(path: Path) -> None:
+@pytest.mark.parametrize("path", BACKBONE_FILES, ids=named)
+def test_a_backbones_card_says_what_its_file_says(path: Path) -> None:
+    pytest.importorskip("safetensors")
+    from train.backbones import read_card
+    from train.backbones.card import command, facts, known_answers
+
+    card, file = card_of(path).read_text(), read_card(path)
+    assert facts(path) in card, f"the table of {card_of(path).name} differs; python -m train.card prints the right one"
+    assert command(path) in card
+    licence = known_answers(path)["licence"]
+    assert f"**Licence of the data.** {licence}" in " ".join(card.split())
+    (line,) = [
+        line for line in (BACKBONES / "README.md").read_text().splitlines() if line.startswith(f"| `{path.stem}`")
+    ]
+    figures = (file["parameters"] / 1e6, path.stat().st_size / 1e6, file["multiply_adds"]["count"] / 1e9)
+    assert "| {:.2f} M | {:.1f} MB | {:.2f} G |".format(*figures) in line
+    assert f"| {file['source']['licence']} |" in line
+
+
+def test_a_notice_goes_with_the_weights_that_ask_for_one() -> None:
+    for path in BACKBONE_FILES:
+        card = card_of(path).read_text()
+        if path.stem == "resnet18":
+            assert "Copyright (c) Soumith Chintala 2016" in card
+            assert "Redistributions in binary form must reproduce the above copyright" in card
+        else:
+            assert "Copyright (c) 2020, ML Illustrated" in card
+            assert "http://www.apache.org/licenses/LICENSE-2.0" in card
+
+
+@pytest.mark.parametrize("path", TEACHER_FILES + BACKBONE_FILES, ids=named)
+def test_the_index_lists_each_network_as_its_card_clears_it(path: Path) -> None:
     card = card_of(path)
-    (line,) = [line for line in (TEACHERS / "README.md").read_text().splitlines() if f"({card.name})" in line]
+    (line,) = [line for line in (path.parent / "README.md").read_text().splitlines() if f"({card.name})" in line]
     (cleared,) = re.findall(r"Cleared for commercial use: (yes|no)", card.read_text())
     assert line.startswith(f"| `{card.stem}` |")
     assert f"| {cleared} |" in line
 
 
 def test_no_card_is_left_without_its_file() -> None:
-    cards = {path.name for path in TEACHERS.glob("*.md")} - {"README.md"}
-    assert cards == {card_of(path).name for path in TEACHER_FILES}
+    for folder, files in ((TEACHERS, TEACHER_FILES), (BACKBONES, BACKBONE_FILES)):
+        cards = {path.name for path in folder.glob("*.md")} - {"README.md"}
+        assert cards == {card_of(path).name for path in files}
 
 
 def test_the_demo_detectors_card_says_what_its_recipe_says() -> None:

@@ -1,4 +1,4 @@
-"""``python -m train.card``: a teacher's model card, in Markdown, from what its file says of itself."""
+"""``python -m train.card``: a teacher's or backbone's model card, in Markdown, from what its file says of itself."""
 
 import argparse
 import hashlib
@@ -20,24 +20,59 @@ DESCRIPTORS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog=cli.program("train.card"), description=__doc__)
-    parser.add_argument("teacher", help="a shipped teacher's name or a teacher's file")
-    parser.add_argument("--data", required=True, metavar="TEXT", help="what the photographs are")
-    parser.add_argument("--licence", required=True, metavar="TEXT", help="of the photographs and of P's weights")
-    parser.add_argument("--commercial", required=True, choices=("yes", "no"), help="whether these clear commercial use")
+    parser.add_argument("network", help="a shipped teacher's or backbone's name, or the file of one")
+    parser.add_argument("--data", metavar="TEXT", help="what the photographs are")
+    parser.add_argument("--licence", metavar="TEXT", help="of the photographs and of pretrained weights")
+    parser.add_argument("--commercial", choices=("yes", "no"), help="whether these clear commercial use")
     arguments = parser.parse_args()
 
-    from train.ensemble import teacher_path
+    path = network_path(arguments.network)
+    answers: dict[str, str | None] = {name: getattr(arguments, name) for name in ("data", "licence", "commercial")}
+    if is_backbone(path):
+        from train.backbones.card import known_answers
 
-    path = teacher_path(arguments.teacher)
-    print(model_card(path, arguments.data, arguments.licence, arguments.commercial == "yes"))
+        answers = {name: answers[name] or known for name, known in known_answers(path).items()}
+    if missing := [f"--{name}" for name, answer in answers.items() if answer is None]:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
+    print(model_card(path, str(answers["data"]), str(answers["licence"]), answers["commercial"] == "yes"))
+
+
+def network_path(name: str) -> Path:
+    """The file of a teacher or a backbone: a shipped one by name, or any file. Raises `InputError` for neither."""
+    from train.backbones import backbone_path, shipped_backbones
+    from train.ensemble import shipped_teachers, teacher_path
+
+    if name in shipped_backbones():
+        return backbone_path(name)
+    if name in shipped_teachers() or Path(name).is_file():
+        return teacher_path(name)
+    names = ", ".join([*shipped_teachers(), *shipped_backbones()])
+    raise InputError(f"{name!r} is neither a shipped teacher or backbone ({names}) nor a file; name one of them")
+
+
+def is_backbone(path: Path) -> bool:
+    """Whether a file is a backbone, and not a teacher."""
+    from train.backbones import read_card
+
+    try:
+        read_card(path)
+    except InputError:
+        return False
+    return True
 
 
 def model_card(path: Path, data: str, licence: str, commercial: bool) -> str:
-    """The whole card. Raises `InputError` for a file that `train.teacher` did not write."""
+    """The whole card. Raises `InputError` for a file that neither `train.teacher` nor `train.backbones` wrote."""
+    from train.backbones import card as backbone
+
+    if is_backbone(path):
+        title, table, made_by = f"Backbone {path.stem}", backbone.facts(path), backbone.command(path)
+    else:
+        title, table, made_by = f"Teacher {teacher_name(path)}", facts(path), command(path)
     parts = [
-        f"# Teacher {teacher_name(path)}",
-        facts(path),
-        f"```\n{command(path)}\n```",
+        f"# {title}",
+        table,
+        f"```\n{made_by}\n```",
         f"**Photographs.** {data}",
         f"**Licence of the data.** {licence}",
         f"**Cleared for commercial use: {'yes' if commercial else 'no'}.**",
@@ -51,7 +86,7 @@ def teacher_name(path: Path) -> str:
 
 
 def facts(path: Path) -> str:
-    """A table of everything that the file itself vouches for."""
+    """A table of everything that a teacher's file itself vouches for."""
     from train.networks import LAYERS, receptive_field
 
     options, card = _pretraining(path)

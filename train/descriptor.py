@@ -1,7 +1,6 @@
 """The descriptor network P, from which a teacher learns (knowledge distillation, paper section 3.1)."""
 
 import pickle
-import warnings
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -9,13 +8,12 @@ from typing import Any
 
 import torch
 import torchvision.models
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from runtime.errors import InputError
 from train.networks import PIXEL_MEAN, PIXEL_STD
+from train.state_dicts import read_state
 
 DESCRIPTOR_NETWORKS = ("resnet18", "resnet18-layer23", "none")
 
@@ -105,7 +103,7 @@ def _downloaded() -> nn.Module:
 
 def _load(net: nn.Module, path: Path) -> None:
     """Fill `net` from a file of torchvision's names; what the file has beyond them (fc, layer4) is not needed."""
-    tensors = read_state(path)
+    tensors = read_state(path, "the weights of torchvision's ResNet-18")
     wanted = net.state_dict()
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
     if missing:
@@ -115,19 +113,3 @@ def _load(net: nn.Module, path: Path) -> None:
     except RuntimeError as error:
         detail = str(error).splitlines()[-1].strip()
         raise InputError(f"{path} does not fit torchvision's ResNet-18: {detail}") from error
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors of a ``.safetensors`` file, or of a ``.pth`` state dict read without running any code in it."""
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; give the weights of torchvision's ResNet-18")
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyTorch wonders aloud about foreign pickles before it refuses them
-            return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except pickle.UnpicklingError as error:
-        raise InputError(f"{path} is a pickle that could run code; refused. Convert it to safetensors") from error
-    except (SafetensorError, RuntimeError, ValueError, TypeError, EOFError, OSError) as error:
-        raise InputError(f"{path} is neither safetensors nor a plain PyTorch state dict") from error

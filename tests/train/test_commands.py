@@ -19,7 +19,9 @@ from runtime.onnx_file import with_metadata
 from runtime.verdict import Decision
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["train", "train.teacher", "train.card", "train.students", "calibration.fit", "export.onnx"]
+COMMANDS = [
+    "train", "train.backbones", "train.card", "train.students", "train.teacher", "calibration.fit", "export.onnx",
+]  # fmt: skip
 
 
 def command(

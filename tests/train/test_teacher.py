@@ -1,7 +1,6 @@
 """Pretraining a teacher: it learns, goes on where it stopped, and refuses what it cannot use."""
 
 import json
-import pickle
 import re
 import shutil
 import signal
@@ -21,7 +20,7 @@ from torch.nn import functional
 from runtime.errors import InputError
 from train.ahead import ahead
 from train.config import as_mapping, as_yaml
-from train.descriptor import DescriptorNetwork, Standardization, read_state
+from train.descriptor import DescriptorNetwork, Standardization
 from train.files import load_network
 from train.held_out import measure_triplets
 from train.options import TeacherConfig
@@ -310,41 +309,6 @@ def test_weights_without_the_last_layers_serve_the_earlier_descriptor_only(resne
     assert DescriptorNetwork("resnet18-layer23", 32, path).size == 384
     with pytest.raises(InputError, match=r"lacks layer4\.\S+ and \d+ more tensors of torchvision's ResNet-18"):
         DescriptorNetwork("resnet18", 32, path)
-
-
-def test_a_plain_state_dict_is_read_too(resnet: Any, tmp_path: Path) -> None:
-    path = tmp_path / "resnet18.pth"
-    torch.save(resnet.state_dict(), path)
-    assert torch.equal(read_state(path)["conv1.weight"], resnet.conv1.weight)
-
-
-class Harmful:
-    """A pickle of it would write a file when it is opened."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
-
-
-def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    path, trace = tmp_path / "weights.pth", tmp_path / "it ran"
-    torch.save({"conv1.weight": Harmful(trace)}, path)
-    with pytest.raises(InputError, match=r"is a pickle that could run code; refused\. Convert it to safetensors"):
-        read_state(path)
-    path.write_bytes(pickle.dumps(Harmful(trace)))
-    with pytest.raises(InputError, match="is a pickle that could run code; refused"):
-        read_state(path)
-    assert not trace.exists()
-
-
-@pytest.mark.parametrize(("name", "content"), [("a.safetensors", b"junk"), ("b.pth", b""), ("c.pth", b"PK\3\4")])
-def test_a_file_that_holds_no_tensors_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
-    (tmp_path / name).write_bytes(content)
-    message = "is neither safetensors nor a plain PyTorch state dict|is a pickle that could run code"
-    with pytest.raises(InputError, match=message):
-        read_state(tmp_path / name)
 
 
 @pytest.mark.parametrize("kept", [None, b"junk"])

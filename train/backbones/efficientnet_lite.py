@@ -113,3 +113,11 @@ def converted(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
                     found[f"groups.{number}.{index}.{ours}.{part}"] = value
             block += 1
     return found
+
+
+def left_out(name: str, tensor: str) -> bool:
+    """Whether a tensor of that package's state dict is of the groups of stride 32 or the classifier."""
+    part, _, rest = tensor.partition(".")
+    block = rest.partition(".")[0]
+    behind = part == "_blocks" and block.isdecimal() and int(block) >= sum(group.repeats for group in GROUPS[name])
+    return behind or part in ("_conv_head", "_bn1", "_fc")

@@ -74,3 +74,8 @@ def converted(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 for part, value in conv(place + source, place + norm).items():
                     found[f"{place}{ours}.{part}"] = value
     return found
+
+
+def left_out(name: str, tensor: str) -> bool:
+    """Whether a tensor of torchvision's state dict is of layer4 or the classifier."""
+    return tensor.startswith(("layer4.", "fc."))
