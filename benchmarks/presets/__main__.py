@@ -40,24 +40,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         format_of(options.plot)
 
-    from benchmarks.presets.cells import checked_config, label_of, measure, read_data_set
-    from benchmarks.presets.report import markdown, plot
+    from benchmarks.presets.cells import checked_config, label_of, measure, read_data_set, with_fewer
+    from benchmarks.presets.report import markdown, plot, plot_curves
     from benchmarks.table.cells import check_names
 
     over, seeds = _over(options.set or []), integers("--seeds", options.seeds, 0)
     checked = {name: checked_config(name, over) for name in options.presets.split(",")}
     configs = {label_of(name, config, over): config for name, config in checked.items()}
     check_names(options.data, [])
-    for path in (options.out / "presets.json", options.plot):
+    good = integers("--good", options.good, 1) if options.good else [None]
+    for path in (options.out / "presets.json", options.plot, options.curves):
         if path:
             check_writable(path)
     # a wrong folder, a damaged file or a wrong mask is found before hours of training
     sets = [read_data_set(data, options.subset, options.layout) for data in options.data]
-    results = [
-        measure(label, replace(config, seed=seed), data, options.out)
+    cells = [
+        (fewer, label if fewer is data else f"{label}, {len(fewer.training)} good images", config)
         for data in sets
+        for fewer in (with_fewer(data, count) for count in good if count is None or count <= len(data.training))
         for label, config in configs.items()
-        for seed in seeds
+    ]
+    results = [
+        measure(label, replace(config, seed=seed), data, options.out) for data, label, config in cells for seed in seeds
     ]
     text = markdown(results, _note(options.subset))
     print(text)
@@ -65,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write_atomically(options.out / "presets.md", text.encode())
     if options.plot:
         plot(results, options.plot)
+    if options.curves:
+        plot_curves(results, options.curves)
 
 
 def _over(texts: Sequence[str]) -> dict[str, object]:
@@ -104,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
     add_subset_option(parser, "odd")
     parser.add_argument("--set", action="append", metavar="OPTION=VALUE", help="an option over every preset; repeat it")
     add_plot_option(parser)
+    parser.add_argument("--good", help="numbers of good images to train on, where a set has as many (all)")
+    parser.add_argument("--curves", type=cli.some_path, help="plot the figures against the number of good images")
     return parser
 
 

@@ -13,10 +13,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.accuracy.evaluation import inspect_all, summarize
+from benchmarks.accuracy.evaluation import inspect_all, scores_and_labels, summarize
+from benchmarks.accuracy.image_evidence import image_evidence_of
 from benchmarks.presets.report import Result
 from benchmarks.table.cells import file_name, keep, read_kept, settings_sha256
 from benchmarks.throughput.arithmetic import count
+from calibration.metrics import auroc
 from export.detector import ExportOptions
 from runtime.detector import Detector
 from runtime.errors import InputError
@@ -55,6 +57,18 @@ class DataSet:
 def read_data_set(folder: Path, subset: Subset, layout: str | None) -> DataSet:
     """A data set in any layout, each of its files read once. Raises as `checked_category`."""
     return DataSet(folder, subset, *checked_category(folder, subset, layout))
+
+
+def with_fewer(data: DataSet, count: int | None) -> DataSet:
+    """The data set with so many good images to train on, those of the lowest hashes; with all of them for None.
+
+    Raises `InputError` for more than there are.
+    """
+    if count is None:
+        return data
+    if count > len(data.training):
+        raise InputError(f"{data.folder} has {len(data.training)} good images to train on; --good asks for {count}")
+    return replace(data, training=sorted(sorted(data.training, key=file_sha256)[:count]))
 
 
 def checked_config(name: str, over: dict[str, object]) -> Any:
@@ -156,17 +170,22 @@ def images_sha256(images: Sequence[TestImage]) -> str:
 def _measured(label: str, seed: int, data: DataSet, path: Path) -> Result:
     with Detector.open(path) as detector:
         found: Any = inspect_all(detector, data.test)
-        accuracy = summarize(list(tqdm(found, data.name, len(data.test), unit="image", leave=False, disable=None)))
-        size_hw = detector.recipe.size_hw
+        inspections = list(tqdm(found, data.name, len(data.test), unit="image", leave=False, disable=None))
+        accuracy, recipe = summarize(inspections), detector.recipe
+    evidence = image_evidence_of(inspections, recipe)
+    labels = scores_and_labels(inspections)[1]
     return Result(
         preset=label,
         category=data.name,
         seed=seed,
-        multiply_adds=count(path.read_bytes(), (1, *size_hw, 3)).multiply_adds,
+        multiply_adds=count(path.read_bytes(), (1, *recipe.size_hw, 3)).multiply_adds,
         au_pro_30=accuracy.au_pro_30,
         pixel_auroc=accuracy.pixel_auroc,
         image_auroc=accuracy.image_auroc,
         image_auroc_by_defect=accuracy.image_auroc_by_defect,
         good_rejected=(accuracy.false_rejects.count, accuracy.false_rejects.total),
         defective_rejected=(accuracy.detected.count, accuracy.detected.total),
+        map_auroc=None if evidence is None else auroc(evidence.scores[:, 0], labels),
+        good_images=sum(recipe.provenance.images.values()),
+        proven_budget=recipe.threshold.supported_budget,
     )

@@ -33,6 +33,9 @@ class Result:
     # at the threshold, and how many there are; None in files written before these were counted
     good_rejected: tuple[int, int] | None = None
     defective_rejected: tuple[int, int] | None = None
+    map_auroc: float | None = None  # image AUROC of the map's scores alone, where the whole frame is judged, too
+    good_images: int | None = None  # different ones that the detector was made of
+    proven_budget: float | None = None  # the smallest rate of false rejects that they prove
 
 
 def markdown(results: Sequence[Result], note: str) -> str:
@@ -71,6 +74,29 @@ def plot(results: Sequence[Result], path: Path) -> None:
     logarithmic(axes, "x")
     axes.margins(0.15, 0.1)  # room for the names
     legend(axes, "beside")
+    save(drawn, path)
+
+
+def plot_curves(results: Sequence[Result], path: Path) -> None:
+    """Image AUROC, AU-PRO and the proven budget against the number of good images: a line for each test set."""
+    from benchmarks.plots import CYCLE, legend, logarithmic, panels, save, style
+
+    drawn, ((*axes,),) = panels(1, 3, (10.5, 3.2))
+    names = ("image_auroc", "au_pro_30", "proven_budget")
+    titles = ("image AUROC", "AU-PRO up to 30 % false-positive pixels", "proven rate of false rejects")
+    for each, title in zip(axes, titles, strict=True):
+        style(each, "good images", title)
+    for colour, category in zip(CYCLE, dict.fromkeys(result.category for result in results), strict=False):
+        rows = [result for result in results if result.category == category and result.good_images is not None]
+        counts = sorted({row.good_images for row in rows if row.good_images is not None})
+        for each, name in zip(axes, names, strict=True):
+            found = [values([row for row in rows if row.good_images == count], category, name) for count in counts]
+            drawn_at = [(count, mean(some)) for count, some in zip(counts, found, strict=True) if some]
+            each.plot(*zip(*drawn_at, strict=True), "o-", color=colour, markersize=4, label=category)
+    for each in axes:
+        logarithmic(each, "x")
+    logarithmic(axes[-1], "y")
+    legend(axes[0])
     save(drawn, path)
 
 
