@@ -15,8 +15,7 @@ import runtime  # noqa: F401  # first: it switches telemetry off, and tests load
 
 if TYPE_CHECKING:
     from train.ensemble import Scale
-    from train.options import MemoryBankConfig
-    from train.options import StudentsConfig
+    from train.options import MemoryBankConfig, StudentsConfig
 
 # shapes are tiny: more threads than one only wait for each other (PyTorch reads this when it is first imported)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
