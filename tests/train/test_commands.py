@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def test_one_command_turns_a_folder_into_a_detector(
 def test_one_command_fills_a_memory_bank_and_its_detector_judges_a_folder(
     part_images: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """The default: no method and no preset is named."""
+    """The default: no method and no preset is named. Killed on the way, the same command goes on."""
 
     def run(module: str, *arguments: object) -> str:
         done = command(module, *arguments, cwd=tmp_path, environment=environment)
@@ -75,10 +76,16 @@ def test_one_command_fills_a_memory_bank_and_its_detector_judges_a_folder(
 
     small = ["--backbone", "efficientnet-lite0", "--side", 48, "--coreset", 48, "--device", "cpu"]
     arguments = ["--data", part_images, "--out", "bank.onnx", "--budget", 0.2, *small]
+    begun = [sys.executable, "-m", "train", *map(str, arguments)]
+    with subprocess.Popen(begun, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as killed:
+        while not (tmp_path / "bank-run" / "split.json").exists():
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.kill()
+    assert not (tmp_path / "bank.onnx").exists()
     told = run("train", *arguments)
     for words in (
         "1/3 training the memory-bank",
-        "frames of 48×48 pixels (width × height), in the shape of the images",
         "memory bank of 48 descriptors, of 16 images",
         "highest scores of good images",
         "parity",
