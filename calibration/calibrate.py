@@ -82,9 +82,10 @@ class EvidenceOfImages:
         left = range(len(self._kept), len(self._images))
         for index in Progress(left, self._name, len(left), unit="image"):
             found = self._trained.without(self._images.paths[index]).evidence(self._images[index][None])
-            if index == len(self._kept) and self._bytes < CACHE_BYTES:
+            size = found.numel() * found.element_size()
+            if index == len(self._kept) and self._bytes + size <= CACHE_BYTES:
                 self._kept.append(found)
-                self._bytes += found.numel() * found.element_size()
+                self._bytes += size
             yield found
 
 
@@ -120,18 +121,19 @@ def _with_image_evidence(run: CalibratedRun, statistics: EvidenceOfImages) -> Ca
 
     Of a method that leaves out images, both units come from its reference images, each left out. Of one that holds
     images out, the map's come from those of the statistics, and the whole frame's from those that it was trained on,
-    each left out, since these are more.
+    each left out, since these are more. A picture that is there in several files counts once: without one of its files
+    it would be known still.
     """
     trained = run.trained
     assert run.positions is not None  # which the options ask for
     scores = [run.score_of_map(run.scored(run.maps_of(evidence))) for evidence in statistics]
     positions = in_score_units(run.positions, torch.cat(scores).double().cpu().numpy())
-    split = trained.split
-    known = (*split.statistics, *split.training) if trained.leaves_out else split.training
+    reference, others = map(trained.split.different, (trained.split.statistics, trained.split.training))
+    known = (*reference, *others) if trained.leaves_out else others
     images = PreparedImages(known, trained.size_hw)
     features = torch.cat([trained.pooled_features(frames).cpu() for frames in progress(images, "whole frames")])
-    reference = slice(len(split.statistics)) if trained.leaves_out else slice(None)
-    return replace(run, positions=positions, image=fit_image_evidence(features, reference))
+    fixed = slice(len(reference)) if trained.leaves_out else slice(None)
+    return replace(run, positions=positions, image=fit_image_evidence(features, fixed))
 
 
 def progress(images: PreparedImages, name: str) -> Iterator[NDArray[np.uint8]]:

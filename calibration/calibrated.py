@@ -87,8 +87,11 @@ def of_pixels(trained: TrainedRun, evidence: Tensor) -> Tensor:
 
 
 def as_tensors(values: Positions | ImageEvidence) -> dict[str, Tensor]:
-    """Statistics by name, each as a tensor."""
-    return {name: torch.as_tensor(value) for name, value in vars(values).items()}
+    """Statistics by name, each as a tensor; plain numbers in float64, so that they come back as they were."""
+    return {
+        name: value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+        for name, value in vars(values).items()
+    }
 
 
 def threshold_images(trained: TrainedRun) -> tuple[Path, ...]:

@@ -36,6 +36,7 @@ from train.lock import only_one_writes
 from train.run_folder import SCORES
 
 PARITY_FRAMES = 16
+MOVED = 3  # pixels; no multiple of a stride
 HIGHEST_SHOWN = 3
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 UNFITTED = Threshold(0.0, 1.0, 0.95, 0, "manual", False, 1.0)  # until the graph has scored the held-out images
@@ -114,10 +115,15 @@ def _made(
 
 
 def parity_frames(split: Split, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Up to 16 prepared good frames, [n, H, W, 3], that nothing was trained on where some were held out."""
+    """Up to 16 prepared good frames, [n, H, W, 3], that nothing was trained on.
+
+    Where none were held out they are moved by a few pixels: of frames that a memory holds as they are, evidence is 0
+    everywhere, which nothing can be compared with.
+    """
     held_out = [*split.threshold, *split.statistics]
     images = PreparedImages(held_out[:PARITY_FRAMES], size_hw)
-    return np.stack([images[index] for index in range(len(images))])
+    frames = np.stack([images[index] for index in range(len(images))])
+    return frames if split.threshold else np.roll(frames, (MOVED, MOVED), axis=(1, 2))
 
 
 def frames_npz(frames: NDArray[np.uint8]) -> bytes:

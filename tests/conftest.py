@@ -15,8 +15,7 @@ import runtime  # noqa: F401  # first: it switches telemetry off, and tests load
 
 if TYPE_CHECKING:
     from train.ensemble import Scale
-    from train.memory_bank import MemoryBankConfig
-    from train.options import StudentsConfig
+    from train.options import MemoryBankConfig, StudentsConfig
 
 # shapes are tiny: more threads than one only wait for each other (PyTorch reads this when it is first imported)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -183,18 +182,16 @@ def calibrated_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: "Stude
 
 
 @pytest.fixture(scope="session")
-def bank_config(part_images: Path, teacher_files: dict[int, Path]) -> "MemoryBankConfig":
-    """A memory bank of 60 descriptors of p = 33 on 32×36 pixels."""
-    from train.memory_bank import MemoryBankConfig
+def bank_config(part_images: Path) -> "MemoryBankConfig":
+    """A memory bank of 60 descriptors on 32×36 pixels: half of them of 8 images, and 4 of each of the 8 others."""
+    from train.options import MemoryBankConfig
 
     return MemoryBankConfig(
         data=str(part_images),
-        teacher=str(teacher_files[33]),
+        backbone="efficientnet-lite0",
         size_hw=(32, 36),
-        output_stride=4,
         coreset=60,
         projected=16,
-        holdout=0.375,
         device="cpu",
     )
 

@@ -51,4 +51,4 @@ def run_of(
     )
     nothing = split or Split((), (), (), {})
     trained = StudentsRun(RunFolder(Path("nowhere")), config, nothing, tuple(scales), torch.device("cpu"))
-    return CalibratedRun(trained, tuple(moments), positions, HealthLimits(0, 255, 1, 0.5, 2), 0.2, 0.95)
+    return CalibratedRun(trained, tuple(moments), positions, None, HealthLimits(0, 255, 1, 0.5, 2), 0.2, 0.95)

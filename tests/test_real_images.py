@@ -35,7 +35,7 @@ def test_every_real_image_is_read(data: Path, folder: str) -> None:
 
 @pytest.mark.parametrize("folder", ["bottle/train/good", "cookie/train/good", "magnetic_tile/train/good"])
 def test_real_parts_that_are_all_different_are_split_by_the_order_of_their_hashes(data: Path, folder: str) -> None:
-    from train.data import file_sha256, split_by_content
+    from train.data import file_sha256, split_by_content, split_in_turn
 
     if not (data / folder).is_dir():
         pytest.skip(f"PROCTOR_DATA holds no {folder}")
@@ -43,6 +43,9 @@ def test_real_parts_that_are_all_different_are_split_by_the_order_of_their_hashe
     split = split_by_content(paths, 0.2)
     assert (*split.statistics, *split.threshold, *split.training) == tuple(sorted(paths, key=file_sha256))
     assert (split.near, split.copies) == ({}, 0)
+    in_turn = split_in_turn(paths, 0.5)
+    assert (*in_turn.statistics, *in_turn.training) == tuple(sorted(paths, key=file_sha256))
+    assert in_turn.threshold_images(1, True) == in_turn.training
 
 
 def test_two_commands_lead_from_real_images_to_their_accuracy(data: Path, tmp_path: Path) -> None:
@@ -50,7 +53,7 @@ def test_two_commands_lead_from_real_images_to_their_accuracy(data: Path, tmp_pa
     if not cookie.is_dir():
         pytest.skip("PROCTOR_DATA holds no cookie")
     detector = tmp_path / "detector.onnx"
-    quick = ["--preset", "edge", "--students", "1", "--size-hw", "96,96", "--window", "none", "--steps", "60"]
+    quick = ["--preset", "students", "--students", "1", "--size-hw", "96,96", "--window", "none", "--steps", "60"]
     commands = [
         ["train", "--data", str(cookie), "--out", str(detector), *quick],
         ["benchmarks.accuracy", str(detector), str(cookie), "--subset", "even"],

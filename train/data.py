@@ -136,11 +136,12 @@ class Split:
         Of copies the first alone: what n scores prove, they prove as n independent images.
         """
         if not self.threshold:
-            return self._different(self.training)
+            return self.different(self.training)
         fair = kinds == 1 and not by_position
-        return self._different((*self.threshold, *self.statistics) if fair else self.threshold)
+        return self.different((*self.threshold, *self.statistics) if fair else self.threshold)
 
-    def _different(self, paths: Iterable[Path]) -> tuple[Path, ...]:
+    def different(self, paths: Iterable[Path]) -> tuple[Path, ...]:
+        """The first file of each picture among `paths`."""
         found: dict[str, Path] = {}
         for path in paths:
             found.setdefault(self.picture(path), path)

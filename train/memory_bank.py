@@ -16,10 +16,9 @@ is taken from the smoothed map as for every method here, not from the highest pa
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,8 +27,6 @@ from torch import Tensor
 
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
-from runtime.scoring import Scoring
-from runtime.typed import option
 from train.backbones import backbone_path, load_backbone
 from train.backbones.features import Features
 from train.claim import claimed_split
@@ -37,50 +34,16 @@ from train.coreset import greedy_coreset
 from train.data import PreparedImages, Split, split_in_turn
 from train.device import resolve_device
 from train.ensemble import pixels_from_frames
-from train.options import at_least, check_size
+from train.options import MemoryBankConfig
 from train.progress import Progress
 from train.run_folder import RunFolder
 from train.shape import with_frame_shape
 
 BANK, BACKBONE = "memory-bank.safetensors", "backbone.safetensors"
-FEWEST = 2  # descriptors in a bank
 REFERENCE_SHARE = 0.5  # of the bank
 # descriptors of an image that may come into the bank: so many for all images together, within these limits for each.
 # They are a coreset, too: of a random subset the rare ones would be missing, and good parts be rejected for them
 CANDIDATES, FEWEST_CANDIDATES, MOST_CANDIDATES = 40_000, 64, 256
-
-
-@dataclass(frozen=True)
-class MemoryBankConfig:
-    """Options of a memory bank, and all else that changes a score."""
-
-    METHOD: ClassVar[str] = "memory-bank"
-
-    data: str = option("", "good images: a flat folder, or one in the MVTec AD layout")
-    backbone: str = option("efficientnet-lite2", "whose features are kept: the name of a shipped backbone, or a file")
-    stages: tuple[str, ...] = option((), "of the backbone, whose maps are compared; none: its usual ones")
-    side: int = option(256, "the frame has the pixels of a square of this side, and the shape of the parts")
-    size_hw: tuple[int, int] | None = option(None, "height,width of the prepared frame in pixels, in place of side")
-    coreset: int = option(4_000, "descriptors in the bank")
-    projected: int = option(128, "dimensions in which the coreset is chosen")
-    image_evidence: bool = option(True, "judge each frame as a whole, too, by the mean and deviation of its features")
-    scoring: Scoring = field(default_factory=partial(Scoring, smoothing=4.0, by_position=True))
-    reference: float = option(0.5, "share of the images that fix normalizations; each other is left out in turn")
-    seed: int = option(0, "of the coreset")
-    device: str = option("auto", "where to compute", ("auto", "cpu", "cuda"))
-
-    def __post_init__(self) -> None:
-        """Raises `InputError` for the first option that cannot be used."""
-        check_size(self.side, self.size_hw, self.scoring, self.image_evidence)
-        at_least(self, FEWEST, "coreset")
-        at_least(self, 1, "projected")
-        at_least(self, 0, "seed")
-
-    @property
-    def frame_hw(self) -> tuple[int, int]:
-        """The prepared frame, of a run that has begun (`train.shape`)."""
-        assert self.size_hw is not None
-        return self.size_hw
 
 
 @dataclass(frozen=True)
@@ -136,9 +99,8 @@ def features_of(config: MemoryBankConfig, backbone: str | None = None) -> Featur
 
 def _made(features: Features, split: Split, config: MemoryBankConfig) -> MemoryBank:
     """The bank of the different pictures of a split."""
-    reference, others = (_different(split, paths) for paths in (split.statistics, split.training))
-    pictures = {**reference, **others}
-    candidates = _candidates(features, list(pictures.values()), config)
+    reference, others = split.different(split.statistics), split.different(split.training)
+    candidates = _candidates(features, (*reference, *others), config)
     first, rest = candidates[: len(reference)], candidates[len(reference) :]
     owners = torch.cat([torch.full((len(each),), number) for number, each in enumerate(first)])
     described = torch.cat(first)
@@ -150,15 +112,8 @@ def _made(features: Features, split: Split, config: MemoryBankConfig) -> MemoryB
         added = found[greedy_coreset(found, each_adds, config.seed, None, beside=base)]
         rows.append(added)
         own.append(torch.full((len(added),), number))
-    return MemoryBank(torch.cat(rows).contiguous(), torch.cat(own).to(torch.int32), tuple(pictures))
-
-
-def _different(split: Split, paths: Sequence[Path]) -> dict[str, Path]:
-    """One file of each picture, by the picture's key."""
-    found: dict[str, Path] = {}
-    for path in paths:
-        found.setdefault(split.picture(path), path)
-    return found
+    pictures = tuple(split.picture(path) for path in (*reference, *others))
+    return MemoryBank(torch.cat(rows).contiguous(), torch.cat(own).to(torch.int32), pictures)
 
 
 @torch.no_grad()

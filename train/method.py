@@ -127,7 +127,7 @@ class Method:
 
 METHODS = {
     FIRST_METHOD: Method("train.options:StudentsConfig", "train.student_training:train_students"),
-    "memory-bank": Method("train.memory_bank:MemoryBankConfig", "train.memory_bank:train_memory_bank"),
+    "memory-bank": Method("train.options:MemoryBankConfig", "train.memory_bank:train_memory_bank"),
 }
 
 

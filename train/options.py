@@ -1,7 +1,8 @@
-"""The configurations of students and of a teacher's pretraining, checked as they are made; nothing heavy is loaded."""
+"""The configurations of the methods and of a teacher's pretraining, checked as they are made, without heavy imports."""
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 from runtime.errors import InputError
@@ -9,6 +10,7 @@ from runtime.scoring import Scoring
 from runtime.typed import option
 
 SMALLEST, LARGEST = 32, 8_192  # pixels of a side of the prepared frame
+FEWEST_DESCRIPTORS = 2  # in a memory bank
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,39 @@ class StudentsConfig:
         most = min(self.size_hw or (self.side,))
         if self.window is not None and not self.train_stride <= self.window <= most:
             raise InputError(f"window is {self.window}; expected {self.train_stride} to {most} pixels")
+
+    @property
+    def frame_hw(self) -> tuple[int, int]:
+        """The prepared frame, of a run that has begun (`train.shape`)."""
+        assert self.size_hw is not None
+        return self.size_hw
+
+
+@dataclass(frozen=True)
+class MemoryBankConfig:
+    """Options of a memory bank, and all else that changes a score."""
+
+    METHOD: ClassVar[str] = "memory-bank"
+
+    data: str = option("", "good images: a flat folder, or one in the MVTec AD layout")
+    backbone: str = option("efficientnet-lite2", "whose features are kept: the name of a shipped backbone, or a file")
+    stages: tuple[str, ...] = option((), "of the backbone, whose maps are compared; none: its usual ones")
+    side: int = option(256, "the frame has the pixels of a square of this side, and the shape of the parts")
+    size_hw: tuple[int, int] | None = option(None, "height,width of the prepared frame in pixels, in place of side")
+    coreset: int = option(4_000, "descriptors in the bank")
+    projected: int = option(128, "dimensions in which the coreset is chosen")
+    image_evidence: bool = option(True, "judge each frame as a whole, too, by the mean and deviation of its features")
+    scoring: Scoring = field(default_factory=partial(Scoring, smoothing=4.0, by_position=True))
+    reference: float = option(0.5, "share of the images that fix normalizations; each other is left out in turn")
+    seed: int = option(0, "of the coreset")
+    device: str = option("auto", "where to compute", ("auto", "cpu", "cuda"))
+
+    def __post_init__(self) -> None:
+        """Raises `InputError` for the first option that cannot be used."""
+        check_size(self.side, self.size_hw, self.scoring, self.image_evidence)
+        at_least(self, FEWEST_DESCRIPTORS, "coreset")
+        at_least(self, 1, "projected")
+        at_least(self, 0, "seed")
 
     @property
     def frame_hw(self) -> tuple[int, int]:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from benchmarks.presets.cells import checked_config
 from benchmarks.throughput.onnx_subjects import subject_of_detector
-from benchmarks.throughput.untrained import shipped_or_file, untrained
+from benchmarks.throughput.untrained import Untrained, shipped_or_file, untrained, untrained_memory_bank
 from runtime.errors import InputError
+from train.options import MemoryBankConfig, StudentsConfig
 
 if TYPE_CHECKING:
     from benchmarks.throughput.subject import Subject
-    from train.options import StudentsConfig
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,11 @@ class RandomRow:
 
     name: str
     settings: str  # PRESET[:OPTION=VALUE…]
-    config: "StudentsConfig"
+    config: StudentsConfig | MemoryBankConfig
 
     def write(self, path: Path, half: bool) -> None:
-        """Write the detector with real teachers, and random students and statistics; `half`: FP16 convolutions."""
-
-        path.write_bytes(
-            untrained(self.config, [shipped_or_file(name) for name in self.config.teachers]).detector(half)
-        )
+        """Write the detector with real pretrained networks, all else random; `half`: FP16 convolutions."""
+        path.write_bytes(_untrained(self.config).detector(half))
 
     def subject(self, name: str, path: Path, engine: str, threads: int) -> "Subject":
         """The row `name` of what `write` wrote; it says that its weights are random."""
@@ -35,10 +32,17 @@ class RandomRow:
         return replace(subject_of_detector(name, path, engine, threads), random=self.settings)
 
 
+def _untrained(config: StudentsConfig | MemoryBankConfig) -> Untrained:
+    if isinstance(config, StudentsConfig):
+        return untrained(config, [shipped_or_file(name) for name in config.teachers])
+    return untrained_memory_bank(config)
+
+
 def random_row(text: str) -> RandomRow:
     """Parse ``[NAME=]PRESET[:OPTION=VALUE]…``, options being those of ``python -m train``; the name may be left out.
 
-    Raises `InputError` for another form, and for whatever such a training would be refused for.
+    Frames are square where no size is given: there is no picture to take their shape from. Raises `InputError` for
+    another form, and for whatever such a training would be refused for.
     """
     head, *options = text.split(":")
     name, given, preset_name = head.rpartition("=")
@@ -51,6 +55,8 @@ def random_row(text: str) -> RandomRow:
         )
     settings = text.removeprefix(f"{name}=") if given else text
     try:
-        return RandomRow(name or settings, settings, checked_config(preset_name, over))
+        config = checked_config(preset_name, over)
+        size_hw = config.size_hw or (config.side, config.side)
+        return RandomRow(name or settings, settings, replace(config, size_hw=size_hw))
     except InputError as error:
         raise InputError(f"--random is {text!r}: {error}") from error

@@ -1,4 +1,4 @@
-"""Detectors that nobody trained: the graphs that ``python -m export.onnx`` writes, with random students and statistics.
+"""Detectors that nobody trained: the graphs that ``python -m export.onnx`` writes, of random students or descriptors.
 
 Speed and memory do not depend on weights, so that these stand for trained detectors where nothing else is measured.
 They find no defect.
@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from calibration.calibrated import CalibratedRun
+from calibration.image_evidence import fit_image_evidence
 from calibration.maps import Moments, Positions
+from calibration.methods.memory_bank import MemoryBankRun
 from calibration.methods.students import StudentsRun
 from export.detector import ExportOptions, recipe_of_run
 from export.fused import FusedDetector
@@ -21,8 +24,10 @@ from runtime.recipe import HealthLimits
 from train.data import Split, file_sha256
 from train.ensemble import Scale, Standardized, teacher_path
 from train.files import load_network
+from train.memory_bank import MemoryBank, features_of
+from train.method import TrainedRun
 from train.networks import DESCRIPTOR_SIZE, PatchNetwork
-from train.options import StudentsConfig
+from train.options import MemoryBankConfig, StudentsConfig
 from train.run_folder import RunFolder
 from train.student_training import new_students
 
@@ -64,11 +69,31 @@ def untrained(config: StudentsConfig, teachers: Sequence[Teacher]) -> Untrained:
     with torch.random.fork_rng(devices=[]):
         scales = tuple(_scale(config, teacher) for teacher in teachers)
         trained = StudentsRun(RunFolder(Path()), config, Split((), (), (), {}), scales, torch.device("cpu"))
-        moments = tuple(Moments(*(1.5 + torch.rand(2)).tolist()) for _ in trained.kinds)
-        size_hw = config.frame_hw
-        by_position = config.scoring.by_position
-        positions = Positions(torch.randn(size_hw), 0.5 + torch.rand(size_hw)) if by_position else None
-    return Untrained(CalibratedRun(trained, moments, positions, None, ANY_FRAME, 1.0, 0.95))
+        return Untrained(_with_random_statistics(trained))
+
+
+def untrained_memory_bank(config: MemoryBankConfig) -> Untrained:
+    """The detector of `config` with its backbone, and random descriptors and statistics. Raises `InputError` for a
+    backbone or stages that are not there."""
+    with torch.random.fork_rng(devices=[]):
+        features = features_of(config)
+        owners = torch.zeros(config.coreset, dtype=torch.int32)
+        memory = MemoryBank(torch.randn(config.coreset, features.dimensions), owners, ("none",))
+        nothing = Split((), (), (), {})
+        trained = MemoryBankRun(RunFolder(Path()), config, nothing, features, memory, torch.device("cpu"))
+        return Untrained(_with_random_statistics(trained))
+
+
+def _with_random_statistics(trained: TrainedRun) -> CalibratedRun:
+    size_hw = trained.size_hw
+    moments = tuple(Moments(*(1.5 + torch.rand(2)).tolist()) for _ in trained.kinds)
+    by_position = trained.scoring.by_position
+    positions = Positions(torch.randn(size_hw), 0.5 + torch.rand(size_hw)) if by_position else None
+    image = None
+    if trained.pooled is not None:
+        features = trained.pooled_features(np.zeros((1, *size_hw, 3), np.uint8)).shape[1]
+        image = fit_image_evidence(torch.randn(4, features), slice(None))
+    return CalibratedRun(trained, moments, positions, image, ANY_FRAME, 1.0, 0.95)
 
 
 def shipped_or_file(name: str) -> Teacher:

@@ -17,7 +17,7 @@ from runs import opened
 from torch import Tensor
 
 from calibration.calibrate import DEVIATION_FLOOR, calibrate, fit_moments
-from calibration.calibrated import CalibratedRun, pixel_evidence, threshold_images
+from calibration.calibrated import CalibratedRun, of_pixels, threshold_images
 from calibration.health import fit_health
 from calibration.maps import Moments, normalized
 from calibration.methods import open_run
@@ -39,24 +39,24 @@ def run(calibrated_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(calibrated_run, tmp_path / "run"))
 
 
-def stand_in(evidence: Callable[[NDArray[np.uint8]], Tensor], kinds: int) -> Any:
-    """A run whose evidence is a function of the frames."""
+def stand_in(kinds: int) -> Any:
+    """A run as far as the moments of its evidence go."""
     found = tuple(Kind(str(index), 1.0) for index in range(kinds))
-    return SimpleNamespace(kinds=found, scoring=Scoring(ROI), evidence=evidence, size_hw=(8, 9), stride=1)
+    return SimpleNamespace(kinds=found, scoring=Scoring(ROI), size_hw=(8, 9), stride=1)
 
 
-def random_evidence(frames: NDArray[np.uint8]) -> Tensor:
+def random_evidence(count: int, seed: int) -> Tensor:
     """Three kinds; far from zero, where float32 sums of squares lose the deviation."""
-    generator = torch.Generator().manual_seed(int(frames[0, 0, 0, 0]))
-    return 1e3 + torch.rand(len(frames), 3, 8, 9, generator=generator) * torch.tensor([1, 2, 3]).view(3, 1, 1)
+    generator = torch.Generator().manual_seed(seed)
+    return 1e3 + torch.rand(count, 3, 8, 9, generator=generator) * torch.tensor([1, 2, 3]).view(3, 1, 1)
 
 
 def test_moments_are_those_of_all_pixels_in_the_region() -> None:
-    batches = [np.full((size, 8, 9, 3), seed, np.uint8) for seed, size in ((1, 2), (2, 1), (3, 3))]
-    found = fit_moments(stand_in(random_evidence, 3), batches)
+    batches = [random_evidence(size, seed) for seed, size in ((1, 2), (2, 1), (3, 3))]
+    found = fit_moments(stand_in(3), batches)
     assert len(found) == 3
     for kind, moments in enumerate(found):
-        values = [random_evidence(batch)[:, kind, 1:6, 2:6].numpy().astype(np.float64) for batch in batches]
+        values = [batch[:, kind, 1:6, 2:6].numpy().astype(np.float64) for batch in batches]
         pixels = np.concatenate([each.ravel() for each in values])
         assert moments.mean == pytest.approx(pixels.mean(), rel=1e-12)
         assert moments.deviation == pytest.approx(pixels.std(), rel=1e-6)
@@ -64,16 +64,16 @@ def test_moments_are_those_of_all_pixels_in_the_region() -> None:
 
 def test_a_kind_that_never_varies_gets_the_floor_to_be_divided_by() -> None:
     constant = torch.tensor([40.0, -40.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 9)
-    found = fit_moments(stand_in(lambda _: constant, 3), [np.zeros((1, 8, 9, 3), np.uint8)])
+    found = fit_moments(stand_in(3), [constant])
     floor = 40.0 * DEVIATION_FLOOR
     assert found == (Moments(40.0, floor), Moments(-40.0, floor), Moments(0.0, 1e-12))
 
 
 def test_evidence_of_every_other_position_is_measured_at_every_pixel() -> None:
-    run = stand_in(lambda frames: torch.arange(20.0).view(1, 1, 4, 5), 1)
+    run, evidence = stand_in(1), torch.arange(20.0).view(1, 1, 4, 5)
     run.stride, run.scoring = 2, Scoring()
-    (found,) = fit_moments(run, [np.zeros((1, 8, 9, 3), np.uint8)])
-    pixels = pixel_evidence(run, np.zeros((1, 8, 9, 3), np.uint8)).double()
+    (found,) = fit_moments(run, [evidence])
+    pixels = of_pixels(run, evidence).double()
     assert pixels.shape == (1, 1, 8, 9)
     assert found.mean == pytest.approx(float(pixels.mean()), rel=1e-12)
 
@@ -83,7 +83,7 @@ def test_over_the_images_they_come_from_normalized_evidence_has_mean_0_and_devia
     images = PreparedImages(run.trained.split.statistics, run.trained.size_hw)
     frames = np.stack([images[i] for i in range(len(images))])
     top, left, height, width = run.trained.scoring.region_of_interest or (0, 0, 32, 36)
-    terms = normalized(pixel_evidence(run.trained, frames).double(), run.moments)
+    terms = normalized(of_pixels(run.trained, run.trained.evidence(frames)).double(), run.moments)
     inside = terms[:, :, top : top + height, left : left + width]
     assert inside.shape[1] == len(run.moments) == 2
     assert inside.mean(dim=(0, 2, 3)).tolist() == pytest.approx([0, 0], abs=1e-4)

@@ -64,5 +64,5 @@ def test_training_images_are_scored_for_the_comparison_unless_the_method_knows_t
     said = find_concerns(trained, scores_of, held_out, proven)
     assert any("learnt their images by heart" in each for each in said)
     assert set(asked) == set(trained.split.training)
-    knowing: Any = SimpleNamespace(concerns=(), knows_training_images=True, split=trained.split)
+    knowing: Any = SimpleNamespace(concerns=(), leaves_out=True, split=trained.split)
     assert find_concerns(knowing, scores_of, held_out, proven) == ()

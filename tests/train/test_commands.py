@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from runtime.images import read_image
 from runtime.info import facts_of
 from runtime.onnx_file import with_metadata
 from runtime.verdict import Decision
+from train.preset import presets_of
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -41,7 +43,7 @@ def small(teacher: Path) -> list[object]:
     """Options that make `python -m train` a matter of seconds."""
     size = ["--size-hw", "32,36", "--output-stride", 8, "--train-stride", 8, "--window", "none"]
     length = ["--steps", 2, "--learning-rate", 5e-4]
-    return ["--preset", "edge", "--teachers", teacher, *size, *length, "--device", "cpu", "--precision", "fp32"]
+    return ["--preset", "students", "--teachers", teacher, *size, *length, "--device", "cpu", "--precision", "fp32"]
 
 
 def test_one_command_turns_a_folder_into_a_detector(
@@ -65,19 +67,28 @@ def test_one_command_turns_a_folder_into_a_detector(
 
 
 def test_one_command_fills_a_memory_bank_and_its_detector_judges_a_folder(
-    part_images: Path, teacher_files: dict[int, Path], environment: dict[str, str], tmp_path: Path
+    part_images: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
+    """The default: no method and no preset is named. Killed on the way, the same command goes on."""
+
     def run(module: str, *arguments: object) -> str:
         done = command(module, *arguments, cwd=tmp_path, environment=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    small = ["--teacher", teacher_files[33], "--size-hw", "32,36", "--coreset", 50, "--device", "cpu"]
-    arguments = ["--method", "memory-bank", "--data", part_images, "--out", "bank.onnx", "--budget", 0.2, *small]
+    small = ["--backbone", "efficientnet-lite0", "--side", 48, "--coreset", 48, "--device", "cpu"]
+    arguments = ["--data", part_images, "--out", "bank.onnx", "--budget", 0.2, *small]
+    begun = [sys.executable, "-m", "train", *map(str, arguments)]
+    with subprocess.Popen(begun, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as killed:
+        while not (tmp_path / "bank-run" / "split.json").exists():
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.kill()
+    assert not (tmp_path / "bank.onnx").exists()
     told = run("train", *arguments)
     for words in (
         "1/3 training the memory-bank",
-        "memory bank of 50 of 240",
+        "memory bank of 48 descriptors, of 16 images",
         "highest scores of good images",
         "parity",
     ):
@@ -85,7 +96,7 @@ def test_one_command_fills_a_memory_bank_and_its_detector_judges_a_folder(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bank-run", "bank.onnx", "bank.parity.npz"]
     facts = facts_of(read_detector(tmp_path / "bank.onnx")[1])
     assert facts["Method"] == "memory-bank"
-    assert facts["Looks at"].endswith("one every 8 pixels, beside a memory of 50 good ones")
+    assert facts["Looks at"].endswith("every 8 pixels, beside a memory of 48 good ones")
     assert "smoothed with σ = 4 pixels" in facts["Score"]
     stream = run("runtime.stream", "--detector", "bank.onnx", "--camera", part_images, "--json")
     verdicts = [json.loads(line) for line in stream.splitlines()]
@@ -119,11 +130,18 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
         "train: out is a folder": ("train", ["--data", images, "--out", spoilt / "a.onnx"], "which is a folder"),
         "train: out in a file": ("train", ["--data", images, "--out", config / "a.onnx"], "bad.yaml is a file; name"),
         "train: no detector": ("train", ["--data", images, "--out", spoilt / "yolo.onnx"], "is no detector of"),
-        "train: teacher": ("train", ["--data", images, "--teachers", "p99"], "'p99' is neither a shipped one"),
+        "train: teacher": (
+            "train", ["--preset", "students", "--data", images, "--teachers", "p99"], "'p99' is neither a shipped one",
+        ),
+        "train: backbone": ("train", ["--data", images, "--backbone", "p99"], "backbone 'p99' is neither a shipped"),
+        "train: stage": ("train", ["--data", images, "--stages", "layer9"], "stage 'layer9' is none of efficientnet"),
+        "train: side": ("train", ["--data", images, "--side", 8], "side is 8; expected 32 to 8,192 pixels"),
+        "train: image evidence": ("train", ["--data", images, "--by-position", "no"], "image_evidence is of scores by"),
+        "train: preset": ("train", ["--data", images, "--preset", "quick"], "preset 'quick' is none of accurate, edge"),
         "train: method": ("train", ["--method", "nonsense"], "method is 'nonsense'; expected one of students, memory"),
         "train: abbreviated": ("train", ["--meth", "memory-bank", *bank, "--coreset", 1], "coreset is 1; expected 2"),
         "train: preset of another": (
-            "train", ["--method", "memory-bank", *bank, "--preset", "edge"], "preset edge is of students; leave out --",
+            "train", ["--method", "memory-bank", *bank, "--preset", "students"], "preset students is of the method",
         ),
         "train: run of another": (
             "train", ["--method", "memory-bank", *bank, "--run", run], "method = students, this one has memory-bank; ",
@@ -133,7 +151,7 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
         ),
         "train: bank": ("train", ["--method", "memory-bank", *bank, "--size-hw", "8,8"], "size_hw is 8,8; expected 32"),
         "train: bank of nothing": ("train", ["--method", "memory-bank"], "no images were given; name their folder"),
-        "train: type": ("train", ["--data", images, "--steps", "many"], "steps is 'many'; expected INTEGER"),
+        "train: type": ("train", ["--data", images, "--seed", "many"], "seed is 'many'; expected INTEGER"),
         "students: unknown": ("train.students", [*students, "--config", config], "unknown option speed"),
         "students: no yaml": ("train.students", [*students, "--config", "no.yaml"], "no.yaml cannot be read"),
         "students: rate": ("train.students", [*students, "--learning-rate", -1], "learning_rate is -1.0; expected"),
@@ -162,11 +180,19 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
 
 
 def test_the_help_of_a_method_is_of_its_own_options(run_main: Callable[..., tuple[int, str, str, Path]]) -> None:
-    code, told, _, _ = run_main("train", ["--method", "memory-bank", "--help"])
-    assert code == 0
-    for words in ("usage: python -m train", "--coreset", "(default: 4000)", "(default: 4.0)"):
-        assert words in told
-    assert "--learning-rate" not in told
+    for arguments in ([], ["--method", "memory-bank"], ["--preset", "fast"]):
+        code, told, _, _ = run_main("train", [*arguments, "--help"])
+        assert code == 0
+        told = " ".join(told.split())
+        for words in ("usage: python -m train", "training (memory-bank), over the preset:", "(default: 4.0)"):
+            assert words in told
+        values = {preset.name: preset.options["coreset"] for preset in presets_of("memory-bank")}
+        assert f"descriptors in the bank ({'; '.join(f'{name}: {value}' for name, value in values.items())})" in told
+        assert "--learning-rate" not in told
+    for arguments in (["--method", "students"], ["--preset", "paper"]):
+        told = " ".join(run_main("train", [*arguments, "--help"])[1].split())
+        assert "M, students of each scale (paper: 3; students: 1)" in told
+        assert "--coreset" not in told
 
 
 NAMES = list(bad_inputs(Path(), Path(), Path(), Path()))
@@ -254,5 +280,5 @@ def test_the_sentence_is_all_that_a_real_process_says(environment: dict[str, str
     )
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: teacher 'p99' is neither a shipped one (")
+    assert line.startswith("error: nowhere is not a folder")
     assert list(tmp_path.iterdir()) == []

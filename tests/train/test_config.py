@@ -15,9 +15,8 @@ from runtime.scoring import Scoring
 from runtime.typed import option
 from train.config import add_options, as_mapping, as_yaml, configured, options_of, read_yaml, resolve
 from train.files import load_checkpoint, load_network, save_checkpoint, save_network
-from train.memory_bank import MemoryBankConfig
 from train.networks import PatchNetwork
-from train.options import StudentsConfig
+from train.options import MemoryBankConfig, StudentsConfig
 from train.run_folder import RunFolder
 from train.schedule import learning_rate
 from train.seeds import generator
@@ -122,7 +121,7 @@ def test_a_runs_own_options_serve_again_and_those_of_another_method_do_not(tmp_p
 
 
 def test_a_run_from_before_a_group_or_a_method_had_a_name_is_the_same_run(tmp_path: Path) -> None:
-    config = StudentsConfig(data="parts", scoring=Scoring((1, 2, 30, 30), 2.0, True, 5))
+    config = StudentsConfig(data="parts", size_hw=(256, 256), scoring=Scoring((1, 2, 30, 30), 2.0, True, 5))
     flat = as_mapping(config)
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
@@ -138,17 +137,18 @@ def test_a_run_from_before_a_group_or_a_method_had_a_name_is_the_same_run(tmp_pa
     with pytest.raises(InputError, match=r"holds a run with .* = .*, this one has "):
         folder.check(config)
     with pytest.raises(InputError, match="holds a run with method = students, this one has memory-bank"):
-        folder.check(MemoryBankConfig(data="parts"))
+        folder.check(MemoryBankConfig(data="parts", size_hw=(256, 256)))
 
 
 SETTINGS = ["--smoothing", 1.5, "--by-position", "yes", "--score-pixels", 9, "--region-of-interest", "1,2,30,31"]
+SETTINGS += ["--size-hw", "64,64"]
 
 
 @pytest.mark.parametrize("config", [StudentsConfig, MemoryBankConfig])
 def test_every_method_takes_the_settings_of_its_score_as_flat_options(config: type[Any], tmp_path: Path) -> None:
     expected = Scoring((1, 2, 30, 31), 1.5, True, 9)
     assert parsed_as(config, *SETTINGS).scoring == expected
-    text = "smoothing: 1.5\nby_position: true\nscore_pixels: 9\nregion_of_interest: [1, 2, 30, 31]\n"
+    text = "smoothing: 1.5\nby_position: true\nscore_pixels: 9\nregion_of_interest: [1, 2, 30, 31]\nsize_hw: [64, 64]\n"
     (tmp_path / "c.yaml").write_text(text)
     assert parsed_as(config, "--config", tmp_path / "c.yaml").scoring == expected
 
@@ -161,10 +161,12 @@ def test_every_method_takes_the_settings_of_its_decision(config: type[Any]) -> N
         parsed_as(config, "--smallest-area", -1)
 
 
-def test_a_memory_bank_is_smoothed_unless_it_is_told_otherwise() -> None:
-    assert parsed_as(MemoryBankConfig).scoring == Scoring(smoothing=4.0)
-    assert parsed_as(MemoryBankConfig, "--score-pixels", 9).scoring == Scoring(smoothing=4.0, score_pixels=9)
-    assert parsed_as(MemoryBankConfig, "--smoothing", 0).scoring == Scoring()
+def test_a_memory_bank_is_smoothed_and_by_position_unless_it_is_told_otherwise() -> None:
+    usual = Scoring(smoothing=4.0, by_position=True)
+    assert parsed_as(MemoryBankConfig).scoring == usual
+    assert parsed_as(MemoryBankConfig, "--score-pixels", 9).scoring == replace(usual, score_pixels=9)
+    neither = ["--smoothing", 0, "--by-position", "no", "--image-evidence", "no"]
+    assert parsed_as(MemoryBankConfig, *neither).scoring == Scoring()
     assert parsed_as(StudentsConfig).scoring == Scoring()
 
 
@@ -308,7 +310,7 @@ def test_the_help_shows_what_presets_set_in_place_of_a_default(capsys: pytest.Ca
     parser.print_help()
     shown = " ".join(capsys.readouterr().out.split())
     assert "in place of epochs (quick: 10; exact: none)" in shown
-    assert "the prepared frame in pixels (quick: 64,96; exact: 256,256)" in shown
+    assert "the prepared frame in pixels, in place of side (quick: 64,96; exact: none)" in shown
     assert "at each position (ours) (quick: no; exact: yes)" in shown
     assert "M, students of each scale (default: 3)" in shown
     assert "MVTec AD layout --" in shown  # what has to be given has none

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from runtime.demo import DemoLine
 from runtime.errors import ImageError, InputError
 from runtime.preparation import prepare
-from train.data import PreparedImages, Split, file_sha256, set_apart, split_as_counted, split_by_content
+from train.data import (
+    PreparedImages,
+    Split,
+    file_sha256,
+    set_apart,
+    split_as_counted,
+    split_by_content,
+    split_in_turn,
+)
 from train.datasets import good_images
 
 
@@ -258,6 +266,57 @@ def test_the_split_depends_on_content_and_not_on_names_or_order(tmp_path: Path) 
 def test_a_set_that_cannot_be_split_is_refused(tmp_path: Path, count: int, holdout: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
         split_by_content(write_images(tmp_path, count), holdout)
+
+
+@pytest.mark.parametrize(
+    ("count", "reference", "statistics"),
+    [(7, 0.5, 3), (8, 0.5, 4), (16, 0.5, 8), (40, 0.5, 20), (40, 0.25, 10), (40, 0.01, 3), (40, 0.99, 36)],
+)
+def test_where_each_image_is_left_out_in_turn_a_share_is_for_reference_and_none_is_held_out(
+    tmp_path: Path, count: int, reference: float, statistics: int
+) -> None:
+    paths = write_images(tmp_path, count)
+    split = split_in_turn(paths, reference)
+    assert split.counts == {"training": count - statistics, "statistics": statistics, "threshold": 0}
+    assert split.statistics + split.training == tuple(sorted(paths, key=file_sha256))
+    for kinds, by_position in ((1, False), (1, True), (2, True)):
+        assert split.threshold_images(kinds, by_position) == split.training
+    assert split.copies_left_out(split.training) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "reference", "message"),
+    [
+        (6, 0.5, "found 6 different good images; give 7 or more"),
+        (20, 0.0, "reference is 0; expected a share between 0 and 1, such as 0.5"),
+        (20, 1.0, "reference is 1; expected"),
+        (20, float("nan"), "reference is nan; expected"),
+    ],
+)
+def test_a_set_of_which_none_can_be_left_out_in_turn_is_refused(
+    tmp_path: Path, count: int, reference: float, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        split_in_turn(write_images(tmp_path, count), reference)
+
+
+def test_copies_are_left_out_together_and_count_once(tmp_path: Path) -> None:
+    owner = save_again(tmp_path / "images", 14)
+    split = split_in_turn(list(owner), 0.5)
+    assert split.counts == {"training": 7, "statistics": 7, "threshold": 0}
+    training, reference = ({owner[path] for path in part} for part in (split.training, split.statistics))
+    assert training.isdisjoint(reference)
+    assert (len(split.training), len(split.statistics)) == (7 * 25, 7 * 25)
+    counted = split.threshold_images(1, True)
+    assert {owner[path] for path in counted} == training
+    assert len(counted) == 7
+    assert split.different(split.statistics) == tuple(
+        next(path for path in split.statistics if owner[path] == part)
+        for part in dict.fromkeys(map(owner.get, split.statistics))
+    )
+    assert str(split.copies_left_out(counted)).startswith(f"left out of the threshold: {7 * 24} copies of the 7 differ")
+    split.save(tmp_path / "split.json")
+    assert Split.load(tmp_path / "split.json") == split
 
 
 def test_a_split_comes_back_from_its_file_and_notices_a_changed_image(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_second_training_is_refused_and_goes_on_after_the_first_is_killed(
     """``python -m train``, and every other command that works in its run folder or writes its file."""
     run, out = tmp_path / "detector-run", tmp_path / "detector.onnx"
     (tmp_path / "settings.yaml").write_text(as_yaml(as_mapping(settings)))
-    arguments = ["--config", "settings.yaml", "--preset", "edge", "--out", "detector.onnx"]
+    arguments = ["--config", "settings.yaml", "--preset", "students", "--out", "detector.onnx"]
     command = [sys.executable, "-m", "train", *arguments]
     teacher = TeacherConfig(data=str(photographs), descriptor="none", triplet=1.0, device="cpu", precision="fp32")
     others: list[Callable[[], object]] = [
@@ -148,7 +148,7 @@ def test_a_second_training_is_refused_and_goes_on_after_the_first_is_killed(
     ]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
-        first.stdout.readline()  # the locks are taken
+        assert first.stdout.readline().startswith("1/3 training the students")  # the locks are taken
         for other in others:
             with pytest.raises(InputError, match=f"is in use by process {first.pid} on "):
                 other()

@@ -1,24 +1,30 @@
-"""Filling a memory bank: the same each time, once, from images and a teacher that can be used."""
+"""Filling a memory bank: the same each time, once, from images and a backbone that can be used; and leaving one out."""
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from runtime.errors import InputError
 from runtime.scoring import Scoring
+from train import memory_bank
+from train.backbones import backbone_path, load_backbone
+from train.backbones.features import Features
 from train.data import PreparedImages, Split, file_sha256
-from train.dense import dense_descriptors
-from train.ensemble import teacher_path
-from train.files import load_network
-from train.memory_bank import BANK, TEACHER, MemoryBankConfig, load_memory_bank, train_memory_bank
+from train.memory_bank import BACKBONE, BANK, MemoryBank, features_of, load_memory_bank, train_memory_bank
+from train.options import MemoryBankConfig
+
+exact_distances = partial(torch.cdist, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 @pytest.fixture
@@ -27,27 +33,95 @@ def run(bank_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(bank_run, tmp_path / "run"))
 
 
-def all_descriptors(run: Path, teacher: Path) -> torch.Tensor:
-    """Those of every fourth position of the images trained on, [n, 128], in the order of images, rows and columns."""
-    images = PreparedImages(Split.load(run / "split.json").training, (32, 36))
+@pytest.fixture(scope="module")
+def bank(bank_run: Path, bank_config: MemoryBankConfig) -> MemoryBank:
+    return load_memory_bank(bank_run, bank_config)[1]
+
+
+@pytest.fixture(scope="module")
+def split(bank_run: Path) -> Split:
+    return Split.load(bank_run / "split.json")
+
+
+def described(paths: tuple[Path, ...], config: MemoryBankConfig) -> torch.Tensor:
+    """All descriptors of images, [images, positions, D]."""
+    images = PreparedImages(paths, config.frame_hw)
     frames = np.stack([images[index] for index in range(len(images))])
     pixels = torch.from_numpy(frames[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255)
-    with torch.no_grad():
-        found = dense_descriptors(load_network(teacher)[0], pixels, 4, "atrous")
-    return found.permute(0, 2, 3, 1).flatten(0, 2)
+    return features_of(config)(pixels)[0].flatten(2).transpose(1, 2)
 
 
-def test_the_bank_holds_descriptors_of_the_training_images_far_from_each_other(
-    bank_run: Path, teacher_files: dict[int, Path]
+def made(split: Split, config: MemoryBankConfig) -> MemoryBank:
+    return memory_bank._made(features_of(config), split, config)
+
+
+def test_half_of_the_bank_is_of_the_reference_and_each_other_image_adds_as_many(bank: MemoryBank, split: Split) -> None:
+    assert (len(split.statistics), len(split.training), split.threshold) == (8, 8, ())
+    assert bank.pictures == tuple(split.picture(path) for path in (*split.statistics, *split.training))
+    counts = Counter(bank.owners.tolist())
+    assert sum(counts[number] for number in range(8)) == 30
+    assert [counts[number] for number in range(8, 16)] == [4] * 8  # 30 / 8, rounded
+
+
+def test_each_row_is_a_descriptor_of_its_owner(bank: MemoryBank, split: Split, bank_config: MemoryBankConfig) -> None:
+    found = described((*split.statistics, *split.training), bank_config)
+    for row, owner in zip(bank.bank, bank.owners.tolist(), strict=True):
+        distances = exact_distances(found.flatten(0, 1), row[None]).view(16, -1).amin(dim=1)
+        assert int(distances.argmin()) == owner
+        assert distances[owner] < 1e-4 * found.std()
+
+
+def test_what_an_image_adds_is_the_farthest_from_the_reference_and_from_each_other(
+    bank: MemoryBank, split: Split, bank_config: MemoryBankConfig
 ) -> None:
-    described, bank = all_descriptors(bank_run, teacher_files[33]), load_memory_bank(bank_run).bank
-    assert (len(described), bank.shape) == (10 * 8 * 9, (60, 128))
-    distances = torch.cdist(bank, described, compute_mode="donot_use_mm_for_euclid_dist")
-    assert distances.amin(dim=1).max() < 1e-4 * described.std()  # each is one of them
-    among = torch.cdist(bank, bank, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
-    some = described[torch.randperm(len(described), generator=torch.Generator().manual_seed(0))[:60]]
-    random = torch.cdist(some, some, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
-    assert among.amin() > random.amin(dim=1).median()  # greedy: the nearest two are as far as two of a sample
+    reference, own = bank.bank[bank.owners < 8], bank.bank[bank.owners == 8]
+    (found,) = described(split.training[:1], bank_config)
+    known = reference
+    for row in own:
+        distances = exact_distances(found, known).amin(dim=1)
+        assert torch.equal(row, found[int(distances.argmax())])
+        known = torch.cat([known, row[None]])
+
+
+def test_the_bank_without_an_image_is_the_bank_made_without_it(
+    bank: MemoryBank, split: Split, bank_config: MemoryBankConfig
+) -> None:
+    left_out = split.training[3]
+    fewer = replace(split, training=tuple(path for path in split.training if path != left_out))
+    expected, found = made(fewer, bank_config), bank.without(split.picture(left_out))  # 30 / 7 is 4, too, rounded
+    assert torch.equal(found.bank, expected.bank)
+    owners = [[each.pictures[owner] for owner in each.owners.tolist()] for each in (found, expected)]
+    assert owners[0] == owners[1]
+    assert len(found.bank) == len(bank.bank) - 4
+
+
+def test_a_picture_that_the_bank_does_not_know_takes_nothing_from_it(bank: MemoryBank) -> None:
+    assert bank.without("another") is bank
+
+
+def test_of_copies_of_a_picture_one_alone_is_in_the_bank(
+    bank: MemoryBank, bank_config: MemoryBankConfig, tmp_path: Path
+) -> None:
+    shutil.copytree(bank_config.data, tmp_path / "images")
+    for path in sorted((tmp_path / "images").iterdir()):
+        shutil.copy(path, path.with_name(f"copy-{path.name}"))
+    train_memory_bank(replace(bank_config, data=str(tmp_path / "images")), tmp_path / "run")
+    found = load_memory_bank(tmp_path / "run", bank_config)[1]
+    assert (found.pictures, found.owners.tolist()) == (bank.pictures, bank.owners.tolist())
+
+
+def test_no_more_descriptors_of_an_image_are_candidates_than_the_limit_for_each(
+    split: Split, bank_config: MemoryBankConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = partial(memory_bank._candidates, features_of(bank_config), split.training, bank_config)
+    assert [len(each) for each in candidates()] == [4 * 5] * 8  # all
+    monkeypatch.setattr(memory_bank, "MOST_CANDIDATES", 9)
+    assert [len(each) for each in candidates()] == [9] * 8
+    monkeypatch.setattr(memory_bank, "FEWEST_CANDIDATES", 3)
+    monkeypatch.setattr(memory_bank, "CANDIDATES", 8 * 5)
+    assert [len(each) for each in candidates()] == [5] * 8
+    monkeypatch.setattr(memory_bank, "CANDIDATES", 8)
+    assert [len(each) for each in candidates()] == [3] * 8
 
 
 def test_the_seed_decides_and_nothing_else(bank_config: MemoryBankConfig, bank_run: Path, tmp_path: Path) -> None:
@@ -58,10 +132,13 @@ def test_the_seed_decides_and_nothing_else(bank_config: MemoryBankConfig, bank_r
 
 
 def test_a_bank_with_room_for_all_descriptors_holds_them_all(
-    bank_config: MemoryBankConfig, teacher_files: dict[int, Path], tmp_path: Path
+    bank_config: MemoryBankConfig, split: Split, tmp_path: Path
 ) -> None:
-    train_memory_bank(replace(bank_config, coreset=720), tmp_path)
-    torch.testing.assert_close(load_memory_bank(tmp_path).bank, all_descriptors(tmp_path, teacher_files[33]))
+    train_memory_bank(replace(bank_config, coreset=640), tmp_path)
+    found = load_memory_bank(tmp_path, bank_config)[1].bank
+    assert len(found) == 16 * 20
+    everything = described((*split.statistics, *split.training), bank_config).flatten(0, 1)
+    assert exact_distances(everything, found).amin(dim=1).max() < 1e-4 * everything.std()
 
 
 def test_a_finished_run_has_nothing_to_do_and_one_that_was_killed_goes_on(
@@ -73,58 +150,118 @@ def test_a_finished_run_has_nothing_to_do_and_one_that_was_killed_goes_on(
     assert capsys.readouterr().out == ""
     (run / BANK).unlink()
     with pytest.raises(InputError, match="run is not trained to the end; go on with python -m train --method memory-b"):
-        load_memory_bank(run)
+        load_memory_bank(run, bank_config)
     train_memory_bank(bank_config, run)
     assert (run / BANK).read_bytes() == before[BANK]
-    assert "memory bank of 60 of 720 descriptors, of 10 images" in capsys.readouterr().out
-    assert json.loads((run / "log.jsonl").read_text().splitlines()[-1]) == {
-        "images": 10,
-        "descriptors": 720,
-        "bank": 60,
-    }
+    assert "memory bank of 62 descriptors, of 16 images" in capsys.readouterr().out
+    assert json.loads((run / "log.jsonl").read_text().splitlines()[-1]) == {"images": 16, "bank": 62}
 
 
-def test_the_run_knows_the_file_of_its_teacher(bank_run: Path, teacher_files: dict[int, Path]) -> None:
-    memory = load_memory_bank(bank_run)
-    assert memory.teacher_sha256 == file_sha256(teacher_files[33])
-    expected = load_network(teacher_files[33])[0].state_dict()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in memory.network.state_dict().items())
+def test_a_run_whose_shape_was_left_to_the_parts_goes_on_in_that_shape(
+    bank_config: MemoryBankConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = replace(bank_config, size_hw=None, side=48, scoring=Scoring(smoothing=4.0, by_position=True))
+    train_memory_bank(config, tmp_path / "run")
+    assert "frames of 48×48 pixels (width × height), in the shape of the images" in capsys.readouterr().out
+    before = (tmp_path / "run" / BANK).read_bytes()
+    (tmp_path / "run" / BANK).unlink()
+    train_memory_bank(config, tmp_path / "run")
+    assert "frames of" not in capsys.readouterr().out
+    assert (tmp_path / "run" / BANK).read_bytes() == before
+    with pytest.raises(InputError, match="holds a run with side = 48, this one has 64; use the same options to go on"):
+        train_memory_bank(replace(config, side=64), tmp_path / "run")
 
 
-def shipped_teacher(run: Path) -> None:
-    shutil.copy(teacher_path("p33-quarter"), run / TEACHER)
+def test_the_run_keeps_the_backbone_and_knows_its_file(bank_run: Path, bank_config: MemoryBankConfig) -> None:
+    shipped = backbone_path("efficientnet-lite0")
+    assert (bank_run / BACKBONE).read_bytes() == shipped.read_bytes()
+    features = load_memory_bank(bank_run, replace(bank_config, backbone="no longer there"))[0]
+    assert (features.name, features.sha256) == ("efficientnet-lite0", file_sha256(shipped))
+
+
+def test_stages_are_those_of_the_options_and_else_the_backbones_usual_ones(bank_config: MemoryBankConfig) -> None:
+    def names(config: MemoryBankConfig) -> tuple[list[str], list[str]]:
+        found = features_of(config)
+        return [stage.name for stage in found.compared], [stage.name for stage in found.pooled]
+
+    usual = load_backbone("efficientnet-lite0").architecture
+    assert names(bank_config) == ([*usual.compared], [*usual.pooled])
+    assert names(replace(bank_config, stages=("group5",), image_evidence=False)) == (["group5"], [])
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        (("layer2",), "stage 'layer2' is none of efficientnet-lite0's: "),
+        (("group5", "group9"), "stage 'group9' is none of efficientnet-lite0's: "),
+        (("",), "stage '' is none of efficientnet-lite0's: "),
+    ],
+)
+def test_a_stage_that_the_backbone_does_not_have_is_refused_before_a_folder_is_made(
+    bank_config: MemoryBankConfig, tmp_path: Path, stages: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train_memory_bank(replace(bank_config, stages=stages), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_features_that_compare_nothing_are_refused() -> None:
+    with pytest.raises(InputError, match="no stage is compared; name one or more"):
+        Features(load_backbone("efficientnet-lite0"), (), ("group5",))
 
 
 def cut(run: Path) -> None:
     (run / BANK).write_bytes((run / BANK).read_bytes()[:-100])
 
 
-def rewritten(change: Callable[[torch.Tensor], torch.Tensor], name: str = "bank") -> Callable[[Path], None]:
-    return lambda run: save_file({name: change(load_file(run / BANK)["bank"])}, run / BANK)
+def rewritten(
+    bank: Callable[[torch.Tensor], torch.Tensor] = lambda bank: bank,
+    owners: Callable[[torch.Tensor], torch.Tensor] = lambda owners: owners,
+    name: str = "bank",
+    pictures: Callable[[str], str] = lambda pictures: pictures,
+) -> Callable[[Path], None]:
+    def damage(run: Path) -> None:
+        with safe_open(run / BANK, "pt") as file:
+            known = file.metadata()["pictures"]
+        found = load_file(run / BANK)
+        tensors = {name: bank(found["bank"]).contiguous(), "owners": owners(found["owners"])}
+        save_file(tensors, run / BANK, {"pictures": pictures(known)})
+
+    return damage
+
+
+def whole(run: Path) -> None:
+    rewritten()(run)
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (cut, r"memory-bank\.safetensors is damaged, or of another teacher; delete it, and train again"),
-        (rewritten(lambda bank: bank * torch.nan), r"memory-bank\.safetensors is damaged"),
-        (rewritten(lambda bank: bank[:0]), r"memory-bank\.safetensors is damaged"),
-        (
-            rewritten(lambda bank: bank[:, :64].contiguous()),
-            r"memory-bank\.safetensors is damaged, or of another",
-        ),
-        (rewritten(lambda bank: bank.flatten()), r"memory-bank\.safetensors is damaged"),
-        (rewritten(lambda bank: bank, "other"), r"memory-bank\.safetensors is damaged"),
-        (lambda run: (run / TEACHER).unlink(), r"teacher\.safetensors is not a file; check the path"),
-        (lambda run: (run / TEACHER).write_bytes(b"junk"), r"teacher\.safetensors is not a safetensors file or is dam"),
-        (shipped_teacher, r"teacher\.safetensors is not the one that this run wrote; train again in a new run folder"),
+        (cut, r"memory-bank\.safetensors is damaged, or of another backbone; delete it, and train again"),
+        (rewritten(bank=lambda bank: bank * torch.nan), r"memory-bank\.safetensors is damaged"),
+        (rewritten(bank=lambda bank: bank[:0], owners=lambda owners: owners[:0]), r"bank\.safetensors is damaged"),
+        (rewritten(bank=lambda bank: bank[:, :64]), r"memory-bank\.safetensors is damaged"),
+        (rewritten(bank=lambda bank: bank[0]), r"memory-bank\.safetensors is damaged"),
+        (rewritten(owners=lambda owners: owners[:-1]), r"memory-bank\.safetensors is damaged"),
+        (rewritten(owners=lambda owners: owners + 1), r"memory-bank\.safetensors is damaged"),
+        (rewritten(owners=lambda owners: -owners - 1), r"memory-bank\.safetensors is damaged"),
+        (rewritten(name="other"), r"memory-bank\.safetensors is damaged"),
+        (rewritten(pictures=lambda _: "{"), r"memory-bank\.safetensors is damaged"),
+        (rewritten(pictures=lambda _: "3"), r"memory-bank\.safetensors is damaged"),
+        (rewritten(pictures=lambda _: "[]"), r"memory-bank\.safetensors is damaged"),
+        (lambda run: (run / BACKBONE).unlink(), r"backbone '\S*backbone\.safetensors' is neither a shipped one"),
+        (lambda run: (run / BACKBONE).write_bytes(b"junk"), r"backbone\.safetensors is not a safetensors file or is"),
+        (lambda run: shutil.copy(backbone_path("efficientnet-lite2"), run / BACKBONE), "damaged, or of another back"),
     ],
-    ids=["cut", "nan", "empty", "narrow", "flat", "renamed", "no teacher", "junk", "shipped teacher"],
 )
-def test_a_damaged_run_is_refused_with_the_way_out(run: Path, damage: Callable[[Path], None], message: str) -> None:
+def test_a_run_that_is_damaged_is_refused(
+    run: Path, bank_config: MemoryBankConfig, damage: Callable[[Path], None], message: str
+) -> None:
+    whole(run)
+    load_memory_bank(run, bank_config)
     damage(run)
     with pytest.raises(InputError, match=message):
-        load_memory_bank(run)
+        load_memory_bank(run, bank_config)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +272,15 @@ def test_a_damaged_run_is_refused_with_the_way_out(run: Path, damage: Callable[[
         ({"seed": -1}, "seed is -1; expected 0 or more"),
         ({"size_hw": (31, 64)}, "size_hw is 31,64; expected 32 pixels or more each way"),
         ({"size_hw": (-1, 64)}, "size_hw is -1,64; expected 32 pixels or more each way"),
-        ({"scoring": Scoring(smoothing=11.0)}, "smoothing is 11; expected 0 to 10 for frames of 32×36"),
-        ({"scoring": Scoring(score_pixels=0)}, "score_pixels is 0; expected 1 to 1152"),
+        ({"side": 31}, "side is 31; expected 32 to 8,192 pixels"),
+        ({"side": 8193}, "side is 8193; expected 32 to 8,192 pixels"),
+        ({"scoring": Scoring(smoothing=11.0, by_position=True)}, "smoothing is 11; expected 0 to 10 for frames of 32×"),
+        ({"scoring": Scoring(score_pixels=0, by_position=True)}, "score_pixels is 0; expected 1 to 1152"),
+        ({"scoring": Scoring()}, "image_evidence is of scores by position; give by_position yes, or image_evidence no"),
+        (
+            {"size_hw": None, "scoring": Scoring((1, 1, 9, 9), by_position=True)},
+            "a region_of_interest is in pixels of the prepared frame; give its size_hw, too",
+        ),
     ],
 )
 def test_an_option_that_cannot_be_used_is_refused(
@@ -150,13 +294,11 @@ def test_an_option_that_cannot_be_used_is_refused(
     ("options", "message"),
     [
         ({"data": ""}, "no images were given; name their folder with --data"),
+        ({"data": "", "size_hw": None}, "no images were given; name their folder with --data"),
         ({"data": "nowhere"}, "nowhere is not a folder"),
-        ({"teacher": "p99"}, "teacher 'p99' is neither a shipped one"),
-        ({"holdout": 1.5}, "holdout is 1.5; expected a share between 0 and 1"),
-        (
-            {"size_hw": (33, 40), "teacher": "p65-half", "output_stride": 8},
-            "an image of 33×40 pixels is too small to reflect; use 34 or more",
-        ),
+        ({"data": "nowhere", "size_hw": None}, "nowhere is not a folder"),
+        ({"backbone": "p99"}, "backbone 'p99' is neither a shipped one"),
+        ({"reference": 1.5}, "reference is 1.5; expected a share between 0 and 1, such as 0.5"),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused_before_a_folder_is_made(
@@ -173,10 +315,11 @@ def test_a_run_goes_on_with_its_own_options_and_images_only(
     with pytest.raises(InputError, match="holds a run with coreset = 60, this one has 61; use the same options"):
         train_memory_bank(replace(bank_config, coreset=61), run)
     with pytest.raises(InputError, match=r"holds a run with smoothing = 4\.0, this one has 0\.0"):
-        train_memory_bank(replace(bank_config, scoring=Scoring()), run)
+        train_memory_bank(replace(bank_config, scoring=Scoring(by_position=True)), run)
     before = sorted(path.name for path in calibrated_run.iterdir())
-    with pytest.raises(InputError, match="run holds a run with method = students, this one has memory-bank; use the"):
-        train_memory_bank(bank_config, calibrated_run)
+    for size_hw in ((32, 36), None):
+        with pytest.raises(InputError, match="run holds a run with method = students, this one has memory-bank; use"):
+            train_memory_bank(replace(bank_config, size_hw=size_hw), calibrated_run)
     assert sorted(path.name for path in calibrated_run.iterdir()) == before
     images = Path(shutil.copytree(bank_config.data, tmp_path / "images"))
     with pytest.raises(InputError, match="holds a run with data = "):

@@ -43,6 +43,24 @@ def test_the_coreset_is_that_of_a_plain_greedy_loop() -> None:
     assert len(set(chosen)) == 12
 
 
+def test_beside_a_bank_the_coreset_is_that_of_a_loop_that_begins_with_the_bank() -> None:
+    draw = torch.Generator().manual_seed(6)
+    vectors, beside = torch.randn(40, 6, generator=draw), torch.randn(15, 6, generator=draw)
+    chosen = greedy_coreset(vectors, 9, seed=5, projected=2, beside=beside).tolist()  # which is not projected
+    points, known = vectors.numpy().astype(np.float64), [*beside.numpy().astype(np.float64)]
+    for index in chosen:
+        gaps = [min(np.linalg.norm(point - each) for each in known) for point in points]
+        assert index == int(np.argmax(gaps))
+        known.append(points[index])
+    assert len(set(chosen)) == 9
+
+
+def test_beside_a_bank_what_it_holds_already_is_not_chosen() -> None:
+    vectors = torch.randn(12, 5, generator=torch.Generator().manual_seed(7))
+    assert sorted(greedy_coreset(vectors, 8, seed=0, beside=vectors[:9]).tolist()) == [9, 10, 11]
+    assert greedy_coreset(vectors, 8, seed=0, beside=vectors).tolist() == []
+
+
 def test_the_coreset_leaves_no_vector_as_far_as_a_random_choice_does() -> None:
     draw = torch.Generator().manual_seed(2)
     vectors = torch.randn(400, 3, generator=draw) @ torch.randn(3, 64, generator=draw)

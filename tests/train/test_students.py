@@ -381,7 +381,7 @@ def test_a_bad_image_among_those_held_out_is_named_before_the_training(
 
 def test_every_option_is_a_yaml_key_and_comes_back(tmp_path: Path) -> None:
     scoring = Scoring((1, 2, 3, 4), 2.5, True, 7)
-    config = StudentsConfig(scoring=scoring, window=32, teachers=("p33", "p65"))
+    config = StudentsConfig(size_hw=(64, 96), scoring=scoring, window=32, teachers=("p33", "p65"))
     (tmp_path / "config.yaml").write_text(as_yaml(as_mapping(config)))
     assert configured(StudentsConfig, read_yaml(tmp_path / "config.yaml")) == config
     plain = {name: tuple(v) if isinstance(v, list) else v for name, v in as_mapping(config).items()}

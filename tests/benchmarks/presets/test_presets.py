@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,10 @@ from dataset_trees import make_tree, write
 
 from benchmarks.presets import __main__ as presets
 from benchmarks.presets import report as preset_report
+from benchmarks.presets.cells import cell_folder, checked_config, read_data_set
 from benchmarks.presets.report import Result, markdown, plot
 from runtime.errors import InputError
+from train.backbones import shipped_backbones
 from train.datasets import training_images
 
 QUICK = {"size-hw": "32,36", "output-stride": "8", "train-stride": "8", "window": "none", "students": "1", "steps": "2"}
@@ -20,24 +22,24 @@ QUICK = {"size-hw": "32,36", "output-stride": "8", "train-stride": "8", "window"
 def tiny(data: Path, out: Path, teacher: Path, *more: str) -> list[str]:
     options = {**QUICK, "teachers": str(teacher), "device": "cpu", "precision": "fp32"}
     over = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
-    return [str(data), "--out", str(out), "--subset", "all", *over, *more]
+    return [str(data), "--out", str(out), "--subset", "all", "--presets", "students", *over, *more]
 
 
 def test_each_preset_and_seed_is_a_detector_that_is_made_once(
     tiny_category: Path, teacher_files: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = tiny(tiny_category, tmp_path, teacher_files[33], "--presets", "edge,fast", "--seeds", "0,4")
+    arguments = tiny(tiny_category, tmp_path, teacher_files[33], "--presets", "students,paper", "--seeds", "0,4")
     presets.main(arguments)
     printed = capsys.readouterr().out
     assert (tmp_path / "presets.md").read_text() in printed
     found = json.loads((tmp_path / "presets.json").read_text())
     assert [(r["preset"].partition(",")[0], r["seed"]) for r in found["results"]] == [
-        ("edge", 0), ("edge", 4), ("fast", 0), ("fast", 4),
+        ("students", 0), ("students", 4), ("paper", 0), ("paper", 4),
     ]  # fmt: skip
     label = (
         f"device=cpu, output_stride=8, precision=fp32, size_hw=32,36, steps=2, students=1, teachers={teacher_files[33]}"
     )
-    assert [*found["presets"]] == [f"{name}, {label}, train_stride=8, window=none" for name in ("edge", "fast")]
+    assert [*found["presets"]] == [f"{name}, {label}, train_stride=8, window=none" for name in ("students", "paper")]
     assert found["presets"][found["results"][0]["preset"]]["steps"] == 2
     good, defective = found["results"][0]["good_rejected"], found["results"][0]["defective_rejected"]
     assert [good[1], defective[1]] == [len(list((tiny_category / "test").glob(p))) for p in ("good/*", "[!g]*/*")]
@@ -48,7 +50,7 @@ def test_each_preset_and_seed_is_a_detector_that_is_made_once(
     )
     made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("tile/*/detector.onnx")}
     assert len(made) == 4
-    (kept,) = tmp_path.glob("tile/edge-*-seed0/accuracy-all.json")
+    (kept,) = tmp_path.glob("tile/students-*-seed0/accuracy-all.json")
     document = json.loads(kept.read_text())
     kept.write_text(json.dumps({**document, "result": {**document["result"], "image_auroc": 0.125}}))
     presets.main(arguments)
@@ -92,6 +94,20 @@ def test_figures_of_other_test_images_are_taken_again(
     assert len(list(out.glob("tile/*/detector.onnx"))) == 1
 
 
+def test_presets_of_a_memory_bank_are_cells_too_and_know_their_backbone(tiny_category: Path, tmp_path: Path) -> None:
+    over = ["--set", "side=32", "--set", "coreset=40", "--set", "device=cpu", "--set", "backbone=efficientnet-lite0"]
+    arguments = [str(tiny_category), "--out", str(tmp_path), "--subset", "all", "--seeds", "0", *over]
+    presets.main([*arguments, "--presets", "edge,fast"])
+    found = json.loads((tmp_path / "presets.json").read_text())
+    assert [r["preset"].partition(",")[0] for r in found["results"]] == ["edge", "fast"]
+    assert all(r["multiply_adds"] > 0 for r in found["results"])
+    assert len(list(tmp_path.glob("tile/*/detector.onnx"))) == 2
+    config = checked_config("fast", {"side": 32, "device": "cpu"})
+    data = read_data_set(tiny_category, "all", None)
+    folders = {cell_folder("x", replace(config, backbone=name), data, tmp_path) for name in shipped_backbones()}
+    assert len(folders) == len(shipped_backbones()) > 1
+
+
 def test_a_layout_that_the_folder_does_not_look_like_is_given_to_training_as_links(
     teacher_files: dict[int, Path], tmp_path: Path
 ) -> None:
@@ -123,8 +139,9 @@ def test_the_multiply_adds_are_those_of_teacher_and_student(
         (["--presets", "quick"], "preset 'quick' is none of"),
         (["--set", "seed=3"], "--set is 'seed=3'; expected OPTION=VALUE"),
         (["--set", "steps"], "--set is 'steps'; expected OPTION=VALUE"),
+        (["--set", "backbone=p34"], "backbone 'p34' is neither a shipped one"),
         (["--set", "colour=3"], "unknown option colour"),
-        (["--set", "teachers=p34"], "teacher 'p34' is neither a shipped one"),
+        (["--presets", "students", "--set", "teachers=p34"], "teacher 'p34' is neither a shipped one"),
         (["--layout", "btad"], "has no train/ok; expected the BTAD layout"),
         (["--plot", "x.gif"], "x.gif is no name for a plot"),
         (["--plot", f"{__file__}/x.svg"], "x.svg cannot be written"),

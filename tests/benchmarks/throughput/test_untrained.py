@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import torch
 
-from benchmarks.throughput.untrained import Teacher, shipped_or_file, untrained
+from benchmarks.throughput.untrained import Teacher, shipped_or_file, untrained, untrained_memory_bank
 from calibration.calibrated import with_statistics
 from calibration.methods import open_run
 from calibration.methods.students import StudentsRun
@@ -19,7 +19,7 @@ from train.data import file_sha256
 from train.networks import PatchNetwork
 
 if TYPE_CHECKING:
-    from train.options import StudentsConfig
+    from train.options import MemoryBankConfig, StudentsConfig
 
 
 def structure(model: bytes) -> tuple[list[Any], Mapping[str, Any]]:
@@ -40,13 +40,23 @@ def test_the_graph_is_that_of_a_trained_detector_of_the_same_options(
     assert structure(made.graph()) == structure(exported)
 
 
+def test_the_graph_is_that_of_a_memory_bank_of_the_same_options(
+    bank_run: Path, bank_config: "MemoryBankConfig"
+) -> None:
+    run = with_statistics(open_run(bank_run, "cpu"))
+    exported = export_graph(FusedDetector(run), run.trained.size_hw)
+    bank = len(run.trained.memory.bank)  # type: ignore[attr-defined]
+    made = untrained_memory_bank(replace(bank_config, coreset=bank))
+    assert structure(made.graph()) == structure(exported)
+
+
 def test_students_are_as_wide_as_their_teacher_unless_told() -> None:
     from train.options import StudentsConfig
 
     teachers = [Teacher(PatchNetwork(patch_size, width), "0" * 64) for patch_size, width in ((33, 0.5), (65, 0.25))]
     for config, expected in (
-        (StudentsConfig(students=2), [[0.5, 0.5], [0.25, 0.25]]),
-        (StudentsConfig(students=1, width=0.125), [[0.125], [0.125]]),
+        (StudentsConfig(students=2, size_hw=(64, 64)), [[0.5, 0.5], [0.25, 0.25]]),
+        (StudentsConfig(students=1, size_hw=(64, 64), width=0.125), [[0.125], [0.125]]),
     ):
         trained = untrained(config, teachers).run.trained
         assert isinstance(trained, StudentsRun)
