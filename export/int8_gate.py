@@ -3,11 +3,12 @@
 An INT8 map is not the FP32 map to within rounding; what counts is whether it says the same. So the gate looks at the
 correlation of the maps on held-out good frames, which are the hardest ones (there is nothing on them but the small
 differences that quantization blurs), at the decisions, and with defective images at hand at what they are for.
+Of a file that knows all good images, each is left out of both files in turn: with it, nothing is found on it.
 """
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ class _Answer:
 @dataclass(frozen=True)
 class Scores:
     """Of one file: image scores of good and defective images, [n] each, maps [n, H, W] of some good, of all defective.
+
+    Good images that the file knows were left out of it, each for its own score and map (`known_left_out`).
 
     The maps are those that scores and regions are of: by position the deviation maps, which the others go into.
     `seconds` [n] are those of each good frame, beside those of the other file.
@@ -118,12 +121,26 @@ def score_in_turns(
     return first, second
 
 
+def known_left_out(scores: Scores, found: Iterable[tuple[float, NDArray[np.float32]]]) -> Scores:
+    """The scores of a file with those of good images that it knows as `export.left_out.left_out` finds them.
+
+    With an image in its memory a file finds nothing on it; a comparison of such maps would say nothing.
+    """
+    good: list[float] = []
+    maps: list[NDArray[np.float32]] = []
+    for score, scored_map in found:
+        good.append(score)
+        if len(maps) < FRAMES:
+            maps.append(scored_map)
+    return replace(scores, good=np.array(good), maps=np.stack(maps))
+
+
 def threshold_of(scores: Scores, like: Threshold) -> Threshold:
     """The threshold of a file's own scores of good images. Raises `ParityError` for a score that is not finite."""
     bad = int(np.count_nonzero(~np.isfinite(scores.good)))
     if bad:
         raise ParityError(f"{bad} of {len(scores.good)} good images score NaN or infinite; nothing was written")
-    return fit_threshold(scores.good, like.budget, like.confidence)
+    return fit_threshold(scores.good, like.budget, like.confidence, left_out=like.left_out)
 
 
 def compare(
