@@ -18,7 +18,8 @@ from export.destination import check_destination, replaced_by
 from export.forms import Exported, faster_form
 from export.fused import FusedDetector, evidence_of, image_evidence_of
 from export.graph import export_graph, with_halved_weights
-from export.left_out import left_out_scores, memory_of
+from export.graphs import members, memory_name
+from export.left_out import left_out_scores
 from export.parity import compare
 from export.provenance import provenance
 from runtime.atomic import write_atomically
@@ -173,7 +174,9 @@ def _scores(engine: Engine, images: PreparedImages) -> NDArray[np.float64]:
 
 def _left_out_scores(run: CalibratedRun, graph: bytes, recipe: Recipe, images: PreparedImages) -> NDArray[np.float64]:
     """The file's own scores of images that it knows, each left out. Raises as `_scores`."""
-    return _finite(left_out_scores(graph, recipe, memory_of(run.trained), images))
+    trained = run.trained
+    found = left_out_scores(graph, recipe, memory_name(trained), members(trained), trained.split, images)
+    return _finite(found)
 
 
 def _finite(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,10 +18,12 @@ from calibration.ranges import RangeCollector
 from export.defects import find_defects, read_masks
 from export.destination import check_destination
 from export.detector import frames_npz, parity_frames, quantiles
-from export.int8_gate import FRAMES, Comparison, Scores, compare, known_left_out, score_in_turns, threshold_of
+from export.graphs import members, memory_name
+from export.int8_gate import FRAMES, Comparison, Scores, compare, score_in_turns, threshold_of
 from export.int8_search import quantized_search
 from export.layers import find_layers, load_graph, observe
-from export.left_out import Memory, left_out, memory_of
+from export.left_out import left_out_scores
+from export.left_out_maps import left_out_maps
 from export.provenance import now
 from export.quantized import quantized
 from runtime.atomic import write_atomically
@@ -35,6 +37,7 @@ from runtime.recipe import Quantization, Recipe
 from runtime.versions import commit, versions
 from train.data import PreparedImages, Split, sha256_of_images, split_as_counted, split_by_content
 from train.datasets import good_images
+from train.method import TrainedRun
 from train.run_folder import run_beside
 
 IMAGES = 32  # for the ranges; for the rounding they give more patches than a row of 5×5×128 weights has members
@@ -110,16 +113,14 @@ def quantize(
     _check(detector, recipe, out, options, defects, masks)
     defective = [] if defects is None else find_defects(defects, masks)
     marked = None if masks is None else read_masks(defective, recipe.size_hw)
-    memory = _memory(detector, recipe, run or run_beside(detector)) if recipe.threshold.left_out else None
-    graph, ranged = _quantized(model, recipe, split, options, memory)
+    trained = _trained(detector, recipe, run or run_beside(detector)) if recipe.threshold.left_out else None
+    graph, ranged = _quantized(model, recipe, split, options, None if trained is None else memory_name(trained))
     held_out = split.threshold_images(len(recipe.method.evidence), recipe.scoring.by_position)
-    shown = held_out if memory is None else held_out[:FRAMES]  # else for the speed alone
+    shown = held_out if trained is None else held_out[:FRAMES]  # else for the speed alone
     fp32, int8, speed_on = _scored(model, graph, recipe, shown, [each.path for each in defective], options.threads)
-    if memory is not None:
-        images = PreparedImages(held_out, recipe.size_hw)
+    if trained is not None:
         fp32, int8 = (
-            known_left_out(scores, left_out(each, recipe, memory, images))
-            for scores, each in ((fp32, model), (int8, graph))
+            _left_out(scores, each, recipe, trained, held_out) for scores, each in ((fp32, model), (int8, graph))
         )
     found = compare(fp32, int8, recipe.threshold, marked, speed_on)
     found.check(options.margin, options.allow_slower)
@@ -155,24 +156,38 @@ def _check(
     RangeCollector(options.ranges)  # an unknown method is refused
 
 
-def _memory(detector: Path, recipe: Recipe, run: Path) -> Memory:
-    """What of the detector's memory is whose. Raises `InputError` where `run` is of another detector."""
+def _trained(detector: Path, recipe: Recipe, run: Path) -> TrainedRun:
+    """The run that says what of a detector's memory is whose. Raises `InputError` where it is of another detector."""
     trained = open_run(run, "cpu")
     settings = recipe.method.settings
     if trained.method != recipe.method.name or any(settings.get(k) != v for k, v in trained.settings.items()):
         raise InputError(f"{run} holds another memory than {detector.name}; name the run folder of its training: --run")
-    return memory_of(trained)
+    return trained
+
+
+def _left_out(scores: Scores, graph: bytes, recipe: Recipe, trained: TrainedRun, paths: Sequence[Path]) -> Scores:
+    """The scores of a file with those of good images that it knows, each left out.
+
+    With an image in its memory a file finds nothing on it; a comparison of such maps would say nothing.
+    """
+    memory, whose, size_hw = memory_name(trained), members(trained), recipe.size_hw
+    scored_map = "deviation_map" if recipe.scoring.by_position else "anomaly_map"
+    return replace(
+        scores,
+        good=left_out_scores(graph, recipe, memory, whose, trained.split, PreparedImages(paths, size_hw)),
+        maps=left_out_maps(graph, scored_map, memory, whose, trained.split, PreparedImages(paths[:FRAMES], size_hw)),
+    )
 
 
 def _quantized(
-    model: bytes, recipe: Recipe, split: Split, options: Options, memory: Memory | None
+    model: bytes, recipe: Recipe, split: Split, options: Options, memory: str | None
 ) -> tuple[bytes, tuple[Path, ...]]:
     """The INT8 graph, and the images that its ranges are of."""
     step = -(-len(split.training) // options.images)
     chosen = split.training[::step]  # they are in the order of their hashes: any will do
     frames = progress(PreparedImages(chosen, recipe.size_hw), "ranges")
     if memory is not None:
-        return quantized_search(model, memory.name, frames, options.ranges), chosen
+        return quantized_search(model, memory, frames, options.ranges), chosen
     proto = load_graph(model)
     layers = find_layers(proto)
     return quantized(proto, layers, observe(proto, layers, frames, options.ranges)), chosen

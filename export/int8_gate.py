@@ -8,7 +8,7 @@ Of a file that knows all good images, each is left out of both files in turn: wi
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class _Answer:
 class Scores:
     """Of one file: image scores of good and defective images, [n] each, maps [n, H, W] of some good, of all defective.
 
-    Good images that the file knows were left out of it, each for its own score and map (`known_left_out`).
+    Good images that the file knows were left out of it, each for its own score and map.
 
     The maps are those that scores and regions are of: by position the deviation maps, which the others go into.
     `seconds` [n] are those of each good frame, beside those of the other file.
@@ -119,20 +119,6 @@ def score_in_turns(
         _scores(*([turn[which] for turn in some] for some in (turns, again, defective))) for which in (0, 1)
     )
     return first, second
-
-
-def known_left_out(scores: Scores, found: Iterable[tuple[float, NDArray[np.float32]]]) -> Scores:
-    """The scores of a file with those of good images that it knows as `export.left_out.left_out` finds them.
-
-    With an image in its memory a file finds nothing on it; a comparison of such maps would say nothing.
-    """
-    good: list[float] = []
-    maps: list[NDArray[np.float32]] = []
-    for score, scored_map in found:
-        good.append(score)
-        if len(maps) < FRAMES:
-            maps.append(scored_map)
-    return replace(scores, good=np.array(good), maps=np.stack(maps))
 
 
 def threshold_of(scores: Scores, like: Threshold) -> Threshold:

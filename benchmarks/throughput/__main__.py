@@ -27,7 +27,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +122,8 @@ def _rows(
                 )
     files = {_named(text)[0] for text in (*arguments.detectors, *arguments.onnx)}
     for index, one in enumerate(untrained):
-        one = one.beside(files)
+        if one.name == one.settings and one.name in files:  # a preset beside a file of its name
+            one = replace(one, name=f"random {one.name}")
         path = folder / f"random-{index}.onnx"
         one.write(path, arguments.precision == "fp16")
         for row, engine in _by_engine(one.name, arguments.engines):

@@ -1,19 +1,17 @@
 """Rows of detectors that nobody trained: a preset and options over it become a file with random weights."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.presets.cells import checked_config
 from benchmarks.throughput.onnx_subjects import subject_of_detector
-from benchmarks.throughput.untrained import Untrained, shipped_or_file, untrained
-from benchmarks.throughput.untrained_bank import untrained_bank
+from benchmarks.throughput.untrained import shipped_or_file, untrained
 from runtime.errors import InputError
-from train.memory_bank import MemoryBankConfig
 
 if TYPE_CHECKING:
     from benchmarks.throughput.subject import Subject
+    from train.options import StudentsConfig
 
 
 @dataclass(frozen=True)
@@ -22,29 +20,19 @@ class RandomRow:
 
     name: str
     settings: str  # PRESET[:OPTION=VALUE…]
-    config: Any  # of the preset's method
-
-    def beside(self, names: Collection[str]) -> "RandomRow":
-        """This row among others of these names: a preset that was given no name is told from a file of its own."""
-        return replace(self, name=f"random {self.name}") if self.name in names and self.name == self.settings else self
+    config: "StudentsConfig"
 
     def write(self, path: Path, half: bool) -> None:
-        """Write the detector with random weights; `half`: FP16 convolutions.
+        """Write the detector with real teachers, and random students and statistics; `half`: FP16 convolutions."""
 
-        Real are the teachers of students, and the backbone of a memory bank.
-        """
-        path.write_bytes(_untrained(self.config).detector(half))
+        path.write_bytes(
+            untrained(self.config, [shipped_or_file(name) for name in self.config.teachers]).detector(half)
+        )
 
     def subject(self, name: str, path: Path, engine: str, threads: int) -> "Subject":
         """The row `name` of what `write` wrote; it says that its weights are random."""
 
         return replace(subject_of_detector(name, path, engine, threads), random=self.settings)
-
-
-def _untrained(config: Any) -> Untrained:
-    if isinstance(config, MemoryBankConfig):
-        return untrained_bank(config)
-    return untrained(config, [shipped_or_file(name) for name in config.teachers])
 
 
 def random_row(text: str) -> RandomRow:

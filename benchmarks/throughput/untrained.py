@@ -5,7 +5,7 @@ They find no defect.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -58,11 +58,9 @@ class Untrained:
 def untrained(config: StudentsConfig, teachers: Sequence[Teacher]) -> Untrained:
     """The detector of `config` before any training, with these teachers in place of those that it names.
 
-    A frame is a square where no size is given. Students are those that training would begin with, but for their biases.
-    These, the teachers' statistics, those of equation 11 and those by position are random, since the exporter leaves
-    what is 0 or 1 out of the graph.
+    Students are those that training would begin with, but for their biases. These, the teachers' statistics, those of
+    equation 11 and those by position are random, since the exporter leaves what is 0 or 1 out of the graph.
     """
-    config = replace(config, size_hw=config.size_hw or (config.side, config.side))
     with torch.random.fork_rng(devices=[]):
         scales = tuple(_scale(config, teacher) for teacher in teachers)
         trained = StudentsRun(RunFolder(Path()), config, Split((), (), (), {}), scales, torch.device("cpu"))
