@@ -43,12 +43,12 @@ class MemoryBankEvidence(nn.Module):
         maps = self.network(pixels, stage_names(self.compared, self.pooled))
         vectors = descriptors(maps, self.compared).permute(0, 2, 3, 1) - self.mean  # [N, h, w, D]
         distances = functional.linear(-2 * vectors.flatten(0, 2), self.bank, self.squares)  # less ‖q‖²: same order
-        nearest = functional.embedding(_least(distances), self.bank).view(vectors.shape)
+        nearest = functional.embedding(least(distances), self.bank).view(vectors.shape)
         evidence = (vectors - nearest).square().sum(dim=3).sqrt()[:, None]
         return evidence, pooled_stages(maps, self.pooled) if self.pooled else None
 
 
-def _least(distances: Tensor) -> Tensor:
+def least(distances: Tensor) -> Tensor:
     """The index of the least of each row, [n] of [n, m]; m is a multiple of GROUP."""
     grouped = distances.view(-1, distances.shape[1] // GROUP, GROUP)
     group = grouped.amin(dim=2).argmin(dim=1, keepdim=True)  # [n, 1]
