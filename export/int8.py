@@ -1,8 +1,10 @@
-"""``python -m export.int8``: a detector's convolutions in INT8, for ONNX Runtime and TensorRT alike.
+"""``python -m export.int8``: a detector in INT8, for ONNX Runtime and TensorRT alike.
+
+Quantized are the convolutions of students, and of a memory bank the search for the nearest of its members.
 
 From good images alone, the very ones that the detector was made from, in the same use: ranges come from images to train
-on, threshold and checks from images held out. ``python -m train`` leaves ``detector-run`` beside ``detector.onnx``, so
-that ``python -m export.int8 detector.onnx`` is all it takes.
+on, threshold and checks from images held out or left out. ``python -m train`` leaves ``detector-run`` beside
+``detector.onnx``, so that ``python -m export.int8 detector.onnx`` is all it takes.
 """
 
 import argparse
@@ -24,7 +26,7 @@ def main() -> None:
 
     options = Options(arguments.ranges, arguments.images, arguments.margin, arguments.threads, arguments.allow_slower)
     split = find_split(detector, arguments.data, arguments.run, arguments.unseen)
-    found = quantize(detector, split, out, options, arguments.defects, arguments.masks)
+    found = quantize(detector, split, out, options, arguments.defects, arguments.masks, arguments.run)
     recipe = read_detector(out)[1]
     print(found.describe())
     kinds, by_position = len(recipe.method.evidence), recipe.scoring.by_position
@@ -37,7 +39,8 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=cli.program("export.int8"),
-        description="Quantize a detector's convolutions to INT8 from good images, check what is lost and gained "
+        description="Quantize a detector to INT8 from good images (of students the convolutions, of a memory bank the "
+        "search for the nearest of its members), check what is lost and gained "
         "against the FP32 file, and write it only when it is worth having.",
     )
     parser.add_argument("detector", type=cli.file, help="detector.onnx, in FP32")

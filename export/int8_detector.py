@@ -1,7 +1,10 @@
-"""A detector's convolutions in INT8: quantized from good images, checked against the FP32 file, then written.
+"""A detector in INT8: quantized from good images, checked against the FP32 file, then written.
+
+Of students the convolutions are quantized (`export.quantized`), of a memory bank the search (`export.int8_search`).
 
 The good images are the very ones that the detector was made from, in the same use: ranges come from images to train
-on, threshold and checks from images held out.
+on, threshold and checks from images held out or, of a detector that knows them all, from images that are left out of
+both files in turn. What of its memory is whose, the run folder says.
 """
 
 import hashlib
@@ -10,12 +13,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from calibration.calibrate import progress
+from calibration.methods import open_run
 from calibration.ranges import RangeCollector
 from export.defects import find_defects, read_masks
 from export.destination import check_destination
 from export.detector import frames_npz, parity_frames, quantiles
-from export.int8_gate import Comparison, Scores, compare, score_in_turns, threshold_of
+from export.graphs import members, memory_name
+from export.int8_gate import FRAMES, Comparison, Scores, compare, score_in_turns, threshold_of
+from export.int8_search import quantized_search
 from export.layers import find_layers, load_graph, observe
+from export.left_out import left_out_scores
+from export.left_out_maps import left_out_maps
 from export.provenance import now
 from export.quantized import quantized
 from runtime.atomic import write_atomically
@@ -29,6 +37,7 @@ from runtime.recipe import Quantization, Recipe
 from runtime.versions import commit, versions
 from train.data import PreparedImages, Split, sha256_of_images, split_as_counted, split_by_content
 from train.datasets import good_images
+from train.method import TrainedRun
 from train.run_folder import run_beside
 
 IMAGES = 32  # for the ranges; for the rounding they give more patches than a row of 5×5×128 weights has members
@@ -48,10 +57,16 @@ class Options:
 def find_split(detector: Path, data: Path | None, run: Path | None, unseen: bool = False) -> Split:
     """The good images by use: of a run folder, or of `data`, split as training did; of ``<stem>-run`` without either.
 
-    Raises `InputError` when `data` does not hold the images that the detector was made from: one that was trained on
-    would vouch for the threshold. `unseen` says that no stage has seen any of them, and allows them.
+    Raises `InputError` where `data` is given for a detector that images are left out of (the run folder says what of
+    its memory is whose), and when `data` does not hold the images that the detector was made from: one that was trained
+    on would vouch for the threshold. `unseen` says that no stage has seen any of them, and allows them.
     """
     recipe = read_detector(detector)[1]
+    if data is not None and recipe.threshold.left_out:
+        raise InputError(
+            f"the threshold of {detector.name} comes from images that were left out of its memory in turn, and only "
+            "the run folder of its training knows what of it is whose; name that with --run in place of --data"
+        )
     if data is not None:
         counts = recipe.provenance.images
         share = 1 - counts.get("training", 0) / max(sum(counts.values()), 1)  # that training held out
@@ -84,21 +99,29 @@ def quantize(
     options: Options | None = None,
     defects: Path | None = None,
     masks: Path | None = None,
+    run: Path | None = None,
 ) -> Comparison:
     """Quantize a detector file to `out`, and write the frames it was checked on to ``<out stem>.parity.npz`` beside it.
 
     The threshold is fitted again on the INT8 file's own scores. `defects` is a folder of defective images, `masks` one
-    of their masks; see `export.defects`. Raises `ParityError`, and writes nothing, when more is lost than the margin or
-    no speed is gained; `InputError` for what cannot be quantized.
+    of their masks; see `export.defects`. `run` is the run folder of its training, which a detector needs that images
+    are left out of (None: the one beside the detector). Raises `ParityError`, and writes nothing, when more is lost
+    than the margin or no speed is gained; `InputError` for what cannot be quantized.
     """
     options = options or Options()
     model, recipe = read_detector(detector)
     _check(detector, recipe, out, options, defects, masks)
     defective = [] if defects is None else find_defects(defects, masks)
     marked = None if masks is None else read_masks(defective, recipe.size_hw)
-    graph, ranged = _quantized(model, recipe, split, options)
+    trained = _trained(detector, recipe, run or run_beside(detector)) if recipe.threshold.left_out else None
+    graph, ranged = _quantized(model, recipe, split, options, None if trained is None else memory_name(trained))
     held_out = split.threshold_images(len(recipe.method.evidence), recipe.scoring.by_position)
-    fp32, int8, speed_on = _scored(model, graph, recipe, held_out, [each.path for each in defective], options.threads)
+    shown = held_out if trained is None else held_out[:FRAMES]  # else for the speed alone
+    fp32, int8, speed_on = _scored(model, graph, recipe, shown, [each.path for each in defective], options.threads)
+    if trained is not None:
+        fp32, int8 = (
+            _left_out(scores, each, recipe, trained, held_out) for scores, each in ((fp32, model), (int8, graph))
+        )
     found = compare(fp32, int8, recipe.threshold, marked, speed_on)
     found.check(options.margin, options.allow_slower)
     frames_file = frames_npz(parity_frames(split, recipe.size_hw))
@@ -133,13 +156,40 @@ def _check(
     RangeCollector(options.ranges)  # an unknown method is refused
 
 
-def _quantized(model: bytes, recipe: Recipe, split: Split, options: Options) -> tuple[bytes, tuple[Path, ...]]:
+def _trained(detector: Path, recipe: Recipe, run: Path) -> TrainedRun:
+    """The run that says what of a detector's memory is whose. Raises `InputError` where it is of another detector."""
+    trained = open_run(run, "cpu")
+    settings = recipe.method.settings
+    if trained.method != recipe.method.name or any(settings.get(k) != v for k, v in trained.settings.items()):
+        raise InputError(f"{run} holds another memory than {detector.name}; name the run folder of its training: --run")
+    return trained
+
+
+def _left_out(scores: Scores, graph: bytes, recipe: Recipe, trained: TrainedRun, paths: Sequence[Path]) -> Scores:
+    """The scores of a file with those of good images that it knows, each left out.
+
+    With an image in its memory a file finds nothing on it; a comparison of such maps would say nothing.
+    """
+    memory, whose, size_hw = memory_name(trained), members(trained), recipe.size_hw
+    scored_map = "deviation_map" if recipe.scoring.by_position else "anomaly_map"
+    return replace(
+        scores,
+        good=left_out_scores(graph, recipe, memory, whose, trained.split, PreparedImages(paths, size_hw)),
+        maps=left_out_maps(graph, scored_map, memory, whose, trained.split, PreparedImages(paths[:FRAMES], size_hw)),
+    )
+
+
+def _quantized(
+    model: bytes, recipe: Recipe, split: Split, options: Options, memory: str | None
+) -> tuple[bytes, tuple[Path, ...]]:
     """The INT8 graph, and the images that its ranges are of."""
     step = -(-len(split.training) // options.images)
     chosen = split.training[::step]  # they are in the order of their hashes: any will do
+    frames = progress(PreparedImages(chosen, recipe.size_hw), "ranges")
+    if memory is not None:
+        return quantized_search(model, memory, frames, options.ranges), chosen
     proto = load_graph(model)
     layers = find_layers(proto)
-    frames = progress(PreparedImages(chosen, recipe.size_hw), "ranges")
     return quantized(proto, layers, observe(proto, layers, frames, options.ranges)), chosen
 
 

@@ -3,6 +3,7 @@
 An INT8 map is not the FP32 map to within rounding; what counts is whether it says the same. So the gate looks at the
 correlation of the maps on held-out good frames, which are the hardest ones (there is nothing on them but the small
 differences that quantization blurs), at the decisions, and with defective images at hand at what they are for.
+Of a file that knows all good images, each is left out of both files in turn: with it, nothing is found on it.
 """
 
 import time
@@ -35,6 +36,8 @@ class _Answer:
 @dataclass(frozen=True)
 class Scores:
     """Of one file: image scores of good and defective images, [n] each, maps [n, H, W] of some good, of all defective.
+
+    Good images that the file knows were left out of it, each for its own score and map.
 
     The maps are those that scores and regions are of: by position the deviation maps, which the others go into.
     `seconds` [n] are those of each good frame, beside those of the other file.
@@ -123,7 +126,7 @@ def threshold_of(scores: Scores, like: Threshold) -> Threshold:
     bad = int(np.count_nonzero(~np.isfinite(scores.good)))
     if bad:
         raise ParityError(f"{bad} of {len(scores.good)} good images score NaN or infinite; nothing was written")
-    return fit_threshold(scores.good, like.budget, like.confidence)
+    return fit_threshold(scores.good, like.budget, like.confidence, left_out=like.left_out)
 
 
 def compare(

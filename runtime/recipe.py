@@ -180,7 +180,9 @@ class Recipe:
     score_quantiles: dict[str, float]  # of the good images' scores, by probability
     threshold: Threshold
     health: HealthLimits
-    precision: str = field(metadata={"choices": ("fp32", "fp16", "int8")})  # of the convolutions
+    precision: str = field(
+        metadata={"choices": ("fp32", "fp16", "int8")}
+    )  # of the convolutions; int8 of a memory bank: of its search
     explain: bool  # whether raw evidence is an output
     largest_activation: float  # of any layer over the parity frames; FP16 ends at 65,504
     parity_sha256: str  # of the file of frames it was checked on

@@ -9,8 +9,8 @@ of ``python -m train`` (NAME and options may be left out)::
 
     python -m benchmarks.throughput edge=edge.onnx --random paper edge-256=edge:size_hw=256,256
 
-Their files are those of the real export, with the real teachers and random students and statistics: speed does not
-depend on weights.
+Their files are those of the real export, with the real teachers and backbones, and random students, descriptors and
+statistics: speed does not depend on weights.
 
 Timed is one call, from a prepared uint8 frame on the host to map and score on the host, on the monotonic clock after a
 warm-up. All rows, and the matrix products that stand for the machine's limit, take turns within each repeat, so that a
@@ -27,7 +27,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,7 +120,10 @@ def _rows(
                         row, path, engine, arguments.threads
                     ),
                 )
+    files = {_named(text)[0] for text in (*arguments.detectors, *arguments.onnx)}
     for index, one in enumerate(untrained):
+        if one.name == one.settings and one.name in files:  # a preset beside a file of its name
+            one = replace(one, name=f"random {one.name}")
         path = folder / f"random-{index}.onnx"
         one.write(path, arguments.precision == "fp16")
         for row, engine in _by_engine(one.name, arguments.engines):

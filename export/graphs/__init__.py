@@ -41,7 +41,7 @@ def memory_name(trained: TrainedRun) -> str:
 
 
 def members(trained: TrainedRun) -> dict[str, NDArray[np.bool_]]:
-    """Which members of the memory, bool [m], are of each picture, by its key; see `memory_name`."""
+    """Which rows of the memory, bool [m], are of each picture, by its key; see `memory_name`."""
     found: dict[str, NDArray[np.bool_]] = _graphs(trained).members(trained)
     return found
 

@@ -11,6 +11,9 @@ from train.backbones.features import Features, descriptors, pooled_stages, stage
 from train.dense import FORMS, Form
 
 MEMORY = "squares"  # see `export.graphs.memory_name`
+GROUP = 64  # members whose least distance is found first: a minimum is cheap, its index is not
+NOBODY = -1  # owns the rows that fill the last group
+FAR = 1e30  # the square of a row that is no member: nearest to nothing
 
 
 class MemoryBankEvidence(nn.Module):
@@ -29,19 +32,28 @@ class MemoryBankEvidence(nn.Module):
         super().__init__()
         self.network = FoldedBackbone(features, half)
         self.compared, self.pooled = features.compared, features.pooled
-        mean = bank.mean(dim=0)
+        mean, missing = bank.mean(dim=0), -len(bank) % GROUP
         centred = bank - mean
         self.register_buffer("mean", mean)
-        self.register_buffer("bank", centred)  # [m, D]
-        self.register_buffer("squares", centred.square().sum(dim=1))  # [m]
+        self.register_buffer("bank", functional.pad(centred, (0, 0, 0, missing)))  # [m, D]
+        self.register_buffer("squares", functional.pad(centred.square().sum(dim=1), (0, missing), value=FAR))  # [m]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         """See `EvidenceGraph`."""
         maps = self.network(pixels, stage_names(self.compared, self.pooled))
         vectors = descriptors(maps, self.compared).permute(0, 2, 3, 1) - self.mean  # [N, h, w, D]
-        nearest = functional.embedding(((-2 * vectors) @ self.bank.T + self.squares).argmin(dim=3), self.bank)
+        distances = functional.linear(-2 * vectors.flatten(0, 2), self.bank, self.squares)  # less ‖q‖²: same order
+        nearest = functional.embedding(least(distances), self.bank).view(vectors.shape)
         evidence = (vectors - nearest).square().sum(dim=3).sqrt()[:, None]
         return evidence, pooled_stages(maps, self.pooled) if self.pooled else None
+
+
+def least(distances: Tensor) -> Tensor:
+    """The index of the least of each row, [n] of [n, m]; m is a multiple of GROUP."""
+    grouped = distances.view(-1, distances.shape[1] // GROUP, GROUP)
+    group = grouped.amin(dim=2).argmin(dim=1, keepdim=True)  # [n, 1]
+    inside = grouped.gather(1, group[:, :, None].expand(-1, -1, GROUP))[:, 0]
+    return group[:, 0] * GROUP + inside.argmin(dim=1)
 
 
 def evidence_graph(trained: MemoryBankRun, form: Form, half: bool) -> MemoryBankEvidence:
@@ -57,4 +69,5 @@ def different_forms(trained: MemoryBankRun) -> tuple[Form, ...]:
 def members(trained: MemoryBankRun) -> dict[str, NDArray[np.bool_]]:
     """See `export.graphs.members`."""
     owners = trained.memory.owners.cpu().numpy()
+    owners = np.append(owners, np.full(-len(owners) % GROUP, NOBODY, owners.dtype))
     return {picture: owners == number for number, picture in enumerate(trained.memory.pictures)}

@@ -38,10 +38,12 @@ def one(operator: str, shape: tuple[int, ...], weight: Any, **attributes: Any) -
         # 10×12 pixels, kernel 3, stride 2, padding 1: 5×6 places, 8 filters of 4·3·3
         (one("Conv", (1, 4, 10, 12), zeros(8, 4, 3, 3), strides=[2, 2], pads=[1] * 4), (1, 4, 10, 12), 5 * 6 * 8 * 36),
         (one("Conv", (1, 4, 10, 12), zeros(8, 2, 3, 3), group=2), (1, 4, 10, 12), 8 * 10 * 8 * 18),
+        (one("Conv", (1, 4, 10, 12), zeros(4, 1, 3, 3), group=4), (1, 4, 10, 12), 4 * 8 * 10 * 9),  # depthwise
         (one("Conv", (1, 4, 10, 12), zeros(8, 4, 3, 3), dilations=[2, 2]), (1, 4, 10, 12), 6 * 8 * 8 * 36),
         (one("ConvTranspose", (1, 4, 5, 6), zeros(4, 7, 2, 2), strides=[2, 2]), (1, 4, 5, 6), 5 * 6 * 4 * 7 * 4),
         (one("MatMul", (3, 5, 11), zeros(11, 13)), (3, 5, 11), 3 * 5 * 11 * 13),
         (one("Gemm", (11, 5), zeros(11, 13), transA=1), (11, 5), 5 * 11 * 13),
+        (one("Gemm", (5, 11), zeros(13, 11), transB=1), (5, 11), 5 * 11 * 13),
         (one("Einsum", (2, 5, 7), zeros(7, 3), equation="bij,jk->bik"), (2, 5, 7), 2 * 5 * 7 * 3),
     ],
 )
