@@ -183,18 +183,16 @@ def calibrated_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: "Stude
 
 
 @pytest.fixture(scope="session")
-def bank_config(part_images: Path, teacher_files: dict[int, Path]) -> "MemoryBankConfig":
-    """A memory bank of 60 descriptors of p = 33 on 32×36 pixels."""
+def bank_config(part_images: Path) -> "MemoryBankConfig":
+    """A memory bank of 60 descriptors of EfficientNet-Lite0 on 32×36 pixels, with evidence of the whole frame."""
     from train.memory_bank import MemoryBankConfig
 
     return MemoryBankConfig(
         data=str(part_images),
-        teacher=str(teacher_files[33]),
+        backbone="efficientnet-lite0",
         size_hw=(32, 36),
-        output_stride=4,
         coreset=60,
         projected=16,
-        holdout=0.375,
         device="cpu",
     )
 

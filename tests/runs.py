@@ -9,6 +9,7 @@ from runtime.scoring import Scoring
 
 if TYPE_CHECKING:
     from calibration.calibrated import CalibratedRun
+    from calibration.image_evidence import ImageEvidence
     from calibration.maps import Moments, Positions
     from train.data import Split
     from train.ensemble import Scale
@@ -31,6 +32,7 @@ def run_of(
     positions: "Positions | None" = None,
     relative: bool = False,
     split: "Split | None" = None,
+    image: "ImageEvidence | None" = None,
 ) -> "CalibratedRun":
     """A calibrated run of these networks and statistics, that no folder holds."""
     import torch
@@ -47,8 +49,9 @@ def run_of(
         size_hw=size_hw,
         output_stride=stride,
         relative=relative,
+        image_evidence=image is not None,
         scoring=scoring or Scoring(),
     )
     nothing = split or Split((), (), (), {})
     trained = StudentsRun(RunFolder(Path("nowhere")), config, nothing, tuple(scales), torch.device("cpu"))
-    return CalibratedRun(trained, tuple(moments), positions, HealthLimits(0, 255, 1, 0.5, 2), 0.2, 0.95)
+    return CalibratedRun(trained, tuple(moments), positions, image, HealthLimits(0, 255, 1, 0.5, 2), 0.2, 0.95)

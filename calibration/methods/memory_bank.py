@@ -10,10 +10,10 @@ from torch import Tensor
 
 from calibration.methods.options import OfOptions
 from train.backbones.features import Features
-from train.data import Split, file_sha256
+from train.data import Split
 from train.device import device_of_run
 from train.ensemble import pixels_from_frames
-from train.memory_bank import BACKBONE, MemoryBank, MemoryBankConfig, load_memory_bank
+from train.memory_bank import MemoryBank, MemoryBankConfig, load_memory_bank
 from train.method import Kind
 from train.neighbours import nearest
 from train.run_folder import RunFolder
@@ -62,7 +62,7 @@ class MemoryBankRun(OfOptions):
         """See `TrainedRun`."""
         return {
             "backbone": self.features.name,  # its architecture
-            "backbone_sha256": file_sha256(self.folder.path / BACKBONE),  # of the file whose network describes
+            "backbone_sha256": self.features.sha256,  # of the file whose network describes
             "stages": [stage.name for stage in self.features.compared],  # whose maps are compared
             "bank": len(self.memory.bank),  # descriptors
             "output_stride": self.stride,  # every s-th position has a descriptor

@@ -83,7 +83,7 @@ def compared(error: list[float], threshold: float) -> Parity:
     wave = torch.tensor([[1.0, -1.0], [1.0, -1.0]])
 
     def plain(batch: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
-        return wave[None], torch.tensor([float(batch.flat[0])])
+        return wave[None], torch.tensor([[float(batch.flat[0])]])
 
     scores = {i: i + error[i] for i in range(5)}
 
@@ -95,7 +95,7 @@ def compared(error: list[float], threshold: float) -> Parity:
 
     engine = Engine((2, 2), lambda batch: batch[..., 0].astype(np.float32))
     try:
-        run: Any = SimpleNamespace(maps_and_scores=plain, positions=None)
+        run: Any = SimpleNamespace(maps_and_scores=plain, positions=None, image=None)
         fused: Any = Loud()
         return compare(run, threshold, engine, fused, frames, tolerance=0.1)
     finally:

@@ -27,7 +27,7 @@ class Features(nn.Module):
         super().__init__()
         if not compared:
             raise InputError("no stage is compared; name one or more")
-        self.name, self.network = backbone.name, backbone.network
+        self.name, self.sha256, self.network = backbone.name, backbone.sha256, backbone.network
         self.compared, self.pooled = backbone.stages(compared), backbone.stages(pooled)
         self.register_buffer("pixel_mean", torch.tensor(self.network.pixel_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(self.network.pixel_std).view(3, 1, 1), persistent=False)
