@@ -117,8 +117,8 @@ def _draw_boxes(panel: Image, regions: tuple[Region, ...], scale_yx: tuple[float
 
 def _draw_border(panel: Image) -> None:
     """A border for what rejects the part and has no place on it."""
-    colour = DECISION_COLOURS[Decision.NG]
-    cv2.rectangle(panel, (0, 0), (panel.shape[1] - 1, panel.shape[0] - 1), colour, 2 * BORDER - 1)
+    for edge in (panel[:BORDER], panel[-BORDER:], panel[:, :BORDER], panel[:, -BORDER:]):
+        edge[:] = DECISION_COLOURS[Decision.NG]
 
 
 def _draw_areas(panel: Image, regions: tuple[Region, ...], scale_yx: tuple[float, float]) -> None:

@@ -178,17 +178,17 @@ def test_of_one_student_every_image_held_out_gives_the_threshold(
     assert recipe.outputs == {"anomaly_map": (32, 36), "anomaly_score": (), "evidence": (1, 32, 36)}
 
 
-def test_copies_of_held_out_images_prove_nothing_and_are_counted_aloud(
+def test_copies_of_images_that_are_left_out_prove_nothing_and_are_counted_aloud(
     bank_run: Path, tmp_path: Path, bank_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Path(shutil.copytree(bank_run, tmp_path / "run"))
     split = Split.load(run / "split.json")
-    copies = [Path(shutil.copy(split.threshold[0], tmp_path / f"{number}.png")) for number in range(20)]
-    sha256 = {**split.sha256, **dict.fromkeys(map(str, copies), split.sha256[str(split.threshold[0])])}
-    replace(split, threshold=(*split.threshold, *copies), sha256=sha256).save(run / "split.json")
+    copies = [Path(shutil.copy(split.training[0], tmp_path / f"{number}.png")) for number in range(20)]
+    sha256 = {**split.sha256, **dict.fromkeys(map(str, copies), split.sha256[str(split.training[0])])}
+    replace(split, training=(*split.training, *copies), sha256=sha256).save(run / "split.json")
     export(opened(run), tmp_path / "detector.onnx")
     assert read_detector(tmp_path / "detector.onnx")[1].threshold == read_detector(bank_file)[1].threshold
-    assert "left out of the threshold: 20 copies of the 6 different pictures it counts" in capsys.readouterr().out
+    assert "left out of the threshold: 20 copies of the 8 different pictures it counts" in capsys.readouterr().out
 
 
 def test_the_good_images_that_scored_highest_are_named() -> None:

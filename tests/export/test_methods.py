@@ -66,7 +66,9 @@ def test_a_rows_options_are_a_configuration_and_its_training_a_function(name: st
     (module, config), (other, training) = row.options.split(":"), row.training.split(":")
     options = getattr(import_module(module), config)
     assert name == options.METHOD
-    assert {"data", "side", "size_hw", "device", "image_evidence", "seed", *options_of(Scoring)} <= options_of(options).keys()
+    assert {"data", "side", "size_hw", "device", "image_evidence", "seed", *options_of(Scoring)} <= options_of(
+        options
+    ).keys()
     assert options.__dataclass_params__.frozen
     assert all(option.help for option in options_of(options).values())
     assert callable(getattr(import_module(other), training))

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from runtime_samples import SIZE_HW, make_recipe
+from runtime_samples import SIZE_HW, make_recipe, recipe_with_image_evidence
 
 from runtime.engines.base import Output
 from runtime.judgement import Judgement, decide
-from runtime.recipe import ImageEvidence, Recipe
+from runtime.recipe import Recipe
 from runtime.scoring import Scoring
 from runtime.verdict import Decision
 
@@ -148,9 +148,7 @@ def test_a_smallest_area_that_no_region_can_reach_decides_nothing(
 
 def judged_whole(**settings: object) -> Recipe:
     """A recipe with one kind of evidence of the whole frame."""
-    recipe = recipe_of(by_position=True, **settings)
-    kind = ImageEvidence("whole frame", "features of the frame", 0.0, 1.0)
-    return replace(recipe, method=replace(recipe.method, image_evidence=(kind,)))
+    return replace(recipe_with_image_evidence(), scoring=Scoring(by_position=True, **settings))  # type: ignore[arg-type]
 
 
 def of_evidence(scored_map: NDArray[np.float32], *scores: float) -> Output:
