@@ -19,7 +19,7 @@ from export.forms import Exported, faster_form
 from export.fused import FusedDetector, evidence_of, image_evidence_of
 from export.graph import export_graph, with_halved_weights
 from export.graphs import members, memory_name
-from export.left_out import left_out_scores
+from export.left_out import left_out_scores, whitened
 from export.parity import compare
 from export.provenance import provenance
 from runtime.atomic import write_atomically
@@ -175,8 +175,8 @@ def _scores(engine: Engine, images: PreparedImages) -> NDArray[np.float64]:
 def _left_out_scores(run: CalibratedRun, graph: bytes, recipe: Recipe, images: PreparedImages) -> NDArray[np.float64]:
     """The file's own scores of images that it knows, each left out. Raises as `_scores`."""
     trained = run.trained
-    found = left_out_scores(graph, recipe, memory_name(trained), members(trained), trained.split, images)
-    return _finite(found)
+    memory, known = memory_name(trained), whitened(run, images)
+    return _finite(left_out_scores(graph, recipe, memory, members(trained), trained.split, images, known))
 
 
 def _finite(scores: NDArray[np.float64]) -> NDArray[np.float64]:
