@@ -70,12 +70,13 @@ def bank_of(
 ) -> "CalibratedRun":
     """A run of a memory bank of some descriptors of prepared frames [n, H, W, 3], that no folder holds.
 
-    Nothing is calibrated but that scores are by position.
+    The evidence of the whole frame is of the same frames, half of them for reference; the map is left as it is.
     """
     import torch
 
     from calibration.calibrated import CalibratedRun
-    from calibration.maps import Moments
+    from calibration.image_evidence import fit_image_evidence
+    from calibration.maps import Moments, Positions
     from calibration.methods.memory_bank import MemoryBankRun
     from train.data import Split
     from train.memory_bank import MemoryBank, MemoryBankConfig, features_of
@@ -84,11 +85,14 @@ def bank_of(
     config = MemoryBankConfig(backbone=backbone, stages=stages, size_hw=size_hw, image_evidence=image_evidence)
     features = features_of(config)
     pixels = torch.from_numpy(frames[..., ::-1].copy()).permute(0, 3, 1, 2).float() / 255
-    vectors = features(pixels)[0].permute(0, 2, 3, 1).flatten(0, 2)
+    descriptors, pooled = features(pixels)
+    vectors = descriptors.permute(0, 2, 3, 1).flatten(0, 2)
     chosen = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))[:rows]
     owners = (chosen // (len(vectors) // len(frames))).to(torch.int32)
     memory = MemoryBank(vectors[chosen].contiguous(), owners, tuple(map(str, range(len(frames)))))
     nothing = Split((), (), (), {})
     trained = MemoryBankRun(RunFolder(Path("nowhere")), config, nothing, features, memory, torch.device("cpu"))
     limits = HealthLimits(0, 255, 1, 0.5, 2)
-    return CalibratedRun(trained, (Moments(0.0, 1.0),), None, None, limits, 0.2, 0.95)
+    positions = Positions(torch.zeros(size_hw), torch.ones(size_hw))
+    image = fit_image_evidence(pooled, slice((len(frames) + 1) // 2)) if image_evidence else None
+    return CalibratedRun(trained, (Moments(0.0, 1.0),), positions, image, limits, 0.2, 0.95)

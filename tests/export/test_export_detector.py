@@ -219,6 +219,23 @@ def test_golden_arrays_by_position_are_those_that_the_doctor_finds_again(
     assert golden("cpu", str(tmp_path))["deviation"] == pytest.approx(0.01, rel=0.05)
 
 
+def test_golden_arrays_of_a_memory_bank_hold_its_scores_by_evidence(
+    bank_file: Path, bank_run: Path, tmp_path: Path
+) -> None:
+    from export.golden import write_golden
+    from runtime.doctor.vendor import golden
+
+    shutil.copy(bank_file, tmp_path / "demo.onnx")
+    image, arrays = Split.load(bank_run / "split.json").training[0], tmp_path / "demo.golden.npz"
+    write_golden(bank_file, image, arrays)
+    assert golden("cpu", str(tmp_path))["deviation"] < 1e-4
+    with np.load(arrays) as kept:
+        changed = dict(kept)
+    changed["evidence_scores"] = changed["evidence_scores"] + np.array([0, changed["deviation_map"].std() / 100])
+    np.savez(arrays, **changed)
+    assert golden("cpu", str(tmp_path))["deviation"] == pytest.approx(0.01, rel=0.05)
+
+
 def test_raw_evidence_is_the_formulas_and_its_weighted_sum_is_the_map_before_smoothing(
     detector_file: Path, calibrated_run: Path
 ) -> None:

@@ -23,7 +23,7 @@ from runtime.errors import InputError
 from runtime.explain import normalized_evidence
 from runtime.info import describe
 from runtime.onnx_file import read_constants
-from runtime.parity import TOLERANCE
+from runtime.parity import TOLERANCE, Scored, agreement
 from runtime.pipeline import Pipeline
 from runtime.recipe import CONSTANTS, constants_of
 from runtime.scoring import Scoring
@@ -215,6 +215,20 @@ def test_the_exported_file_gives_the_formulas_and_explains_itself(run: Calibrate
         expected = (plain[:, kind] - moments.mean) / moments.deviation
         np.testing.assert_allclose(terms[:, kind], expected, atol=1e-3 * expected.std())
     assert scoring.by_position == (output.deviation_map is not None)
+
+
+def test_openvino_gives_the_same(run: CalibratedRun, file: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed; pip install openvino")
+    frames = frames_of(run)
+    with (
+        Detector.open(file, threads=1) as plain,
+        Detector.open(file, engine="openvino", threads=1) as detector,
+    ):
+        expected, found = (Scored.by(each.engine, frames) for each in (plain, detector))
+        recipe = plain.recipe
+    assert (found.evidence_scores is None) == (run.image is None)
+    compared = agreement(expected, found, recipe.threshold.value, TOLERANCE["fp32"])
+    assert compared.problem("OpenVINO", "ONNX Runtime") is None
 
 
 def test_the_exported_file_judges_a_folder(run: CalibratedRun, file: Path, part_images: Path) -> None:
