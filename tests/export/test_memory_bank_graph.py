@@ -186,9 +186,8 @@ def test_the_evidence_of_the_frame_is_a_leverage_in_numpy(graph_of: Callable[[st
     def leverage(x: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.einsum("np,pq,nq->n", x, inverse, x))
 
-    of_known = leverage(known)[:12]
-    without = np.sqrt(of_known / (1 - of_known))
-    expected = (np.sqrt(leverage(new)) - without.mean()) / without.std(ddof=1)
+    assert run.image is not None
+    expected = (np.sqrt(leverage(new)) - run.image.evidence_mean) / run.image.evidence_deviation
     found = run_graph(model, frames_of((80, 48), 3))["evidence_scores"][:, 1]
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
