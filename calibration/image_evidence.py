@@ -25,7 +25,9 @@ PRIOR_IMAGES = 20.0  # κ; of 1 to 300, chosen on even images
 # their frames differ in more ways than they show. Of 30 tiles the image AUROC then stays within 0.006 of the map's, in
 # place of 0.025 (even images, three draws), and of all tiles it loses 0.003
 DOUBT = 4.0
-FLOOR = 1e-6  # of a feature's deviation, relative to the mean of all
+# of a feature's deviation, relative to the mean of all: a channel that no reference image excites would else decide
+# alone, by less than the graph's float32 can tell. Of ten images or more of four sets no backbone's feature is below it
+FLOOR = 1e-2
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ class ImageEvidence:
     whitening: Tensor  # [P + 1, P + 1]: h = ‖W x̃‖²
     evidence_mean: float  # of √h over reference images, each left out
     evidence_deviation: float  # likewise, and more of few images (`DOUBT`)
+
+    def whitened(self, features: Tensor) -> Tensor:
+        """z = W x̃ [N, P + 1] of pooled features [N, P]: h is their squares' sum."""
+        return _extended(features, self.centre, self.deviation) @ self.whitening.T
 
     def raw(self, features: Tensor) -> Tensor:
         """Raw evidence √h [N] of pooled features [N, P]."""
@@ -72,6 +78,16 @@ def leverage(extended: Tensor, whitening: Tensor) -> Tensor:
 def left_out(known: Tensor) -> Tensor:
     """√h of images without themselves, [N], from the h of images that are known."""
     return (known / (1 - known)).sqrt()
+
+
+def left_out_as_seen(known: Tensor, seen: Tensor) -> Tensor:
+    """√h of images without themselves, [N], as something of less precision sees them: by x' in place of x.
+
+    From z = W x̃ of the images as they are known, [N, P + 1], and `seen` from z' of x'. What is known of the others is
+    as it was, so that h is ‖z'‖² + (z · z')² / (1 − ‖z‖²), which is `left_out` for x' = x.
+    """
+    own, crossed = known.square().sum(dim=1), (known * seen).sum(dim=1)
+    return (seen.square().sum(dim=1) + crossed.square() / (1 - own)).sqrt()
 
 
 def _extended(features: Tensor, centre: Tensor, deviation: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from export.forms import Exported, faster_form
 from export.fused import FusedDetector, evidence_of, image_evidence_of
 from export.graph import export_graph, with_halved_weights
 from export.graphs import members, memory_name
-from export.left_out import left_out_scores
+from export.left_out import left_out_scores, whitened
 from export.parity import compare
 from export.provenance import provenance
 from runtime.atomic import write_atomically
@@ -101,7 +101,8 @@ def _made(
     engine = OnnxRuntimeEngine(graph, recipe)
     try:
         left_out = run.trained.leaves_out
-        scores = _left_out_scores(run, graph, recipe, images) if left_out else _scores(engine, images)
+        exact = options.precision == options.weights == "fp32"
+        scores = _left_out_scores(run, graph, recipe, images, exact) if left_out else _scores(engine, images)
         threshold = fit_threshold(scores, run.budget, run.confidence, left_out=left_out)
         tolerance = TOLERANCE["fp16" if "fp16" in (options.precision, options.weights) else "fp32"]
         parity = compare(run, threshold.value, engine, fused, frames, tolerance)
@@ -178,11 +179,13 @@ def _scores(engine: Engine, images: PreparedImages) -> NDArray[np.float64]:
     return _finite(np.array([float(output.anomaly_score[0]) for output in outputs]))
 
 
-def _left_out_scores(run: CalibratedRun, graph: bytes, recipe: Recipe, images: PreparedImages) -> NDArray[np.float64]:
-    """The file's own scores of images that it knows, each left out. Raises as `_scores`."""
+def _left_out_scores(
+    run: CalibratedRun, graph: bytes, recipe: Recipe, images: PreparedImages, exact: bool
+) -> NDArray[np.float64]:
+    """The file's own scores of images that it knows, each left out; `exact` of one in FP32. Raises as `_scores`."""
     trained = run.trained
-    found = left_out_scores(graph, recipe, memory_name(trained), members(trained), trained.split, images)
-    return _finite(found)
+    memory, known = memory_name(trained), None if exact else whitened(run, images)
+    return _finite(left_out_scores(graph, recipe, memory, members(trained), trained.split, images, known))
 
 
 def _finite(scores: NDArray[np.float64]) -> NDArray[np.float64]:

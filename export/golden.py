@@ -21,10 +21,10 @@ def main() -> None:
 
 
 def write_golden(detector: Path, image: Path, out: Path) -> None:
-    """Write `frame`, `prepared`, `anomaly_map` and `anomaly_score` of one image as NPZ, `deviation_map` if there is.
+    """Write `frame`, `prepared`, `anomaly_map` and `anomaly_score` of one image as NPZ.
 
-    The arrays are those of runtime/DETECTOR.md: uint8 [h, w, 3], uint8 [H, W, 3], float32 [H, W], float32 [] and
-    float32 [H, W].
+    And `deviation_map` and `evidence_scores` where the detector has them. The arrays are those of runtime/DETECTOR.md:
+    uint8 [h, w, 3], uint8 [H, W, 3], float32 [H, W], [], [H, W] and [1 + J].
     """
     import numpy as np
 
@@ -39,8 +39,10 @@ def write_golden(detector: Path, image: Path, out: Path) -> None:
         output = opened.engine.result(opened.engine.submit(prepared[None]))
     file = io.BytesIO()
     arrays = {"anomaly_map": output.anomaly_map[0], "anomaly_score": output.anomaly_score[0]}
-    if output.deviation_map is not None:
-        arrays["deviation_map"] = output.deviation_map[0]
+    for name in ("deviation_map", "evidence_scores"):
+        values = getattr(output, name)
+        if values is not None:
+            arrays[name] = values[0]
     np.savez_compressed(file, frame=frame, prepared=prepared, **arrays)
     write_atomically(out, file.getvalue())
 

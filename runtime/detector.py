@@ -212,5 +212,5 @@ class Detector(Closing):
             deviation_map=None if output is None or output.deviation_map is None else output.deviation_map[0],
             ignored=judgement.ignored,
             evidence_scores={} if output is None else by_evidence(output, self.recipe),
-            image_evidence=judgement.image_evidence,
+            rejected_by=judgement.rejected_by,
         )

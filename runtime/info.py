@@ -79,6 +79,7 @@ def facts_of(recipe: Recipe) -> dict[str, str]:
         "Method": recipe.method.name,
         "Looks at": recipe.method.looks_at,
         "Score": _score(recipe),
+        **_whole_frame(recipe),
         "Threshold": _threshold(recipe.threshold),
         "Smallest region": f"{smallest_region(recipe.scoring)}. {_resolution(recipe)}",
         "Healthy frames": _health(recipe),
@@ -94,7 +95,10 @@ def facts_of(recipe: Recipe) -> dict[str, str]:
 
 
 def _threshold(threshold: Threshold) -> str:
-    return f"parts that score above {threshold.value:.6g} are rejected. {explain(threshold)}"
+    text = f"parts that score above {threshold.value:.6g} are rejected. {explain(threshold)}"
+    if threshold.left_out and threshold.vouched:
+        text += " None was held out: each is learned from, and counts by its score without itself."
+    return text
 
 
 def _frame(recipe: Recipe) -> str:
@@ -115,9 +119,21 @@ def _score(recipe: Recipe) -> str:
         score = f"the highest value of {which}"
     else:
         score = f"the mean of the {recipe.scoring.score_pixels} highest values of {which}"
+    if recipe.method.image_evidence:
+        others = " and ".join(f"the {kind.name}" for kind in recipe.method.image_evidence)
+        score = f"whichever is higher, in deviations of good images' scores: {score}; or the evidence of {others}"
     quantiles = sorted((float(p), value) for p, value in recipe.score_quantiles.items())
     reached = ", ".join(f"{100 * p:.4g} % at most {value:.4g}" for p, value in quantiles)
     return f"{score}; of the good images {reached or 'no scores are recorded'}"
+
+
+def _whole_frame(recipe: Recipe) -> dict[str, str]:
+    """What is said of evidence that no place on the map shows, where there is any."""
+    kinds = recipe.method.image_evidence
+    if not kinds:
+        return {}
+    told = "; ".join(f"{kind.name}: {kind.looks_at}" for kind in kinds)
+    return {"Judged as a whole": f"{told}. It rejects whatever regions there are, and has no area"}
 
 
 def smallest_region(scoring: Scoring) -> str:
@@ -166,8 +182,9 @@ def _precision(recipe: Recipe) -> str:
 
 
 def _images(recipe: Recipe) -> str:
-    parts = ", ".join(f"{count:,} for {use}" for use, count in recipe.provenance.images.items())
-    return f"{sum(recipe.provenance.images.values()):,} good images ({parts})"
+    counts = recipe.provenance.images
+    parts = ", ".join(f"{count:,} for {use}" for use, count in counts.items() if count)
+    return f"{sum(counts.values()):,} good images ({parts})"
 
 
 def _parser() -> argparse.ArgumentParser:

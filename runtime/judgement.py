@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engines.base import Output
-from runtime.recipe import Recipe
+from runtime.recipe import MAP, Recipe
 from runtime.regions import ROUNDING, Found, find_regions
 from runtime.scoring import Scoring
 from runtime.verdict import Decision, Region
@@ -20,15 +20,16 @@ class Judgement:
     reason: str
     regions: tuple[Region, ...] = ()
     ignored: NDArray[np.bool_] | None = None  # see `runtime.verdict.Verdict`
-    image_evidence: tuple[str, ...] = ()  # the names of evidence of the whole frame that rejects the part
+    rejected_by: tuple[str, ...] = ()  # see `runtime.verdict.Verdict`
 
 
 def decide(output: Output, recipe: Recipe, frame_hw: tuple[int, int]) -> Judgement:
     """Judge the one frame of `output`, which arrived with the size `frame_hw`.
 
     What cannot be judged is NO_DECISION. A score above the threshold is NG if a region above it has `smallest_area` or
-    more; where all regions are smaller it is OK, and the reason says so. What is proven of the threshold, as if every
-    region counted, holds with any smallest area: it can only make fewer rejects.
+    more; where all regions are smaller it is OK, and the reason says so. Evidence of the whole frame above the
+    threshold is NG whatever the regions are: it has no area. What is proven of the threshold, as if every region
+    counted, holds with any smallest area: it can only make fewer rejects.
     """
     threshold, score = recipe.threshold.value, float(output.anomaly_score[0])
     scored_map = output.scored_map[0]
@@ -39,10 +40,11 @@ def decide(output: Output, recipe: Recipe, frame_hw: tuple[int, int]) -> Judgeme
         return Judgement(Decision.OK, f"score {score:.3f} within {threshold:.3f}")
     found = find_regions(scored_map, threshold, frame_hw, recipe.scoring)
     above = f"score {score:.3f} above {threshold:.3f}"
-    evidence = _image_evidence_above(output, recipe)
-    if _rejects(found) or evidence:
-        reason = above + _which(found, evidence, recipe) + _left_out(found, recipe.scoring)
-        return Judgement(Decision.NG, reason, found.regions, found.ignored_mask, evidence)
+    by_map, by_frame = _map_rejects(found, output, threshold), _image_evidence_above(output, recipe)
+    if by_map or by_frame:
+        by = (*((MAP,) if by_map else ()), *by_frame) if recipe.method.image_evidence else ()
+        reason = above + _by(by) + _left_out(found, recipe.scoring)
+        return Judgement(Decision.NG, reason, found.regions, found.ignored_mask, by)
     return Judgement(Decision.OK, above + _all_ignored(found, recipe.scoring), (), found.ignored_mask)
 
 
@@ -50,16 +52,17 @@ def by_evidence(output: Output, recipe: Recipe) -> dict[str, float]:
     """The scores of the one frame of `output` by kind of evidence, the map's first; empty where it is the only kind."""
     if output.evidence_scores is None:
         return {}
-    names = ("map", *(kind.name for kind in recipe.method.image_evidence))
+    names = (MAP, *(kind.name for kind in recipe.method.image_evidence))
     return {name: float(score) for name, score in zip(names, output.evidence_scores[0], strict=True)}
 
 
-def _rejects(found: Found) -> bool:
-    """Whether a score above the threshold, of the map, rejects the part.
+def _map_rejects(found: Found, output: Output, threshold: float) -> bool:
+    """Whether the map's score is above the threshold, and rejects the part.
 
     Without any region nothing was left out, and the score stands: it is rounded otherwise than the map's values.
     """
-    return bool(found.regions) or not found.ignored
+    score = output.anomaly_score[0] if output.evidence_scores is None else output.evidence_scores[0, 0]
+    return float(score) > threshold and (bool(found.regions) or not found.ignored)
 
 
 def _image_evidence_above(output: Output, recipe: Recipe) -> tuple[str, ...]:
@@ -68,19 +71,19 @@ def _image_evidence_above(output: Output, recipe: Recipe) -> tuple[str, ...]:
     return tuple(name for name, score in scores if score > recipe.threshold.value)
 
 
-def _which(found: Found, evidence: tuple[str, ...], recipe: Recipe) -> str:
+def _by(names: tuple[str, ...]) -> str:
     """Which evidence rejects, where there is more than the map's."""
-    if not recipe.method.image_evidence:
-        return ""
-    names = (*(("map",) if found.regions or not evidence else ()), *evidence)
-    return f", by {' and '.join(f'the {name}' for name in names)}"
+    return f", by {' and '.join(f'the {name}' for name in names)}" if names else ""
 
 
 def _problem(score: float, output: Output, recipe: Recipe, frame_hw: tuple[int, int]) -> str | None:
     """Why nothing can be decided, or None."""
-    scored_map, by_evidence = output.scored_map[0], output.evidence_scores
-    if by_evidence is not None and not np.isfinite(by_evidence).all():
-        return f"engine error: the scores by evidence are {', '.join(map(str, by_evidence[0]))}"
+    scored_map, kinds, scores = output.scored_map[0], 1 + len(recipe.method.image_evidence), output.evidence_scores
+    if (scores is not None or kinds > 1) and (scores is None or scores.shape[1:] != (kinds,)):
+        found = None if scores is None else list(scores.shape)
+        return f"engine error: the scores by evidence have the shape {found}; expected [1, {kinds}]"
+    if scores is not None and not np.isfinite(scores).all():
+        return f"engine error: the scores by evidence are {', '.join(map(str, scores[0]))}"
     if not np.isfinite(score):
         return f"engine error: the score is {score}"
     # a maximum may have skipped a NaN; both ends are seen without an array for what is finite

@@ -14,6 +14,7 @@ Colour = tuple[int, int, int]
 PANEL_SIDE = 512  # the frame's longer side on the overlay, pixels
 NARROWEST = 720  # below, the banner's text does not fit
 BANNER, GAP, LEGEND = 64, 8, 96  # height, space, width; pixels
+BORDER = 5  # pixels
 REASON_SCALES = (0.55, 0.45)  # of the banner's text: the first at which it fits
 HEAT_SHARE = 0.75  # of the heat map over the grey frame
 HEAT_COLOURS = cv2.COLORMAP_INFERNO  # brightness alone tells its values apart, so colour-blind eyes read it too
@@ -29,7 +30,8 @@ def draw_overlay(frame: Frame, verdict: Verdict) -> Image:
 
     The colour scale is anchored at the verdict's threshold, which lies in its middle, so that a colour means the same
     on every picture of one detector. Where the map is above the threshold it has an outline: white, and dim around what
-    is too small to count. Boxes are the regions that count, with their area where the detector knows the scale.
+    is too small to count. Boxes are the regions that count, with their area where the detector knows the scale. A part
+    that the whole frame rejects has a frame around both, in the colour of its decision.
     """
     left = _fitted(frame.image) if frame.image.size else np.zeros((PANEL_SIDE // 2, PANEL_SIDE, 3), np.uint8)
     right = _heat_panel(left, verdict)
@@ -40,6 +42,9 @@ def draw_overlay(frame: Frame, verdict: Verdict) -> Image:
         for panel in (left, right):
             _draw_boxes(panel, verdict.regions, scale)
         _draw_areas(left, verdict.regions, scale)
+        if verdict.rejected_by_frame:
+            for panel in (left, right):
+                _draw_border(panel)
     height = left.shape[0]
     gap = np.full((height, GAP, 3), BACKGROUND, np.uint8)
     panels = np.hstack([left, gap, right, _legend(height, verdict)])
@@ -110,6 +115,12 @@ def _draw_boxes(panel: Image, regions: tuple[Region, ...], scale_yx: tuple[float
         cv2.rectangle(panel, corner, opposite, BOX_COLOUR, 2, cv2.LINE_AA)
 
 
+def _draw_border(panel: Image) -> None:
+    """A border for what rejects the part and has no place on it."""
+    for edge in (panel[:BORDER], panel[-BORDER:], panel[:, :BORDER], panel[:, -BORDER:]):
+        edge[:] = DECISION_COLOURS[Decision.NG]
+
+
 def _draw_areas(panel: Image, regions: tuple[Region, ...], scale_yx: tuple[float, float]) -> None:
     """The area of each region below its box, or above where the panel ends; nothing where the scale is not known."""
     for region in regions:
@@ -143,6 +154,10 @@ def _legend(height: int, verdict: Verdict) -> Image:
         cv2.rectangle(legend, (36, middle + 42), (46, middle + 50), DIM, 1)
         draw_text(legend, "too", (52, middle + 46), 0.34, DIM)
         draw_text(legend, "small", (52, middle + 58), 0.34, DIM)
+    if verdict.rejected_by_frame and middle - 28 > top + 16:
+        cv2.rectangle(legend, (36, middle - 34), (46, middle - 26), DECISION_COLOURS[Decision.NG], 2)
+        draw_text(legend, "whole", (52, middle - 32), 0.34, DIM)
+        draw_text(legend, "frame", (52, middle - 20), 0.34, DIM)
     return legend
 
 
@@ -157,7 +172,8 @@ def _banner(width: int, frame: Frame, verdict: Verdict) -> Image:
     text, room = verdict.reason + found, width - block - 24
     scale = next((scale for scale in REASON_SCALES if _text_width(text, scale, 1) <= room), REASON_SCALES[-1])
     draw_text(banner, shortened(text, room, scale), (block + 14, 27), scale, INK)
-    identity = f"frame {frame.frame_id}" + (f"  {frame.name}" if frame.name else "")
+    scores = ", ".join(f"{name} {score:.2f}" for name, score in verdict.evidence_scores.items())
+    identity = "  ".join(filter(None, (scores, f"frame {frame.frame_id}", frame.name)))
     draw_text(banner, shortened(identity, room, 0.45), (block + 14, 50), 0.45, DIM)
     return banner
 

@@ -91,7 +91,13 @@ class Scored:
 
 
 def agreement(expected: Scored, found: Scored, threshold: float, tolerance: float) -> Agreement:
-    """Compare `found` with `expected`; `tolerance` is a share of the expected map's deviation."""
+    """Compare `found` with `expected`; `tolerance` is a share of the expected map's deviation.
+
+    Raises `ValueError` where one has maps or scores that the other lacks.
+    """
+    mine, other = found.all_scores, expected.all_scores
+    if mine.shape != other.shape:  # which NumPy might broadcast
+        raise ValueError(f"scores of shape {mine.shape} beside {other.shape}")
     # of a constant map it is 0, which nothing can be divided by
     deviations = [max(float(maps.std()), float(np.finfo(np.float32).tiny)) for maps in expected.all_maps]
     deviation = deviations[-1]
@@ -99,8 +105,8 @@ def agreement(expected: Scored, found: Scored, threshold: float, tolerance: floa
     outside = np.abs(expected.scores - threshold) > tolerance * deviation
     return Agreement(
         frames=len(expected.maps),
-        map_deviation=float(np.max([np.abs(mine - other).max() / each for mine, other, each in pairs])),
-        score_deviation=float(np.abs(found.all_scores - expected.all_scores).max()) / deviation,
+        map_deviation=float(np.max([np.abs(one - another).max() / each for one, another, each in pairs])),
+        score_deviation=float(np.abs(mine - other).max()) / deviation,
         tolerance=tolerance,
         decisions_compared=int(outside.sum()),
         decisions_differing=int(((found.scores > threshold) != (expected.scores > threshold))[outside].sum()),

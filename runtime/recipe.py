@@ -28,6 +28,7 @@ from runtime.typed import build
 
 SCHEMA = 2
 READ = (1, SCHEMA)  # 1 knew students alone
+MAP = "map"  # what the map's score is called among the scores by evidence; no other evidence has this name
 LARGEST_SIDE = 65_535  # pixels of a frame; beyond, the product of both sides is no number that an engine takes
 
 
@@ -56,7 +57,7 @@ class ImageEvidence:
     Its score is (evidence − `mean`) / `deviation`, in the unit of the map that scores are of.
     """
 
-    name: str  # for people, such as "the whole frame"
+    name: str  # for people, such as "whole frame"
     looks_at: str  # in words
     mean: float  # of good images, each left out
     deviation: float  # above 0
@@ -78,6 +79,7 @@ class Method:
 
     def __post_init__(self) -> None:
         names = [kind.name for kind in self.evidence] + [kind.name for kind in self.image_evidence]
+        names += [MAP] if self.image_evidence else []
         if not self.evidence or len(set(names)) < len(names):
             raise InputError(f"the evidence is {names}; expected one kind or more, each of its own name")
 

@@ -68,10 +68,14 @@ class Summary:
         """`threshold` is the one that the verdicts are by: what it promises is said along with their counts."""
         self._threshold = threshold
         self.decisions: Counter[Decision] = Counter()
+        self.rejected_by: Counter[tuple[str, ...]] = (
+            Counter()
+        )  # NG by which evidence, where there is more than the map's
         self.too_small = 0  # frames that are OK above the threshold: no region of theirs is large enough to count
         self.drops = 0  # frames that the camera delivered and nobody took in time
         self.reconnects = 0  # how often a lost camera was opened again
         self.losses: dict[str, int] = {}  # how many verdicts a sink could not take, by its name
+        self._names: tuple[str, ...] = ()  # of the evidence, where there is more than the map's
         self._latencies = LatencyHistogram()
         self._first_captured_s = math.inf
         self._last_decided_s = -math.inf
@@ -83,6 +87,9 @@ class Summary:
         """Count the verdict on a frame, and compare it with the ground truth where the frame has one."""
         self.decisions[verdict.decision] += 1
         self.too_small += verdict.passed_as_small
+        self._names = self._names or tuple(verdict.evidence_scores)
+        if verdict.rejected_by:
+            self.rejected_by[verdict.rejected_by] += 1
         if frame.problem is None:  # a frame that never came has no latency
             self._latencies.add(verdict.latency_ms)
         self._first_captured_s = min(self._first_captured_s, verdict.captured_s)
@@ -117,6 +124,7 @@ class Summary:
             "frames": self.frames,
             **{decision.value: self.decisions[decision] for decision in Decision},
             "too_small": self.too_small,
+            **({"rejected_by": self._rejected_as_dict()} if self._names else {}),
             "fps": round(self.fps, 3),
             "latency_ms": self._latency_as_dict() if self._latencies.count else None,
             "drops": self.drops,
@@ -135,6 +143,8 @@ class Summary:
         facts = self.as_dict()
         counts = ", ".join(f"{facts[decision.value]} {decision.value}" for decision in Decision)
         lines = [f"{self.frames} frame{'' if self.frames == 1 else 's'}: {counts}"]
+        if self.rejected_by:
+            lines.append(self._rejected_in_words())
         if self.too_small:
             lines.append(f"{self.too_small:,} of the OK scored above the threshold, in regions too small to count")
         if facts["latency_ms"]:
@@ -147,6 +157,19 @@ class Summary:
         if self._parts:
             lines.append(self._truth_in_words())
         return lines
+
+    def _rejected_as_dict(self) -> dict[str, int]:
+        """How many NG each kind of evidence rejects, by its name; one frame may count for several."""
+        return {name: sum(n for names, n in self.rejected_by.items() if name in names) for name in self._names}
+
+    def _rejected_in_words(self) -> str:
+        """The NG by what rejects them; each counts once."""
+        ordered = sorted(self.rejected_by.items(), key=lambda item: (len(item[0]), [*map(self._names.index, item[0])]))
+        counts = (
+            f"{count:,} by the {' and the '.join(names)}{' alone' if len(names) == 1 else ''}"
+            for names, count in ordered
+        )
+        return f"of the NG, {', '.join(counts)}"
 
     def _latency_as_dict(self) -> dict[str, float]:
         quantiles = {"p50": 0.5, "p95": 0.95, "p99": 0.99}

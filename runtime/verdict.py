@@ -7,6 +7,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.recipe import MAP
+
 
 class Decision(str, Enum):
     """An output stage treats NO_DECISION as it treats NG: the part is rejected."""
@@ -47,7 +49,7 @@ class Verdict:
     name: str | None = None
     # by kind of evidence, the map's first, where a frame is judged as a whole, too; the highest is the score
     evidence_scores: dict[str, float] = field(default_factory=dict)
-    image_evidence: tuple[str, ...] = ()  # of the whole frame, that which rejects the part
+    rejected_by: tuple[str, ...] = ()  # the names among these that reject the part
     # float32 [H, W] at the size of the prepared frame; owned by the caller
     anomaly_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     deviation_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)  # where scores are of it
@@ -58,6 +60,11 @@ class Verdict:
     def scored_map(self) -> NDArray[np.float32] | None:
         """The map that score, threshold and regions are of."""
         return self.anomaly_map if self.deviation_map is None else self.deviation_map
+
+    @property
+    def rejected_by_frame(self) -> bool:
+        """Whether evidence of the whole frame rejects the part, which no place on the map shows."""
+        return any(name != MAP for name in self.rejected_by)
 
     @property
     def passed_as_small(self) -> bool:
@@ -74,7 +81,7 @@ class Verdict:
         apart = ("anomaly_map", "deviation_map", "ignored", "regions")
         document = {name: value for name, value in vars(self).items() if name not in apart}
         if not self.evidence_scores:
-            del document["evidence_scores"], document["image_evidence"]
+            del document["evidence_scores"], document["rejected_by"]
         document |= {"decision": self.decision.value, "regions": [asdict(region) for region in self.regions]}
         document["latency_ms"] = round(self.latency_ms, 3)
         return json.dumps(document)

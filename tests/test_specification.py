@@ -75,7 +75,7 @@ def test_the_pages_rule_rejects_what_has_a_region_that_is_large_enough(
         found: dict[str, Any] = {
             "scored_map": scored_map, "frame": frame, "threshold": threshold, "anomaly_score": score, "np": np,
             "cv2": cv2, "region_of_interest": region_of_interest, "mm_per_pixel": mm_per_pixel,
-            "smallest_area": smallest_area, "H": scored_map.shape[0], "W": scored_map.shape[1],
+            "smallest_area": smallest_area, "evidence_scores": None, "H": scored_map.shape[0], "W": scored_map.shape[1],
         }  # fmt: skip
         exec(rule(), found)
         return str(found["decision"])

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from runs import opened
 
 from calibration.calibrate import calibrate
-from calibration.calibrated import pixel_evidence
+from calibration.calibrated import of_pixels
 from calibration.maps import Moments, Positions, smoothed
 from calibration.methods import open_run
 from calibration.threshold import fit_threshold
@@ -178,17 +178,17 @@ def test_of_one_student_every_image_held_out_gives_the_threshold(
     assert recipe.outputs == {"anomaly_map": (32, 36), "anomaly_score": (), "evidence": (1, 32, 36)}
 
 
-def test_copies_of_held_out_images_prove_nothing_and_are_counted_aloud(
+def test_copies_of_images_that_are_left_out_prove_nothing_and_are_counted_aloud(
     bank_run: Path, tmp_path: Path, bank_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Path(shutil.copytree(bank_run, tmp_path / "run"))
     split = Split.load(run / "split.json")
-    copies = [Path(shutil.copy(split.threshold[0], tmp_path / f"{number}.png")) for number in range(20)]
-    sha256 = {**split.sha256, **dict.fromkeys(map(str, copies), split.sha256[str(split.threshold[0])])}
-    replace(split, threshold=(*split.threshold, *copies), sha256=sha256).save(run / "split.json")
+    copies = [Path(shutil.copy(split.training[0], tmp_path / f"{number}.png")) for number in range(20)]
+    sha256 = {**split.sha256, **dict.fromkeys(map(str, copies), split.sha256[str(split.training[0])])}
+    replace(split, training=(*split.training, *copies), sha256=sha256).save(run / "split.json")
     export(opened(run), tmp_path / "detector.onnx")
     assert read_detector(tmp_path / "detector.onnx")[1].threshold == read_detector(bank_file)[1].threshold
-    assert "left out of the threshold: 20 copies of the 6 different pictures it counts" in capsys.readouterr().out
+    assert "left out of the threshold: 20 copies of the 8 different pictures it counts" in capsys.readouterr().out
 
 
 def test_the_good_images_that_scored_highest_are_named() -> None:
@@ -219,6 +219,23 @@ def test_golden_arrays_by_position_are_those_that_the_doctor_finds_again(
     assert golden("cpu", str(tmp_path))["deviation"] == pytest.approx(0.01, rel=0.05)
 
 
+def test_golden_arrays_of_a_memory_bank_hold_its_scores_by_evidence(
+    bank_file: Path, bank_run: Path, tmp_path: Path
+) -> None:
+    from export.golden import write_golden
+    from runtime.doctor.vendor import golden
+
+    shutil.copy(bank_file, tmp_path / "demo.onnx")
+    image, arrays = Split.load(bank_run / "split.json").training[0], tmp_path / "demo.golden.npz"
+    write_golden(bank_file, image, arrays)
+    assert golden("cpu", str(tmp_path))["deviation"] < 1e-4
+    with np.load(arrays) as kept:
+        changed = dict(kept)
+    changed["evidence_scores"] = changed["evidence_scores"] + np.array([0, changed["deviation_map"].std() / 100])
+    np.savez(arrays, **changed)
+    assert golden("cpu", str(tmp_path))["deviation"] == pytest.approx(0.01, rel=0.05)
+
+
 def test_raw_evidence_is_the_formulas_and_its_weighted_sum_is_the_map_before_smoothing(
     detector_file: Path, calibrated_run: Path
 ) -> None:
@@ -229,7 +246,7 @@ def test_raw_evidence_is_the_formulas_and_its_weighted_sum_is_the_map_before_smo
         terms = normalized_evidence(detector.recipe, output)
     assert output.evidence is not None
     assert terms is not None
-    expected = pixel_evidence(run.trained, frames).numpy()
+    expected = of_pixels(run.trained, run.trained.evidence(frames)).numpy()
     for kind in range(2):
         off = np.abs(output.evidence[:, kind] - expected[:, kind]).max()
         assert off < 1e-3 * expected[:, kind].std()
@@ -289,7 +306,7 @@ def test_a_device_can_recalibrate_a_detector_without_torch_and_onnx(
     assert output.deviation_map is not None
     scale = float(scored.std() / maps.std())
     np.testing.assert_allclose(output.deviation_map, scored.numpy(), atol=10 * tolerance * scale)
-    np.testing.assert_allclose(output.anomaly_score, scores.numpy(), atol=10 * tolerance * scale)
+    np.testing.assert_allclose(output.anomaly_score, scores[:, 0].numpy(), atol=10 * tolerance * scale)
 
 
 @pytest.mark.parametrize("file", ["detector_file", "half_file", "small_file"])

@@ -16,6 +16,7 @@ from runs import run_of
 from scipy.ndimage import gaussian_filter
 
 from calibration.calibrated import CalibratedRun
+from calibration.image_evidence import fit_image_evidence
 from calibration.maps import Moments, Positions
 from export.detector import ExportOptions, recipe_of_run
 from export.fused import FusedDetector, evidence_of
@@ -48,6 +49,7 @@ class Case:
     relative: bool = False
     smoothing: float = 0.0
     by_position: bool = False
+    image_evidence: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Expected:
     anomaly_score: Array
     deviation_map: Array
     evidence: Array  # [N, K, H, W], raw
+    evidence_scores: Array | None = None  # [N, 2]
 
 
 CASES = {
@@ -68,6 +71,8 @@ CASES = {
     "stride 4, atrous": Case((33, 65), 2, 4, "atrous", (38, 41), 7, (2, 5, 30, 31), True),
     "relative and smoothed": Case((33, 65), 2, 4, "bailer", (38, 41), explain=True, relative=True, smoothing=2.5),
     "by position": Case((33,), 1, 4, "bailer", (38, 41), 3, (2, 5, 30, 31), True, smoothing=2.5, by_position=True),
+    "as a whole": Case((17, 33), 2, 4, "bailer", (38, 41), 3, None, True, by_position=True, image_evidence=True),
+    "as a whole, atrous": Case((33,), 1, 2, "atrous", (33, 36), by_position=True, image_evidence=True),
     "stride 8, p17": Case((17,), 1, 8, "atrous", (34, 33), 200),
 }
 
@@ -149,7 +154,38 @@ def made(case: Case, make_scale: Callable[..., Scale], frames: NDArray[np.uint8]
     moments, positions = moments_of(evidence), positions_of(case)
     scoring = Scoring(case.region, case.smoothing, case.by_position, case.score_pixels)
     found = run_of(scales, moments, case.size_hw, case.stride, scoring, positions, case.relative)
-    return found, plain_outputs(case, evidence, moments, positions)
+    expected = plain_outputs(case, evidence, moments, positions)
+    return (found, expected) if not case.image_evidence else with_image_evidence(case, found, scales, expected, frames)
+
+
+def plain_pooled(scales: Sequence[Scale], frames: NDArray[np.uint8], stride: int) -> Array:
+    """[N, P]: mean and deviation over the frame of each channel of each standardized teacher."""
+    pixels = torch.from_numpy(np.ascontiguousarray(frames[..., ::-1].transpose(0, 3, 1, 2))).double() / 255
+    found = []
+    for scale in scales:
+        plain = dense_descriptors(deepcopy(scale.teacher.network).double(), pixels, stride, "atrous").numpy()
+        mean, deviation = (t.double().numpy()[:, None, None] for t in (scale.teacher.mean, scale.teacher.deviation))
+        teacher = (plain - mean) / deviation
+        found += [teacher.mean(axis=(2, 3)), teacher.std(axis=(2, 3))]
+    return np.concatenate(found, axis=1)
+
+
+def with_image_evidence(
+    case: Case, found: CalibratedRun, scales: Sequence[Scale], expected: Expected, frames: NDArray[np.uint8]
+) -> tuple[CalibratedRun, Expected]:
+    """The run with evidence of the whole frame of twelve other frames, and what it gives by a matrix's inverse."""
+    others = np.concatenate([frames_of(case.size_hw, 12)[3:], 255 - frames_of(case.size_hw, 3)])
+    known, new = (plain_pooled(scales, each, case.stride) for each in (others, frames))
+    image = fit_image_evidence(torch.from_numpy(known), slice(8))
+    centre, deviation = known[:8].mean(axis=0), known[:8].std(axis=0, ddof=1)
+    extended, tried = (np.insert((each - centre) / deviation, 0, 1, axis=1) for each in (known, new))
+    inverse = np.linalg.inv(20 * np.eye(extended.shape[1]) + extended.T @ extended)
+    raw = np.sqrt(np.einsum("np,pq,nq->n", tried, inverse, tried))
+    of_frame = (raw - image.evidence_mean) / image.evidence_deviation
+    scores = np.stack([expected.anomaly_score, of_frame], axis=1)
+    config = replace(found.trained.config, image_evidence=True)  # type: ignore[attr-defined]
+    run = replace(found, trained=replace(found.trained, config=config), image=image)  # type: ignore[type-var]
+    return run, replace(expected, anomaly_score=scores.max(axis=1), evidence_scores=scores)
 
 
 def exported(case: Case, found: CalibratedRun) -> bytes:
@@ -206,7 +242,12 @@ def test_the_exported_graph_is_equations_8_to_12(name: str, graph_of: GraphOf) -
         name: (3, *shape) for name, shape in recipe.outputs.items()
     }
     assert list(outputs) == list(recipe.outputs)
-    assert max(off_by(outputs, expected).values()) < FP32_TOLERANCE, off_by(outputs, expected)
+    limit = FP32_TOLERANCE * (
+        3 if case.image_evidence else 1
+    )  # scores of whole frames are of a hundred deviations here
+    assert max(off_by(outputs, expected).values()) < limit, off_by(outputs, expected)
+    if case.image_evidence:
+        np.testing.assert_array_equal(outputs["anomaly_score"], outputs["evidence_scores"].max(axis=1))
     one = run(model, frames[1:2])  # the number of frames is dynamic
     np.testing.assert_allclose(one["anomaly_map"][0], outputs["anomaly_map"][1], atol=1e-4)
 
@@ -255,6 +296,14 @@ def constants_by_hand(found: CalibratedRun) -> dict[str, Any]:
     if found.positions is not None:
         values["position_mean"] = found.positions.mean.numpy()
         values["position_factor"] = 1 / found.positions.deviation.numpy()
+    if found.image is not None:
+        values |= {
+            "image_centre": found.image.centre.float().numpy(),
+            "image_weight": (found.image.whitening[:, 1:] / found.image.deviation).float().numpy(),
+            "image_bias": found.image.whitening[:, 0].float().numpy(),
+            "image_mean": np.array([found.image.evidence_mean], np.float32),
+            "image_factor": np.array([1 / found.image.evidence_deviation], np.float32),
+        }
     return values
 
 

@@ -83,7 +83,7 @@ def compared(error: list[float], threshold: float) -> Parity:
     wave = torch.tensor([[1.0, -1.0], [1.0, -1.0]])
 
     def plain(batch: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
-        return wave[None], torch.tensor([float(batch.flat[0])])
+        return wave[None], torch.tensor([[float(batch.flat[0])]])
 
     scores = {i: i + error[i] for i in range(5)}
 
@@ -95,7 +95,7 @@ def compared(error: list[float], threshold: float) -> Parity:
 
     engine = Engine((2, 2), lambda batch: batch[..., 0].astype(np.float32))
     try:
-        run: Any = SimpleNamespace(maps_and_scores=plain, positions=None)
+        run: Any = SimpleNamespace(maps_and_scores=plain, positions=None, image=None)
         fused: Any = Loud()
         return compare(run, threshold, engine, fused, frames, tolerance=0.1)
     finally:
@@ -129,6 +129,19 @@ def test_maps_by_position_are_compared_and_scores_in_their_unit() -> None:
     assert found.map_deviation == pytest.approx(1.0)
     with pytest.raises(ValueError, match="zip"):
         agreement(expected, plain, threshold=3.1, tolerance=0.06)  # a map that is missing is no agreement
+
+
+def test_the_score_that_is_not_the_highest_is_compared_too() -> None:
+    wave = np.array([[[1.0, -1.0], [1.0, -1.0]]], np.float32)
+    plain = Scored(wave, np.array([3.0], np.float32), wave, np.array([[3.0, 1.0]], np.float32))
+    assert agreement(plain, plain, threshold=2, tolerance=1e-3).score_deviation == 0
+    other = replace(plain, evidence_scores=np.array([[3.0, 1.2]], np.float32))
+    found = agreement(plain, other, threshold=2, tolerance=1e-3)
+    assert found.score_deviation == pytest.approx(0.2)
+    assert "and 0.2 (scores)" in (found.problem("the file", "the formulas") or "")
+    for lacking in (replace(plain, evidence_scores=None), replace(plain, evidence_scores=np.ones((1, 1), np.float32))):
+        with pytest.raises(ValueError, match="scores of shape"):
+            agreement(plain, lacking, threshold=2, tolerance=1e-3)
 
 
 def test_without_convolutions_nothing_can_overflow() -> None:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from runtime.cameras import open_source
 from runtime.closing import Closing
 from runtime.detector import Detector
+from runtime.engines.base import Output
 from runtime.engines.fake import FakeEngine, MapFunction, deviation_from_grey
+from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import ProctorError
 from runtime.frames import Frame
 from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.pipeline import Pipeline
-from runtime.recipe import Evidence, HealthLimits, Method, Provenance, Recipe
+from runtime.recipe import Evidence, HealthLimits, ImageEvidence, Method, Provenance, Recipe
 from runtime.scoring import Scoring
 from runtime.summary import Summary
 from runtime.threshold import Threshold
@@ -57,6 +59,27 @@ def make_recipe() -> Recipe:
         graph_sha256="d" * 64,
         provenance=Provenance({"training": 240, "threshold": 30}, "e" * 64, {"torch": "2.5"}, "unknown", "2026-01-01"),
     )
+
+
+def recipe_with_image_evidence() -> Recipe:
+    """The same with one kind of evidence of the whole frame, and scores by position."""
+    recipe = make_recipe()
+    kind = ImageEvidence("whole frame", "mean and deviation of the features of EfficientNet over the frame", 5.0, 0.5)
+    method = replace(recipe.method, image_evidence=(kind,))
+    return replace(recipe, method=method, scoring=Scoring(by_position=True))
+
+
+def whole_frame_detector(whole: float, **settings: Any) -> Detector:
+    """A detector over a fake engine that says `whole` of each frame as a whole; `settings` are of its `Scoring`."""
+    recipe = recipe_with_image_evidence()
+    recipe = replace(recipe, scoring=replace(recipe.scoring, **settings))
+
+    def infer(frames: NDArray[np.uint8]) -> Output:
+        maps = deviation_from_grey(frames)
+        scores = np.stack([maps.max(axis=(1, 2)), np.full(len(maps), whole, np.float32)], axis=1)
+        return Output(maps, scores.max(axis=1), maps.copy(), scores)
+
+    return Detector(recipe, ThreadedEngine(infer, SIZE_HW, 8, 2, "fake engine"))
 
 
 def fake_detector(maps: MapFunction = deviation_from_grey, slots: int = 2) -> Detector:

@@ -10,7 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from runtime_samples import SIZE_HW, fake_detector, grey_frame, make_recipe, tiny_model, write_detector
+from runtime_samples import (
+    SIZE_HW,
+    fake_detector,
+    grey_frame,
+    make_recipe,
+    tiny_model,
+    whole_frame_detector,
+    write_detector,
+)
 
 from runtime import Decision, Detector
 from runtime.detector_file import read_detector
@@ -289,6 +297,30 @@ def test_inspect_may_be_called_from_many_threads() -> None:
 def test_an_array_that_is_no_picture_is_an_error() -> None:
     with fake_detector() as detector, pytest.raises(ImageError, match="a frame holds float32 pixels; expected uint8"):
         detector.inspect(np.zeros((16, 24, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_a_verdict_has_the_scores_by_evidence_where_there_are_several() -> None:
+    with whole_frame_detector(0.9) as detector:
+        verdict = detector.inspect(grey_frame(spot=255))
+    found = json.loads(verdict.to_json())
+    assert found["evidence_scores"] == {"map": pytest.approx(0.992, abs=1e-3), "whole frame": pytest.approx(0.9)}
+    assert found["rejected_by"] == ["map", "whole frame"]
+    assert found["score"] == max(found["evidence_scores"].values())
+    assert verdict.rejected_by_frame
+    with whole_frame_detector(0.1) as detector:
+        accepted, by_map = detector.inspect(grey_frame()), detector.inspect(grey_frame(spot=255))
+    assert json.loads(accepted.to_json())["rejected_by"] == []
+    assert (by_map.rejected_by, by_map.rejected_by_frame) == (("map",), False)
+    with whole_frame_detector(float("nan")) as detector:
+        unscored = detector.inspect(grey_frame())
+    assert (unscored.decision, unscored.score, unscored.evidence_scores) == (Decision.NO_DECISION, None, {})
+
+
+def test_a_verdict_by_the_map_alone_says_nothing_of_others() -> None:
+    with fake_detector() as detector:
+        found = json.loads(detector.inspect(grey_frame(spot=255)).to_json())
+    assert found["decision"] == "NG"
+    assert not {"evidence_scores", "rejected_by"} & found.keys()
 
 
 def test_a_detector_file_is_opened_and_run(detector_file: Path) -> None:

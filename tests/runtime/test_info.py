@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from runtime_samples import make_recipe
+from runtime_samples import make_recipe, recipe_with_image_evidence
 
 from runtime import info, set_threshold
 from runtime.choice.memory import Choice, Circumstances, remember
@@ -20,7 +20,7 @@ from runtime.onnx_file import read_metadata
 from runtime.recipe import recipe_from_json
 from runtime.schema1 import looks_at
 from runtime.scoring import Scoring
-from runtime.threshold import explain
+from runtime.threshold import Threshold, explain
 
 
 def call(command: object, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
@@ -90,6 +90,29 @@ def test_the_threshold_is_told_with_what_it_promises() -> None:
     recipe = make_recipe()
     text = dict(line.split(":", 1) for line in describe(recipe))["Threshold"]
     assert f"above {recipe.threshold.value:.6g} are rejected. {explain(recipe.threshold)}" in text
+
+
+def test_evidence_of_the_whole_frame_is_told_where_there_is_any() -> None:
+    recipe = recipe_with_image_evidence()
+    text = {name: told.strip() for name, told in (line.split(":", 1) for line in describe(recipe))}
+    looks_at = "mean and deviation of the features of EfficientNet over the frame"
+    assert text["Judged as a whole"].startswith(f"whole frame: {looks_at}. It rejects whatever regions there are")
+    assert text["Score"].startswith("whichever is higher, in deviations of good images' scores: the highest value of ")
+    assert "; or the evidence of the whole frame; of the good images 50 %" in text["Score"]
+    assert not any(line.startswith("Judged") or "whichever" in line for line in describe(make_recipe()))
+
+
+def test_a_threshold_of_left_out_images_is_told_with_what_that_means() -> None:
+    proven = Threshold(4.5, 0.01, 0.95, 120, "jackknife-minmax", True, 1 / 121)
+    provenance = replace(make_recipe().provenance, images={"training": 120, "statistics": 110, "threshold": 0})
+    recipe = replace(make_recipe(), threshold=proven, provenance=provenance)
+    text = {name: told.strip() for name, told in (line.split(":", 1) for line in describe(recipe))}
+    meaning = "None was held out: each is learned from, and counts by its score without itself."
+    assert text["Threshold"].endswith(meaning)
+    assert "on average over such sets of images at most 1 % (1 in 100) of good parts" in text["Threshold"]
+    assert text["Trained on"] == "230 good images (120 for training, 110 for statistics)"
+    for other in (recipe.with_threshold(1.0), recipe.not_vouched_for(), make_recipe()):
+        assert meaning not in "".join(describe(other))
 
 
 def test_info_prints_the_recipe_as_json(

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from runtime_samples import SIZE_HW, make_recipe
+from runtime_samples import SIZE_HW, make_recipe, recipe_with_image_evidence
 
 from runtime.engines.base import Output
 from runtime.judgement import Judgement, decide
@@ -146,8 +146,86 @@ def test_a_smallest_area_that_no_region_can_reach_decides_nothing(
         assert "no part could be rejected; set it with python -m runtime.adjust" in more.reason
 
 
+def judged_whole(**settings: object) -> Recipe:
+    """A recipe with one kind of evidence of the whole frame."""
+    return replace(recipe_with_image_evidence(), scoring=Scoring(by_position=True, **settings))  # type: ignore[arg-type]
+
+
+def of_evidence(scored_map: NDArray[np.float32], *scores: float) -> Output:
+    """An output whose score is the highest of these."""
+    return replace(output_of(scored_map, max(scores)), evidence_scores=np.array([scores], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("sides", "scores", "settings", "decision", "reason", "by"),
+    [
+        ((), (0.1, 0.2), {}, "OK", "score 0.200 within 0.500", ()),
+        ((2,), (0.9, 0.2), {}, "NG", "score 0.900 above 0.500, by the map", ("map",)),
+        ((), (0.1, 0.8), {}, "NG", "score 0.800 above 0.500, by the whole frame", ("whole frame",)),
+        (
+            (2,),
+            (0.9, 1.5),
+            {},
+            "NG",
+            "score 1.500 above 0.500, by the map and the whole frame",
+            ("map", "whole frame"),
+        ),
+        (
+            (2,),
+            (0.9, 0.8),
+            {"smallest_area": 25.0},
+            "NG",
+            "score 0.900 above 0.500, by the whole frame (1 region smaller than 25 pixels left out)",
+            ("whole frame",),
+        ),
+        (
+            (2,),
+            (0.9, 0.4),
+            {"smallest_area": 25.0},
+            "OK",
+            "score 0.900 above 0.500 in 1 region of 24 pixels; smaller than 25 pixels do not count",
+            (),
+        ),
+        # the mean of the highest pixels is within the threshold, some are above
+        ((2,), (0.4, 0.8), {"score_pixels": 9}, "NG", "score 0.800 above 0.500, by the whole frame", ("whole frame",)),
+    ],
+)
+def test_the_map_rejects_or_the_whole_frame_or_both(
+    sides: tuple[int, ...],
+    scores: tuple[float, float],
+    settings: dict[str, object],
+    decision: str,
+    reason: str,
+    by: tuple[str, ...],
+) -> None:
+    found = decide(of_evidence(spots(*sides), *scores), judged_whole(**settings), FRAME_HW)
+    assert (found.decision.value, found.reason, found.rejected_by) == (decision, reason, by)
+
+
+@pytest.mark.parametrize("scores", [(np.nan, 0.1), (0.1, np.nan), (0.1, np.inf), (-np.inf, 0.1)])
+@pytest.mark.parametrize("score", [0.1, 0.9])
+def test_evidence_that_is_not_finite_decides_nothing(scores: tuple[float, float], score: float) -> None:
+    output = replace(of_evidence(spots(), *scores), anomaly_score=np.array([score], np.float32))
+    found = decide(output, judged_whole(), FRAME_HW)
+    assert found.decision is Decision.NO_DECISION
+    assert found.reason == f"engine error: the scores by evidence are {', '.join(map(str, output.evidence_scores[0]))}"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("scores", [None, (0.1,), (0.1, 0.2, 0.3)])
+def test_evidence_that_an_engine_does_not_give_decides_nothing(scores: tuple[float, ...] | None) -> None:
+    output = output_of(spots()) if scores is None else of_evidence(spots(), *scores)
+    found = decide(output, judged_whole(), FRAME_HW)
+    assert found.decision is Decision.NO_DECISION
+    assert found.reason.endswith("; expected [1, 2]")
+
+
+def test_a_map_alone_has_no_names() -> None:
+    assert decide(output_of(spots(2)), recipe_of(), FRAME_HW).rejected_by == ()
+
+
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("seed", range(60))
-def test_it_is_the_rule_of_the_page(seed: int) -> None:
+def test_it_is_the_rule_of_the_page(seed: int, whole: bool) -> None:
     page = (Path(__file__).parents[2] / "runtime" / "DETECTOR.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     rng = np.random.default_rng(seed)
@@ -159,9 +237,10 @@ def test_it_is_the_rule_of_the_page(seed: int) -> None:
         "mm_per_pixel": 0.3 if rng.random() < 0.5 else None,
         "smallest_area": float(rng.choice([0, 3, 30, 300, 3000])),
     }
-    recipe = recipe_of(**settings)
-    score = float(np.float32(values.max()))
+    recipe, score = (judged_whole if whole else recipe_of)(**settings), float(np.float32(values.max()))
+    output = of_evidence(values, score, float(np.float32(rng.random()))) if whole else output_of(values, score)
     found = {"scored_map": values, "frame": np.zeros((*FRAME_HW, 3), np.uint8), "threshold": 0.5, "np": np, "cv2": cv2}
-    found |= {"anomaly_score": score, "H": SIZE_HW[0], "W": SIZE_HW[1], **settings}
+    found |= {"anomaly_score": output.anomaly_score[0], "H": SIZE_HW[0], "W": SIZE_HW[1], **settings}
+    found |= {"evidence_scores": output.evidence_scores[0] if output.evidence_scores is not None else None}
     exec(code, found)
-    assert decide(output_of(values, score), recipe, FRAME_HW).decision.value == found["decision"]
+    assert decide(output, recipe, FRAME_HW).decision.value == found["decision"]

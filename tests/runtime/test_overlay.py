@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runtime_samples import SIZE_HW, fake_detector, grey_frame, make_recipe
+from runtime_samples import SIZE_HW, fake_detector, grey_frame, make_recipe, whole_frame_detector
 
+from runtime import overlay as overlay_module
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.frames import Frame, missing_frame
@@ -142,3 +143,31 @@ def test_what_hangs_together_with_more_than_a_region_that_is_too_small_is_not_di
     overlay = draw_overlay(frame, verdict)
     assert not len(outline_of(overlay, DIM))
     assert len(outline_of(overlay, INK))
+
+
+@pytest.mark.parametrize(("whole", "spot"), [(0.9, None), (0.9, 255), (0.1, 255), (0.1, None)])
+def test_what_the_whole_frame_rejects_has_a_border_in_the_colour_of_its_decision(
+    whole: float, spot: int | None
+) -> None:
+    frame = grey_frame(spot=spot)
+    with whole_frame_detector(whole) as detector:
+        overlay = draw_overlay(frame, detector.inspect(frame))
+    for left in (8, 528):  # both panels
+        panel = overlay[72 : 72 + 341, left : left + 512]
+        edges = [panel[:4].reshape(-1, 3), panel[-4:].reshape(-1, 3), panel[:, :4].reshape(-1, 3), panel[:, -4:]]
+        framed = [bool((np.asarray(edge) == DECISION_COLOURS[Decision.NG]).all()) for edge in edges]
+        assert framed == [whole > 0.5] * 4
+        assert tuple(panel[170, 100]) != DECISION_COLOURS[Decision.NG]
+
+
+def test_scores_by_evidence_are_told_where_there_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(overlay_module, "draw_text", lambda image, text, *given: told.append(text))
+    frame = grey_frame(7, spot=255)
+    with whole_frame_detector(0.9) as detector:
+        draw_overlay(frame, detector.inspect(frame))
+    assert "map 0.99, whole frame 0.90  frame 7" in told
+    assert "score 0.992 above 0.500, by the map and the whole frame, 1 region" in told
+    told.clear()
+    draw_overlay(frame, verdict_on(frame))
+    assert "frame 7" in told

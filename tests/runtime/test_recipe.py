@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runtime_samples import make_recipe
+from runtime_samples import make_recipe, recipe_with_image_evidence
 
-from runtime.errors import DetectorError
+from runtime.errors import DetectorError, InputError
 from runtime.recipe import Evidence, constants_of, recipe_from_json, recipe_from_metadata
 from runtime.scoring import Scoring
 
@@ -67,6 +67,39 @@ def test_scale_and_shift_are_equations_11_and_12() -> None:
     }
     expected = 0.5 * (7 - 3) / 2 + 0.25 * (5 + 1) / 0.125
     assert float((values * found["scale"].ravel() + found["shift"].ravel()).sum()) == expected
+
+
+def test_evidence_of_the_whole_frame_survives_the_trip_and_is_an_output() -> None:
+    recipe = recipe_with_image_evidence()
+    again = recipe_from_json(recipe.to_json())
+    assert again == recipe
+    assert (again.sha256, again.method.image_evidence[0].deviation) == (recipe.sha256, 0.5)
+    assert recipe.sha256 != replace(make_recipe(), scoring=recipe.scoring).sha256
+    assert recipe.outputs == {
+        "anomaly_map": (16, 24),
+        "anomaly_score": (),
+        "deviation_map": (16, 24),
+        "evidence_scores": (2,),
+    }
+
+
+def test_without_evidence_of_the_whole_frame_a_recipe_says_nothing_of_it() -> None:
+    document = json.loads(make_recipe().to_json())
+    assert "image_evidence" not in document["method"]
+    document["method"]["image_evidence"] = []  # as a reader of today's fields may write it: the same recipe
+    assert recipe_from_json(json.dumps(document)).sha256 == make_recipe().sha256
+
+
+def test_evidence_of_the_whole_frame_is_of_scores_by_position() -> None:
+    with pytest.raises(InputError, match="there is image evidence and scores are not by_position; expected both or n"):
+        replace(recipe_with_image_evidence(), scoring=Scoring())
+
+
+@pytest.mark.parametrize("name", ["map", "regression error, p = 17"])
+def test_no_evidence_has_anothers_name(name: str) -> None:
+    method = recipe_with_image_evidence().method
+    with pytest.raises(InputError, match="expected one kind or more, each of its own name"):
+        replace(method, image_evidence=(replace(method.image_evidence[0], name=name),))
 
 
 def test_a_threshold_set_by_hand_is_marked_so() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runtime_samples import make_recipe, tiny_model, write_detector
+from runtime_samples import make_recipe, recipe_with_image_evidence, tiny_model, write_detector
 from schema1_samples import RICH
 
 from runtime.detector import Detector
@@ -72,6 +72,14 @@ OF_SCHEMA_1: list[tuple[str, Any]] = [
     ("by_position", 3), ("form", "dense"), ("precision", "fp32"), ("threshold.supported", False), ("scoring", {}),
     ("method", {}),
 ]  # fmt: skip
+OF_THE_WHOLE_FRAME: list[tuple[str, Any]] = [
+    ("scoring.by_position", False), ("method.image_evidence", None), ("method.image_evidence", {}),
+    ("method.image_evidence", [{}]), ("method.image_evidence.0.name", "map"), ("method.image_evidence.0.name", 3),
+    ("method.image_evidence.0.looks_at", None), ("method.image_evidence.0.mean", float("inf")),
+    ("method.image_evidence.0.mean", None), ("method.image_evidence.0.deviation", 0),
+    ("method.image_evidence.0.deviation", -1), ("method.image_evidence.0.deviation", float("nan")),
+    ("method.image_evidence.0.weight", 1.0),
+]  # fmt: skip
 DOCUMENTS = {1: RICH, 2: make_recipe().to_json()}
 OUT_OF_BOUNDS = [
     *((schema, *each) for schema in DOCUMENTS for each in SHARED),
@@ -80,12 +88,21 @@ OUT_OF_BOUNDS = [
 ]
 
 
+@pytest.mark.parametrize(("field", "value"), OF_THE_WHOLE_FRAME)
+def test_image_evidence_out_of_its_bounds_is_refused(field: str, value: Any) -> None:
+    whole = recipe_with_image_evidence().to_json()
+    recipe_from_metadata(hashed(whole))
+    with pytest.raises(DetectorError) as caught:
+        recipe_from_metadata(hashed(with_field(field, value, text=whole)))
+    assert is_one_sentence(caught.value), caught.value
+
+
 def document(schema: int = 2) -> dict[str, Any]:
     return dict(json.loads(DOCUMENTS[schema]))
 
 
-def with_field(path: str, value: Any, schema: int = 2) -> str:
-    whole = document(schema)
+def with_field(path: str, value: Any, schema: int = 2, text: str | None = None) -> str:
+    whole = document(schema) if text is None else json.loads(text)
     inner: Any = whole
     *steps, last = path.split(".")
     for step in steps:

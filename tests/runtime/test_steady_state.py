@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import runtime_samples
 from numpy.typing import NDArray
-from runtime_samples import ListSource, make_recipe, tiny_model
+from runtime_samples import ListSource, make_recipe, recipe_with_image_evidence, tiny_model
 
 from runtime.detector import Detector
 from runtime.engines import Engine, Output
@@ -24,6 +24,7 @@ SMALL_BYTES = 8_000  # verdict, frame, strings, tickets
 RESULT_BYTES = 4 * SIZE_HW[0] * SIZE_HW[1]  # the map, float32
 # nothing is rejected: a reject allocates for the search of its regions
 RECIPE = replace(make_recipe(), size_hw=SIZE_HW, threshold=replace(make_recipe().threshold, value=1.0))
+WHOLE = replace(recipe_with_image_evidence(), size_hw=SIZE_HW, threshold=RECIPE.threshold)
 
 
 class IdleEngine:
@@ -31,8 +32,9 @@ class IdleEngine:
 
     max_batch, slots, description = 1, 1, "idle"
 
-    def __init__(self) -> None:
-        self._output = Output(np.zeros((1, *SIZE_HW), np.float32), np.zeros(1, np.float32))
+    def __init__(self, whole: bool = False) -> None:
+        maps, score = np.zeros((1, *SIZE_HW), np.float32), np.zeros(1, np.float32)
+        self._output = Output(maps, score, maps, np.zeros((1, 2), np.float32)) if whole else Output(maps, score)
 
     def submit(self, frames: NDArray[np.uint8]) -> int:
         assert frames.shape == (1, *SIZE_HW, 3)
@@ -97,10 +99,11 @@ def largest_rise(work: Callable[[int], object]) -> int:
     return max(rises[10:])
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["by the map", "as a whole, too"])
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_the_detector_itself_allocates_no_array(camera: str) -> None:
+def test_the_detector_itself_allocates_no_array(camera: str, whole: bool) -> None:
     frames, decisions = CAMERAS[camera], []
-    with Detector(RECIPE, IdleEngine()) as detector:
+    with Detector(WHOLE if whole else RECIPE, IdleEngine(whole)) as detector:
         rise = largest_rise(lambda number: decisions.append(detector.inspect(frames[number % 2]).decision))
     assert set(decisions) == {Decision.OK}
     assert rise < SMALL_BYTES

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from runtime_samples import fake_detector, grey_frame
+from runtime_samples import fake_detector, grey_frame, whole_frame_detector
 
 from runtime.frames import missing_frame
 from runtime.summary import SAMPLE_SIZE, LatencyHistogram, ScoreSample, Summary, auroc
@@ -89,6 +89,31 @@ def test_what_passed_as_too_small_is_counted() -> None:
     summary.add(grey_frame(), verdict_of(0.9))
     assert summary.as_dict()["too_small"] == 1
     assert summary.lines()[1] == "1 of the OK scored above the threshold, in regions too small to count"
+
+
+def test_rejects_are_counted_by_the_evidence_that_rejects() -> None:
+    summary = Summary()
+    for whole, spots in ((0.9, [None, 255, None]), (0.1, [255, None]), (float("nan"), [255])):
+        with whole_frame_detector(whole) as detector:
+            for spot in spots:
+                summary.add(grey_frame(), detector.inspect(grey_frame(spot=spot)))
+    facts = json.loads(summary.to_json())
+    assert [facts[decision] for decision in ("OK", "NG", "NO_DECISION")] == [1, 4, 1]
+    assert facts["rejected_by"] == {"map": 2, "whole frame": 3}
+    words = "of the NG, 1 by the map alone, 2 by the whole frame alone, 1 by the map and the whole frame"
+    assert summary.lines()[:2] == ["6 frames: 1 OK, 4 NG, 1 NO_DECISION", words]
+
+
+def test_evidence_that_rejects_nothing_is_counted_in_json_alone_and_a_lone_map_is_not() -> None:
+    summary = Summary()
+    with whole_frame_detector(0.1) as detector:
+        summary.add(grey_frame(), detector.inspect(grey_frame()))
+    assert json.loads(summary.to_json())["rejected_by"] == {"map": 0, "whole frame": 0}
+    assert not any("of the NG" in line for line in summary.lines())
+    lone = Summary()
+    lone.add(grey_frame(), verdict_of(0.9))
+    assert "rejected_by" not in json.loads(lone.to_json())
+    assert not any("of the NG" in line for line in lone.lines())
 
 
 def test_no_decision_counts_as_a_reject() -> None:

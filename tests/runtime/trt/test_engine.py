@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,14 @@ import pytest
 from numpy.typing import NDArray
 from onnx_tensorrt import MAGIC, NUMPY, OnnxTensorRt
 from recording_cuda import GPU, JETSON, RecordingCuda
-from runtime_samples import SIZE_HW, make_recipe
+from runtime_samples import SIZE_HW, make_recipe, recipe_with_image_evidence
 from tensorrt_samples import MAX_BATCH, make_engine, make_plan
 
+from runtime.detector_file import read_detector
+from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from runtime.errors import DetectorError, EngineError, ResultTimeout
 from runtime.scoring import Scoring
+from runtime.tensorrt.builder import BuildOptions, build_plan
 from runtime.tensorrt.cuda import Event, Memory, Stream
 from runtime.tensorrt.engine import TensorRtEngine, check_tensors
 from runtime.tensorrt.sidecar import Tensor
@@ -297,6 +301,32 @@ def test_the_recording_gpu_catches_a_graph_kept_over_a_change_of_shape(
     assert not is_right(engine, batch(2))
 
 
+def test_a_memory_bank_judges_as_on_onnx_runtime(bank_run: Path, tmp_path: Path, cuda: RecordingCuda) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: NO exported memory bank was run")
+    from runs import opened
+
+    from export.detector import export
+
+    export(opened(bank_run), tmp_path / "detector.onnx")
+    model, recipe = read_detector(tmp_path / "detector.onnx")
+    trt = OnnxTensorRt(lambda: cuda)
+    with cuda.current():
+        plan = build_plan(trt, model, recipe.size_hw, BuildOptions(MAX_BATCH)).plan
+    frames = np.load(tmp_path / "detector.parity.npz")["frames"][:MAX_BATCH]
+    plain = OnnxRuntimeEngine(model, recipe, threads=1)
+    engine = TensorRtEngine(trt, cuda, plan, recipe)
+    try:
+        for count in (1, 3):
+            found, expected = (each.result(each.submit(frames[:count])) for each in (engine, plain))
+            assert found.evidence_scores is not None
+            assert expected.evidence_scores is not None
+            assert found.evidence_scores.shape == (count, 2)
+            np.testing.assert_allclose(found.evidence_scores, expected.evidence_scores, rtol=1e-4, atol=1e-4)
+    finally:
+        engine.close()
+        plain.close()
+
+
 def test_a_wrong_type_is_refused_before_anything_runs() -> None:
     right = make_recipe()
     good = [Tensor("frames", "UINT8", (-1, 16, 24, 3)), Tensor("anomaly_map", "FLOAT", (-1, 16, 24))]
@@ -315,6 +345,12 @@ def test_a_wrong_type_is_refused_before_anything_runs() -> None:
     check_tensors((*good, Tensor("deviation_map", "FLOAT", (-1, 16, 24))), by_position)
     with pytest.raises(DetectorError, match=r"its recipe says .*, deviation_map FLOAT \[-1, 16, 24\]; "):
         check_tensors(tuple(good), by_position)
+    whole = recipe_with_image_evidence()
+    right_ones = (*good, Tensor("deviation_map", "FLOAT", (-1, 16, 24)), Tensor("evidence_scores", "FLOAT", (-1, 2)))
+    check_tensors(right_ones, whole)
+    for wrong_ones in (right_ones[:-1], (*right_ones[:-1], Tensor("evidence_scores", "FLOAT", (-1, 3)))):
+        with pytest.raises(DetectorError, match=r"its recipe says .*, evidence_scores FLOAT \[-1, 2\]; "):
+            check_tensors(wrong_ones, whole)
     explained = replace(right, explain=True)
     check_tensors((*good, Tensor("evidence", "FLOAT", (-1, 4, 16, 24))), explained)
 

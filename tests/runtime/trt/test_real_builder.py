@@ -60,6 +60,41 @@ def test_every_exported_form_is_parsed_and_built(
     assert build_plan(trt, model, recipe.size_hw, BuildOptions(max_batch=3)).plan
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_memory_bank_with_evidence_of_the_frame_is_parsed_and_built(
+    trt: Any, precision: str, bank_run: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: NO memory bank was built")
+    from runs import opened
+
+    from export.detector import ExportOptions, export
+
+    path = tmp_path / "detector.onnx"
+    export(opened(bank_run), path, ExportOptions(precision, explain=True))
+    model, recipe = read_detector(path)
+    assert "evidence_scores" in recipe.outputs
+    assert build_plan(trt, model, recipe.size_hw, BuildOptions(max_batch=3)).plan
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stages", "size_hw"),
+    [("resnet18", (), (48, 80)), ("efficientnet-lite0", ("group5",), (64, 48)), ("resnet18", ("layer2",), (37, 54))],
+)
+def test_every_backbone_and_shape_of_frames_is_parsed_and_built(
+    trt: Any, backbone: str, stages: tuple[str, ...], size_hw: tuple[int, int]
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: NO backbone was built")
+    import numpy as np
+    from runs import bank_of
+
+    from export.fused import FusedDetector
+    from export.graph import export_graph
+
+    frames = np.random.default_rng(0).integers(0, 256, (3, *size_hw, 3), np.uint8)
+    graph = export_graph(FusedDetector(bank_of(backbone, stages, size_hw, frames)), size_hw)
+    assert build_plan(trt, graph, size_hw, BuildOptions(max_batch=2)).plan
+
+
 def test_what_is_no_model_is_refused_in_the_parsers_words(trt: Any) -> None:
     with pytest.raises(EngineError, match=r"cannot read the detector: .*[Pp]arse"):
         build_plan(trt, b"not a model", (192, 192), BuildOptions())
