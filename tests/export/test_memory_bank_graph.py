@@ -287,8 +287,8 @@ def test_a_bank_whose_file_in_fp16_differs_is_refused(bank_run: Path, tmp_path: 
     trained: Any = run.trained
     (first,), (second, _) = trained.features.network.groups[:2]
     with torch.no_grad():
-        first.project.bias += 100
-        second.expand.bias -= 100 * second.expand.weight.sum(dim=(1, 2, 3))
+        first.project.bias += 2000
+        second.expand.bias -= 2000 * second.expand.weight.sum(dim=(1, 2, 3))
     export(run, tmp_path / "exact.onnx")
     for made in tmp_path.iterdir():
         made.unlink()
