@@ -18,7 +18,7 @@ from export.destination import check_destination, replaced_by
 from export.forms import Exported, faster_form
 from export.fused import FusedDetector, evidence_of, image_evidence_of
 from export.graph import export_graph, with_halved_weights
-from export.graphs import members, memory_name
+from export.graphs import different_forms, members, memory_name
 from export.left_out import left_out_scores, whitened
 from export.parity import compare
 from export.provenance import provenance
@@ -146,7 +146,7 @@ def recipe_of_run(run: CalibratedRun, graph: bytes, form: str, options: ExportOp
             trained.method,
             trained.looks_at,
             evidence_of(run),
-            {**trained.settings, "form": form},
+            {**trained.settings, **({"form": form} if different_forms(trained) else {})},
             image_evidence_of(run),
         ),
         score_quantiles={},

@@ -51,7 +51,7 @@ def faster_form(
     The first form unless the other takes 5 % less time through ONNX Runtime on this machine's CPU. Not measured where
     the two are one computation, nor where the run folder remembers. Raises what `made` raises, for either form.
     """
-    if len(different_forms(trained)) == 1:
+    if len(different_forms(trained)) < 2:
         return _noted(made(FORMS[0]), f"{FORMS[0]}; at output stride {trained.stride} both are the same computation")
     memory = trained.folder.path / MEMORY
     now = Circumstances(shapes_sha256(trained, shape, precision), dict.fromkeys(FORMS, ""), Machine.here())

@@ -15,6 +15,7 @@ from export.fused import FusedDetector
 OPSET = 18
 SMALLEST_HALVED = 1024  # elements; below that halving saves nothing
 KERNEL_RANK = 4  # dimensions of a convolution's weights; the statistics by position have two, and stay exact
+MEMORY = "evidence.bank"  # descriptors, whose distances are far above what FP16 rounds off them
 COLOURS = 3  # input channels, of the first convolutions alone
 
 
@@ -72,7 +73,8 @@ def with_halved_weights(model: bytes) -> bytes:
     casts, kept = [], []
     for weight in proto.graph.initializer:
         small, first = int(np.prod(weight.dims)) < SMALLEST_HALVED, list(weight.dims[1:2]) == [COLOURS]
-        if weight.data_type != TensorProto.FLOAT or len(weight.dims) != KERNEL_RANK or small or first:
+        weights = len(weight.dims) == KERNEL_RANK or weight.name == MEMORY
+        if weight.data_type != TensorProto.FLOAT or not weights or small or first:
             kept.append(weight)
             continue
         name = f"{weight.name}.half"

@@ -55,7 +55,7 @@ def _make_detector(method: str, config: Any, run: Path, out: Path, budget: float
 
     print(f"1/3 training the {method} (run folder {run})")
     loaded(METHODS[method].training)(config, run)
-    print("2/3 calibrating on held-out images")
+    print("2/3 calibrating")
     calibrated = calibrate(open_run(run), budget)
     print("3/3 exporting and checking")
     done = export(calibrated, out, exported)

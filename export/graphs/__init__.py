@@ -27,7 +27,10 @@ def evidence_graph(trained: TrainedRun, form: Form, half: bool) -> Any:
 
 
 def different_forms(trained: TrainedRun) -> tuple[Form, ...]:
-    """The forms of dense extraction that are different computations for this run; the first alone where none is."""
+    """The forms of dense extraction that are different computations for this run; the first alone where none is.
+
+    None at all of a method that evaluates nothing densely.
+    """
     found: tuple[Form, ...] = _graphs(trained).different_forms(trained)
     return found
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 from calibration.methods.memory_bank import MemoryBankRun
 from export.folding import FoldedBackbone
 from train.backbones.features import Features, descriptors, pooled_stages, stage_names
-from train.dense import FORMS, Form
+from train.dense import Form
 
 MEMORY = "squares"  # see `export.graphs.memory_name`
 GROUP = 64  # members whose least distance is found first: a minimum is cheap, its index is not
@@ -63,7 +63,7 @@ def evidence_graph(trained: MemoryBankRun, form: Form, half: bool) -> MemoryBank
 
 def different_forms(trained: MemoryBankRun) -> tuple[Form, ...]:
     """See `export.graphs.different_forms`. A backbone has its natural stride: nothing is evaluated densely."""
-    return FORMS[:1]
+    return ()
 
 
 def members(trained: MemoryBankRun) -> dict[str, NDArray[np.bool_]]:
