@@ -13,8 +13,9 @@ ours.
 Memory: 4·C² bytes for each position, so 164 MB for frames of 256×256 (64×64 positions, C = 100), and while fitting
 4·C bytes for each position of each good frame, there 1.6 MB. `pool` = 2 takes a quarter of both.
 
-Checked against a public implementation (github.com/xiahaifeng1995/PaDiM-Anomaly-Detection-Localization-master), as the
-authors published none: the channels, 0.01·I, the distance, both steps of the map.
+Checked against a public implementation (github.com/xiahaifeng1995/PaDiM-Anomaly-Detection-Localization-master): the
+channels, 0.01·I, the distance, both steps of the map. Not checked against the paper's text: its numbers of equations,
+and how it enlarges maps.
 """
 
 from collections.abc import Sequence

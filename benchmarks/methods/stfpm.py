@@ -14,7 +14,8 @@ as for all methods here. As in the paper: `batch_size` = 32 and `steps` = 100·n
 Memory: the teacher's features of all good frames, computed once: 1.8 MB for a frame of 256×256.
 
 Checked against the authors' code (github.com/gdwang08/STFPM): the layers, the optimizer, the distances, the product.
-There, the loss lacks the paper's factor ½, and maps are multiplied at layer1's resolution.
+There, the loss lacks the paper's factor ½, and maps are multiplied at layer1's resolution. Not checked
+against the paper's text: its numbers of equations.
 """
 
 from collections.abc import Callable, Sequence
