@@ -6,7 +6,7 @@ each position of layer1 has the deeper cells that cover it beside its own (secti
 good frames plus 0.01·I (eq. 1). The map is the Mahalanobis distance to the position's Gaussian (eq. 2), enlarged
 bilinearly and smoothed by a Gaussian of σ = 4 pixels; the score is its highest value.
 
-Deviations: frames are prepared as for all methods here, where the paper enlarges them to 256 pixels and cuts out the
+Deviations: frames are prepared as for all methods here, where the paper resizes them to 256 pixels and cuts out the
 middle 224. Gaussians are held as inverse Cholesky factors: the same distance without an inverse covariance. `pool` is
 ours.
 
