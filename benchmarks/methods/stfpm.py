@@ -6,7 +6,7 @@ distance, averaged over the positions and summed over the layers (eq. 1 to 3). T
 distances, each enlarged bilinearly to the frame; the score is its highest value. SGD with momentum 0.9, weight decay
 1e-4.
 
-Deviations, so that a CPU can train it: 1,000 steps of 4 frames in place of 100 epochs of batches of 32, since many
+Deviations, so that a CPU can train it: 500 steps of 4 frames in place of 100 epochs of batches of 32, since many
 steps of few frames get further in the same time (a quarter of a second a step at 256×256 on one core). The last student
 is taken, not the one that does best on a fifth of the good frames: so it learns from all of them. Frames are prepared
 as for all methods here. As in the paper: `batch_size` = 32 and `steps` = 100·n/32 for n good frames.
@@ -42,7 +42,7 @@ class Options:
     """Options of STFPM."""
 
     layers: tuple[str, ...] = ("layer1", "layer2", "layer3")
-    steps: int = 1_000
+    steps: int = 500
     batch_size: int = 4
     learning_rate: float = 0.4
     weight_decay: float = 1e-4
