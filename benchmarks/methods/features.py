@@ -4,7 +4,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,10 @@ from torch.nn import functional
 from benchmarks.methods.base import Frames, Setting, as_pixels
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
+from train.networks import PIXEL_MEAN, PIXEL_STD
+
+RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
+PROBE: Frames = np.zeros((1, 32, 32, 3), np.uint8)  # a small frame that shows whether stages exist, and their channels
 
 
 class Extractor(Protocol):
@@ -57,17 +61,24 @@ class ResNetStages:
     @torch.no_grad()
     def __call__(self, frames: Frames, names: Sequence[str]) -> list[Tensor]:
         """See `Stages`. Raises `InputError` for a stage that the backbone lacks."""
-        found, net = {}, self.network.backbone
-        stages = ["layer1", "layer2", "layer3"] + (["layer4"] if self.network.name == "resnet18" else [])
+        stages = RESNET_STAGES if self.network.name == "resnet18" else RESNET_STAGES[:3]
         missing = [name for name in names if name not in stages]
         if missing:
-            raise InputError(f"{self.network.name} has no {missing[0]}; choose among {', '.join(stages)}")
-        x = (as_pixels(frames, self.device) - self.network.pixel_mean) / self.network.pixel_std
-        x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
-        for name in stages:
-            x = getattr(net, name)(x)
-            found[name] = x
-        return [found[name] for name in names]
+            raise InputError(f"{self.network.name} has no {missing[0]!r}; choose among {', '.join(stages)}")
+        return stage_maps(self.network.backbone, as_pixels(frames, self.device), names)
+
+
+def stage_maps(net: Any, pixels: Tensor, names: Sequence[str]) -> list[Tensor]:
+    """The outputs of the named stages of torchvision's ResNet `net` for pixels [n, 3, H, W], RGB in [0, 1].
+
+    No stage behind the last of them runs.
+    """
+    mean, deviation = (pixels.new_tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    x = net.maxpool(net.relu(net.bn1(net.conv1((pixels - mean) / deviation))))
+    found: dict[str, Tensor] = {}
+    for stage in RESNET_STAGES[: max(map(RESNET_STAGES.index, names)) + 1]:
+        x = found[stage] = getattr(net, stage)(x)
+    return [found[name] for name in names]
 
 
 class LocalFeatures:

@@ -37,6 +37,8 @@ METHODS = {
     "dictionary": Entry("feature_dictionary", "CNN feature dictionary", of_backbone=True),
     "k-nn": Entry("image_neighbours", "k-NN of images", of_backbone=True, random=False, images_only=True),
     "patchcore": Entry("patchcore", "PatchCore", of_backbone=True),
+    "padim": Entry("padim", "PaDiM", of_backbone=True),
+    "stfpm": Entry("stfpm", "STFPM", of_backbone=True),
     "dfr": Entry("dfr", "DFR", of_backbone=True),
     "ocgan": Entry("ocgan", "OCGAN", images_only=True),
     "detector": Entry("detector", "Detector", random=False),

@@ -1,4 +1,4 @@
-"""The one training loop of the compared networks: seeded weights, seeded order, Adam."""
+"""The one training loop of the compared networks: seeded weights, seeded order, Adam or SGD."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from runtime.errors import InputError
 from train.seeds import generator
 
 # uses of `train.seeds.generator`; those below 100 are the product's
-WEIGHTS, ORDER, SAMPLE, NOISE, PATCHES, PROJECTION, SEARCH, SPLIT = range(100, 108)
+WEIGHTS, ORDER, SAMPLE, NOISE, PATCHES, PROJECTION, SEARCH, SPLIT, CHANNELS = range(100, 109)
 
 
 @contextmanager
@@ -46,16 +46,24 @@ def minimize(
     learning_rate: float,
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
+    momentum: float | None = None,
     seed: int,
     name: str,
 ) -> None:
-    """Adam on `loss_of(indices, step)`, with a progress bar. Raises `InputError` for a loss that is no number."""
+    """Adam on `loss_of(indices, step)`, or SGD where a momentum is given, with a progress bar.
+
+    Raises `InputError` for a loss that is no number.
+    """
     if steps < 1 or batch_size < 1 or learning_rate <= 0:
         raise InputError(
             f"{name} got {steps} steps of {batch_size} samples at a learning rate of {learning_rate};"
             " expected all three above 0"
         )
-    optimizer = torch.optim.Adam(list(parameters), learning_rate, betas, weight_decay=weight_decay)
+    optimizer: torch.optim.Optimizer
+    if momentum is None:
+        optimizer = torch.optim.Adam(list(parameters), learning_rate, betas, weight_decay=weight_decay)
+    else:
+        optimizer = torch.optim.SGD(list(parameters), learning_rate, momentum, weight_decay=weight_decay)
     drawn = batches(count, batch_size, steps, seed)
     for step, indices in enumerate(tqdm(drawn, name, total=steps, unit="step", leave=False, disable=None)):
         loss = loss_of(indices, step)

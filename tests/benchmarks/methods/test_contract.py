@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.methods import (
     anogan,
@@ -20,8 +20,10 @@ from benchmarks.methods import (
     image_neighbours,
     ocgan,
     one_nearest,
+    padim,
     patchcore,
     ssim_autoencoder,
+    stfpm,
     support_vectors,
 )
 from benchmarks.methods.base import Frames, Method, Setting
@@ -52,6 +54,19 @@ def make_dictionary(seed: int, stages: Any) -> Method:
     return feature_dictionary.FeatureDictionary(extractor, options, seed)
 
 
+class TinyStudent(nn.Module):
+    """Layers as those of the tiny stages, with batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(8, 12, 3, 2, 1), nn.BatchNorm2d(12), nn.ReLU())
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        first = self.first(pixels)
+        return [first, self.second(first)]
+
+
 ae = {"patch": 32, "stride": 16, "latent": 8, "width": 4, "steps": 25, "batch_size": 4, "learning_rate": 5e-3}
 vectors = {"samples": 300, "hidden": 16, "steps": 150, "batch_size": 64}
 MAKERS: dict[str, Maker] = {
@@ -62,6 +77,12 @@ MAKERS: dict[str, Maker] = {
     "vae": of_descriptors(descriptor_vae.model, descriptor_vae.Options(latent=4, **vectors)),
     "patchcore": lambda seed, stages: patchcore.PatchCore(
         LocalFeatures(stages, LAYERS), patchcore.Options(coreset=60, projected=8, sigma=1.0), seed
+    ),
+    "padim": lambda seed, stages: padim.PatchDistributions(
+        padim.ChosenChannels(stages, LAYERS, channels=6, pool=1, seed=seed), padim.Options(channels=6, sigma=1.0)
+    ),
+    "stfpm": lambda seed, stages: stfpm.FeaturePyramidMatching(
+        stages, TinyStudent, stfpm.Options(layers=LAYERS, steps=60, batch_size=4, learning_rate=0.1), seed
     ),
     "dfr": lambda seed, stages: dfr.DeepFeatureReconstruction(
         dfr.RegionalFeatures(stages, LAYERS, 4), dfr.Options(samples=400, steps=150, batch_size=64), seed

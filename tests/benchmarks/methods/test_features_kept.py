@@ -64,5 +64,5 @@ def test_stages_are_those_of_torchvisions_network(good: Frames, tmp_path: Path) 
         third = network.layer3(network.layer2(first))
     torch.testing.assert_close(found[1], first)
     torch.testing.assert_close(found[0], third)
-    with pytest.raises(InputError, match="resnet18 has no layer5; choose among layer1, layer2, layer3, layer4"):
+    with pytest.raises(InputError, match="resnet18 has no 'layer5'; choose among layer1, layer2, layer3, layer4"):
         stages(good[:1], ("layer5",))
