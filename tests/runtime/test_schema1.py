@@ -21,7 +21,8 @@ from runtime.onnx_file import COPY_AGAIN, read_constants, read_metadata, with_me
 from runtime.recipe import CONSTANTS, Evidence, recipe_from_json, recipe_from_metadata
 from runtime.scoring import Scoring
 from runtime.set_threshold import set_threshold
-from runtime.stream import DEMO_DETECTOR
+
+SAMPLE = Path(__file__).parent / "samples" / "schema1.onnx"  # the demo detector of before schema 2
 
 
 @pytest.mark.parametrize(("text", "sha256"), [(RICH, RICH_SHA256), (PLAIN, PLAIN_SHA256)], ids=["rich", "plain"])
@@ -78,8 +79,8 @@ def test_people_are_told_what_they_were_told() -> None:
     assert facts["Precision"].startswith("int8, atrous form, largest activation 12.5")
 
 
-def test_the_shipped_detector_has_the_hash_it_had_and_keeps_its_schema_with_another_threshold(tmp_path: Path) -> None:
-    path = Path(shutil.copy(DEMO_DETECTOR, tmp_path / "detector.onnx"))
+def test_a_detector_of_schema_1_has_the_hash_it_had_and_keeps_its_schema_with_another_threshold(tmp_path: Path) -> None:
+    path = Path(shutil.copy(SAMPLE, tmp_path / "detector.onnx"))
     model, recipe = read_detector(path)
     assert (recipe.schema, recipe.sha256) == (1, DEMO_SHA256)
     assert recipe.to_json() == read_metadata(model)["recipe"]
@@ -91,13 +92,13 @@ def test_the_shipped_detector_has_the_hash_it_had_and_keeps_its_schema_with_anot
     assert with_metadata(changed, {}) == with_metadata(model, {})
 
 
-def test_the_shipped_detector_scores_what_its_graph_gives_bit_for_bit() -> None:
-    with np.load(DEMO_DETECTOR.with_suffix(".golden.npz")) as kept:
+def test_a_detector_of_schema_1_scores_what_its_graph_gives_bit_for_bit() -> None:
+    with np.load(SAMPLE.with_suffix(".golden.npz")) as kept:
         frame, prepared = kept["frame"], kept["prepared"]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(DEMO_DETECTOR, options, providers=["CPUExecutionProvider"])
-    with Detector.open(DEMO_DETECTOR, threads=1) as detector:
+    session = onnxruntime.InferenceSession(SAMPLE, options, providers=["CPUExecutionProvider"])
+    with Detector.open(SAMPLE, threads=1) as detector:
         assert set(detector.recipe.outputs) == {output.name for output in session.get_outputs()}
         verdict = detector.inspect(frame)
         found = detector.engine.result(detector.engine.submit(prepared[None]))
@@ -108,7 +109,7 @@ def test_the_shipped_detector_scores_what_its_graph_gives_bit_for_bit() -> None:
 
 
 def test_a_graph_of_schema_1_has_no_constants_to_be_recalibrated() -> None:
-    assert read_constants(DEMO_DETECTOR.read_bytes(), CONSTANTS) == {}
+    assert read_constants(SAMPLE.read_bytes(), CONSTANTS) == {}
 
 
 def changed(**fields: object) -> Callable[[dict[str, Any]], dict[str, Any]]:
