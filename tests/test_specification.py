@@ -31,7 +31,7 @@ def golden() -> dict[str, np.ndarray]:
 
 
 def test_a_frame_prepared_by_the_page_equals_the_golden_one(recipe: Any, golden: dict[str, np.ndarray]) -> None:
-    assert (recipe["schema"], recipe["interpolation"], recipe["aspect"]) == (1, "area", "stretch")
+    assert (recipe["schema"], recipe["interpolation"], recipe["aspect"]) == (2, "area", "stretch")
     frame, (height, width) = golden["frame"], recipe["size_hw"]
     assert frame.shape != (height, width, 3), "a golden frame that is not resized would show nothing"
     shrinks = frame.shape[0] >= height and frame.shape[1] >= width
@@ -43,13 +43,17 @@ def test_a_frame_prepared_by_the_page_equals_the_golden_one(recipe: Any, golden:
 def test_the_graph_gives_the_golden_map_and_score(
     session: onnxruntime.InferenceSession, recipe: Any, golden: dict[str, np.ndarray]
 ) -> None:
-    scored = "deviation_map" if recipe.get("by_position") else "anomaly_map"
-    outputs = session.run([scored, "anomaly_score"], {"frames": golden["prepared"][None]})
+    scoring = recipe["scoring"]
+    scored = "deviation_map" if scoring["by_position"] else "anomaly_map"
+    outputs = session.run([scored, "anomaly_score", "evidence_scores"], {"frames": golden["prepared"][None]})
     deviation = golden[scored].std()
     assert np.abs(outputs[0][0] - golden[scored]).max() < 1e-3 * deviation
     assert abs(outputs[1][0] - golden["anomaly_score"]) < 1e-3 * deviation
-    highest = np.sort(outputs[0][0], axis=None)[-recipe["score_pixels"] :]
-    assert abs(highest.mean() - outputs[1][0]) < 1e-3 * deviation
+    highest = np.sort(outputs[0][0], axis=None)[-scoring["score_pixels"] :]
+    by_kind = outputs[2][0]
+    assert len(by_kind) == 1 + len(recipe["method"]["image_evidence"])
+    assert abs(highest.mean() - by_kind[0]) < 1e-3 * deviation
+    assert outputs[1][0] == by_kind.max()
     assert (outputs[1][0] > recipe["threshold"]["value"]) == (golden["anomaly_score"] > recipe["threshold"]["value"])
 
 

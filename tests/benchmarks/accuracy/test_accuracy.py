@@ -286,7 +286,7 @@ def test_the_packaged_detector_is_reported_on_rendered_parts(tmp_path: Path, env
     assert done.returncode == 0, done.stderr
     document = (tmp_path / "report.html").read_text()
     assert "ONNX Runtime" in document
-    assert "patches of 33×33 pixels" in document
+    assert "features of a pretrained network" in document
     assert document.count("<figcaption>test/") == 4  # a good and a defective image, each as worst and as best
 
 

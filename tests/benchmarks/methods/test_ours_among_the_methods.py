@@ -81,7 +81,7 @@ def test_more_students_than_were_trained_are_refused(options: Options) -> None:
 
 
 def test_a_detector_file_gives_its_own_scores_and_maps_of_the_frames_size() -> None:
-    line = DemoLine(5, defect_rate=0)
+    line = DemoLine(5, (200, 200), defect_rate=0)
     frames = np.stack([line.good(index).image for index in range(2)])
     method = FinishedDetector(DEMO_DETECTOR)
     with pytest.raises(InputError, match="not fitted yet"):

@@ -10,10 +10,11 @@ from dataset_trees import make_tree, write
 
 from benchmarks.presets import __main__ as presets
 from benchmarks.presets import report as preset_report
-from benchmarks.presets.cells import cell_folder, checked_config, read_data_set
-from benchmarks.presets.report import Result, markdown, plot
+from benchmarks.presets.cells import cell_folder, checked_config, read_data_set, with_fewer
+from benchmarks.presets.report import Result, markdown, plot, plot_curves
 from runtime.errors import InputError
 from train.backbones import shipped_backbones
+from train.data import file_sha256
 from train.datasets import training_images
 
 QUICK = {"size-hw": "32,36", "output-stride": "8", "train-stride": "8", "window": "none", "students": "1", "steps": "2"}
@@ -182,3 +183,24 @@ def test_one_plot_of_what_several_runs_wrote(tmp_path: Path, capsys: pytest.Capt
     paths[1].write_text("{}")
     with pytest.raises(InputError, match=r"second\.json holds no results of benchmarks\.presets"):
         preset_report.main([*map(str, paths), "--out", str(out)])
+
+
+def test_fewer_good_images_are_those_of_the_lowest_hashes(tiny_category: Path) -> None:
+    data = read_data_set(tiny_category, "all", None)
+    fewer, all_of_them = with_fewer(data, 5), with_fewer(data, None)
+    hashes = sorted(file_sha256(path) for path in data.training)
+    assert sorted(file_sha256(path) for path in fewer.training) == hashes[:5]
+    assert (fewer.test, all_of_them) == (data.test, data)
+    with pytest.raises(InputError, match=r"has \d+ good images to train on; --good asks for 10000"):
+        with_fewer(data, 10_000)
+
+
+def test_learning_curves_are_drawn_of_what_is_known(tmp_path: Path) -> None:
+    def found(category: str, images: int | None, au_pro: float | None) -> Result:
+        return Result("edge", category, 0, 10**9, au_pro, None, 0.9, {}, None, None, 0.8, images, 0.1)
+
+    results = [found("tile", 10, 0.5), found("tile", 20, 0.6), found("screw", 10, None), found("old", None, 0.5)]
+    plot_curves(results, tmp_path / "curves.svg")
+    text = (tmp_path / "curves.svg").read_text()
+    assert "good images" in text
+    assert "proven rate of false rejects" in text

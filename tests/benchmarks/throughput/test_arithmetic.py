@@ -11,7 +11,8 @@ from small_graphs import make_model
 from benchmarks.throughput.arithmetic import count
 from runtime.detector_file import read_detector
 from runtime.errors import DetectorError, InputError
-from runtime.stream import DEMO_DETECTOR
+
+STUDENTS = Path(__file__).parents[2] / "runtime" / "samples" / "schema1.onnx"  # one student of p = 33
 
 FLOAT, HALF, UINT8, INT8, INT32 = (
     TensorProto.FLOAT,
@@ -137,8 +138,8 @@ def test_what_depends_on_weights_alone_is_left_out() -> None:
     assert count(model, (2, 5)).multiply_adds == 2 * 5 * 5
 
 
-def test_the_demo_detector_costs_what_its_layers_say() -> None:
-    model, recipe = read_detector(DEMO_DETECTOR)
+def test_a_detector_costs_what_its_layers_say() -> None:
+    model, recipe = read_detector(STUDENTS)
     settings = recipe.method.settings
     assert recipe.size_hw == (192, 192)
     assert (settings["output_stride"], settings["students"], settings["patch_sizes"]) == (4, 1, [33])

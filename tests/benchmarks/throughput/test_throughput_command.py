@@ -38,7 +38,7 @@ def test_a_detector_and_another_file_are_timed_side_by_side(
     assert printed.index("Time as a ratio** to the median of `ours`") < printed.index("Absolute times")
     document = json.loads(result.read_text())
     ours, small = document["rows"]
-    assert (ours["name"], ours["size_hw"]) == ("ours", [192, 192])
+    assert (ours["name"], ours["size_hw"]) == ("ours", [256, 256])
     assert ours["latency_ratio"]["p50"] == pytest.approx(1)
     assert (small["name"], small["size_hw"], small["multiply_adds"]) == ("small", [40, 48], 40 * 48 * 3)
     assert small["latency_ratio"]["p50"] < 0.5

@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import cast
 
 import cv2
@@ -19,8 +20,10 @@ from runtime.cameras.network import capture_of
 from runtime.demo import DemoLine
 from runtime.detector import Detector
 from runtime.pipeline import Pipeline
-from runtime.stream import DEMO_DETECTOR
 from runtime.verdict import Verdict
+
+# trained on pictures without JPEG's marks, which evidence of the whole frame would see
+STUDENTS = Path(__file__).parents[1] / "samples" / "schema1.onnx"
 
 Make = Callable[[bytes, random.Random], bytes]  # a damaged part from a whole picture
 
@@ -185,7 +188,7 @@ def test_a_defective_part_is_ng_whole_and_no_decision_each_time_it_is_not() -> N
 
     with (
         serving(playing(parts())) as url,
-        Detector.open(DEMO_DETECTOR, threads=1) as detector,
+        Detector.open(STUDENTS, threads=1) as detector,
         open_source(url) as source,
     ):
         pipeline = Pipeline(source, detector, lambda frame, verdict: verdicts.append(verdict))
