@@ -292,3 +292,19 @@ def test_evidence_is_kept_within_its_bound_and_is_the_same_again(
     frames = PreparedImages(paths, counting.size_hw)
     for index, path in enumerate(paths):
         torch.testing.assert_close(first[index], counting.run.without(path).evidence(frames[index][None]))
+
+
+def test_of_few_images_the_evidence_counts_for_little() -> None:
+    known = drawn(40)
+    spread = [
+        fitted(known, slice(count)).evidence_deviation / np.std(left_out_scores(known)[:count], ddof=1)
+        for count in (5, 10, 20, 40)
+    ]
+    assert spread[0] > 10 > 5 > spread[1] > spread[2] > spread[3] > 1
+
+
+def left_out_scores(known: Array) -> Array:
+    """√h of each image, of a fit to all others."""
+    return np.array(
+        [raw(fitted(np.delete(known, index, axis=0)), known[index : index + 1])[0] for index in range(len(known))]
+    )
