@@ -8,10 +8,12 @@ Deviations. The bank is made so that each image can be left out of it in turn, e
 proven by (`calibration.threshold`, jackknife-minmax). Half of the images are for reference: their greedy coreset
 (algorithm 1) is one half of the bank, and normalizations come from them. Each of the others adds the few of its own
 descriptors that lie farthest from the reference and from each other. So what an image adds depends on nothing but the
-reference and itself, and the bank without it is the bank that would have been made without it. A coreset of all images
-at once finds as much (on the even images of four sets AU-PRO is within 0.006), and nothing can be left out of it. The
-bank has a number of descriptors, not a share, so that a frame costs the same whatever the training set. The score
-is taken from the smoothed map as for every method here, not from the highest patch re-weighted by equations 6 and 7.
+reference and itself, and the bank without it is the bank that would have been made without it, for a number of
+descriptors each that is settled by the number of images. Normalizations come from the reference images as the whole
+bank sees them; the proof takes these as given. A coreset of all images at once finds about as much, and nothing can be
+left out of it. The bank has a number of descriptors, not a share, so that a frame costs the same whatever the training
+set. The score is taken from the smoothed map as for every method here, not from the highest patch re-weighted by
+equations 6 and 7.
 """
 
 import json
