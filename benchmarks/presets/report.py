@@ -115,11 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("results", type=cli.some_path, nargs="+", help="files that benchmarks.presets wrote")
     parser.add_argument("--out", type=cli.some_path, required=True, help="plot to write, .svg or .png")
     options = parser.parse_args(arguments)
-    plot([result for path in options.results for result in _read(path)], options.out)
+    plot([result for path in options.results for result in read_results(path)], options.out)
     print(f"{options.out} written")
 
 
-def _read(path: Path) -> list[Result]:
+def read_results(path: Path) -> list[Result]:
+    """What benchmarks.presets wrote. Raises `InputError` for another file."""
     try:
         return [Result(**result) for result in read_result(path)["results"]]
     except (KeyError, TypeError) as error:
