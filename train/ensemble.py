@@ -10,8 +10,10 @@ from runtime.errors import InputError
 from train.dense import Form, dense_descriptors
 from train.files import load_network
 from train.networks import PatchNetwork
+from train.shipped import Shipped
 
 SHIPPED_TEACHERS = Path(__file__).parent / "teachers"
+_TEACHERS = Shipped("teacher", SHIPPED_TEACHERS, "teacher-", "see python -m train.teacher")
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,12 @@ class Scale:
 
 def teacher_path(name: str) -> Path:
     """The file of a teacher: a shipped one by name (``p33``), or any file. Raises `InputError` for neither."""
-    shipped = SHIPPED_TEACHERS / f"teacher-{name}.safetensors"
-    if shipped.is_file():
-        return shipped
-    if Path(name).is_file():
-        return Path(name)
-    names = ", ".join(shipped_teachers())
-    raise InputError(f"teacher {name!r} is neither a shipped one ({names}) nor a file; see python -m train.teacher")
+    return _TEACHERS.path(name)
 
 
 def shipped_teachers() -> list[str]:
     """Names of the teachers that come with the install."""
-    files = SHIPPED_TEACHERS.glob("teacher-*.safetensors")
-    return sorted(path.stem.removeprefix("teacher-") for path in files)
+    return _TEACHERS.names
 
 
 def load_scales(run: Path, scales: int, students: int) -> tuple[Scale, ...]:

@@ -31,7 +31,7 @@ def save_network(
     tensors = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in network.state_dict().items()}
     beside = {f"beside.{name}": tensor.detach().cpu().contiguous() for name, tensor in (beside or {}).items()}
     shape = {"patch_size": network.patch_size, "width": network.width, "separable": network.separable}
-    _write(path, {**tensors, **beside}, {**card, **shape})
+    write_with_card(path, {**tensors, **beside}, {**card, **shape})
 
 
 def load_network(path: Path) -> tuple[PatchNetwork, dict[str, Any], dict[str, Tensor]]:
@@ -39,7 +39,7 @@ def load_network(path: Path) -> tuple[PatchNetwork, dict[str, Any], dict[str, Te
 
     Raises `InputError` for a file that is no patch network, or holds weights that are not finite.
     """
-    tensors, card = _read(path)
+    tensors, card = read_with_card(path)
     patch_size = card.get("patch_size")
     if patch_size not in PATCH_SIZES:
         raise InputError(f"{path} is not a patch network: its patch size is {patch_size!r}")
@@ -70,7 +70,7 @@ def save_checkpoint(
     for name, optimizer in optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{name}.{index}.{k}": v.detach().cpu().contiguous() for k, v in state.items()}
-    _write(path, tensors, progress)
+    write_with_card(path, tensors, progress)
 
 
 def load_checkpoint(
@@ -78,7 +78,7 @@ def load_checkpoint(
 ) -> dict[str, Any]:
     """Fill modules and optimizers from a checkpoint and return its progress. Raises `InputError` for a damaged one."""
     try:
-        tensors, progress = _read(path)
+        tensors, progress = read_with_card(path)
         for name, module in modules.items():
             prefix = f"module.{name}."
             module.load_state_dict({key: tensors[prefix + key] for key in module.state_dict()})
@@ -100,11 +100,13 @@ def _optimizer_state(tensors: Mapping[str, Tensor], prefix: str) -> dict[int, di
     return state
 
 
-def _write(path: Path, tensors: dict[str, Tensor], card: Mapping[str, object]) -> None:
+def write_with_card(path: Path, tensors: dict[str, Tensor], card: Mapping[str, object]) -> None:
+    """Write contiguous tensors on the CPU, and a JSON document beside them."""
     write_atomically(path, save(tensors, metadata={"card": json.dumps(card)}))
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_with_card(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file and its card, empty where there is none. Raises `InputError` for one that is damaged."""
     if not path.is_file():
         raise InputError(f"{path} is not a file; check the path")
     try:

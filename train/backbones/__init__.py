@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.errors import InputError
+from train.shipped import Shipped
 
 if TYPE_CHECKING:
     from train.backbones.files import LoadedBackbone, load_backbone, new_network, read_card, save_backbone
@@ -38,24 +38,17 @@ ARCHITECTURES = {
     "resnet18": Architecture("train.backbones.resnet:ResNet18", ("layer2", "layer3"), ("layer2", "layer3")),
 }
 SHIPPED = Path(__file__).parent
+_BACKBONES = Shipped("backbone", SHIPPED, "", "python -m train.backbones makes one")
 
 
 def shipped_backbones() -> list[str]:
     """Names of the backbones that come with the install."""
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    return _BACKBONES.names
 
 
 def backbone_path(name: str) -> Path:
     """The file of a backbone: a shipped one by name, or any file. Raises `InputError` for neither."""
-    shipped = SHIPPED / f"{name}.safetensors"
-    if shipped.is_file():
-        return shipped
-    if Path(name).is_file():
-        return Path(name)
-    names = ", ".join(shipped_backbones())
-    raise InputError(
-        f"backbone {name!r} is neither a shipped one ({names}) nor a file; python -m train.backbones makes one"
-    )
+    return _BACKBONES.path(name)
 
 
 def __getattr__(name: str) -> object:

@@ -1,6 +1,5 @@
 """Backbones on disk: FP16 weights and a card, in safetensors."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -8,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from train.backbones import ARCHITECTURES, Architecture, backbone_path
 from train.backbones.base import Stage
 from train.data import file_sha256
+from train.files import read_with_card, write_with_card
+from train.method import loaded
 
 LARGEST = torch.finfo(torch.float16).max  # 65,504
 
@@ -49,7 +47,8 @@ def new_network(architecture: str) -> Any:
 
     Raises `InputError` for an architecture that is unknown.
     """
-    return getattr(definition(architecture), ARCHITECTURES[architecture].place.partition(":")[2])(architecture)
+    definition(architecture)
+    return loaded(ARCHITECTURES[architecture].place)(architecture)
 
 
 def definition(architecture: str) -> Any:
@@ -81,8 +80,7 @@ def save_backbone(path: Path, architecture: str, tensors: Mapping[str, Tensor], 
     if problem := unfit_for_fp16(tensors):
         raise InputError(f"{path} was not written: it would hold weights that are {problem}")
     halved = {name: tensor.detach().cpu().to(torch.float16).contiguous() for name, tensor in tensors.items()}
-    text = json.dumps({**card, "architecture": architecture})
-    write_atomically(path, save(halved, metadata={"card": text}))
+    write_with_card(path, halved, {**card, "architecture": architecture})
 
 
 def read_card(path: Path) -> dict[str, Any]:
@@ -102,12 +100,7 @@ def unfit_for_fp16(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            card = dict(json.loads((file.metadata() or {}).get("card", "{}")))
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is not a safetensors file or is damaged; make it again") from error
+    tensors, card = read_with_card(path)
     if "architecture" not in card:
         raise InputError(
             f"{path} is no backbone: it does not name its architecture; python -m train.backbones makes one"
