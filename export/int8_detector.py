@@ -22,8 +22,7 @@ from export.graphs import members, memory_name
 from export.int8_gate import FRAMES, Comparison, Scores, compare, score_in_turns, threshold_of
 from export.int8_search import quantized_search
 from export.layers import find_layers, load_graph, observe
-from export.left_out import left_out_scores
-from export.left_out_maps import left_out_maps
+from export.left_out import left_out_maps, left_out_scores
 from export.provenance import now
 from export.quantized import quantized
 from runtime.atomic import write_atomically

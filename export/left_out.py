@@ -1,11 +1,12 @@
-"""Scores of a detector's own good images by its exported file, with each image left out in turn.
+"""Scores and maps of a detector's own good images by its exported file, with each image left out in turn.
 
 The file is asked itself, in its own precision: an input is added to its graph that takes members of its memory out of
 reach, and the whitened features of the whole frame are an output. Nothing else of the graph changes. Evidence of the
 whole frame without an image follows from these (`calibration.image_evidence.left_out_as_seen`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -16,13 +17,13 @@ from onnx import TensorProto, helper
 from calibration.calibrate import progress
 from calibration.calibrated import CalibratedRun
 from calibration.image_evidence import left_out_as_seen
+from export.graphs import FAR
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.machine import available_cores
 from runtime.recipe import CONSTANTS, Recipe
 from train.data import PreparedImages, Split
 
 INPUT, WHITENED = "out_of_reach", "whitened"
-FAR = 1e30  # a squared distance beyond all others, and its sum with one still a float32
 
 
 def left_out_scores(
@@ -40,14 +41,38 @@ def left_out_scores(
     image evidence, `known` [n, P + 1] are the images' `whitened` features as it was fitted to them; None for those that
     the file has, which are the same in FP32 alone.
     """
+    given = progress(images, "left out")
+    found = left_out_outputs(graph, memory, members, split, zip(images.paths, given, strict=True))
+    knowns = [None] * len(images) if known is None else known
+    return np.array([_score(outputs, recipe, each) for outputs, each in zip(found, knowns, strict=True)])
+
+
+def left_out_maps(
+    graph: bytes,
+    name: str,
+    memory: str,
+    members: Mapping[str, NDArray[np.bool_]],
+    split: Split,
+    images: PreparedImages,
+) -> NDArray[np.float32]:
+    """The output `name` [n, H, W] for `images`, each by the detector of all others; the rest as `left_out_scores`."""
+    given = ((path, images[index][None]) for index, path in enumerate(images.paths))
+    return np.stack([outputs[name][0] for outputs in left_out_outputs(graph, memory, members, split, given)])
+
+
+def left_out_outputs(
+    graph: bytes,
+    memory: str,
+    members: Mapping[str, NDArray[np.bool_]],
+    split: Split,
+    images: Iterable[tuple[Path, NDArray[np.uint8]]],
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """All outputs of a graph by name, for images by their files, [1, H, W, 3], each by the detector of all others."""
     session = open_session(with_out_of_reach(graph, memory), "cpu", available_cores())
     names = [output.name for output in session.get_outputs()]
-    found = []
-    for index, (path, frame) in enumerate(zip(images.paths, progress(images, "left out"), strict=True)):
+    for path, frame in images:
         reach = np.where(members[split.picture(path)], np.float32(FAR), np.float32(0))
-        outputs = dict(zip(names, session.run(names, {"frames": frame, INPUT: reach}), strict=True))
-        found.append(_score(outputs, recipe, None if known is None else known[index]))
-    return np.array(found)
+        yield dict(zip(names, session.run(names, {"frames": frame, INPUT: reach}), strict=True))
 
 
 def whitened(run: CalibratedRun, images: PreparedImages) -> NDArray[np.float64] | None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from train.dense import Form
 from train.method import TrainedRun, file_of
 
+FAR = 1e30  # the square of a member that is nearest to nothing; its sum with any distance is still a float32
+
 
 class EvidenceGraph(Protocol):
     """A module from raw pixels to raw evidence; convolutions are of `export.folding`."""

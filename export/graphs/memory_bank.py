@@ -7,13 +7,13 @@ from torch.nn import functional
 
 from calibration.methods.memory_bank import MemoryBankRun
 from export.folding import FoldedBackbone
+from export.graphs import FAR
 from train.backbones.features import Features, descriptors, pooled_stages, stage_names
 from train.dense import Form
 
 MEMORY = "squares"  # see `export.graphs.memory_name`
 GROUP = 64  # members whose least distance is found first: a minimum is cheap, its index is not
 NOBODY = -1  # owns the rows that fill the last group
-FAR = 1e30  # the square of a row that is no member: nearest to nothing
 
 
 class MemoryBankEvidence(nn.Module):

@@ -16,8 +16,7 @@ from export.detector import export
 from export.graphs import members, memory_name
 from export.int8_detector import Options, find_split, quantize
 from export.int8_search import quantized_search
-from export.left_out import left_out_scores
-from export.left_out_maps import left_out_maps
+from export.left_out import left_out_maps, left_out_scores
 from runtime.detector_file import read_detector
 from runtime.errors import DetectorError, InputError, ParityError
 from runtime.tensorrt.builder import BuildOptions, build_plan

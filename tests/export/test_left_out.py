@@ -20,8 +20,8 @@ from calibration.threshold import fit_threshold
 from export.detector import ExportOptions, export
 from export.fused import FusedDetector
 from export.graph import export_graph
-from export.graphs import members, memory_name
-from export.left_out import FAR, INPUT, left_out_scores, whitened, with_out_of_reach
+from export.graphs import FAR, members, memory_name
+from export.left_out import INPUT, left_out_scores, whitened, with_out_of_reach
 from runtime.detector_file import read_detector
 from runtime.onnx_file import with_constants
 from runtime.recipe import CONSTANTS, Recipe
