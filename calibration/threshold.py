@@ -54,6 +54,7 @@ where scores are Gumbel. Left-out scores depend on each other a little; the tail
 """
 
 import bisect
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,12 +79,10 @@ def fit_threshold(scores: ArrayLike, budget: float, confidence: float = 0.95, *,
     ordered = _checked(scores)
     n = ordered.size
 
-    def bound(above: int) -> float:
-        return (above + 1) / (n + 1) if left_out else rate_bound(above, n, confidence)
-
     supported_budget = least_provable(n, confidence, left_out)
     supported = supported_budget <= budget
     if supported:
+        bound = partial(proven_rate, sample_size=n, confidence=confidence, left_out=left_out)
         value = ordered[n - bisect.bisect_right(range(n), budget, key=bound)]
         method = "jackknife-minmax" if left_out else "order-statistic"
     else:
@@ -98,6 +97,14 @@ def fit_threshold(scores: ArrayLike, budget: float, confidence: float = 0.95, *,
         supported=supported,
         supported_budget=supported_budget,
     )
+
+
+def proven_rate(above: int, sample_size: int, confidence: float, left_out: bool = False) -> float:
+    """The false-reject rate that is proven of a threshold with `above` of `sample_size` scores above it.
+
+    With `confidence` or, of images left out in turn, on average: (k + 1) / (n + 1); see the module's docstring.
+    """
+    return (above + 1) / (sample_size + 1) if left_out else rate_bound(above, sample_size, confidence)
 
 
 def rate_bound(above: int, sample_size: int, confidence: float) -> float:

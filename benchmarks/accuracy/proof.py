@@ -3,10 +3,8 @@
 import bisect
 from dataclasses import dataclass
 
-from calibration.threshold import rate_bound
-from runtime.threshold import OF_LEFT_OUT
-
-MOST_IMAGES = 1 << 32
+from calibration.threshold import proven_rate
+from runtime.threshold import OF_LEFT_OUT, PROVING, TAIL_MODELS, images_needed
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,10 @@ def proven(above: int, sample_size: int, confidence: float, method: str) -> Proo
     """
     if not 0 <= above < sample_size:
         return None
-    if method in ("order-statistic", "gumbel", "exponential-tail"):  # a tail's limit is never below the highest score
-        return Proof(rate_bound(above, sample_size, confidence), confidence)
-    if method in OF_LEFT_OUT:
-        return Proof((above + 1) / (sample_size + 1), None)
-    return None
+    left_out = method in OF_LEFT_OUT
+    if method not in (*PROVING, *TAIL_MODELS):  # a tail's limit is never below the highest score
+        return None
+    return Proof(proven_rate(above, sample_size, confidence, left_out), None if left_out else confidence)
 
 
 def most_above(budget: float, sample_size: int, confidence: float, method: str) -> int | None:
@@ -44,10 +41,5 @@ def most_above(budget: float, sample_size: int, confidence: float, method: str) 
 
 
 def images_to_prove(budget: float, confidence: float, method: str) -> int | None:
-    """How many held-out images it takes until `budget` is proven; None where no number below `MOST_IMAGES` does."""
-
-    def enough(sample_size: int) -> bool:
-        return most_above(budget, sample_size, confidence, method) is not None
-
-    found = bisect.bisect_left(range(MOST_IMAGES), True, key=enough)
-    return found if found < MOST_IMAGES else None
+    """How many held-out images it takes until `budget` is proven; None where no number of them does."""
+    return images_needed(budget, confidence, method in OF_LEFT_OUT) if method in (*PROVING, *TAIL_MODELS) else None
