@@ -9,10 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runtime.images import read_image
 from train.checks import check_data
+from train.data import PreparedImages
 from train.datasets import good_images
-from train.progress import Progress
 from train.run_folder import RunFolder
 
 Config = TypeVar("Config", bound=Any)
@@ -39,10 +38,8 @@ def with_frame_shape(config: Config, folder: RunFolder) -> Config:
 
 def shape_of_parts(paths: list[Path], side: int) -> tuple[int, int]:
     """Height and width in the median shape of images, with about `side`² pixels; whole multiples of `STEP`."""
-    ratios = []
-    for path in Progress(paths, "shapes", len(paths), unit="image"):
-        height, width = read_image(path).shape[:2]
-        ratios.append(width / height)
+    ratios: list[float] = []
+    PreparedImages(paths, (side, side)).check(lambda path, image: ratios.append(image.shape[1] / image.shape[0]))
     return frame_shape(statistics.median(ratios), side)
 
 
