@@ -11,7 +11,7 @@ from typing import Any
 from runtime import cli
 from train.config import add_options, given_options
 from train.method import METHODS, file_of, loaded
-from train.preset import AUTO, ON_CPU, ON_GPU, configuration, method_of, preset_names, presets_of
+from train.preset import AUTO, ON_CPU, ON_GPU, configuration, method_of, preset_names, presets_of, renamed
 from train.run_folder import run_beside
 
 
@@ -79,7 +79,8 @@ def _preset_and_method(words: list[str]) -> tuple[str, str]:
     given = parser.parse_known_args(words)[0]
     if given.method is not None:
         file_of(given.method)
-    return given.preset, method_of(given.preset, given.method)
+    preset = renamed(given.preset)  # once: it is read again
+    return preset, method_of(preset, given.method)
 
 
 def _parser(options: type[Any]) -> argparse.ArgumentParser:

@@ -31,14 +31,19 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def renamed(name: str) -> str:
+    """Today's name of a preset; of a former one it is said."""
+    if name in REPLACED:
+        print(f"preset {name} is now {REPLACED[name]}; the old name goes with the next version")
+    return REPLACED.get(name, name)
+
+
 def read_preset(name: str) -> Preset:
     """A preset by its name, or the one that took the place of a former one, which is said.
 
     Raises `InputError` for a name that is none.
     """
-    if name in REPLACED:
-        print(f"preset {name} is now {REPLACED[name]}; the old name goes with the next version")
-        name = REPLACED[name]
+    name = renamed(name)
     if name not in preset_names():
         raise InputError(f"preset {name!r} is none of {', '.join(preset_names())}")
     options = read_yaml(FOLDER / f"{name}.yaml")

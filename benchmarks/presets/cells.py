@@ -32,7 +32,7 @@ from train.datasets import Subset, TestImage, good_images, mask_files
 from train.datasets.checked import checked_category
 from train.ensemble import teacher_path
 from train.options import StudentsConfig
-from train.preset import configuration, method_of
+from train.preset import configuration, method_of, renamed
 
 BUDGET = 0.01  # of false rejects, for the threshold
 SCHEMA = 1  # of a cell, and of what its figures mean
@@ -73,6 +73,7 @@ def with_fewer(data: DataSet, count: int | None) -> DataSet:
 
 def checked_config(name: str, over: dict[str, object]) -> Any:
     """A preset with the options `over` it. Raises `InputError` for what no training would begin with."""
+    name = renamed(name)  # once: it is read again
     config = configuration(name, method_of(name, None), over)
     if isinstance(config, StudentsConfig):
         check_teacher_files(config)
