@@ -3,6 +3,7 @@
 Of every page: the commands it names exist, and so do the files and headings it links to.
 """
 
+import csv
 import json
 import re
 import shlex
@@ -13,6 +14,8 @@ from statistics import mean
 
 import cv2
 import pytest
+
+from runtime.threshold import images_needed
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -114,3 +117,26 @@ def test_the_figures_of_a_preset_are_those_kept(preset: str) -> None:
         auroc, au_pro = (mean(each[measure] for each in seeds) for measure in ("image_auroc", "au_pro_30"))
         cells.append(f"{auroc:.3f}, {au_pro:.3f}")
     assert row.endswith(f"| {' | '.join(cells)} |")
+
+
+def test_the_figures_beside_them_are_those_kept() -> None:
+    times = json.loads((RESULTS / "throughput.json").read_text())["rows"]
+    ratio = {each["name"]: each["latency_ratio"]["p50"] for each in times}
+    kept = json.loads((RESULTS / "presets-patch.json").read_text())["results"]  # where `students` has its former name
+    students = [f"{ratio['students']:.3f}"]
+    for category in ("magnetic_tile", "cookie"):
+        seeds = [each for each in kept if (each["preset"], each["category"]) == ("edge", category)]
+        auroc, au_pro = (mean(each[measure] for each in seeds) for measure in ("image_auroc", "au_pro_30"))
+        students.append(f"{auroc:.3f}, {au_pro:.3f}")
+    assert f"| {' | '.join([*students, '–', '–'])} |" in README
+    with (RESULTS / "table-backbones.csv").open(newline="") as file:
+        found = {(row["method"], row["category"], row["measure"]): float(row["value"]) for row in csv.DictReader(file)}
+    patchcore = [f"{ratio['patchcore-resnet18']:.3f}"] + [
+        f"{found['PatchCore', each, 'image_auroc']:.3f}, {found['PatchCore', each, 'au_pro_30']:.3f}"
+        for each in ("magnetic_tile", "cookie", "bottle", "transistor")
+    ]
+    assert f"| PatchCore over ResNet-18 | {' | '.join(patchcore)} |" in README
+
+
+def test_the_images_that_one_percent_takes_are_those_that_are_needed() -> None:
+    assert f"1 % takes {2 * images_needed(0.01, left_out=True)} images" in README  # as many again are for reference
