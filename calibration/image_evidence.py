@@ -47,7 +47,7 @@ class ImageEvidence:
 
     def raw(self, features: Tensor) -> Tensor:
         """Raw evidence √h [N] of pooled features [N, P]."""
-        return leverage(_extended(features, self.centre, self.deviation), self.whitening).sqrt()
+        return self.whitened(features).square().sum(dim=1).sqrt()
 
     def score(self, features: Tensor) -> Tensor:
         """Evidence [N] of pooled features [N, P] in deviations from what good images show."""
@@ -66,16 +66,11 @@ def fit_image_evidence(features: Tensor, reference: slice) -> ImageEvidence:
     whitening = torch.linalg.solve_triangular(
         torch.linalg.cholesky(matrix), torch.eye(len(matrix), dtype=matrix.dtype), upper=False
     )
-    evidence = left_out(leverage(known, whitening))[reference]
+    evidence = left_out((known @ whitening.T).square().sum(dim=1))[reference]
     count = len(evidence)
     doubt = DOUBT / count**0.5 * max(1.0, FEW / count) ** 2
     spread = float(evidence.std().clamp(min=1e-9)) * (1 + doubt)
     return ImageEvidence(centre, deviation, whitening, float(evidence.mean()), spread)
-
-
-def leverage(extended: Tensor, whitening: Tensor) -> Tensor:
-    """h [N] of vectors x̃ [N, P + 1]."""
-    return (extended @ whitening.T).square().sum(dim=1)
 
 
 def left_out(known: Tensor) -> Tensor:

@@ -68,9 +68,8 @@ class Summary:
         """`threshold` is the one that the verdicts are by: what it promises is said along with their counts."""
         self._threshold = threshold
         self.decisions: Counter[Decision] = Counter()
-        self.rejected_by: Counter[tuple[str, ...]] = (
-            Counter()
-        )  # NG by which evidence, where there is more than the map's
+        # NG by which evidence, where there is more than the map's
+        self.rejected_by: Counter[tuple[str, ...]] = Counter()
         self.too_small = 0  # frames that are OK above the threshold: no region of theirs is large enough to count
         self.drops = 0  # frames that the camera delivered and nobody took in time
         self.reconnects = 0  # how often a lost camera was opened again

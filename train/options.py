@@ -13,8 +13,20 @@ SMALLEST, LARGEST = 32, 8_192  # pixels of a side of the prepared frame
 FEWEST_DESCRIPTORS = 2  # in a memory bank
 
 
+class _OfFrames:
+    """What the configurations of all methods have: frames whose size may be left to the images."""
+
+    size_hw: tuple[int, int] | None
+
+    @property
+    def frame_hw(self) -> tuple[int, int]:
+        """The prepared frame, of a run that has begun (`train.shape`)."""
+        assert self.size_hw is not None
+        return self.size_hw
+
+
 @dataclass(frozen=True)
-class StudentsConfig:
+class StudentsConfig(_OfFrames):
     """Options of the students' training, the paper's by default, and all else that changes a score."""
 
     METHOD: ClassVar[str] = "students"
@@ -57,15 +69,9 @@ class StudentsConfig:
         if self.window is not None and not self.train_stride <= self.window <= most:
             raise InputError(f"window is {self.window}; expected {self.train_stride} to {most} pixels")
 
-    @property
-    def frame_hw(self) -> tuple[int, int]:
-        """The prepared frame, of a run that has begun (`train.shape`)."""
-        assert self.size_hw is not None
-        return self.size_hw
-
 
 @dataclass(frozen=True)
-class MemoryBankConfig:
+class MemoryBankConfig(_OfFrames):
     """Options of a memory bank, and all else that changes a score."""
 
     METHOD: ClassVar[str] = "memory-bank"
@@ -89,12 +95,6 @@ class MemoryBankConfig:
         at_least(self, FEWEST_DESCRIPTORS, "coreset")
         at_least(self, 1, "projected")
         at_least(self, 0, "seed")
-
-    @property
-    def frame_hw(self) -> tuple[int, int]:
-        """The prepared frame, of a run that has begun (`train.shape`)."""
-        assert self.size_hw is not None
-        return self.size_hw
 
 
 @dataclass(frozen=True)
