@@ -20,10 +20,16 @@ def main() -> None:
     options = loaded(METHODS[method].options)
     arguments = _parser(options).parse_args()
     from export.detector import ExportOptions
+    from export.tiles import parsed
 
     config = configuration(preset, method, given_options(options, arguments))
     run = arguments.run or run_beside(arguments.out)
-    exported = ExportOptions(arguments.export_precision, weights=arguments.export_weights, explain=arguments.explain)
+    exported = ExportOptions(
+        arguments.export_precision,
+        weights=arguments.export_weights,
+        explain=arguments.explain,
+        tiles=parsed(arguments.tiles),
+    )
     make_detector(method, config, run, arguments.out, arguments.budget, exported)
 
 
@@ -33,7 +39,7 @@ def make_detector(method: str, config: Any, run: Path, out: Path, budget: float,
 
     `config` is of the method's options, `exported` are `export.detector.ExportOptions`.
     """
-    from export.destination import check_destination
+    from calibration.destination import check_destination
     from runtime.threshold import check_rates
     from train.checks import check_data
     from train.lock import only_one_writes
@@ -104,6 +110,8 @@ def _parser(options: type[Any]) -> argparse.ArgumentParser:
     parser.add_argument("--export-precision", choices=exports, default="fp32", help="of exported convolutions (fp32)")
     parser.add_argument("--export-weights", choices=exports, default="fp32", help="as stored in the file (fp32)")
     parser.add_argument("--explain", action="store_true", help="also output the raw evidence of each kind")
+    tiles_help = "compute frames in so many overlapping tiles, one after the other: less memory, the same result (1x1)"
+    parser.add_argument("--tiles", metavar="ROWSxCOLUMNS", default="1x1", help=tiles_help)
     group = parser.add_argument_group(f"training ({options.METHOD}), over the preset")
     add_options(group, options, {preset.name: preset.options for preset in presets_of(options.METHOD)})
     return parser

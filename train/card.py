@@ -16,6 +16,11 @@ DESCRIPTORS = {
     "resnet18": "ResNet-18, its last features pooled to 512-d",
     "resnet18-layer23": "ResNet-18, layer2 and layer3 pooled to 384-d",
 }
+DENSE_DESCRIPTORS = {
+    "resnet18-layer23": "ResNet-18, maps of layer2 and layer3 (384-d)",
+    "efficientnet-lite0": "EfficientNet-Lite0, maps of group3 and group5 (152-d)",
+    "efficientnet-lite2": "EfficientNet-Lite2, maps of group3 and group5 (168-d)",
+}
 
 
 def main() -> None:
@@ -97,6 +102,7 @@ def facts(path: Path) -> str:
         "receptive field": f"{side}×{side} pixels (p = {options.patch_size})",
         "channels": _channels(options),
         "photographs": _photographs(options, card),
+        **({"begun with": f"`{options.start}`, SHA-256 `{card['start_sha256']}`"} if options.start else {}),
         "descriptor network P": _descriptor(options),
         "losses": _losses(options),
         "training": _training(options),
@@ -114,7 +120,7 @@ def command(path: Path) -> str:
         value = getattr(options, field.name)
         if field.name not in ("data", "descriptor_weights") and value != field.default:
             words.append(f"--{field.name.replace('_', '-')} {shlex.quote(as_text(value))}")
-    if options.distillation:
+    if options.distillation and options.dense is None:
         words.append("--descriptor-weights RESNET18")
     return " \\\n    ".join(_wrapped([*words, f"--out runs/{path.stem}"]))
 
@@ -160,6 +166,9 @@ def _descriptor(options: TeacherConfig) -> str:
     if not options.distillation:
         return "none: self-supervised"
     standardized = "standardized" if options.standardize else "as it comes"
+    if options.dense is not None:
+        views = f"{options.dense}×{options.dense} pixels"
+        return f"{DENSE_DESCRIPTORS[options.descriptor]} of views of {views}, {standardized}"
     return f"{DESCRIPTORS[options.descriptor]}, patches enlarged to {options.descriptor_input} pixels, {standardized}"
 
 
@@ -172,8 +181,9 @@ def _losses(options: TeacherConfig) -> str:
 
 def _training(options: TeacherConfig) -> str:
     falling = " falling to 0 along half a cosine" if options.schedule == "cosine" else ""
+    items = "patches" if options.dense is None else "views"
     return (
-        f"{options.iterations:,} steps of {options.batch_size} patches, Adam, learning rate {options.learning_rate:g}"
+        f"{options.iterations:,} steps of {options.batch_size} {items}, Adam, learning rate {options.learning_rate:g}"
         f"{falling}, weight decay {options.weight_decay:g}, seed {options.seed}, {options.precision}"
         f" on {options.device}"
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.printable import printable
+from train.alignment import fit_alignment, keep_alignment
 from train.checks import check_data, check_no_images_added
 from train.data import PreparedImages, Split
 from train.datasets import good_images
@@ -15,11 +16,12 @@ from train.run_folder import RunFolder
 def claimed_split(
     folder: RunFolder, config: Any, split: Callable[[Sequence[Path]], Split], check: Callable[[], object] = lambda: None
 ) -> Split:
-    """The images of a run of `config`, which has `data` and `frame_hw`, by use; a new run's folder is claimed.
+    """The images of a run of `config`, which has `data`, `frame_hw` and `alignment`, by use.
 
-    For a new run they are `split`. `check` is called before, and all images are read, so that nothing bad is found
-    after hours of training or leaves a run folder behind. Suspect images are printed, and stop nothing. Raises
-    `InputError` for a folder that holds another run, and for images that cannot be used, were added or changed.
+    For a new run they are `split`, its alignment is fitted, and its folder is claimed. `check` is called before, and
+    all images are read, so that nothing bad is found after hours of training or leaves a run folder behind. Suspect
+    images are printed, and stop nothing. Raises `InputError` for a folder that holds another run, for images that
+    cannot be used, were added or changed, and what `fit_alignment` raises.
     """
     check_data(config.data)
     folder.check(config)
@@ -29,7 +31,9 @@ def claimed_split(
         return known
     check()
     found = split(_inspected(config))
+    alignment = fit_alignment(config, found)
     folder.claim(config)
+    keep_alignment(folder, alignment)
     found.save(folder.split_path)
     return found
 
@@ -37,8 +41,8 @@ def claimed_split(
 def _inspected(config: Any) -> list[Path]:
     """The good images, all of them read; suspect ones are printed."""
     paths = good_images(Path(config.data))
-    inspector = Inspector()
-    PreparedImages(paths, config.frame_hw).check(inspector.add)
+    inspector = Inspector(config.frame_hw)
+    PreparedImages(paths, config.frame_hw, None).check(inspector.add)
     report = inspector.report()
     if warnings := report.warnings():
         print("\n".join(printable(f"warning: {line}") for line in warnings))

@@ -8,14 +8,16 @@ import argparse
 import dataclasses
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 from runtime.cli import some_path
 from runtime.errors import InputError
+from runtime.interest import RegionsOfInterest
 from runtime.typed import as_text, build, type_name
+from train.regions import region_of_option
+from train.yaml_file import read_yaml
 
 T = TypeVar("T")
 
@@ -31,10 +33,10 @@ def add_options(
     parser.add_argument("--config", type=some_path, metavar="YAML", help="file of these options; the command line wins")
     for name, option in options_of(config).items():
         parser.add_argument(
-            "--" + name.replace("_", "-"),
+            *("--" + each.replace("_", "-") for each in (name, option.short) if each),
             dest=name,
             default=None,
-            metavar="|".join(map(str, option.choices)) if option.choices else type_name(option.hint),
+            metavar="|".join(map(str, option.choices)) if option.choices else option.form or type_name(option.hint),
             help=(option.help + _defaults_shown(name, option.default, presets or {"": {}})).replace("%", "%%"),
         )
 
@@ -63,6 +65,8 @@ class Option:
     default: Any
     help: str
     choices: tuple[Any, ...] | None
+    short: str | None = None  # another name on the command line
+    form: str | None = None  # how a value is written, where its type does not say it
 
 
 def options_of(config: Any) -> dict[str, Option]:
@@ -76,7 +80,7 @@ def options_of(config: Any) -> dict[str, Option]:
             inner = options_of(hint)
             found |= {name: dataclasses.replace(each, default=getattr(group, name)) for name, each in inner.items()}
         else:
-            found[field.name] = Option(hint, field.default, about["help"], about["choices"])
+            found[field.name] = Option(hint, field.default, **about)
     return found
 
 
@@ -107,8 +111,9 @@ def resolve(config: type[T], arguments: argparse.Namespace) -> T:
 def given_options(config: type[Any], arguments: argparse.Namespace) -> dict[str, object]:
     """What ``--config`` and the command line say, the latter first; defaults are left out.
 
-    The file may be a run folder's own, which names its method too. Raises `InputError` for another method than that of
-    `config`.
+    The file may be a run folder's own, which names its method too. A file of regions that is named is read now: a run
+    folder holds what it says. Raises `InputError` for another method than that of `config`, and for such a file that
+    cannot be used.
     """
     given = {name: getattr(arguments, name) for name in options_of(config)}
     overrides = {name: value for name, value in given.items() if value is not None}
@@ -116,32 +121,10 @@ def given_options(config: type[Any], arguments: argparse.Namespace) -> dict[str,
     expected = getattr(config, "METHOD", None)
     if expected is not None and (method := from_file.pop("method", expected)) != expected:
         raise InputError(f"{arguments.config} has options of the method {method}, not of {expected}; see --method")
-    return {**from_file, **overrides}
-
-
-def read_yaml(path: Path) -> dict[str, object]:
-    """The mapping in a YAML file. Raises `InputError` when it cannot be read or is no mapping."""
-    try:
-        text = path.read_text()
-        _check_names(path, yaml.compose(text, Loader=yaml.SafeLoader))
-        values = yaml.safe_load(text)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path} holds {type(values).__name__}, expected options as 'name: value' lines")
-    return {str(name): value for name, value in values.items()}
-
-
-def _check_names(path: Path, node: yaml.Node | None) -> None:
-    """Raise `InputError` for a name that is there twice: YAML takes the last, without a word."""
-    lines: dict[object, int] = {}
-    for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-        line = key.start_mark.line + 1
-        if key.value in lines:
-            raise InputError(f"{path} has {key.value} twice, in lines {lines[key.value]} and {line}; keep one of them")
-        lines[key.value] = line
+    options = {**from_file, **overrides}
+    if "region_of_interest" in options:
+        options["region_of_interest"] = region_of_option(options["region_of_interest"])
+    return options
 
 
 def as_mapping(config: Any) -> dict[str, object]:
@@ -149,7 +132,9 @@ def as_mapping(config: Any) -> dict[str, object]:
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     plain: dict[str, object] = {}
     for name, value in values.items():
-        if dataclasses.is_dataclass(value):
+        if isinstance(value, RegionsOfInterest):  # one option, however much it holds
+            plain[name] = value.document
+        elif dataclasses.is_dataclass(value):
             plain |= as_mapping(value)
         else:
             plain[name] = list(value) if isinstance(value, tuple) else value

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.alignment import Alignment
 from runtime.atomic import write_atomically
 from runtime.errors import ImageError, InputError
 from runtime.images import read_image
+from runtime.interest import Inspected, blinded
 from runtime.preparation import prepare
 from train.inspection.copies import group_copies, small_picture
 from train.progress import Progress
@@ -203,10 +205,24 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
     found = _enough_pictures(paths)
     count = len(found.groups)
     half = max(round(count * holdout / 2), min(FEWEST_OF_A_USE, count // 6), 2)
-    statistics = max(half // 2, min(half, FEWEST_OF_A_USE))
+    statistics = _for_statistics(2 * half)
     if count - 2 * half < 1:
         raise InputError(f"holdout {holdout:g} of {count} images leaves none to train on; use a smaller share")
     return found.split(slice(2 * half, None), slice(statistics), slice(statistics, 2 * half))
+
+
+def split_held_out(found: DifferentPictures, statistics: bool = True) -> Split:
+    """All of these pictures for statistics and threshold, as `split_by_content` shares out what it holds out.
+
+    Pictures that one training held out are shared out as that did. Without `statistics` all are for the threshold.
+    """
+    first = _for_statistics(len(found.groups)) if statistics else 0
+    return found.split(slice(0), slice(first), slice(first, None))
+
+
+def _for_statistics(held_out: int) -> int:
+    """How many pictures of those held out are for the statistics."""
+    return max(held_out // 4, min(held_out // 2, FEWEST_OF_A_USE))
 
 
 def split_in_turn(paths: Sequence[Path], reference: float) -> Split:
@@ -289,11 +305,24 @@ def file_sha256(path: Path) -> str:
 
 
 class PreparedImages:
-    """Images prepared as the runtime prepares frames, uint8 [H, W, 3], BGR; kept in memory up to a bound."""
+    """Images prepared as the runtime prepares frames, uint8 [H, W, 3], BGR; kept in memory up to a bound.
 
-    def __init__(self, paths: Sequence[Path], size_hw: tuple[int, int]) -> None:
+    With an `alignment` an image in which the part is not found, or not in its place, raises `ImageError`: a line would
+    not inspect it. With `anyhow` it is given as if the best place that was found were right. Where `seen` is given,
+    they are grey outside it, as networks see them (`runtime.interest.blinded`).
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        size_hw: tuple[int, int],
+        alignment: Alignment | None,
+        seen: Inspected | None = None,
+        anyhow: bool = False,
+    ) -> None:
         self.paths = tuple(paths)
         self.size_hw = size_hw
+        self.alignment, self._seen, self._anyhow = alignment, seen, anyhow
         self._keep = max(1, CACHE_BYTES // (size_hw[0] * size_hw[1] * 3))
         self._kept: dict[int, NDArray[np.uint8]] = {}
 
@@ -303,7 +332,10 @@ class PreparedImages:
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         if index in self._kept:
             return self._kept[index]
-        image = prepare(read_image(self.paths[index]), self.size_hw)
+        prepared = prepare(read_image(self.paths[index]), self.size_hw, self.alignment)
+        if prepared.problem is not None and not self._anyhow:
+            raise ImageError(f"{self.paths[index]}: {prepared.problem}; take it out, or train with another --align")
+        image = blinded(prepared.frame, self._seen)
         if len(self._kept) < self._keep:
             self._kept[index] = image
         return image

@@ -10,7 +10,7 @@ from train.losses import triplet_distances
 from train.networks import PatchNetwork
 from train.patches import Triplets
 
-CHUNK = 256  # patches that go through a network at once
+CHUNK, CHUNK_OF_VIEWS = 256, 8  # patches and views that go through a network at once
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class TripletMeasure:
 
 
 @torch.no_grad()
-def described(network: Callable[[Tensor], Tensor], patches: Tensor) -> Tensor:
-    """Descriptors [N, D] of patches [N, 3, p, p], a chunk at a time."""
-    return torch.cat([network(chunk).float() for chunk in torch.split(patches, CHUNK)])
+def described(network: Callable[[Tensor], Tensor], patches: Tensor, chunk: int = CHUNK) -> Tensor:
+    """Descriptors [N, D] of patches [N, 3, p, p], a chunk at a time; of views, as many as they have positions."""
+    return torch.cat([network(some).float() for some in torch.split(patches, chunk)])
 
 
 def unexplained_variance(decoded: Tensor, target: Tensor) -> float:

@@ -17,7 +17,6 @@ equations 6 and 7.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,10 +26,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from runtime.alignment import Alignment
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
-from train.backbones import backbone_path, load_backbone
-from train.backbones.features import Features
+from train.alignment import alignment_of_run
+from train.backbones import backbone_path
+from train.backbones.features import Features, features_of
 from train.claim import claimed_split
 from train.coreset import greedy_coreset
 from train.data import PreparedImages, Split, split_in_turn
@@ -38,6 +39,7 @@ from train.device import resolve_device
 from train.ensemble import pixels_from_frames
 from train.options import MemoryBankConfig
 from train.progress import Progress
+from train.regions import looked_at
 from train.run_folder import RunFolder
 from train.shape import with_frame_shape
 
@@ -81,7 +83,7 @@ def _fill(config: MemoryBankConfig, folder: RunFolder) -> None:
     split = claimed_split(folder, config, partial(split_in_turn, reference=config.reference))
     if (folder.path / BANK).exists():
         return
-    made = _made(features.to(config.device), split, config)
+    made = _made(features.to(config.device), split, config, alignment_of_run(folder, config))
     write_atomically(folder.path / BACKBONE, backbone_path(config.backbone).read_bytes())
     write_atomically(
         folder.path / BANK,
@@ -92,17 +94,11 @@ def _fill(config: MemoryBankConfig, folder: RunFolder) -> None:
     print(f"memory bank of {len(made.bank):,} descriptors, of {images:,} images")
 
 
-def features_of(config: MemoryBankConfig, backbone: str | None = None) -> Features:
-    """The features that a bank of `config` compares, of another file of the same backbone where that is named."""
-    loaded = load_backbone(backbone or config.backbone)
-    pooled = loaded.architecture.pooled if config.image_evidence else ()
-    return Features(loaded, config.stages or loaded.architecture.compared, pooled)
-
-
-def _made(features: Features, split: Split, config: MemoryBankConfig) -> MemoryBank:
+def _made(features: Features, split: Split, config: MemoryBankConfig, alignment: Alignment | None) -> MemoryBank:
     """The bank of the different pictures of a split."""
     reference, others = split.different(split.statistics), split.different(split.training)
-    candidates = _candidates(features, (*reference, *others), config)
+    images = PreparedImages((*reference, *others), config.frame_hw, alignment, config.seen)
+    candidates = _candidates(features, images, config)
     first, rest = candidates[: len(reference)], candidates[len(reference) :]
     owners = torch.cat([torch.full((len(each),), number) for number, each in enumerate(first)])
     described = torch.cat(first)
@@ -119,14 +115,19 @@ def _made(features: Features, split: Split, config: MemoryBankConfig) -> MemoryB
 
 
 @torch.no_grad()
-def _candidates(features: Features, paths: Sequence[Path], config: MemoryBankConfig) -> list[Tensor]:
-    """Descriptors [c, D] of each image that may come into the bank."""
-    images = PreparedImages(paths, config.frame_hw)
-    count = min(max(CANDIDATES // len(paths), FEWEST_CANDIDATES), MOST_CANDIDATES)
+def _candidates(features: Features, images: PreparedImages, config: MemoryBankConfig) -> list[Tensor]:
+    """Descriptors [c, D] of each image that may come into the bank.
+
+    Of named regions those alone that have a part in what is inspected: others would take the bank's room. A rectangle
+    is of the map's score, and the bank is of the whole frame.
+    """
+    cells = looked_at(config.scoring, config.frame_hw, features.stride)
+    used = slice(None) if cells is None else torch.from_numpy(cells.ravel())
+    count = min(max(CANDIDATES // len(images), FEWEST_CANDIDATES), MOST_CANDIDATES)
     found = []
     for index in Progress(range(len(images)), "descriptors", len(images), unit="image"):
         frame = torch.from_numpy(images[index])[None].to(config.device)
-        vectors = features(pixels_from_frames(frame))[0][0].flatten(1).T.cpu().contiguous()
+        vectors = features(pixels_from_frames(frame))[0][0].flatten(1).T.cpu()[used].contiguous()
         found.append(vectors[greedy_coreset(vectors, count, config.seed, None)])
     return found
 

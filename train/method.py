@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.alignment import Alignment
 from runtime.errors import InputError
 from runtime.scoring import Scoring
 from train.run_folder import FIRST_METHOD, RunFolder
@@ -63,6 +64,10 @@ class TrainedRun(Protocol):
     @property
     def size_hw(self) -> tuple[int, int]:
         """Of the prepared frame, pixels."""
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """How the part is found in each image before it is prepared; None where images are taken as they come."""
 
     def on(self, device: str) -> "TrainedRun":
         """The same run on another device; this one is not used any more."""
@@ -128,6 +133,9 @@ class Method:
 METHODS = {
     FIRST_METHOD: Method("train.options:StudentsConfig", "train.student_training:train_students"),
     "memory-bank": Method("train.options:MemoryBankConfig", "train.memory_bank:train_memory_bank"),
+    "backbone-students": Method(
+        "train.options:BackboneStudentsConfig", "train.backbone_students:train_backbone_students"
+    ),
 }
 
 

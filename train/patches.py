@@ -98,18 +98,27 @@ class PatchSampler:
     """
 
     def __init__(
-        self, photographs: Photographs, patch_size: int, zoom_cap: float | None = None, luminance: float = 0.2
+        self,
+        photographs: Photographs,
+        patch_size: int,
+        zoom_cap: float | None = None,
+        luminance: float = 0.2,
+        short_sides: tuple[int, int] | None = None,
     ) -> None:
         """`zoom_cap` bounds the enlargement (None: 4p…16p as the paper, which enlarges 224-pixel photographs up to
-        4.6 times for p = 65); `luminance` is the largest relative change of a positive's brightness (ours)."""
+        4.6 times for p = 65); `luminance` is the largest relative change of a positive's brightness (ours);
+        `short_sides` are the least and the largest short side of zoomed photographs in place of 4p and 16p, and all
+        zooms between them up to the cap are equally likely; without them, the cap gets all that is above it."""
         self.photographs = photographs
         self.patch_size = patch_size
         self.zoom_cap = zoom_cap
         self.luminance = luminance
         self._sides = torch.stack([photographs.heights, photographs.widths], dim=1).cpu()  # [photographs, 2]
         self._grey_weights = torch.tensor(GREY_WEIGHTS, device=photographs.pixels.device).view(1, 3, 1, 1)
+        self._evenly = short_sides is not None
+        self._short_sides = short_sides or (int(ZOOM_RANGE[0] * patch_size), int(ZOOM_RANGE[1] * patch_size))
         # a zoom that shrinks is sampled on a finer grid and averaged, or it would alias
-        self._oversampling = max(1, -(-int(self._sides.amin(dim=1).max()) // int(ZOOM_RANGE[0] * patch_size)))
+        self._oversampling = max(1, -(-int(self._sides.amin(dim=1).max()) // self._short_sides[0]))
 
     def patches(self, count: int, generator: torch.Generator) -> Tensor:
         """Anchors alone, [N, 3, p, p], RGB in [0, 1]: all that knowledge distillation needs."""
@@ -159,8 +168,12 @@ class PatchSampler:
         if photo is None:
             photo = torch.randint(len(self.photographs), (count,), generator=generator)
         sides = self._sides[photo]  # [N, 2]
-        low, high = (factor * self.patch_size for factor in ZOOM_RANGE)
-        scale = (low + torch.rand(count, generator=generator) * (high - low)) / sides.min(dim=1).values
+        low, high = self._short_sides
+        short = sides.min(dim=1).values
+        highest = torch.full((count,), float(high))
+        if self.zoom_cap is not None and self._evenly:
+            highest = (self.zoom_cap * short).clamp(low, high)
+        scale = (low + torch.rand(count, generator=generator) * (highest - low)) / short
         if self.zoom_cap is not None:
             scale = scale.clamp(max=self.zoom_cap)
         room = sides - self.patch_size / scale[:, None]

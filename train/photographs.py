@@ -9,7 +9,7 @@ import torch
 from runtime.errors import InputError
 from runtime.images import list_images, read_image
 from train.options import TeacherConfig
-from train.patches import PatchSampler, Photographs, without_excess
+from train.patches import ZOOM_RANGE, PatchSampler, Photographs, without_excess
 from train.progress import Progress
 from train.seeds import PHOTOGRAPH_SPLIT, generator
 
@@ -30,6 +30,15 @@ def held_out_count(photographs: int) -> int:
     return max(2, round(photographs * HELD_OUT_FRACTION))
 
 
+def sampler_of(photographs: Photographs, config: TeacherConfig) -> PatchSampler:
+    """Draws patches of photographs, or views of them, as the options say."""
+    if config.dense is None:
+        return PatchSampler(photographs, config.patch_size, config.zoom_cap, config.luminance)
+    least, largest = (int(factor * config.patch_size) for factor in ZOOM_RANGE)
+    sides = (max(least, config.dense), largest)  # from the view's side on, it lies inside its photograph
+    return PatchSampler(photographs, config.dense, config.zoom_cap, short_sides=sides)
+
+
 def read_photographs(config: TeacherConfig, device: torch.device) -> PhotographSplit:
     """The folder `config.data`, split by `config.seed`. Raises `InputError` for fewer than four images."""
     paths = list_images(Path(config.data))
@@ -41,8 +50,7 @@ def read_photographs(config: TeacherConfig, device: torch.device) -> PhotographS
     count = held_out_count(len(paths))
 
     def sampler(indices: list[int]) -> PatchSampler:
-        photographs = Photographs.pack([images[i] for i in indices], device)
-        return PatchSampler(photographs, config.patch_size, config.zoom_cap, config.luminance)
+        return sampler_of(Photographs.pack([images[i] for i in indices], device), config)
 
     digest = hashlib.sha256()
     for path in paths:

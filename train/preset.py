@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import InputError
-from train.config import configured, read_yaml
+from train.config import configured
 from train.method import METHODS, loaded
 from train.run_folder import FIRST_METHOD
+from train.yaml_file import read_yaml
 
 FOLDER = Path(__file__).parent / "presets"
 AUTO = "auto"
 ON_CPU, ON_GPU = "edge", "accurate"  # what auto takes; of one method, so that it is known before a GPU is looked for
-OF_METHOD = {FIRST_METHOD: "students"}  # what auto takes where another method than theirs is asked for
+# what auto takes where another method than theirs is asked for
+OF_METHOD = {FIRST_METHOD: "students", "backbone-students": "imitation"}
 REPLACED = {"balanced": "accurate"}  # names of before, and what took their place
 
 

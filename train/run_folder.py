@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
-from train.config import as_mapping, as_yaml, configured, options_of, read_yaml
+from train.config import as_mapping, as_yaml, configured, options_of
 from train.lock import LOCK, only_one
+from train.yaml_file import read_yaml
 
 T = TypeVar("T")
 
 SCORES = "calibration_scores.npy"  # the exported file's own scores of the images held out for the threshold
+LONGEST = 200  # characters of an option's value in a sentence
 FIRST_METHOD = "students"  # of run folders from before there was another
 
 
@@ -49,8 +51,9 @@ class RunFolder:
         if changed:
             name = changed[0]
             raise InputError(
-                f"{self.path} holds a run with {name} = {stored.get(name)}, this one has {given[name]}; "
-                "use the same options to go on; to begin anew, name another run folder or delete it"
+                f"{self.path} holds a run with {name} = {_short(stored.get(name))}, this one has "
+                f"{_short(given[name])}; use the same options to go on; to begin anew, name another run "
+                "folder or delete it"
             )
 
     def _is_left_behind(self, path: Path) -> bool:
@@ -90,6 +93,12 @@ def _document(config: Any) -> dict[str, object]:
     """What ``config.yaml`` holds: the method, where the configuration is of one, and the options."""
     method = getattr(config, "METHOD", None)
     return ({} if method is None else {"method": method}) | as_mapping(config)
+
+
+def _short(value: object) -> str:
+    """An option's value in a sentence; regions of interest may be long."""
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _differ(name: str, one: object, other: object) -> bool:

@@ -5,6 +5,7 @@ import torch
 
 # one number for each use, so that no two uses share their draws
 TEACHER_STEP, TEACHER_HELD_OUT, PHOTOGRAPH_SPLIT, STUDENT_WEIGHTS, STUDENT_ORDER, STUDENT_STEP = range(6)
+STUDENT_PHOTOGRAPHS = 6
 CORESET_FIRST, CORESET_PROJECTION = 102, 105  # the numbers that compared methods used before
 
 

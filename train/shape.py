@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from train.checks import check_data
 from train.data import PreparedImages
 from train.datasets import good_images
+from train.regions import PictureSizes
 from train.run_folder import RunFolder
 
 Config = TypeVar("Config", bound=Any)
@@ -24,8 +25,14 @@ SQUARE = 1.05  # longer by less than this is square: pictures are often cropped 
 def with_frame_shape(config: Config, folder: RunFolder) -> Config:
     """A configuration with its `size_hw`: as it is given, else that of the run in `folder`, else of its good images.
 
-    Raises `InputError` for images that are not there, and what reading them raises.
+    Raises `InputError` for images that are not there, and for those of another size than the pictures that named
+    regions are drawn on, and what reading them raises.
     """
+    if config.scoring.regions is not None:
+        check_data(config.data)
+        sizes = PictureSizes(config.scoring.regions)
+        PreparedImages(good_images(Path(config.data)), (SHORTEST, SHORTEST), None).check(sizes.observe)
+        sizes.check()
     if config.size_hw is not None:
         return config
     check_data(config.data)
@@ -39,7 +46,7 @@ def with_frame_shape(config: Config, folder: RunFolder) -> Config:
 def shape_of_parts(paths: list[Path], side: int) -> tuple[int, int]:
     """Height and width in the median shape of images, with about `side`² pixels; whole multiples of `STEP`."""
     ratios: list[float] = []
-    PreparedImages(paths, (side, side)).check(lambda path, image: ratios.append(image.shape[1] / image.shape[0]))
+    PreparedImages(paths, (side, side), None).check(lambda path, image: ratios.append(image.shape[1] / image.shape[0]))
     return frame_shape(statistics.median(ratios), side)
 
 

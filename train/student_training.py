@@ -1,7 +1,6 @@
 """Students trained to imitate teachers on good images (*Uninformed Students*, CVPR 2020, section 3.2, equation 7)."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,25 +8,24 @@ import torch
 from torch import Tensor
 
 from runtime.errors import InputError
-from train.checks import check_finite, check_stop_after, check_teacher_files
+from train.alignment import alignment_of_run
+from train.checks import check_teacher_files
 from train.claim import claimed_split
 from train.data import PreparedImages, file_sha256, split_by_content
 from train.dense import Window, dense_descriptors, descriptors_in_window, reflect_padded
-from train.device import autocast, resolve_device, resolve_precision
+from train.device import autocast
 from train.ensemble import Standardized, channels_last, pixels_from_frames, student_path, teacher_path
-from train.files import load_checkpoint, load_network, save_checkpoint, save_network
+from train.files import load_network, save_network
 from train.losses import student_loss
 from train.networks import PatchNetwork
 from train.options import StudentsConfig
 from train.progress import Progress
 from train.run_folder import RunFolder
 from train.schedule import learning_rate
-from train.seeds import STUDENT_ORDER, STUDENT_STEP, STUDENT_WEIGHTS, generator
-from train.shape import with_frame_shape
+from train.seeds import STUDENT_STEP, STUDENT_WEIGHTS, generator
+from train.steps import Steps
+from train.trainings import DEVIATION_FLOOR, begun, images_of_step, say_begun
 
-# a dimension that hardly varies over the good images would turn rounding into anomalies when it is divided by
-DEVIATION_FLOOR = 1e-2  # of the mean deviation of all dimensions
-LOG_EVERY = 50  # steps
 MEANS_LOSS = 128  # of students that predict the mean: one for each standardized dimension
 CLOSE_TO_MEAN = 0.9  # share of the mean's loss from which students have learnt too little to tell a part from another
 
@@ -37,12 +35,7 @@ def train_students(config: StudentsConfig, out: Path, stop_after: int | None = N
 
     Raises `InputError` for unusable images, teachers or options.
     """
-    check_stop_after(stop_after)
-    device = resolve_device(config.device)
-    config = replace(config, device=device, precision=resolve_precision(config.precision, device))
-    folder = RunFolder(out)
-    config = with_frame_shape(config, folder)
-    folder.check(config)  # before anything is put into a folder that is none of ours
+    config, folder = begun(config, out, stop_after)
     with folder.only_one():
         return _train_scales(config, folder, stop_after)
 
@@ -55,12 +48,8 @@ def _train_scales(config: StudentsConfig, folder: RunFolder, stop_after: int | N
     own = len(list(folder.path.glob("teacher-p*.safetensors"))) == len(config.teachers)
     if began and not own:  # it goes on with those that it was given
         check_teacher_files(config)
-    training = PreparedImages(split.training, config.frame_hw)
-    counts = split.counts
-    print(
-        f"training on {config.device} in {config.precision}: {counts['training']} images; held out: "
-        f"{counts['statistics']} for statistics, {counts['threshold']} for the threshold"
-    )
+    training = PreparedImages(split.training, config.frame_hw, alignment_of_run(folder, config), config.seen)
+    say_begun(config, split)
     left = stop_after
     for scale, teacher in enumerate(config.teachers):
         done, left = _ScaleTraining(config, folder, training, scale, teacher).run(left)
@@ -102,30 +91,17 @@ class _ScaleTraining:
         if all(path.exists() for path in paths):
             return True, stop_after
         modules = {f"student{i}": student for i, student in enumerate(self.students)}
-        start = 0
-        if self.checkpoint.exists():
-            start = load_checkpoint(self.checkpoint, modules, {"adam": self.optimizer})["step"]
-        end = self.steps if stop_after is None else min(self.steps, start + stop_after)
-        bar = Progress(range(start, end), f"p{self.patch_size}", self.steps, start=start, leave=True)
-        for step in bar:
-            loss = self.step(step)
-            done = step + 1
-            at_checkpoint = done % self.config.checkpoint_every == 0 or done == end
-            if done % LOG_EVERY == 0 or at_checkpoint or bar.is_due():
-                value = loss.item()
-                check_finite({"loss": value}, done, self.config.learning_rate)
-                bar.show(loss=value)
-            if done % LOG_EVERY == 0 or done == end:
-                self.folder.log(scale=self.patch_size, step=done, loss=value)
-            if at_checkpoint:
-                save_checkpoint(self.checkpoint, modules, {"adam": self.optimizer}, {"step": done})
+        start, end, loss = Steps(
+            self.folder, f"p{self.patch_size}", self.checkpoint, modules, self.optimizer, self.steps,
+            self.config.checkpoint_every, self.config.learning_rate, {"scale": self.patch_size},
+        ).run(self.step, stop_after)  # fmt: skip
         if end < self.steps:
             return False, 0
         for path, student in zip(paths, self.students, strict=True):
-            save_network(path, student, {"steps": self.steps, "loss": value if start < end else None})
+            save_network(path, student, {"steps": self.steps, "loss": loss})
         self.checkpoint.unlink()
-        if start < end:
-            self._say_how_it_ended(value)
+        if loss is not None:
+            self._say_how_it_ended(loss)
         return True, None if stop_after is None else stop_after - (end - start)
 
     def _say_how_it_ended(self, loss: float) -> None:
@@ -142,7 +118,8 @@ class _ScaleTraining:
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config.learning_rate, config.schedule, step, self.steps)
-        frames = torch.stack([torch.from_numpy(self.images[i]) for i in self._batch(step)]).to(self.device)
+        batch = images_of_step(step, config.batch_size, len(self.images), config.seed)
+        frames = torch.stack([torch.from_numpy(self.images[i]) for i in batch]).to(self.device)
         padded = reflect_padded(self.teacher.network.layers, pixels_from_frames(frames), 1)
         padded = padded.contiguous(memory_format=torch.channels_last)
         window = self._window(step)
@@ -156,13 +133,6 @@ class _ScaleTraining:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.detach() / len(self.students)
-
-    def _batch(self, step: int) -> Iterator[int]:
-        """Images of a step: every epoch is a permutation of its own."""
-        count = len(self.images)
-        for position in range(step * self.config.batch_size, (step + 1) * self.config.batch_size):
-            draw = generator(self.config.seed, STUDENT_ORDER, position // count)
-            yield int(torch.randperm(count, generator=draw)[position % count])
 
     def _window(self, step: int) -> Window:
         """The positions of a step: of the whole map or a random window of it, from a random shift in [0, s)² on.

@@ -11,13 +11,18 @@ from torch import Tensor, nn
 
 from runtime.errors import InputError
 from train.ahead import ahead
+from train.card import teacher_name
 from train.checks import check_data, check_finite, check_stop_after
-from train.descriptor import DescriptorNetwork, Standardization
+from train.data import file_sha256
+from train.dense_distillation import DenseDescriptor, DenseTeacher
+from train.descriptor import Standardization
 from train.device import autocast, compiled, resolve_device, resolve_precision
+from train.ensemble import teacher_path
 from train.files import load_checkpoint, save_checkpoint, save_network
-from train.held_out import CHUNK, described, measure_triplets, unexplained_variance
+from train.held_out import CHUNK, CHUNK_OF_VIEWS, described, measure_triplets, unexplained_variance
+from train.linear_decoder import LinearDecoder
 from train.losses import compactness_loss, distillation_loss, triplet_loss
-from train.networks import DESCRIPTOR_SIZE, PatchNetwork
+from train.networks import DESCRIPTOR_SIZE
 from train.options import TeacherConfig
 from train.patches import Draw
 from train.photographs import read_photographs
@@ -25,10 +30,11 @@ from train.progress import Progress
 from train.run_folder import RunFolder
 from train.schedule import learning_rate
 from train.seeds import TEACHER_HELD_OUT, TEACHER_STEP, generator
+from train.teacher_networks import descriptor_network, first_teacher
 
-HELD_OUT_PATCHES = 2048
+HELD_OUT_PATCHES, HELD_OUT_VIEWS = 2048, 96  # a view has hundreds of positions
 HELD_OUT_TRIPLETS = 1024
-STANDARDIZATION_PATCHES = 4096
+STANDARDIZATION_PATCHES, STANDARDIZATION_VIEWS = 4096, 256
 
 
 def train_teacher(config: TeacherConfig, out: Path, stop_after: int | None = None) -> Path | None:
@@ -62,17 +68,23 @@ class _Training:
         print(f"training a teacher of p = {config.patch_size} on {config.device} in {config.precision}")
         split = read_photographs(config, self.device)
         self.sampler, self.data_card = split.training, split.card
+        self.start_card = {"start_sha256": file_sha256(teacher_path(config.start))} if config.start else {}
         torch.manual_seed(config.seed)
-        self.teacher = PatchNetwork(config.patch_size, config.width).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.teacher = first_teacher(config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.modules: dict[str, nn.Module] = {"teacher": self.teacher}
-        self.descriptor = _descriptor_network(config, self.device)
-        self.held_out_patches = split.held_out.patches(HELD_OUT_PATCHES, generator(config.seed, TEACHER_HELD_OUT))
+        self.descriptor = descriptor_network(config, self.device)
+        self.learner: nn.Module = self.teacher
+        self.items, self.at_once, held_out = "patches", CHUNK, HELD_OUT_PATCHES
+        if isinstance(self.descriptor, DenseDescriptor):
+            self.learner = DenseTeacher(self.teacher, self.descriptor.grid)
+            self.items, self.at_once, held_out = "views", CHUNK_OF_VIEWS, HELD_OUT_VIEWS
+        self.held_out_patches = split.held_out.patches(held_out, generator(config.seed, TEACHER_HELD_OUT))
         if config.triplet:
             draw = generator(config.seed, TEACHER_HELD_OUT, 2)
             self.held_out_triplets = split.held_out.triplets(HELD_OUT_TRIPLETS, draw)
         if self.descriptor is not None:
             # the paper's decoder D: fully connected, from the teacher's 128 dimensions to P's
-            self.modules["decoder"] = nn.Linear(DESCRIPTOR_SIZE, self.descriptor.size).to(self.device)
+            self.modules["decoder"] = self.decoder = nn.Linear(DESCRIPTOR_SIZE, self.descriptor.size).to(self.device)
             self.standardization = self._standardization()
             self.held_out_target = self._targets(self.held_out_patches)
         parameters = [p for module in self.modules.values() for p in module.parameters()]
@@ -110,7 +122,7 @@ class _Training:
                 values = losses()  # waits for the GPU, so that the time below is that of finished steps
                 elapsed = time.monotonic() - began
                 speed = {
-                    "patches_per_second": round((done - start) * config.batch_size / elapsed, 1),
+                    f"{self.items}_per_second": round((done - start) * config.batch_size / elapsed, 1),
                     "share_waiting_for_data": round(waited / elapsed, 3),
                 }
                 measured = {**values, **self.held_out()}
@@ -158,25 +170,25 @@ class _Training:
 
     def _choose_networks(self) -> None:
         """The networks as a step calls them: plain, or compiled for its batches."""
-        self.forward: Callable[[Tensor], Tensor] = self.teacher
+        self.forward: Callable[[Tensor], Tensor] = self.learner
         self.describe: Callable[[Tensor], Tensor] | None = self.descriptor
         if not self.config.compile:
             return
         patches = self.sampler.read(self._draw(0)).contiguous(memory_format=torch.channels_last)
         with autocast(self.config.device, self.config.precision):
-            self.forward = compiled(self.teacher, patches, "the teacher")
+            self.forward = compiled(self.learner, patches, "the teacher")
             if self.descriptor is not None:
                 with torch.no_grad():  # as it runs
-                    anchors = patches[: min(self.config.batch_size, CHUNK)]
+                    anchors = patches[: min(self.config.batch_size, self.at_once)]
                     self.describe = compiled(self.descriptor, anchors, "the descriptor network")
 
     def _losses(self, patches: Tensor, descriptors: Tensor) -> dict[str, Any]:
         """Equation 6, term by term, weighted."""
         config, losses = self.config, {}
-        anchors = descriptors[: config.batch_size]
+        anchors = descriptors.chunk(3)[0] if config.triplet else descriptors
         if config.distillation:
             target = self._targets(patches[: config.batch_size], self.describe)
-            losses["distillation"] = config.distillation * distillation_loss(self.modules["decoder"](anchors), target)
+            losses["distillation"] = config.distillation * distillation_loss(self.decoder(anchors), target)
         if config.triplet:
             anchor, positive, negative = descriptors.chunk(3)
             losses["triplet"] = config.triplet * triplet_loss(anchor, positive, negative, config.margin)
@@ -193,7 +205,7 @@ class _Training:
         error, triplets = None, None
         if self.descriptor is not None:
             with torch.no_grad():
-                decoded = self.modules["decoder"](described(self.teacher, self.held_out_patches))
+                decoded = self.decoder(described(self.learner, self.held_out_patches, self.at_once))
             error = unexplained_variance(decoded, self.held_out_target)
         if self.config.triplet:
             triplets = measure_triplets(self.teacher, self.held_out_triplets, self.config.margin)
@@ -211,23 +223,28 @@ class _Training:
         assert self.descriptor is not None
         with autocast(self.config.device, self.config.precision):
             patches = patches.contiguous(memory_format=torch.channels_last)
-            return described(describe or self.descriptor, patches)
+            return described(describe or self.descriptor, patches, self.at_once)
 
     def _standardization(self) -> Standardization | None:
-        if not self.config.standardize:
+        """Of P's output over photographs trained on.
+
+        A training on views, or one that begins with a teacher, has the best D for these from its first step on.
+        """
+        fitted = self.config.dense is not None or self.config.start is not None
+        if not (self.config.standardize or fitted):
             return None
-        sample = self.sampler.patches(STANDARDIZATION_PATCHES, generator(self.config.seed, TEACHER_HELD_OUT, 1))
-        return Standardization.of(self._described(sample))
+        count = STANDARDIZATION_PATCHES if self.config.dense is None else STANDARDIZATION_VIEWS
+        sample = self.sampler.patches(count, generator(self.config.seed, TEACHER_HELD_OUT, 1))
+        outputs = self._described(sample)
+        standardization = Standardization.of(outputs) if self.config.standardize else None
+        if fitted:
+            targets = standardization(outputs) if standardization is not None else outputs
+            LinearDecoder.fit(described(self.learner, sample, self.at_once), targets).fill(self.decoder)
+        return standardization
 
     def _card(self) -> dict[str, object]:
         """What a teacher's file says of itself. Paths are left out: they mean nothing elsewhere."""
         options = {k: v for k, v in asdict(self.config).items() if k not in ("data", "descriptor_weights")}
-        return {"options": options, **self.held_out(), **self.data_card}
-
-
-def _descriptor_network(config: TeacherConfig, device: torch.device) -> DescriptorNetwork | None:
-    if not config.distillation:
-        return None
-    weights = Path(config.descriptor_weights) if config.descriptor_weights else None
-    network = DescriptorNetwork(config.descriptor, config.descriptor_input, weights)
-    return network.to(device, memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+        if self.config.start is not None:
+            options["start"] = teacher_name(teacher_path(self.config.start))
+        return {"options": options, **self.start_card, **self.held_out(), **self.data_card}

@@ -15,12 +15,13 @@ from train.networks import PatchNetwork
 from train.options import TeacherConfig
 
 DISTILLED = TeacherConfig(patch_size=65, descriptor="resnet18-layer23", iterations=1500, zoom_cap=2.0, device="cuda")
+DENSE = TeacherConfig(dense=128, start="p33", descriptor="efficientnet-lite2", iterations=2000, batch_size=9)
 TRIPLETS = TeacherConfig(
     descriptor="none", distillation=0.0, triplet=1.0, schedule="cosine", data_note="600 CC0 'photographs'", half=False
 )
 
 
-def teacher_file(folder: Path, config: TeacherConfig, **measured: float | None) -> Path:
+def teacher_file(folder: Path, config: TeacherConfig, **measured: object) -> Path:
     options = {k: v for k, v in asdict(config).items() if k not in ("data", "descriptor_weights")}
     path = folder / f"teacher-p{config.patch_size}.safetensors"
     said = {"options": options, "photographs": 600, "photographs_sha256": "ab" * 32, **measured}
@@ -28,7 +29,7 @@ def teacher_file(folder: Path, config: TeacherConfig, **measured: float | None) 
     return path
 
 
-@pytest.mark.parametrize("config", [DISTILLED, TRIPLETS], ids=["distilled", "self-supervised"])
+@pytest.mark.parametrize("config", [DISTILLED, DENSE, TRIPLETS], ids=["distilled", "dense", "self-supervised"])
 def test_the_command_trains_with_the_options_of_the_file(config: TeacherConfig, tmp_path: Path) -> None:
     words = shlex.split(command(teacher_file(tmp_path, config)).replace("\\\n", ""))
     assert words[:3] == ["python", "-m", "train.teacher"]
@@ -36,7 +37,7 @@ def test_the_command_trains_with_the_options_of_the_file(config: TeacherConfig, 
     add_options(parser, TeacherConfig)
     parser.add_argument("--out")
     found = resolve(TeacherConfig, parser.parse_args(words[3:]))
-    weights = "RESNET18" if config.distillation else None
+    weights = "RESNET18" if config.distillation and config.dense is None else None
     assert found == replace(config, data="PHOTOGRAPHS", descriptor_weights=weights)
 
 
@@ -49,6 +50,14 @@ def test_a_distilled_teachers_table_says_what_it_was_distilled_from(tmp_path: Pa
     assert "| losses | λk = 1, λm = 0, λc = 1 (squared compactness) |" in table
     assert "| held-out error | 0.2500 of the variance" in table
     assert "triplets" not in table
+
+
+def test_a_teachers_table_says_that_it_learnt_maps_and_what_it_began_with(tmp_path: Path) -> None:
+    table = facts(teacher_file(tmp_path, DENSE, start_sha256="cd" * 32))
+    assert f"| begun with | `p33`, SHA-256 `{'cd' * 32}` |" in table
+    network = "EfficientNet-Lite2, maps of group3 and group5 (168-d) of views of 128×128 pixels, standardized"
+    assert f"| descriptor network P | {network} |" in table
+    assert "| training | 2,000 steps of 9 views, Adam" in table
 
 
 def test_a_self_supervised_teachers_table_has_its_triplets_and_its_note(tmp_path: Path) -> None:

@@ -104,6 +104,28 @@ def test_one_command_fills_a_memory_bank_and_its_detector_judges_a_folder(
     assert {verdict["decision"] for verdict in verdicts} <= {"OK", "NG"}
 
 
+def test_one_command_trains_students_of_a_backbone_and_goes_on_where_it_stopped(
+    part_images: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    small = ["--backbone", "efficientnet-lite0", "--side", 48, "--width", 8, "--steps", 40, "--device", "cpu"]
+    asked = ["--method", "backbone-students", "--checkpoint-every", 5, "--budget", 0.2, "--out", "students.onnx"]
+    arguments = [*map(str, ["train", "--data", part_images, *asked, *small])]
+    with subprocess.Popen([sys.executable, "-m", *arguments], cwd=tmp_path, env=environment) as killed:
+        while not (tmp_path / "students-run" / "checkpoint.safetensors").exists():
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.kill()
+    done = command(*arguments, cwd=tmp_path, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert "1/3 training the backbone-students" in done.stdout
+    facts = facts_of(read_detector(tmp_path / "students.onnx")[1])
+    assert facts["Method"] == "backbone-students"
+    assert facts["Looks at"].endswith("beside those that a small network would expect, having seen good parts alone")
+    with Detector.open(tmp_path / "students.onnx") as detector:
+        verdict = detector.inspect(read_image(sorted(part_images.iterdir())[0]))
+    assert verdict.decision is not Decision.NO_DECISION
+
+
 @pytest.mark.parametrize("module", COMMANDS)
 def test_help_needs_no_torch(module: str, environment: dict[str, str], tmp_path: Path) -> None:
     for package in ("torch", "onnx", "onnxruntime", "torchvision"):
@@ -193,6 +215,10 @@ def test_the_help_of_a_method_is_of_its_own_options(run_main: Callable[..., tupl
         told = " ".join(run_main("train", [*arguments, "--help"])[1].split())
         assert "M, students of each scale (paper: 3; students: 1)" in told
         assert "--coreset" not in told
+    told = " ".join(run_main("train", ["--preset", "imitation", "--help"])[1].split())
+    assert "training (backbone-students), over the preset:" in told
+    assert "--hardest" in told
+    assert "--train-stride" not in told
 
 
 NAMES = list(bad_inputs(Path(), Path(), Path(), Path()))

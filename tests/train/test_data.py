@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from runtime.demo import DemoLine
 from runtime.errors import ImageError, InputError
-from runtime.preparation import prepare
+from runtime.preparation import scaled
 from train.data import (
+    DifferentPictures,
     PreparedImages,
     Split,
     file_sha256,
     set_apart,
     split_as_counted,
     split_by_content,
+    split_held_out,
     split_in_turn,
 )
 from train.datasets import good_images
@@ -405,8 +407,8 @@ REFUSED = {
 @pytest.mark.parametrize("name", READ)
 def test_unusual_images_are_read_right(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(READ[name]())
-    expected = prepare(picture()[:, :, 1] if name == "grey.png" else picture(), (24, 32))
-    found = PreparedImages([tmp_path / name], (24, 32))[0]
+    expected = scaled(picture()[:, :, 1] if name == "grey.png" else picture(), (24, 32))
+    found = PreparedImages([tmp_path / name], (24, 32), None)[0]
     assert found.shape == (24, 32, 3)
     assert np.abs(found.astype(int) - expected).max() <= (10 if name == "turned.jpg" else 0)
 
@@ -416,7 +418,7 @@ def test_unusable_images_are_named(tmp_path: Path, name: str) -> None:
     content: Callable[[], bytes] = REFUSED[name][0]
     (tmp_path / name).write_bytes(content())
     with pytest.raises(ImageError, match=REFUSED[name][1]):
-        PreparedImages([tmp_path / name], (24, 32)).check()
+        PreparedImages([tmp_path / name], (24, 32), None).check()
 
 
 def test_all_unusable_images_are_named_at_once(tmp_path: Path) -> None:
@@ -424,17 +426,17 @@ def test_all_unusable_images_are_named_at_once(tmp_path: Path) -> None:
     for path in paths[2:4]:
         path.write_bytes(b"broken")
     with pytest.raises(ImageError, match=r"002\.png is not an image.*; \S*003\.png is not an image"):
-        PreparedImages(paths, (8, 10)).check()
+        PreparedImages(paths, (8, 10), None).check()
     for path in paths:
         path.write_bytes(b"broken")
     with pytest.raises(ImageError, match=r"004\.png .* \(and 4 more\)$"):
-        PreparedImages(paths, (8, 10)).check()
+        PreparedImages(paths, (8, 10), None).check()
 
 
 def test_beyond_the_memory_allowed_images_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("train.data.CACHE_BYTES", 2 * 8 * 10 * 3)
     paths = write_images(tmp_path, 3)
-    images = PreparedImages(paths, (8, 10))
+    images = PreparedImages(paths, (8, 10), None)
     before = [images[i].copy() for i in range(3)]
     for path in paths:
         path.unlink()
@@ -451,3 +453,13 @@ def test_images_of_the_statistics_serve_the_threshold_where_they_weigh_nothing(t
     for kinds in (2, 3):
         assert split.threshold_images(kinds, False) == split.threshold
     assert split.threshold_images(1, True) == split.threshold
+
+
+@pytest.mark.parametrize(("count", "holdout"), [(16, 0.375), (40, 0.5), (100, 0.2), (101, 0.31)])
+def test_what_one_training_held_out_is_shared_out_again_as_it_did(tmp_path: Path, count: int, holdout: float) -> None:
+    split = split_by_content(write_images(tmp_path, count), holdout)
+    held_out = DifferentPictures.of((*split.threshold, *split.statistics))
+    again = split_held_out(held_out)
+    assert (again.training, again.statistics, again.threshold) == ((), split.statistics, split.threshold)
+    kept = split_held_out(held_out, statistics=False)
+    assert (kept.statistics, kept.threshold) == ((), (*split.statistics, *split.threshold))

@@ -19,9 +19,9 @@ from runtime.errors import InputError
 from runtime.scoring import Scoring
 from train import memory_bank
 from train.backbones import backbone_path, load_backbone
-from train.backbones.features import Features
+from train.backbones.features import Features, features_of
 from train.data import PreparedImages, Split, file_sha256
-from train.memory_bank import BACKBONE, BANK, MemoryBank, features_of, load_memory_bank, train_memory_bank
+from train.memory_bank import BACKBONE, BANK, MemoryBank, load_memory_bank, train_memory_bank
 from train.options import MemoryBankConfig
 
 exact_distances = partial(torch.cdist, compute_mode="donot_use_mm_for_euclid_dist")
@@ -45,14 +45,14 @@ def split(bank_run: Path) -> Split:
 
 def described(paths: tuple[Path, ...], config: MemoryBankConfig) -> torch.Tensor:
     """All descriptors of images, [images, positions, D]."""
-    images = PreparedImages(paths, config.frame_hw)
+    images = PreparedImages(paths, config.frame_hw, None)
     frames = np.stack([images[index] for index in range(len(images))])
     pixels = torch.from_numpy(frames[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255)
     return features_of(config)(pixels)[0].flatten(2).transpose(1, 2)
 
 
 def made(split: Split, config: MemoryBankConfig) -> MemoryBank:
-    return memory_bank._made(features_of(config), split, config)
+    return memory_bank._made(features_of(config), split, config, None)
 
 
 def test_half_of_the_bank_is_of_the_reference_and_each_other_image_adds_as_many(bank: MemoryBank, split: Split) -> None:
@@ -113,7 +113,8 @@ def test_of_copies_of_a_picture_one_alone_is_in_the_bank(
 def test_no_more_descriptors_of_an_image_are_candidates_than_the_limit_for_each(
     split: Split, bank_config: MemoryBankConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidates = partial(memory_bank._candidates, features_of(bank_config), split.training, bank_config)
+    images = PreparedImages(split.training, bank_config.frame_hw, None)
+    candidates = partial(memory_bank._candidates, features_of(bank_config), images, bank_config)
     assert [len(each) for each in candidates()] == [4 * 5] * 8  # all
     monkeypatch.setattr(memory_bank, "MOST_CANDIDATES", 9)
     assert [len(each) for each in candidates()] == [9] * 8

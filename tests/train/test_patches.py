@@ -101,6 +101,19 @@ def test_the_zoom_cap_bounds_the_enlargement() -> None:
     assert (1 / rows.diff(dim=1)[:, 8:-8].mean(dim=(1, 2))).max() < 1.51
 
 
+@pytest.mark.parametrize(("zoom_cap", "largest"), [(None, 300.0), (1.5, 225.0)])
+def test_views_show_all_zooms_up_to_the_cap_alike(zoom_cap: float | None, largest: float) -> None:
+    photographs = Photographs.pack([position_photograph(150, 200)] * 2, CPU)
+    views = PatchSampler(photographs, 96, zoom_cap, short_sides=(100, 300)).patches(300, draw())
+    rows, columns = positions(views[coloured(views)])
+    zoomed = 150 / rows.diff(dim=1)[:, 24:-24].mean(dim=(1, 2))
+    assert zoomed.min() == pytest.approx(100, rel=0.03)
+    assert zoomed.max() == pytest.approx(largest, rel=0.03)
+    assert zoomed.median() == pytest.approx((100 + largest) / 2, rel=0.06)
+    for place, length in ((rows, 150), (columns, 200)):  # a border that repeats would not rise
+        assert (place.diff(dim=1 if length == 150 else 2) > 0).all()
+
+
 def test_positives_are_anchors_moved_by_a_quarter_patch_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("train.patches.NOISE_STD", 0.0)
     sampler = sampler_of([position_photograph(150, 200)] * 2)

@@ -16,13 +16,14 @@ from train.preset import AUTO, chosen, configuration, method_of, preset_names, p
 CPU = {"device": "cpu"}
 
 
-def test_the_presets_are_those_of_two_methods() -> None:
-    assert preset_names() == ["accurate", "edge", "fast", "paper", "students"]
+def test_the_presets_are_those_of_three_methods() -> None:
+    assert preset_names() == ["accurate", "edge", "fast", "imitation", "paper", "students"]
     assert [each.name for each in presets_of("memory-bank")] == ["accurate", "edge", "fast"]
     assert [each.name for each in presets_of("students")] == ["paper", "students"]
+    assert [each.name for each in presets_of("backbone-students")] == ["imitation"]
 
 
-@pytest.mark.parametrize("name", ["accurate", "edge", "fast", "paper", "students"])
+@pytest.mark.parametrize("name", ["accurate", "edge", "fast", "imitation", "paper", "students"])
 def test_each_preset_is_options_of_its_method(name: str) -> None:
     found = read_preset(name)
     assert "method" not in found.options
@@ -42,7 +43,7 @@ def test_a_name_of_before_is_the_preset_that_took_its_place_and_says_so(capsys: 
     "call", [read_preset, lambda name: method_of(name, None), lambda name: chosen(name, "students")]
 )
 def test_a_name_that_is_none_is_refused_with_those_that_are(call: Callable[[str], Any]) -> None:
-    with pytest.raises(InputError, match="preset 'quick' is none of accurate, edge, fast, paper, students"):
+    with pytest.raises(InputError, match="preset 'quick' is none of accurate, edge, fast, imitation, paper, students"):
         call("quick")
 
 
@@ -68,6 +69,7 @@ def test_auto_is_edge_on_a_cpu_accurate_on_a_gpu_and_students_for_students(monke
         assert chosen(AUTO, "memory-bank").name == name
         assert chosen(AUTO, "memory-bank", "cpu").name == "edge"
         assert chosen(AUTO, "students").name == "students"
+        assert chosen(AUTO, "backbone-students").name == "imitation"
     assert configuration(AUTO, "memory-bank", CPU) == configuration("edge", "memory-bank", CPU)
 
 

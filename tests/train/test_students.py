@@ -24,7 +24,7 @@ from calibration.methods import open_run
 from export.detector import ExportOptions, export
 from runtime.errors import InputError
 from runtime.images import read_image
-from runtime.preparation import prepare
+from runtime.preparation import scaled
 from runtime.scoring import Scoring
 from runtime.typed import as_text
 from train.config import as_mapping, as_yaml, configured, read_yaml
@@ -34,7 +34,8 @@ from train.ensemble import load_scales, shipped_teachers, student_path, teacher_
 from train.files import load_network, save_network
 from train.networks import PatchNetwork
 from train.options import StudentsConfig
-from train.student_training import DEVIATION_FLOOR, _ScaleTraining, train_students
+from train.student_training import _ScaleTraining, train_students
+from train.trainings import DEVIATION_FLOOR, images_of_step
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -203,9 +204,7 @@ def test_a_window_of_the_whole_map_is_shifted_too() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_every_epoch_is_a_permutation_of_its_own(batch_size: int) -> None:
-    training = draws_of(batch_size=batch_size)
-    training.images = range(10)
-    order = [index for step in range(30 // batch_size) for index in training._batch(step)]
+    order = [index for step in range(30 // batch_size) for index in images_of_step(step, batch_size, 10, seed=0)]
     epochs = [order[i : i + 10] for i in range(0, 30, 10)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 3
     assert epochs[0] != epochs[1] != epochs[2]
@@ -221,7 +220,7 @@ def test_the_descriptors_are_standardized_over_all_training_images(
     calibrated_run: Path, teacher_files: dict[int, Path]
 ) -> None:
     split = Split.load(calibrated_run / "split.json")
-    frames = np.stack([prepare(read_image(path), (32, 36)) for path in split.training])
+    frames = np.stack([scaled(read_image(path), (32, 36)) for path in split.training])
     pixels = torch.from_numpy(frames[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255)
     with torch.no_grad():
         descriptors = dense_descriptors(load_network(teacher_files[33])[0], pixels, 8, "bailer").numpy()

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.preparation import prepare
+from runtime.preparation import scaled
 
 SIDE = 64  # of a small picture, pixels
 SMOOTHING = 2.0  # σ of the Gaussian, pixels of a small picture: what another size changes at edges is gone
@@ -42,7 +42,7 @@ ROWS = 512  # compared at a time
 
 def small_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What of an image [H, W, 3], BGR, is compared: uint8 [64, 64], grey."""
-    return np.asarray(cv2.cvtColor(prepare(image, (SIDE, SIDE)), cv2.COLOR_BGR2GRAY), np.uint8)
+    return np.asarray(cv2.cvtColor(scaled(image, (SIDE, SIDE)), cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def group_copies(pictures: NDArray[np.uint8]) -> list[list[int]]:

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.inspection.copies import find_copies, same_file
-from train.inspection.measure import Measurement, measure
+from train.inspection.measure import FRAME_HW, Measurement, measure
 from train.inspection.outliers import FEWEST, unusualness
 from train.inspection.quality import describe_shapes, describe_sizes, find_bad_pictures
+from train.inspection.refused import find_refused
 
 OUTLYING = (
     3.5  # deviations of the logarithm of the score; 15 good images in 1,000 at the most stood out so far in trials
@@ -23,6 +24,7 @@ SUMMARY = {
     "copy": "copies of others, byte for byte",
     "near-copy": "nearly copies of others, and counted as one picture with them",
     "outlier": "unlike the others, and a bad part among the good ones spoils the threshold",
+    "empty": "as without a part in view, and a detector trained on them takes empty frames for good ones",
     "flat": "without anything to see",
     "blurred": "blurred, compared with the others",
     "dark": "darker than the others",
@@ -77,7 +79,9 @@ class Report:
 class Inspector:
     """Gathers what is measured of good images, and says which of them to look at. For one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, size_hw: tuple[int, int] = FRAME_HW) -> None:
+        """`size_hw` is of the frames that a detector is to see."""
+        self._size_hw = size_hw
         self._paths: list[Path] = []
         self._measured: list[Measurement] = []
         self._unreadable: list[Suspect] = []
@@ -85,7 +89,7 @@ class Inspector:
     def add(self, path: Path, image: NDArray[np.uint8]) -> None:
         """Measure one image, uint8 [H, W, 3], BGR, as read from `path`."""
         self._paths.append(path)
-        self._measured.append(measure(image))
+        self._measured.append(measure(image, self._size_hw))
 
     def add_unreadable(self, path: Path, reason: str) -> None:
         """Count an image that cannot be read."""
@@ -106,6 +110,7 @@ class Inspector:
             notes.append(
                 f"{len(self._paths)} images are too few to tell which of them are unlike; bring {FEWEST} or more"
             )
+        suspects += self._refused({each.path for each in suspects if each.kind in ("blurred", "outlier", "flat")})
         order = {kind: place for place, kind in enumerate(SUMMARY)}
         suspects.sort(key=lambda suspect: (order[suspect.kind], -suspect.strength))
         images = len(self._paths) + len(self._unreadable)
@@ -119,6 +124,13 @@ class Inspector:
             else:
                 reason = f"hardly differs from {other.name}: by {difference:.1f} grey levels"
                 yield Suspect(path, "near-copy", reason, -difference, other)
+
+    def _refused(self, named: set[Path]) -> Iterator[Suspect]:
+        """What a detector of the others would refuse, but for those that are `named` already."""
+        found = find_refused(self._measured) if self._measured else ()
+        for index, kind, reason, far in found:
+            if self._paths[index] not in named:
+                yield Suspect(self._paths[index], kind, reason, far)
 
     def _by_unusualness(self) -> list[Suspect]:
         """Every image as an outlier, the strongest first."""

@@ -7,11 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.health import brightness, saturated_share
+from runtime.likeness import pattern
+from runtime.preparation import scaled
+from runtime.recipe import SMALLEST_SHARP_SIDE
+from runtime.sharpness import SharpnessMeter
 from train.inspection.copies import small_picture
 
 SHARPNESS_SIDE = 1024  # longer side, pixels; larger images are shrunk, so a blur below their pixel cannot be seen
 LIGHT_SIDE = 128  # where exposure is measured
 COLOUR_SIDE = 32  # of the thumbnail, both ways, whatever the aspect
+FRAME_HW = (256, 256)  # of a detector's frames, as most presets have them
 DARK = 5  # pixel value up to which a channel counts as black
 
 
@@ -27,10 +32,15 @@ class Measurement:
     saturated: float  # share of pixels that are saturated in every channel, as in runtime.health
     grey: NDArray[np.uint8]  # [64, 64]; what copies are told by
     colour: NDArray[np.uint8]  # [32, 32, 3], BGR
+    fine: tuple[
+        float, float
+    ]  # sharpness of the prepared frame in both directions, as in runtime.sharpness; 0 of small ones
+    pattern: NDArray[np.float32]  # [192], of the prepared frame, as in runtime.likeness
 
 
-def measure(image: NDArray[np.uint8]) -> Measurement:
-    """Measure uint8 [H, W, 3], BGR."""
+def measure(image: NDArray[np.uint8], size_hw: tuple[int, int] = FRAME_HW) -> Measurement:
+    """Measure uint8 [H, W, 3], BGR; also as it is when it is prepared to `size_hw`."""
+    prepared = scaled(image, size_hw)
     large = _at_most(image, SHARPNESS_SIDE)
     grey = cv2.cvtColor(large, cv2.COLOR_BGR2GRAY)
     light = _at_most(large, LIGHT_SIDE)
@@ -46,6 +56,8 @@ def measure(image: NDArray[np.uint8]) -> Measurement:
         saturated=saturated_share(light),
         grey=small_picture(image),
         colour=np.asarray(thumbnail, np.uint8),
+        fine=SharpnessMeter(size_hw).measure(prepared) if min(size_hw) >= SMALLEST_SHARP_SIDE else (0.0, 0.0),
+        pattern=pattern(prepared),
     )
 
 

@@ -61,7 +61,7 @@ def test_a_file_whose_card_is_none_is_refused(tmp_path: Path, card: dict[str, ob
 def test_a_name_of_neither_teacher_nor_backbone_is_answered_with_both() -> None:
     assert network_path("p33").name == "teacher-p33.safetensors"
     with pytest.raises(
-        InputError, match=r"neither a shipped teacher or backbone \(p17, .*p65-half, efficientnet-lite0, "
+        InputError, match=r"neither a shipped teacher or backbone \(p17, .*p65-half-dense, efficientnet-lite0, "
     ):
         network_path("b0")
 
