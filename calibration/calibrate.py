@@ -5,17 +5,19 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.calibrated import CalibratedRun, of_pixels
-from calibration.health import fit_health
+from calibration.file_scores import progress
+from calibration.health import fit_health, unlimited
 from calibration.image_evidence import fit_image_evidence
-from calibration.maps import Moments, Positions, within
+from calibration.maps import Positions, within
 from calibration.methods import open_run
 from calibration.positions import fit_positions, in_score_units
+from calibration.statistics import Moments
+from calibration.statistics import fit_moments as moments_of
+from runtime.health import seen_by_health
 from runtime.images import read_image
 from runtime.recipe import HealthLimits
 from runtime.threshold import check_rates
@@ -23,9 +25,6 @@ from train.data import CACHE_BYTES, PreparedImages
 from train.method import TrainedRun
 from train.progress import Progress
 from train.run_folder import RunFolder
-
-# a kind that hardly varies over good images would turn rounding into anomalies when it is divided by
-DEVIATION_FLOOR = 1e-6  # of the kind's mean
 
 
 def calibrate(trained: TrainedRun, budget: float, confidence: float = 0.95) -> CalibratedRun:
@@ -49,6 +48,8 @@ def calibrate_folder(path: Path, budget: float, confidence: float, device: str |
 def _calibrate(trained: TrainedRun, budget: float, confidence: float) -> CalibratedRun:
     run = with_fitted_statistics(trained, _health(trained), budget, confidence)
     run.save()
+    for sentence in unlimited(run.health):
+        print(f"note: {sentence}")
     return run
 
 
@@ -70,7 +71,11 @@ class EvidenceOfImages:
     """
 
     def __init__(self, trained: TrainedRun, paths: Sequence[Path], name: str) -> None:
-        self._trained, self._images, self._name = trained, PreparedImages(paths, trained.size_hw), name
+        self._trained, self._images, self._name = (
+            trained,
+            PreparedImages(paths, trained.size_hw, trained.alignment),
+            name,
+        )
         self._kept: list[Tensor] = []
         self._bytes = 0
 
@@ -92,19 +97,11 @@ class EvidenceOfImages:
 def fit_moments(trained: TrainedRun, evidence: Iterable[Tensor]) -> tuple[Moments, ...]:
     """Equation 11's mean and deviation of each kind of evidence over all pixels inside the region of interest.
 
-    Of raw evidence [N, K, h, w] of good images; summed in float64.
+    Of raw evidence [N, K, h, w] of good images; see `calibration.statistics`.
     """
-    sums, count = torch.zeros(len(trained.kinds), 2, dtype=torch.float64), 0  # kind, power
-    for found in evidence:
-        inside = within(of_pixels(trained, found), trained.scoring.region_of_interest).double()
-        sums += torch.stack([inside.sum(dim=(0, 2, 3)), inside.square().sum(dim=(0, 2, 3))], dim=1).cpu()
-        count += inside[:, 0].numel()
-    return tuple(_moments(first / count, second / count) for first, second in sums.tolist())
-
-
-def _moments(mean: float, square: float) -> Moments:
-    deviation = max(square - mean**2, 0.0) ** 0.5
-    return Moments(mean, max(deviation, DEVIATION_FLOOR * abs(mean), 1e-12))
+    region = trained.scoring.region_of_interest
+    inside = (within(of_pixels(trained, found), region) for found in evidence)
+    return moments_of(each.numpy() for batch in inside for each in batch.cpu())
 
 
 def _positions(run: CalibratedRun, statistics: EvidenceOfImages) -> Positions:
@@ -130,20 +127,15 @@ def _with_image_evidence(run: CalibratedRun, statistics: EvidenceOfImages) -> Ca
     positions = in_score_units(run.positions, torch.cat(scores).double().cpu().numpy())
     reference, others = map(trained.split.different, (trained.split.statistics, trained.split.training))
     known = (*reference, *others) if trained.leaves_out else others
-    images = PreparedImages(known, trained.size_hw)
+    images = PreparedImages(known, trained.size_hw, trained.alignment)
     features = torch.cat([trained.pooled_features(frames).cpu() for frames in progress(images, "whole frames")])
     fixed = slice(len(reference)) if trained.leaves_out else slice(None)
     return replace(run, positions=positions, image=fit_image_evidence(features, fixed))
-
-
-def progress(images: PreparedImages, name: str) -> Iterator[NDArray[np.uint8]]:
-    """Prepared images as batches of one, [1, H, W, 3], with their progress."""
-    for index in Progress(range(len(images)), name, len(images), unit="image"):
-        yield images[index][None]
 
 
 def _health(trained: TrainedRun) -> HealthLimits:
     split = trained.split
     paths: tuple[Path, ...] = (*split.training, *split.statistics, *split.threshold)
     bar = Progress(paths, "health", len(paths), unit="image")
-    return fit_health((read_image(path) for path in bar), trained.size_hw)
+    seen = seen_by_health(trained.scoring, trained.alignment, trained.size_hw)
+    return fit_health((read_image(path) for path in bar), trained.size_hw, seen)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.image_evidence import ImageEvidence, image_evidence_from
-from calibration.maps import Moments, Positions, anomaly_map, anomaly_score, by_position, normalized, upsampled
+from calibration.maps import Positions, anomaly_map, anomaly_score, by_position, normalized, upsampled
+from calibration.statistics import Moments
 from calibration.tensors import load_tensors, save_tensors
 from runtime.atomic import write_atomically
 from runtime.errors import InputError

@@ -20,15 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PRIOR_IMAGES = 20.0  # κ; of 1 to 300, chosen on even images
-# the deviation of evidence is taken to be larger by this over √r of r reference images: of few it is hardly known, and
-# their frames differ in more ways than they show. Of 30 tiles the image AUROC then stays within 0.006 of the map's, in
-# place of 0.025 (even images, three draws), and of all tiles it loses 0.003. Of fewer than FEW images it is not known:
-# with 5 transistors for reference it cost the map 0.14 of its image AUROC
-DOUBT, FEW = 4.0, 15
-# of a feature's deviation, relative to the mean of all: a channel that no reference image excites would else decide
-# alone, by less than the graph's float32 can tell. Of ten images or more of four sets no backbone's feature is below it
-FLOOR = 1e-2
+from calibration.statistics import Leverage, fit_leverage
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,13 @@ class ImageEvidence:
         """Raw evidence √h [N] of pooled features [N, P]."""
         return self.whitened(features).square().sum(dim=1).sqrt()
 
+    @property
+    def constants(self) -> dict[str, Tensor]:
+        """The graph's constants of image evidence by name; see `runtime.recipe.CONSTANTS`."""
+        centre, deviation, whitening = (each.numpy() for each in (self.centre, self.deviation, self.whitening))
+        fitted = Leverage(centre, deviation, whitening, self.evidence_mean, self.evidence_deviation)
+        return {name: torch.from_numpy(value) for name, value in fitted.constants.items()}
+
     def score(self, features: Tensor) -> Tensor:
         """Evidence [N] of pooled features [N, P] in deviations from what good images show."""
         return (self.raw(features) - self.evidence_mean) / self.evidence_deviation
@@ -56,21 +55,9 @@ class ImageEvidence:
 
 def fit_image_evidence(features: Tensor, reference: slice) -> ImageEvidence:
     """Of the pooled features [n, P] of all known images, some of which are the `reference`, two or more."""
-    features = features.double()
-    chosen = features[reference]
-    centre, deviation = chosen.mean(dim=0), chosen.std(dim=0)
-    deviation = deviation.clamp(min=max(FLOOR * float(deviation.mean()), 1e-12))
-    known = _extended(features, centre, deviation)
-    matrix = known.T @ known + PRIOR_IMAGES * torch.eye(known.shape[1], dtype=known.dtype)
-    # matrix = L Lᵀ, so that h = ‖L⁻¹ x̃‖²
-    whitening = torch.linalg.solve_triangular(
-        torch.linalg.cholesky(matrix), torch.eye(len(matrix), dtype=matrix.dtype), upper=False
-    )
-    evidence = left_out((known @ whitening.T).square().sum(dim=1))[reference]
-    count = len(evidence)
-    doubt = DOUBT / count**0.5 * max(1.0, FEW / count) ** 2
-    spread = float(evidence.std().clamp(min=1e-9)) * (1 + doubt)
-    return ImageEvidence(centre, deviation, whitening, float(evidence.mean()), spread)
+    found = fit_leverage(features.cpu().numpy(), reference)
+    centre, deviation, whitening = map(torch.from_numpy, (found.centre, found.deviation, found.whitening))
+    return ImageEvidence(centre, deviation, whitening, found.evidence_mean, found.evidence_deviation)
 
 
 def left_out(known: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 The exported graph computes the same in fewer operations (`export.fused`); `export.parity` compares the two.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,15 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from runtime.scoring import REACH, Scoring
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Mean and deviation of one kind of evidence over all pixels of good images (for equation 11)."""
-
-    mean: float
-    deviation: float
+from calibration.statistics import Moments
+from runtime.interest import Interest, RegionsOfInterest, inspected
+from runtime.scoring import Scoring, smoothing_reach
 
 
 @dataclass(frozen=True)
@@ -75,11 +68,6 @@ def smoothed(maps: Tensor, sigma: float) -> Tensor:
     return functional.conv2d(functional.conv2d(x, kernel), kernel.transpose(2, 3))[:, 0]
 
 
-def smoothing_reach(sigma: float) -> int:
-    """How many pixels the Gaussian of `smoothed` reaches to each side."""
-    return math.ceil(REACH * sigma)
-
-
 def by_position(maps: Tensor, positions: Positions) -> Tensor:
     """Anomaly maps [N, H, W] in deviations from what good images show at each position, [N, H, W].
 
@@ -94,13 +82,17 @@ def anomaly_score(scored_map: Tensor, scoring: Scoring) -> Tensor:
 
     The paper scores pixels only; the maximum, one highest value, is the usual step from there to an image.
     """
-    inside = within(scored_map, scoring.region_of_interest).flatten(1)
+    inside = within(scored_map, scoring.region_of_interest)
     return inside.topk(scoring.score_pixels, dim=1).values.mean(dim=1)
 
 
-def within(maps: Tensor, region_of_interest: tuple[int, int, int, int] | None) -> Tensor:
-    """The part of maps [..., H, W] inside the region (top, left, height, width), or all of them."""
-    if region_of_interest is None:
-        return maps
-    top, left, height, width = region_of_interest
-    return maps[..., top : top + height, left : left + width]
+def within(maps: Tensor, region_of_interest: Interest | None) -> Tensor:
+    """The values [..., n] of maps [..., H, W] at the n pixels inside the region of interest, row after row."""
+    if isinstance(region_of_interest, RegionsOfInterest):
+        found = inspected(region_of_interest, (maps.shape[-2], maps.shape[-1]))
+        assert found is not None
+        return maps[..., torch.tensor(found.mask, device=maps.device)]
+    if region_of_interest is not None:
+        top, left, height, width = region_of_interest
+        maps = maps[..., top : top + height, left : left + width]
+    return maps.flatten(-2)

@@ -14,38 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calibration.maps import Positions, smoothed, within
+from calibration.maps import Positions
+from calibration.statistics import fit_map, unit_of
+from runtime.interest import Interest, inspected
 
-SMOOTHING = 4.0  # σ in pixels of the prepared frame: what a place shows, its neighbours show too
-PRIOR_IMAGES = 1  # so many images more that show everywhere what all show on average: for few images, and still places
 
-
-def fit_positions(
-    sets: Sequence[Iterable[Tensor]], size_hw: tuple[int, int], region: tuple[int, int, int, int] | None
-) -> Positions:
-    """Mean and deviation at each position over sets of anomaly maps [N, H, W].
-
-    Sums are in float64, and each set counts the same. Both are smoothed over neighbouring positions, and drawn a little
-    towards their means over the region of interest.
-    """
-    powers, count = [], 0
-    for maps in sets:
-        total, size = torch.zeros(2, *size_hw, dtype=torch.float64), 0
-        for each in maps:
-            found = each.double()
-            total += torch.stack([found.sum(dim=0), found.square().sum(dim=0)]).cpu()
-            size += len(found)
-        powers.append(total / size)
-        count += size
-    first, second = torch.stack(powers).mean(dim=0)
-
-    def drawn(values: torch.Tensor) -> torch.Tensor:
-        values = smoothed(values[None], SMOOTHING)
-        return ((count * values + PRIOR_IMAGES * within(values, region).mean()) / (count + PRIOR_IMAGES))[0]
-
-    mean = drawn(first)
-    variance = drawn((second - 2 * mean * first + mean.square()).clamp(min=0))
-    return Positions(mean.float(), variance.sqrt().clamp(min=1e-12).float())
+def fit_positions(sets: Sequence[Iterable[Tensor]], size_hw: tuple[int, int], region: Interest | None) -> Positions:
+    """Mean and deviation at each position over sets of anomaly maps [N, H, W]; see `calibration.statistics.fit_map`."""
+    chosen = inspected(region, size_hw)
+    maps = [(each.numpy() for batch in batches for each in batch.cpu()) for batches in sets]
+    mean, deviation = fit_map(maps, size_hw, None if chosen is None else chosen.mask)
+    return Positions(torch.from_numpy(mean), torch.from_numpy(deviation))
 
 
 def in_score_units(positions: Positions, scores: NDArray[np.float64]) -> Positions:
@@ -53,5 +32,5 @@ def in_score_units(positions: Positions, scores: NDArray[np.float64]) -> Positio
 
     So the map has the unit of image evidence (`calibration.image_evidence`), and the higher of both is the score.
     """
-    mean, deviation = float(scores.mean()), max(float(scores.std(ddof=1)), 1e-9)
-    return Positions(positions.mean + mean * positions.deviation, positions.deviation * deviation)
+    unit = unit_of(scores)
+    return Positions(positions.mean + unit.mean * positions.deviation, positions.deviation * unit.deviation)

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.methods.options import OfOptions
+from runtime.alignment import Alignment
+from train.alignment import alignment_of_run
 from train.backbones.features import Features
 from train.data import Split
 from train.device import device_of_run
-from train.ensemble import pixels_from_frames
 from train.memory_bank import MemoryBank, load_memory_bank
 from train.method import Kind
 from train.neighbours import nearest
@@ -30,6 +31,7 @@ class MemoryBankRun(OfOptions):
     features: Features
     memory: MemoryBank
     device: torch.device
+    alignment: Alignment | None = None
 
     method = MemoryBankConfig.METHOD
     leaves_out = True  # the nearest of fewer descriptors is no nearer
@@ -87,7 +89,7 @@ class MemoryBankRun(OfOptions):
         return self._features(frames)[1]
 
     def _features(self, frames: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = self.features(pixels_from_frames(torch.from_numpy(frames).to(self.device)))
+        found: tuple[Tensor, Tensor] = self.features(self.pixels_of(frames, self.device))
         return found
 
 
@@ -96,5 +98,7 @@ def open_run(folder: RunFolder, device: str | None = None) -> MemoryBankRun:
     config = folder.config(MemoryBankConfig)
     split = Split.load(folder.split_path)
     place = device_of_run(folder.path, config.device, device)
-    run = MemoryBankRun(folder, config, split, *load_memory_bank(folder.path, config), place)
+    run = MemoryBankRun(
+        folder, config, split, *load_memory_bank(folder.path, config), place, alignment_of_run(folder, config)
+    )
     return run.on(str(place))

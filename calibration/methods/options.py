@@ -2,7 +2,14 @@
 
 from typing import Protocol
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from runtime.interest import blinded
 from runtime.scoring import Scoring
+from train.ensemble import pixels_from_frames
 
 
 class Options(Protocol):
@@ -31,3 +38,8 @@ class OfOptions:
     def scoring(self) -> Scoring:
         """See `TrainedRun`."""
         return self.config.scoring
+
+    def pixels_of(self, frames: NDArray[np.uint8], device: torch.device) -> Tensor:
+        """Prepared frames [N, H, W, 3] as networks see them: float32 [N, 3, H, W], RGB in [0, 1]; see `blinded`."""
+        seen = blinded(frames, self.scoring.in_regions(self.size_hw))
+        return pixels_from_frames(torch.from_numpy(seen).to(device))

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calibration.methods.options import OfOptions
+from runtime.alignment import Alignment
 from runtime.schema1 import error_name, looks_at, variance_name
-from train.backbones.features import pooled
+from train.alignment import alignment_of_run
+from train.backbones.features import Pooling
 from train.data import Split
 from train.device import device_of_run
-from train.ensemble import Scale, load_scales, pixels_from_frames
+from train.ensemble import Scale, load_scales
 from train.method import Kind
 from train.options import StudentsConfig
 from train.run_folder import RunFolder
@@ -33,6 +35,7 @@ class StudentsRun(OfOptions):
     split: Split
     scales: tuple[Scale, ...]
     device: torch.device
+    alignment: Alignment | None = None
 
     method = StudentsConfig.METHOD
     leaves_out = False  # each image has a part in all weights; students err on those they were trained on, if less
@@ -92,7 +95,7 @@ class StudentsRun(OfOptions):
 
     def evidence(self, frames: NDArray[np.uint8]) -> Tensor:
         """See `TrainedRun`."""
-        pixels = pixels_from_frames(torch.from_numpy(frames).to(self.device))
+        pixels = self.pixels_of(frames, self.device)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         return torch.stack([term for scale in self.scales for term in self._terms(scale, pixels)], dim=1)
 
@@ -105,9 +108,16 @@ class StudentsRun(OfOptions):
 
     def pooled_features(self, frames: NDArray[np.uint8]) -> Tensor:
         """See `TrainedRun`."""
-        pixels = pixels_from_frames(torch.from_numpy(frames).to(self.device))
+        pixels = self.pixels_of(frames, self.device)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        return pooled(scale.target(pixels, self.config.output_stride) for scale in self.scales)
+        pooling, stride = self.pooling.to(self.device), self.config.output_stride
+        found: Tensor = pooling(scale.target(pixels, stride) for scale in self.scales)
+        return found
+
+    @property
+    def pooling(self) -> Pooling:
+        """How the descriptors of all scales are pooled."""
+        return Pooling.of(self.scoring, self.size_hw, [self.config.output_stride] * len(self.scales))
 
     def _terms(self, scale: Scale, pixels: Tensor) -> list[Tensor]:
         teacher, students = scale.descriptors(pixels, self.config.output_stride)
@@ -148,4 +158,6 @@ def open_run(folder: RunFolder, device: str | None = None) -> StudentsRun:
     split = Split.load(folder.split_path)
     place = device_of_run(folder.path, config.device, device)
     scales = load_scales(folder.path, len(config.teachers), config.students)
-    return StudentsRun(folder, config, split, tuple(scale.to(place) for scale in scales), place)
+    return StudentsRun(
+        folder, config, split, tuple(scale.to(place) for scale in scales), place, alignment_of_run(folder, config)
+    )

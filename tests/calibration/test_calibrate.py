@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from runs import opened
 from torch import Tensor
 
-from calibration.calibrate import DEVIATION_FLOOR, calibrate, fit_moments
+from calibration.calibrate import calibrate, fit_moments
 from calibration.calibrated import CalibratedRun, of_pixels, threshold_images
-from calibration.health import fit_health
+from calibration.health import fit_health, unlimited
 from calibration.maps import Moments, normalized
 from calibration.methods import open_run
+from calibration.statistics import DEVIATION_FLOOR
+from runtime.demo import DemoLine
 from runtime.errors import InputError
 from runtime.scoring import Scoring
 from train.data import PreparedImages
@@ -80,7 +82,7 @@ def test_evidence_of_every_other_position_is_measured_at_every_pixel() -> None:
 
 def test_over_the_images_they_come_from_normalized_evidence_has_mean_0_and_deviation_1(calibrated_run: Path) -> None:
     run = opened(calibrated_run)
-    images = PreparedImages(run.trained.split.statistics, run.trained.size_hw)
+    images = PreparedImages(run.trained.split.statistics, run.trained.size_hw, None)
     frames = np.stack([images[i] for i in range(len(images))])
     top, left, height, width = run.trained.scoring.region_of_interest or (0, 0, 32, 36)
     terms = normalized(of_pixels(run.trained, run.trained.evidence(frames)).double(), run.moments)
@@ -104,7 +106,7 @@ def test_of_one_student_all_images_held_out_give_the_threshold_and_the_statistic
     run = lone(opened(calibrated_run), by_position=False)
     split = run.trained.split
     assert set(run.threshold_images) == {*split.threshold, *split.statistics}
-    images = PreparedImages(run.threshold_images, run.trained.size_hw)
+    images = PreparedImages(run.threshold_images, run.trained.size_hw, None)
 
     def scores(moments: Moments) -> NDArray[np.float64]:
         shifted = replace(run, moments=(moments,))
@@ -133,6 +135,27 @@ def test_health_limits_leave_the_range_of_the_good_images_by_half_of_what_is_lef
     assert limits.aspect_low == pytest.approx(1.5 * 0.95)
     assert limits.aspect_high == pytest.approx(2 * 1.05)
     assert limits.height_low == 20
+
+
+def test_good_images_set_limits_of_sharpness_and_likeness_or_it_is_said_that_they_do_not() -> None:
+    line = DemoLine(9, (64, 64), 0.0)
+    parts = [line.good(number).image for number in range(10)]
+    limits = fit_health(parts, (64, 64))
+    assert min(limits.sharpness_low) > 0
+    assert limits.likeness_low > 0.5
+    assert unlimited(limits) == []
+    few = fit_health(parts[:7], (64, 64))
+    assert (few.sharpness_low, few.likeness_low, few.typical) == ((0.0, 0.0), 0.0, ())
+    assert [sentence.partition(":")[0] for sentence in unlimited(few)] == [
+        "blur from left to right and from top to bottom is not noticed",
+        "a frame without a part is not noticed before it is scored",
+    ]
+    bars = np.repeat(np.arange(64, dtype=np.uint8) % 9 // 5 * 150, 64).reshape(64, 64)  # nothing differs along a row
+    striped = fit_health([np.dstack([np.roll(bars, shift, axis=0)] * 3) for shift in range(10)], (64, 64))
+    assert striped.sharpness_low[0] == 0
+    assert striped.sharpness_low[1] > 0
+    assert unlimited(striped)[0].startswith("blur from left to right is not noticed: ")
+    assert fit_health(parts, (15, 15)).sharpness_low == (0.0, 0.0)
 
 
 def test_statistics_come_back_from_their_file(run: Path) -> None:

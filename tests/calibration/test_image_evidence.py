@@ -16,13 +16,13 @@ from calibration import calibrate as calibration
 from calibration.calibrate import EvidenceOfImages, calibrate_folder
 from calibration.calibrated import IMAGE_EVIDENCE, CalibratedRun, as_tensors
 from calibration.image_evidence import (
-    PRIOR_IMAGES,
     ImageEvidence,
     fit_image_evidence,
     image_evidence_from,
     left_out,
 )
 from calibration.methods import open_run
+from calibration.statistics import PRIOR_IMAGES
 from runtime.errors import InputError
 from train.data import PreparedImages
 from train.memory_bank import train_memory_bank
@@ -70,7 +70,7 @@ def test_evidence_is_the_leverage_of_ridge_regression(images: int) -> None:
 
 
 def test_without_shrinkage_it_is_mahalanobis_distance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calibration.image_evidence.PRIOR_IMAGES", 0.0)
+    monkeypatch.setattr("calibration.statistics.PRIOR_IMAGES", 0.0)
     known, new = drawn(), drawn(9, seed=1)
     gaps = new - known.mean(axis=0)
     squared = np.einsum("ni,ij,nj->n", gaps, np.linalg.inv(np.cov(known.T)), gaps)
@@ -148,7 +148,7 @@ def run(bank_run: Path, tmp_path: Path) -> Path:
 
 
 def frames_of(run: CalibratedRun, paths: tuple[Path, ...]) -> NDArray[np.uint8]:
-    images = PreparedImages(paths, run.trained.size_hw)
+    images = PreparedImages(paths, run.trained.size_hw, None)
     return np.stack([images[index] for index in range(len(images))])
 
 
@@ -263,6 +263,8 @@ def test_statistics_of_a_run_without_it_are_refused(run: Path) -> None:
 class Counting:
     """A run that counts how often it is asked for evidence."""
 
+    alignment = None
+
     def __init__(self, run: Any) -> None:
         self.run, self.size_hw, self.asked = run, run.size_hw, 0
 
@@ -289,7 +291,7 @@ def test_evidence_is_kept_within_its_bound_and_is_the_same_again(
     for round_ in (1, 2):
         assert all(map(torch.equal, first, evidence))
         assert counting.asked == 8 + round_ * again
-    frames = PreparedImages(paths, counting.size_hw)
+    frames = PreparedImages(paths, counting.size_hw, None)
     for index, path in enumerate(paths):
         torch.testing.assert_close(first[index], counting.run.without(path).evidence(frames[index][None]))
 

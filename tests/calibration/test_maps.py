@@ -95,4 +95,4 @@ def test_a_peak_outside_the_region_does_not_count() -> None:
     maps = torch.zeros(1, HEIGHT, WIDTH)
     maps[0, 0, 0], maps[0, 2, 3] = 100, 1
     assert anomaly_score(maps, Scoring((1, 1, 3, 4))).item() == 1
-    assert within(maps, (1, 1, 3, 4)).shape == (1, 3, 4)
+    assert within(maps, (1, 1, 3, 4)).shape == (1, 3 * 4)

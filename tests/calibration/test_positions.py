@@ -15,8 +15,10 @@ from scipy.ndimage import gaussian_filter
 from calibration.calibrate import with_fitted_statistics
 from calibration.calibrated import POSITIONS, CalibratedRun
 from calibration.maps import Positions, by_position
-from calibration.positions import PRIOR_IMAGES, SMOOTHING, fit_positions, in_score_units
+from calibration.positions import fit_positions, in_score_units
+from calibration.statistics import POSITION_PRIOR as PRIOR_IMAGES
 from runtime.errors import InputError
+from runtime.scoring import POSITIONS_SMOOTHING
 from train.backbones import load_backbone
 from train.backbones.features import Features
 from train.data import PreparedImages
@@ -31,7 +33,9 @@ def fitted(*sets: list[NDArray[np.float64]]) -> Positions:
 
 
 def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(gaussian_filter(values, SMOOTHING, mode="mirror", radius=int(np.ceil(3 * SMOOTHING))))
+    return np.asarray(
+        gaussian_filter(values, POSITIONS_SMOOTHING, mode="mirror", radius=int(np.ceil(3 * POSITIONS_SMOOTHING)))
+    )
 
 
 def drawn(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
@@ -69,7 +73,7 @@ def expected_positions(run: CalibratedRun, *uses: tuple[Path, ...]) -> Positions
     """Those over the maps of these images, each by the run without it."""
     trained, sets = run.trained, []
     for use in uses:
-        images = PreparedImages(use, trained.size_hw)
+        images = PreparedImages(use, trained.size_hw, None)
         evidence = [trained.without(path).evidence(images[i][None]) for i, path in enumerate(use)]
         sets.append([run.maps_of(torch.cat(evidence))])
     return fit_positions(sets, trained.size_hw, trained.scoring.region_of_interest)

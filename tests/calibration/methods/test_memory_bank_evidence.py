@@ -48,7 +48,7 @@ def test_images_that_are_in_the_bank_are_at_no_distance_from_it_but_for_one_that
     trained = open_run(tmp_path / "run")
     assert trained.leaves_out
     for use in (trained.split.statistics, trained.split.training):
-        frame, path = PreparedImages(use, trained.size_hw)[2][None], use[2]
+        frame, path = PreparedImages(use, trained.size_hw, None)[2][None], use[2]
         seen, new = trained.evidence(frame), trained.without(path).evidence(frame)
         assert float(seen.max()) < 1e-3 * float(new.median())
         assert float(new.min()) > 0
@@ -56,7 +56,7 @@ def test_images_that_are_in_the_bank_are_at_no_distance_from_it_but_for_one_that
 
 def test_evidence_is_nowhere_above_that_without_any_one_image(trained: MemoryBankRun) -> None:
     known = (*trained.split.statistics, *trained.split.training)
-    parts = PreparedImages(known, trained.size_hw)
+    parts = PreparedImages(known, trained.size_hw, None)
     noise = np.random.default_rng(0).integers(0, 256, (2, 32, 36, 3), np.uint8)
     frames = np.concatenate([np.stack([parts[index] for index in range(len(parts))]), noise])
     whole, changed = trained.evidence(frames), 0
