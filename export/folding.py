@@ -99,7 +99,14 @@ class FoldedBackbone(nn.Module):
 
     def forward(self, pixels: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
         """Maps [N, C, h, w] of these stages."""
-        normal = (pixels - self.pixel_mean) * self.pixel_factor  # type: ignore[operator]
+        return self.maps(self.normalized(pixels), names)
+
+    def normalized(self, pixels: Tensor) -> Tensor:
+        """Raw pixels as the backbone reads them, but for the order of their colours."""
+        return (pixels - self.pixel_mean) * self.pixel_factor  # type: ignore[operator]
+
+    def maps(self, normal: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
+        """Maps [N, C, h, w] of these stages, of normalized pixels."""
         return {name: found.float() for name, found in self.network.maps(normal, names).items()}
 
 

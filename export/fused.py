@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from calibration.calibrated import CalibratedRun
-from calibration.image_evidence import ImageEvidence as FittedImageEvidence
-from calibration.maps import anomaly_score, smoothed, upsampled, within
+from calibration.maps import smoothed, upsampled, within
 from export.graphs import evidence_graph
+from export.tiles import in_tiles, tiles_of
+from runtime.interest import UNSEEN, Inspected
 from runtime.recipe import Evidence, ImageEvidence, constants_of
 from train.dense import Form
 
@@ -32,7 +35,7 @@ class Calibration(nn.Module):
         for name, value in constants_of(evidence_of(run)).items():
             self.register_buffer(name, torch.from_numpy(value))
         if run.image is not None:
-            for name, tensor in _image_constants(run.image).items():
+            for name, tensor in run.image.constants.items():
                 self.register_buffer(name, tensor)
         if run.positions is not None:
             self.register_buffer("position_mean", run.positions.mean.cpu())
@@ -54,17 +57,62 @@ class Calibration(nn.Module):
         return (maps - self.position_mean) * self.position_factor
 
 
+class RegionMask(nn.Module):
+    """Named regions: nothing is seen outside them, and no score is taken there.
+
+    Constants of booleans in the graph; a gather of single pixels would be a constant of eight bytes for each, and slow
+    where hardware has no fast one.
+    """
+
+    mask: Tensor
+    boxed: Tensor
+
+    def __init__(self, inspected: Inspected) -> None:
+        super().__init__()
+        self.rows, self.columns = (_extent(np.asarray(inspected.mask.any(axis=axis))) for axis in (1, 0))
+        self.register_buffer("mask", torch.from_numpy(inspected.mask.copy()))
+        self.register_buffer("boxed", torch.from_numpy(inspected.mask[self.rows, self.columns].copy()))
+
+    def seen(self, pixels: Tensor) -> Tensor:
+        """Raw pixels [N, 3, H, W], grey outside; see `runtime.interest.blinded`."""
+        return torch.where(self.mask, pixels, float(UNSEEN))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Values [N, n] of maps [N, H, W] in the box around all regions, the least number there is in between."""
+        inside = torch.where(self.boxed, maps[:, self.rows, self.columns], torch.finfo(maps.dtype).min)
+        return inside.flatten(1)
+
+
+def _extent(used: NDArray[np.bool_]) -> slice:
+    places = np.flatnonzero(used)
+    return slice(int(places[0]), int(places[-1]) + 1)
+
+
 class FusedDetector(nn.Module):
     """Everything from uint8 frames to score: the graph that is exported."""
 
-    def __init__(self, run: CalibratedRun, *, form: Form = "bailer", half: bool = False, explain: bool = False) -> None:
-        """`explain` adds the raw evidence as an output. Raises as `export.graphs.evidence_graph`."""
+    def __init__(
+        self,
+        run: CalibratedRun,
+        *,
+        form: Form = "bailer",
+        half: bool = False,
+        explain: bool = False,
+        tiles: tuple[int, int] = (1, 1),
+    ) -> None:
+        """`explain` adds the raw evidence as an output; `tiles` are rows and columns (`export.tiles`).
+
+        Raises as `export.graphs.evidence_graph` and `export.tiles.tiles_of`.
+        """
         super().__init__()
         trained = run.trained
         self.evidence: Any = evidence_graph(trained, form, half)
+        self.tiles = tiles_of(trained, self.evidence, tiles)
         self.calibration = Calibration(run)
         self.stride, self.scoring, self.explain = trained.stride, trained.scoring, explain
         self.image_evidence = run.image is not None
+        chosen = self.scoring.in_regions(trained.size_hw)
+        self.regions = None if chosen is None else RegionMask(chosen)
 
     @property
     def output_names(self) -> list[str]:
@@ -82,7 +130,8 @@ class FusedDetector(nn.Module):
         """
         size_hw = (int(frames.shape[1]), int(frames.shape[2]))
         pixels = frames.float().permute(0, 3, 1, 2)  # cast first: TensorRT may do nothing else with uint8
-        evidence, features = self.evidence(pixels)
+        pixels = pixels if self.regions is None else self.regions.seen(pixels)
+        evidence, pooled = in_tiles(self.evidence, self.tiles, self.stride, pixels)
         # the sum over the kinds before the upsampling: both are linear, and one upsampling is cheaper than several
         coarse = self.calibration.anomaly_map(evidence)
         anomaly_map = smoothed(upsampled(coarse[:, None], size_hw, self.stride)[:, 0], self.scoring.smoothing)
@@ -90,8 +139,9 @@ class FusedDetector(nn.Module):
         if self.scoring.by_position:
             deviation_map = self.calibration.by_position(anomaly_map)
             outputs += [self._score(deviation_map), deviation_map]
-            if features is not None:
-                evidence_scores = torch.cat([outputs[1][:, None], self.calibration.of_image(features)], dim=1)
+            if self.image_evidence:
+                of_image = self.calibration.of_image(self.evidence.pooling(pooled))
+                evidence_scores = torch.cat([outputs[1][:, None], of_image], dim=1)
                 outputs[1] = evidence_scores.amax(dim=1)
                 outputs.append(evidence_scores)
         else:
@@ -99,9 +149,10 @@ class FusedDetector(nn.Module):
         return (*outputs, upsampled(evidence, size_hw, self.stride)) if self.explain else tuple(outputs)
 
     def _score(self, scored: Tensor) -> Tensor:
+        inside = within(scored, self.scoring.region_of_interest) if self.regions is None else self.regions(scored)
         if self.scoring.score_pixels == 1:  # the same as the mean of one highest value, without a sort
-            return within(scored, self.scoring.region_of_interest).flatten(1).amax(dim=1)
-        return anomaly_score(scored, self.scoring)
+            return inside.amax(dim=1)
+        return inside.topk(self.scoring.score_pixels, dim=1).values.mean(dim=1)
 
 
 def image_evidence_of(run: CalibratedRun) -> tuple[ImageEvidence, ...]:
@@ -110,18 +161,6 @@ def image_evidence_of(run: CalibratedRun) -> tuple[ImageEvidence, ...]:
         return ()
     looks_at = f"mean and deviation of the features of {run.trained.pooled} over the frame"
     return (ImageEvidence("whole frame", looks_at, run.image.evidence_mean, run.image.evidence_deviation),)
-
-
-def _image_constants(image: FittedImageEvidence) -> dict[str, Tensor]:
-    """The graph's constants of image evidence; see `runtime.recipe.CONSTANTS`."""
-    constants = {
-        "image_centre": image.centre,
-        "image_weight": image.whitening[:, 1:] / image.deviation,
-        "image_bias": image.whitening[:, 0],
-        "image_mean": torch.tensor([image.evidence_mean]),
-        "image_factor": torch.tensor([1 / image.evidence_deviation]),
-    }
-    return {name: value.float().contiguous() for name, value in constants.items()}
 
 
 def evidence_of(run: CalibratedRun) -> tuple[Evidence, ...]:

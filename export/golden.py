@@ -23,8 +23,9 @@ def main() -> None:
 def write_golden(detector: Path, image: Path, out: Path) -> None:
     """Write `frame`, `prepared`, `anomaly_map` and `anomaly_score` of one image as NPZ.
 
-    And `deviation_map` and `evidence_scores` where the detector has them. The arrays are those of runtime/DETECTOR.md:
-    uint8 [h, w, 3], uint8 [H, W, 3], float32 [H, W], [], [H, W] and [1 + J].
+    And `deviation_map` and `evidence_scores` where the detector has them, and `placed` where it aligns frames. The
+    arrays are those of runtime/DETECTOR.md: uint8 [h, w, 3], uint8 [H, W, 3], float32 [H, W], [], [H, W], [1 + J], and
+    float64 [2, 3].
     """
     import numpy as np
 
@@ -35,15 +36,17 @@ def write_golden(detector: Path, image: Path, out: Path) -> None:
 
     frame = read_image(image)
     with Detector.open(detector) as opened:
-        prepared = prepare(frame, opened.recipe.size_hw)
-        output = opened.engine.result(opened.engine.submit(prepared[None]))
+        prepared = prepare(frame, opened.recipe.size_hw, opened.recipe.alignment)
+        output = opened.engine.result(opened.engine.submit(prepared.frame[None]))
     file = io.BytesIO()
     arrays = {"anomaly_map": output.anomaly_map[0], "anomaly_score": output.anomaly_score[0]}
     for name in ("deviation_map", "evidence_scores"):
         values = getattr(output, name)
         if values is not None:
             arrays[name] = values[0]
-    np.savez_compressed(file, frame=frame, prepared=prepared, **arrays)
+    if prepared.placed is not None:
+        arrays |= {"placed": prepared.placed.to_picture(opened.recipe.size_hw, opened.recipe.size_hw)}
+    np.savez_compressed(file, frame=frame, prepared=prepared.frame, **arrays)
     write_atomically(out, file.getvalue())
 
 

@@ -7,38 +7,42 @@ on, threshold and checks from images held out or, of a detector that knows them 
 both files in turn. What of its memory is whose, the run folder says.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from calibration.calibrate import progress
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.destination import check_destination
+from calibration.file_scores import frames_npz, frames_sha256, parity_frames, progress, quantiles
 from calibration.methods import open_run
 from calibration.ranges import RangeCollector
-from export.defects import find_defects, read_masks
-from export.destination import check_destination
-from export.detector import frames_npz, parity_frames, quantiles
+from export.defects import Defect, find_defects, read_masks
 from export.graphs import members, memory_name
 from export.int8_gate import FRAMES, Comparison, Scores, compare, score_in_turns, threshold_of
 from export.int8_search import quantized_search
 from export.layers import find_layers, load_graph, observe
 from export.left_out import left_out_maps, left_out_scores
-from export.provenance import now
 from export.quantized import quantized
 from runtime.atomic import write_atomically
 from runtime.detector_file import read_detector
 from runtime.engines import Engine
 from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from runtime.errors import InputError
+from runtime.images import read_image
 from runtime.onnx_file import graph_sha256, with_metadata
+from runtime.preparation import prepare
 from runtime.printable import printable
 from runtime.recipe import Quantization, Recipe
-from runtime.versions import commit, versions
+from runtime.versions import commit, now, versions
 from train.data import PreparedImages, Split, sha256_of_images, split_as_counted, split_by_content
 from train.datasets import good_images
 from train.method import TrainedRun
 from train.run_folder import run_beside
 
+QUANTIZED = ("students", "memory-bank")  # methods
 IMAGES = 32  # for the ranges; for the rounding they give more patches than a row of 5×5×128 weights has members
 
 
@@ -111,7 +115,7 @@ def quantize(
     model, recipe = read_detector(detector)
     _check(detector, recipe, out, options, defects, masks)
     defective = [] if defects is None else find_defects(defects, masks)
-    marked = None if masks is None else read_masks(defective, recipe.size_hw)
+    marked = None if masks is None else _aligned(read_masks(defective, recipe.size_hw), defective, recipe)
     trained = _trained(detector, recipe, run or run_beside(detector)) if recipe.threshold.left_out else None
     graph, ranged = _quantized(model, recipe, split, options, None if trained is None else memory_name(trained))
     held_out = split.threshold_images(len(recipe.method.evidence), recipe.scoring.by_position)
@@ -121,9 +125,9 @@ def quantize(
         fp32, int8 = (
             _left_out(scores, each, recipe, trained, held_out) for scores, each in ((fp32, model), (int8, graph))
         )
-    found = compare(fp32, int8, recipe.threshold, marked, speed_on)
+    found = compare(fp32, int8, recipe.threshold, marked, speed_on, recipe.scoring.in_regions(recipe.size_hw))
     found.check(options.margin, options.allow_slower)
-    frames_file = frames_npz(parity_frames(split, recipe.size_hw))
+    frames_file = frames_npz(parity_frames(split, recipe.size_hw, recipe.alignment))
     threshold = threshold_of(int8, recipe.threshold)
     images_sha256 = sha256_of_images(split.sha256[str(path)] for path in (*ranged, *held_out))
     recipe = _recipe(recipe, graph, frames_file, len(ranged), images_sha256, found, options)
@@ -134,6 +138,14 @@ def quantize(
     return found
 
 
+def _aligned(masks: list[NDArray[np.bool_]], defective: Sequence[Defect], recipe: Recipe) -> list[NDArray[np.bool_]]:
+    """The masks of defective images as they lie in the frames that are compared."""
+    if recipe.alignment is None:
+        return masks
+    placed = (prepare(read_image(each.path), recipe.size_hw, recipe.alignment).placed for each in defective)
+    return [mask if each is None else each.aligned_mask(mask) for mask, each in zip(masks, placed, strict=True)]
+
+
 def _check(
     detector: Path, recipe: Recipe, out: Path, options: Options, defects: Path | None, masks: Path | None
 ) -> None:
@@ -141,8 +153,21 @@ def _check(
     if out.resolve() == detector.resolve():
         raise InputError(f"--out is {out}; expected another name than the detector's, ending in .onnx")
     check_destination(out)
+    if recipe.recalibration is not None:
+        raise InputError(
+            f"{detector} was recalibrated, and INT8 goes by the images of its training; quantize the file as it was "
+            "exported, then run python -m calibration.recalibrate on that"
+        )
     if recipe.precision != "fp32":
         raise InputError(f"{detector} has its convolutions in {recipe.precision}; quantize the FP32 file")
+    if recipe.method.name not in QUANTIZED:
+        raise InputError(
+            f"{detector} is of the method {recipe.method.name}; INT8 is for {' and '.join(QUANTIZED)}: use it as it is"
+        )
+    if recipe.tiles is not None:
+        raise InputError(
+            f"{detector} computes frames in tiles, which INT8 is not for; quantize an export without --tiles"
+        )
     if recipe.threshold.method == "manual":
         raise InputError(
             f"the threshold of {detector} was set by hand, and INT8 scores need one of their own; quantize the file as "
@@ -169,12 +194,13 @@ def _left_out(scores: Scores, graph: bytes, recipe: Recipe, trained: TrainedRun,
 
     With an image in its memory a file finds nothing on it; a comparison of such maps would say nothing.
     """
-    memory, whose, size_hw = memory_name(trained), members(trained), recipe.size_hw
+    memory, whose = memory_name(trained), members(trained)
+    images = partial(PreparedImages, size_hw=recipe.size_hw, alignment=recipe.alignment)
     scored_map = "deviation_map" if recipe.scoring.by_position else "anomaly_map"
     return replace(
         scores,
-        good=left_out_scores(graph, recipe, memory, whose, trained.split, PreparedImages(paths, size_hw)),
-        maps=left_out_maps(graph, scored_map, memory, whose, trained.split, PreparedImages(paths[:FRAMES], size_hw)),
+        good=left_out_scores(graph, recipe, memory, whose, trained.split, images(paths)),
+        maps=left_out_maps(graph, scored_map, memory, whose, trained.split, images(paths[:FRAMES])),
     )
 
 
@@ -184,7 +210,7 @@ def _quantized(
     """The INT8 graph, and the images that its ranges are of."""
     step = -(-len(split.training) // options.images)
     chosen = split.training[::step]  # they are in the order of their hashes: any will do
-    frames = progress(PreparedImages(chosen, recipe.size_hw), "ranges")
+    frames = progress(PreparedImages(chosen, recipe.size_hw, recipe.alignment), "ranges")
     if memory is not None:
         return quantized_search(model, memory, frames, options.ranges), chosen
     proto = load_graph(model)
@@ -201,7 +227,8 @@ def _scored(
     threads: int | None,
 ) -> tuple[Scores, Scores, str]:
     """Scores of the FP32 and of the INT8 file, and what ran them."""
-    good, bad = (PreparedImages(paths, recipe.size_hw) for paths in (held_out, defective))
+    good = PreparedImages(held_out, recipe.size_hw, recipe.alignment)
+    bad = PreparedImages(defective, recipe.size_hw, recipe.alignment, anyhow=True)  # both files see the same
     engines: list[Engine] = []
     try:
         for each in (model, graph):
@@ -235,7 +262,7 @@ def _recipe(
         recipe,
         precision="int8",
         quantization=quantization,
-        parity_sha256=hashlib.sha256(frames_file).hexdigest(),
+        parity_sha256=frames_sha256(frames_file),
         graph_sha256=graph_sha256(graph),
         provenance=replace(recipe.provenance, versions=versions(), commit=commit(), created=now()),
     )

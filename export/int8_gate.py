@@ -17,6 +17,7 @@ from calibration.metrics import au_pro, auroc
 from calibration.threshold import fit_threshold
 from runtime.engines import Engine
 from runtime.errors import ParityError
+from runtime.interest import Inspected
 from runtime.parity import FRAME_TIMEOUT_S
 from runtime.threshold import Threshold
 
@@ -130,15 +131,23 @@ def threshold_of(scores: Scores, like: Threshold) -> Threshold:
 
 
 def compare(
-    fp32: Scores, int8: Scores, like: Threshold, masks: Sequence[NDArray[np.bool_]] | None, speed_on: str
+    fp32: Scores,
+    int8: Scores,
+    like: Threshold,
+    masks: Sequence[NDArray[np.bool_]] | None,
+    speed_on: str,
+    inspected: Inspected | None = None,
 ) -> Comparison:
     """Compare two files' scores; `masks` are those of the defective images, None where they are not known.
+
+    Maps correlate where they are `inspected`, everywhere for None; the AU-PRO is of whole maps, as masks are.
 
     Both are judged at thresholds fitted alike on their own scores, as `like` asks for, and as if every region counted:
     a region that is large enough in one file and too small in the other is not looked for.
     """
     rejected = [scores.good > threshold_of(scores, like).value for scores in (fp32, int8)]
-    flat = [scores.maps.astype(np.float64).ravel() for scores in (fp32, int8)]
+    chosen = np.ones(fp32.maps.shape[1:], np.bool_) if inspected is None else inspected.mask
+    flat = [scores.maps[:, chosen].astype(np.float64).ravel() for scores in (fp32, int8)]
     with np.errstate(invalid="ignore", divide="ignore"):  # a constant map has no correlation: NaN, which is refused
         correlation = float(np.corrcoef(flat[0], flat[1])[0, 1])
     auroc_loss, pro_loss = None, None

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from calibration.calibrate import progress
 from calibration.calibrated import CalibratedRun
+from calibration.file_scores import progress
 from calibration.image_evidence import left_out_as_seen
 from export.graphs import FAR
 from runtime.engines.onnxruntime_engine import open_session

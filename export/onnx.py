@@ -18,15 +18,19 @@ def main() -> None:
     parser.add_argument("--form", choices=forms, default="bailer", help=form_help)
     parser.add_argument("--weights", choices=("fp32", "fp16"), default="fp32", help="as stored in the file (fp32)")
     parser.add_argument("--explain", action="store_true", help="also output the raw evidence of each kind")
+    tiles_help = "compute frames in so many overlapping tiles, one after the other: less memory, the same result (1x1)"
+    parser.add_argument("--tiles", metavar="ROWSxCOLUMNS", default="1x1", help=tiles_help)
     arguments = parser.parse_args()
     from calibration.calibrated import with_statistics
+    from calibration.destination import check_destination
     from calibration.methods import open_run
-    from export.destination import check_destination
     from export.detector import ExportOptions, export
+    from export.tiles import parsed
     from runtime.threshold import explain
 
     check_destination(arguments.out)
-    options = ExportOptions(arguments.precision, arguments.form, arguments.weights, arguments.explain)
+    tiles = parsed(arguments.tiles)
+    options = ExportOptions(arguments.precision, arguments.form, arguments.weights, arguments.explain, tiles)
     done = export(with_statistics(open_run(arguments.run, "cpu")), arguments.out, options)
     print(done.parity.describe())
     threshold = done.recipe.threshold

@@ -66,8 +66,9 @@ def compare(
         None if run.positions is None else run.scored(maps).numpy(),
         None if run.image is None else scores.numpy(),
     )
+    inspected = run.trained.scoring.in_regions(run.trained.size_hw)
     return Parity(
-        agreement=agreement(expected, Scored.by(engine, frames), threshold, tolerance),
+        agreement=agreement(expected, Scored.by(engine, frames), threshold, tolerance, inspected),
         largest_activation=largest_activation(fused, frames),
         half=any(parameter.dtype == torch.float16 for parameter in fused.parameters()),
     )

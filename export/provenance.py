@@ -1,9 +1,7 @@
 """Where an exported file comes from: images, versions, commit, time."""
 
-from datetime import datetime, timezone
-
 from runtime.recipe import Provenance
-from runtime.versions import commit, versions
+from runtime.versions import commit, now, versions
 from train.data import Split
 
 
@@ -16,8 +14,3 @@ def provenance(split: Split) -> Provenance:
         commit=commit(),
         created=now(),
     )
-
-
-def now() -> str:
-    """The time, ISO 8601, UTC."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

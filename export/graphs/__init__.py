@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from train.backbones.features import Pooling
 from train.dense import Form
 from train.method import TrainedRun, file_of
 
@@ -16,10 +17,14 @@ FAR = 1e30  # the square of a member that is nearest to nothing; its sum with an
 class EvidenceGraph(Protocol):
     """A module from raw pixels to raw evidence; convolutions are of `export.folding`."""
 
-    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Raw evidence [N, K, h, w] and, where there is image evidence, pooled features [N, P] of raw pixels.
+    step: int  # pixels from which on strides and paddings fall alike: the coarsest stride of anything inside
+    narrow: int  # pixels of a side that is enough for it to be computed at all
+    pooling: Pooling | None  # from the maps to the features of the whole frame, where there is image evidence
 
-        Pixels are [N, 3, H, W], BGR, 0 to 255, float32; K, h, w and P as `TrainedRun` has them.
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Raw evidence [N, K, h, w] of raw pixels and, where there is image evidence, the maps that are pooled.
+
+        Pixels are [N, 3, H, W], BGR, 0 to 255, float32; K, h and w as `TrainedRun` has them.
         """
 
 

@@ -1,5 +1,7 @@
 """The evidence of a memory bank as a graph: distances from one matrix product, in float32."""
 
+import copy
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -8,7 +10,7 @@ from torch.nn import functional
 from calibration.methods.memory_bank import MemoryBankRun
 from export.folding import FoldedBackbone
 from export.graphs import FAR
-from train.backbones.features import Features, descriptors, pooled_stages, stage_names
+from train.backbones.features import Features, descriptors, stage_names
 from train.dense import Form
 
 MEMORY = "squares"  # see `export.graphs.memory_name`
@@ -32,20 +34,22 @@ class MemoryBankEvidence(nn.Module):
         super().__init__()
         self.network = FoldedBackbone(features, half)
         self.compared, self.pooled = features.compared, features.pooled
+        self.pooling = copy.deepcopy(features.pooling) if features.pooled else None
+        self.step = self.narrow = max(stage.stride for stage in (*features.compared, *features.pooled))
         mean, missing = bank.mean(dim=0), -len(bank) % GROUP
         centred = bank - mean
         self.register_buffer("mean", mean)
         self.register_buffer("bank", functional.pad(centred, (0, 0, 0, missing)))  # [m, D]
         self.register_buffer("squares", functional.pad(centred.square().sum(dim=1), (0, missing), value=FAR))  # [m]
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         """See `EvidenceGraph`."""
         maps = self.network(pixels, stage_names(self.compared, self.pooled))
         vectors = descriptors(maps, self.compared).permute(0, 2, 3, 1) - self.mean  # [N, h, w, D]
         distances = functional.linear(-2 * vectors.flatten(0, 2), self.bank, self.squares)  # less ‖q‖²: same order
         nearest = functional.embedding(least(distances), self.bank).view(vectors.shape)
         evidence = (vectors - nearest).square().sum(dim=3).sqrt()[:, None]
-        return evidence, pooled_stages(maps, self.pooled) if self.pooled else None
+        return evidence, [maps[stage.name] for stage in self.pooled]
 
 
 def least(distances: Tensor) -> Tensor:

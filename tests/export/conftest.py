@@ -110,6 +110,12 @@ def bank_file(bank_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exported(bank_run, tmp_path_factory.mktemp("bank_file"))
 
 
+@pytest.fixture(scope="session")
+def backbone_students_file(backbone_students_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of a backbone's students."""
+    return exported(backbone_students_run, tmp_path_factory.mktemp("backbone_students_file"))
+
+
 def exported(run: Path, folder: Path) -> Path:
     from runs import opened
 

@@ -19,12 +19,13 @@ from runs import opened
 
 from calibration.calibrate import calibrate
 from calibration.calibrated import of_pixels
+from calibration.destination import replaced_by
+from calibration.file_scores import PARITY_FRAMES, describe_highest, parity_frames, quantiles
 from calibration.maps import Moments, Positions, smoothed
 from calibration.methods import open_run
 from calibration.threshold import fit_threshold
 from export import detector as detector_module
-from export.destination import replaced_by
-from export.detector import PARITY_FRAMES, ExportOptions, describe_highest, export, parity_frames, quantiles
+from export.detector import ExportOptions, export
 from export.fused import evidence_of
 from export.parity import LARGEST_ACTIVATION
 from runtime.adjust import adjust
@@ -34,7 +35,7 @@ from runtime.errors import InputError, ParityError
 from runtime.explain import normalized_evidence
 from runtime.images import read_image
 from runtime.onnx_file import graph_sha256, read_constants, with_metadata
-from runtime.preparation import prepare
+from runtime.preparation import scaled
 from runtime.recipe import CONSTANTS, Evidence, constants_of
 from runtime.scoring import Scoring
 from runtime.set_threshold import set_threshold
@@ -130,14 +131,14 @@ def test_the_parity_frames_are_held_out_images_and_their_hash_is_in_the_recipe(
     assert hashlib.sha256(data).hexdigest() == read_detector(detector_file)[1].parity_sha256
     split = Split.load(calibrated_run / "split.json")
     held_out = [*split.threshold, *split.statistics][:PARITY_FRAMES]
-    expected = np.stack([prepare(read_image(path), (32, 36)) for path in held_out])
+    expected = np.stack([scaled(read_image(path), (32, 36)) for path in held_out])
     np.testing.assert_array_equal(np.load(io.BytesIO(data), allow_pickle=False)["frames"], expected)
 
 
 def test_the_threshold_is_fitted_once_to_the_exported_files_own_scores(half_file: Path, calibrated_run: Path) -> None:
     run = opened(calibrated_run)
     with Detector.open(half_file, threads=1) as detector:
-        prepared = [prepare(read_image(path), (32, 36))[None] for path in run.trained.split.threshold]
+        prepared = [scaled(read_image(path), (32, 36))[None] for path in run.trained.split.threshold]
         outputs = [detector.engine.result(detector.engine.submit(frame)) for frame in prepared]
         recipe = detector.recipe
     scores = np.array([float(output.anomaly_score[0]) for output in outputs])
@@ -295,7 +296,7 @@ def test_a_device_can_recalibrate_a_detector_without_torch_and_onnx(
     moments = tuple(Moments(2 * each.mean, each.deviation / 3) for each in run.moments)
     positions = Positions(run.positions.mean.flip(0), run.positions.deviation.flip(0))
     other = replace(run, moments=moments, positions=positions)
-    frames = parity_frames(run.trained.split, (32, 36))[:3]
+    frames = parity_frames(run.trained.split, (32, 36), None)[:3]
     maps, scores = other.maps_and_scores(frames)
     with Detector.open(path, threads=1) as detector:
         output = detector.engine.result(detector.engine.submit(frames))
@@ -328,7 +329,7 @@ def test_the_detector_passes_good_parts_and_rejects_what_is_none(detector_file: 
     with Detector.open(detector_file, threads=1) as detector:
         good = [detector.inspect(read_image(path)) for path in split.threshold]
         stained = read_image(split.threshold[0])
-        stained[20:44, 20:44] = (0, 255, 0)
+        stained[26:38, 26:38] = (0, 255, 0)  # one so large as to hide the part is no part in view
         bad = detector.inspect(stained)
     assert all(verdict.decision is Decision.OK for verdict in good)  # no threshold of a tail model lies below them
     assert bad.score is not None

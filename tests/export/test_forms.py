@@ -16,11 +16,11 @@ from export.forms import MEMORY, Exported, shapes_sha256
 from export.fused import FusedDetector
 from export.parity import Parity
 from runtime.choice.memory import read_choice
+from runtime.default_detector import DEMO_DETECTOR
 from runtime.detector import Detector
 from runtime.detector_file import read_detector
 from runtime.parity import Agreement
 from runtime.scoring import Scoring
-from runtime.stream import DEMO_DETECTOR
 from train.dense import FORMS, OUTPUT_STRIDES, dense_descriptors, forms_differ
 from train.networks import PATCH_SIZES, PatchNetwork
 

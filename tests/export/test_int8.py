@@ -27,7 +27,7 @@ from runtime.images import read_image
 from runtime.info import describe
 from runtime.onnx_file import graph_sha256, read_constants, with_metadata
 from runtime.parity import tolerance_of
-from runtime.preparation import prepare
+from runtime.preparation import scaled
 from runtime.recipe import CONSTANTS, constants_of
 from train.data import Split
 
@@ -38,7 +38,7 @@ ANYWHERE = Options(margin=0.05, threads=1, allow_slower=True)  # networks this s
 def scores_of(path: Path, split: Split) -> np.ndarray:
     with Detector.open(path, threads=1) as detector:
         frames = [
-            prepare(read_image(image), detector.recipe.size_hw)[None] for image in split.threshold_images(1, False)
+            scaled(read_image(image), detector.recipe.size_hw)[None] for image in split.threshold_images(1, False)
         ]
         outputs = [detector.engine.result(detector.engine.submit(frame)) for frame in frames]
     return np.array([float(output.anomaly_score[0]) for output in outputs])
@@ -70,7 +70,7 @@ def test_scores_by_position_stay_so_and_their_threshold_is_of_its_own_images(
     assert recipe.scoring.by_position
     assert recipe.threshold.sample_size == len(part_split.threshold) < len(part_split.threshold_images(1, False))
     with Detector.open(source, threads=1) as plain, Detector.open(out, threads=1) as int8:
-        frame = prepare(read_image(part_split.threshold[0]), recipe.size_hw)[None]
+        frame = scaled(read_image(part_split.threshold[0]), recipe.size_hw)[None]
         expected, found = (each.engine.result(each.engine.submit(frame)) for each in (plain, int8))
     assert expected.deviation_map is not None
     assert found.deviation_map is not None
@@ -149,7 +149,7 @@ def test_separable_convolutions_stay_as_they_are(
     # three of the teacher, and the student's first; behind it three depthwise ones, each with one of 1×1
     assert (len(convs), len(quantized)) == (4 + 7 + 2, 3 + 1)
     with Detector.open(fp32, threads=1) as exact, Detector.open(out, threads=1) as int8:
-        frame = prepare(read_image(part_split.training[0]), exact.recipe.size_hw)[None]
+        frame = scaled(read_image(part_split.training[0]), exact.recipe.size_hw)[None]
         expected, found = (each.engine.result(each.engine.submit(frame)).anomaly_map for each in (exact, int8))
     # not only in proportion: the first convolution's scale is undone before the float ones
     np.testing.assert_allclose(found, expected, atol=0.25 * float(expected.std()))
@@ -161,6 +161,7 @@ def test_the_recipe_says_how_it_was_made_and_what_it_lost(int8_file: Path, fp32_
     made = recipe.quantization
     assert made is not None
     assert (recipe.precision, recipe.method, recipe.scoring) == ("int8", source.method, source.scoring)
+    assert recipe.health == source.health
     assert (made.ranges, made.range_images, made.margin) == ("max", 10, 0.05)
     assert (made.frames, made.decisions, made.defective_images) == (6, 6, 0)  # one scale, one student
     assert 0.95 < made.map_correlation < 1
@@ -225,7 +226,7 @@ def test_the_parity_frames_lie_beside_it(int8_file: Path, part_split: Split) -> 
     data = int8_file.with_suffix(".parity.npz").read_bytes()
     assert hashlib.sha256(data).hexdigest() == read_detector(int8_file)[1].parity_sha256
     frames = np.load(io.BytesIO(data), allow_pickle=False)["frames"]
-    np.testing.assert_array_equal(frames[0], prepare(read_image(part_split.threshold[0]), frames.shape[1:3]))
+    np.testing.assert_array_equal(frames[0], scaled(read_image(part_split.threshold[0]), frames.shape[1:3]))
 
 
 def test_weights_stored_in_fp16_are_quantized_too(fp32_file: Path, part_split: Split, tmp_path: Path) -> None:
@@ -310,6 +311,14 @@ def test_only_fp32_files_with_a_threshold_of_their_own_are_quantized(
         quantize(by_hand, part_split, tmp_path / "int8.onnx")
     with pytest.raises(InputError, match="are masks of no images"):
         quantize(fp32_file, part_split, tmp_path / "int8.onnx", masks=tmp_path)
+
+
+def test_a_method_that_is_not_quantized_is_refused_in_one_sentence(
+    backbone_students_file: Path, part_split: Split, tmp_path: Path
+) -> None:
+    message = "is of the method backbone-students; INT8 is for students and memory-bank: use it as it is"
+    with pytest.raises(InputError, match=message):
+        quantize(backbone_students_file, part_split, tmp_path / "int8.onnx")
 
 
 def test_a_graph_of_another_kind_is_refused(fp32_file: Path, part_split: Split, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_search_is_in_int8_and_all_else_as_it_was(bank: Path, int8: Path) ->
 def test_the_distance_is_that_of_the_member_found_so_that_rounding_never_lowers_it(bank: Path, int8: Path) -> None:
     run = open_run(bank.with_name("detector-run"), "cpu")
     models = [read_detector(path) for path in (bank, int8)]
-    images = PreparedImages(run.split.training[:3], models[0][1].size_hw)
+    images = PreparedImages(run.split.training[:3], models[0][1].size_hw, None)
     exact, rounded = (
         left_out_maps(model, "deviation_map", memory_name(run), members(run), run.split, images) for model, _ in models
     )
@@ -92,7 +92,7 @@ def test_the_distance_is_that_of_the_member_found_so_that_rounding_never_lowers_
 def test_its_threshold_is_of_its_own_scores_of_images_left_out(bank: Path, int8: Path) -> None:
     model, recipe = read_detector(int8)
     trained = open_run(bank.with_name("detector-run"), "cpu")
-    images = PreparedImages(trained.split.threshold_images(1, True), recipe.size_hw)
+    images = PreparedImages(trained.split.threshold_images(1, True), recipe.size_hw, None)
     own = left_out_scores(model, recipe, memory_name(trained), members(trained), trained.split, images)
     assert recipe.threshold == fit_threshold(own, 0.2, recipe.threshold.confidence, left_out=True)
     assert recipe.threshold.left_out

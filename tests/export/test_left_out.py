@@ -31,7 +31,7 @@ from train.run_folder import SCORES
 
 
 def images_of(run: CalibratedRun) -> PreparedImages:
-    return PreparedImages(run.threshold_images, run.trained.size_hw)
+    return PreparedImages(run.threshold_images, run.trained.size_hw, None)
 
 
 def session_of(graph: bytes) -> onnxruntime.InferenceSession:
@@ -60,7 +60,7 @@ def refitted(run: CalibratedRun, without: int, seen_by: CalibratedRun | None = N
     Its own features are those of `seen_by`.
     """
     trained, split = run.trained, run.trained.split
-    known = PreparedImages((*split.statistics, *split.training), trained.size_hw)
+    known = PreparedImages((*split.statistics, *split.training), trained.size_hw, None)
     features = torch.cat([trained.pooled_features(known[index][None]) for index in range(len(known))])
     index = len(split.statistics) + without
     rest = torch.cat([features[:index], features[index + 1 :]])

@@ -18,10 +18,11 @@ from runs import bank_of, opened
 
 from calibration.calibrate import calibrate
 from calibration.calibrated import CalibratedRun
-from calibration.image_evidence import FLOOR, ImageEvidence, fit_image_evidence
+from calibration.image_evidence import ImageEvidence, fit_image_evidence
 from calibration.maps import Moments, Positions
 from calibration.methods import open_run
 from calibration.methods.memory_bank import MemoryBankRun
+from calibration.statistics import FLOOR
 from export.detector import ExportOptions, export, recipe_of_run
 from export.fused import FusedDetector
 from export.graph import export_graph
@@ -258,7 +259,7 @@ def test_where_a_descriptor_is_in_the_bank_its_distance_is_nothing(
 ) -> None:
     train_memory_bank(replace(bank_config, coreset=2_000), tmp_path)  # more than there are
     trained: Any = open_run(tmp_path)
-    frame = PreparedImages(trained.split.training[:1], trained.size_hw)[0]
+    frame = PreparedImages(trained.split.training[:1], trained.size_hw, None)[0]
     with torch.no_grad():
         found, _ = evidence_graph(trained, "bailer", False)(torch.from_numpy(frame[None]).float().permute(0, 3, 1, 2))
     assert float(found.min()) >= 0

@@ -15,6 +15,7 @@ from runtime.engines.base import Output
 from runtime.engines.fake import FakeEngine
 from runtime.errors import ParityError
 from runtime.parity import Agreement, Scored, agreement
+from runtime.scoring import Scoring
 from train.networks import PatchNetwork
 
 AGREES = Agreement(
@@ -95,7 +96,10 @@ def compared(error: list[float], threshold: float) -> Parity:
 
     engine = Engine((2, 2), lambda batch: batch[..., 0].astype(np.float32))
     try:
-        run: Any = SimpleNamespace(maps_and_scores=plain, positions=None, image=None)
+        run: Any = SimpleNamespace(
+            maps_and_scores=plain, positions=None, image=None,
+            trained=SimpleNamespace(scoring=Scoring(), size_hw=(2, 2)),
+        )  # fmt: skip
         fused: Any = Loud()
         return compare(run, threshold, engine, fused, frames, tolerance=0.1)
     finally:

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
 from export.layers import Layer, Observed, find_layers, load_graph, observe
 from export.quantized import quantized
 from runtime.detector_file import read_detector
+from runtime.engines.onnxruntime_engine import open_session
 from train.data import PreparedImages, Split
 
 
@@ -20,7 +20,7 @@ class Case:
 
     def __init__(self, detector: Path, split: Split) -> None:
         model, recipe = read_detector(detector)
-        images = PreparedImages(split.training, recipe.size_hw)
+        images = PreparedImages(split.training, recipe.size_hw, None)
         self.frames = np.stack([images[index] for index in range(len(images))])
         proto = load_graph(model)
         self.layers: list[Layer] = find_layers(proto)
@@ -39,9 +39,7 @@ def tensor(model: bytes, name: str, frames: np.ndarray) -> np.ndarray:
     proto = onnx.load_model_from_string(model)
     kind = TensorProto.INT8 if name.endswith(".q") else TensorProto.FLOAT
     proto.graph.output.append(helper.make_tensor_value_info(name, kind, None))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(proto.SerializeToString(), "cpu", 1)
     return np.asarray(session.run([name], {"frames": frames})[0])
 
 
