@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+# What a reason begins with where a trigger has no verdict: no picture of its part came, or its verdict too late; the
+# picture was not whole; camera or engine were busy
+PROBLEMS = ("missed", "late", "incomplete", "overrun")
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -19,6 +23,10 @@ class Frame:
     captured_at: float = field(default_factory=time.time)  # wall clock, seconds since 1970 UTC
     defective: bool | None = None  # ground truth, where the source knows it
     name: str | None = None  # the file it came from, where there is one
+    counter: int | None = None  # the camera's own number of the frame, where it has one
+    camera_ns: int | None = None  # the camera's own time stamp, nanoseconds on its clock
+    triggered_s: float | None = None  # when the picture was asked for, monotonic clock; None in free run
+    deadline_s: float | None = None  # when its verdict must be out, monotonic clock; None: no deadline
     problem: str | None = None  # why there is no picture; `image` is then empty, [0, 0, 3]
 
 

@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from runtime.closing import Closing
+from runtime.cameras.base import FreeRun
 from runtime.errors import ImageError, InputError, SourceError
 from runtime.frames import Frame, missing_frame
 from runtime.images import list_images, read_image
 
 
-class FolderSource(Closing):
+class FolderSource(FreeRun):
     """The image files of a folder in the order of their names, or one image file.
 
     A file that cannot be read, or has more than `max_pixels` (None: `pixel_limit.max_pixels`), is a frame with a
     `problem` that names it. `read` waits for the disk and never times out.
     """
 
-    live, drops, reconnects = False, 0, 0
+    live, drops, lost, reconnects = False, 0, 0, 0
 
     def __init__(self, path: Path, max_pixels: int | None = None) -> None:
         """Raises `SourceError` when `path` is a folder without images, `OSError` when it cannot be read."""

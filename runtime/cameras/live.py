@@ -6,29 +6,29 @@ from collections.abc import Callable
 from dataclasses import replace
 from threading import Event, Thread
 
-from runtime.cameras.capture import Capture, Damaged, Picture
+from runtime.cameras.base import FreeRun
+from runtime.cameras.capture import Capture, Damaged, Picture, Shot
+from runtime.cameras.reopening import FIRST_BACKOFF_S, Reopening
 from runtime.cameras.resolution import FirstSize
 from runtime.channel import Channel
-from runtime.closing import Closing
-from runtime.errors import SourceError, SourceTimeout, WrongAddress
+from runtime.errors import SourceError, SourceTimeout
 from runtime.frames import Frame, missing_frame
 
-FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 10.0  # between attempts to reopen; doubled after each
 SILENCE_S = 15.0  # longer than any capture's own timeout: V4L2 gives up after 10 s, networks after 3 s
 CLOSE_TIMEOUT_S = 15.0
+SIZE_REMEDY = "; --accept-size-change goes on with it"
 
 
-class LiveSource(Closing):
+class LiveSource(FreeRun):
     """A camera that never dies silently.
 
-    When a capture fails it is released and opened again, after pauses that grow from 0.5 s to 10 s. Each loss is one
-    frame with a `problem`, and so is each picture that did not arrive whole or has another size than the source's
-    first, and every 15 s in which a capture neither delivers nor fails. Only the newest frame waits to be read; older
-    ones are dropped and counted.
+    When a capture fails it is released and opened again, after pauses that grow (`Reopening`). Each loss is one
+    frame with a `problem`, and so is each picture that did not arrive whole or has another size or format than the
+    source's first, and every 15 s in which a capture neither delivers nor fails. Only the newest frame waits to be
+    read; older ones are dropped and counted.
     """
 
     live = True
-    waits_for: str | None  # why the camera could not be opened yet, where it may come later
 
     def __init__(
         self,
@@ -38,21 +38,28 @@ class LiveSource(Closing):
         first_backoff_s: float = FIRST_BACKOFF_S,
         silence_s: float = SILENCE_S,
         wait: bool = False,
+        accept_size_change: bool = False,
+        interrupt: Callable[[], None] | None = None,
     ) -> None:
         """`name` is for messages. `reconnect_limit` is the number of failed attempts in a row after which the source
         breaks down (None: never). Raises what `open_capture` raises, `SourceError`, when the first opening fails; with
-        `wait` only `WrongAddress`, and any other failure is the first of the attempts to open it."""
-        self.reconnects = 0
-        self._name, self._open, self._limit = name, open_capture, reconnect_limit
-        self._first_backoff_s, self._silence_s = first_backoff_s, silence_s
+        `wait` only `SetupError`, and any other failure is the first of the attempts to open it. With
+        `accept_size_change`, pictures of another size or format are no problem, but a line in the log at each change.
+        `interrupt` makes a capture's `read` that may take long return; `close` calls it.
+        """
+        self.lost = 0
+        self.sent_as: str | None = None  # how the camera sends its pictures, where it says so
+        self._name, self._open, self._silence_s = name, open_capture, silence_s
+        self._reopening = Reopening(name, reconnect_limit, first_backoff_s)
         self._numbers = itertools.count()
-        self._size = FirstSize("the camera")
+        self._size = FirstSize("the camera", SIZE_REMEDY, name if accept_size_change else None)
         self._arrived: Channel[Frame] = Channel(1, may_drop=lambda frame: frame.problem is None)
-        self._error: SourceError | None = None
-        self._late_drops = 0
+        self._counter: int | None = None  # of the camera's last frame
+        self._dropped = self._late_drops = 0  # by the capture: before its last picture, and ever
         self._closing = Event()
+        self._interrupt = interrupt
         self._heard_s = time.monotonic()
-        first = self._opened(wait)
+        first = self._reopening.first(open_capture, wait)
         self._lost = first is None
         self._thread = Thread(target=self._grab, args=(first,), name=f"camera {name}", daemon=True)
         self._thread.start()
@@ -61,6 +68,16 @@ class LiveSource(Closing):
     def drops(self) -> int:
         """See `Source.drops`."""
         return self._arrived.drops + self._late_drops
+
+    @property
+    def reconnects(self) -> int:
+        """See `Source.reconnects`."""
+        return self._reopening.reconnects
+
+    @property
+    def waits_for(self) -> str | None:
+        """Why the camera could not be opened yet, where it may come later."""
+        return self._reopening.waits_for
 
     def read(self, timeout_s: float = 5.0) -> Frame | None:
         """See `Source.read`. Frame ids count the frames that are read, not those that were dropped."""
@@ -71,7 +88,7 @@ class LiveSource(Closing):
         if self._closing.is_set():
             return None
         if self._arrived.finished:
-            raise self._error or SourceError(f"the thread that reads {self._name} ended; start again")
+            raise self._reopening.error or SourceError(f"the thread that reads {self._name} ended; start again")
         silence_s = time.monotonic() - self._heard_s
         if silence_s >= self._silence_s and not self._lost:
             self._heard_s = time.monotonic()
@@ -84,21 +101,10 @@ class LiveSource(Closing):
     def close(self) -> None:
         """See `Source.close`. Waits until the capture gives up, up to 15 s."""
         self._closing.set()
+        if self._interrupt is not None:
+            self._interrupt()
         self._arrived.abort()
         self._thread.join(CLOSE_TIMEOUT_S)
-
-    def _opened(self, wait: bool) -> Capture | None:
-        """The camera, opened for the first time, or None where it is to be waited for: `waits_for` then says why."""
-        self.waits_for = None
-        try:
-            return self._open()
-        except WrongAddress:
-            raise
-        except SourceError as error:
-            if not wait:
-                raise SourceError(f"{error}; or wait for it with --wait-for-camera") from error
-            self.waits_for = str(error)
-            return None
 
     def _grab(self, first: Capture | None) -> None:
         capture = first
@@ -116,51 +122,60 @@ class LiveSource(Closing):
         """Hand over what the capture delivers, until it fails or the source is closed."""
         try:
             while not self._closing.is_set():
-                self._arrived.put(self._frame(self._picture(capture)))
+                picture = self._picture(capture)
+                self._arrived.put(self._frame(picture, capture))
         except SourceError as error:
+            if self._closing.is_set():  # it was interrupted, not lost
+                return
             self._lost = True
+            self._reopening.note_loss(str(error))
             self._arrived.put(missing_frame(0, f"camera lost: {error}; opening it again", live=True))
 
-    def _picture(self, capture: Capture) -> Picture:
+    def _picture(self, capture: Capture) -> Picture | Shot:
         drops_before = capture.drops
         try:
             picture = capture.read()
         except SourceError as error:
             raise SourceError(f"{self._name} was closed, since {error}") from error
         finally:
-            self._late_drops += capture.drops - drops_before
+            self._dropped = capture.drops - drops_before
+            self._late_drops += self._dropped
         if picture is None:
             raise SourceError(f"{self._name} stopped delivering")
         return picture
 
-    def _frame(self, picture: Picture) -> Frame:
+    def _count_gap(self, counter: int | None) -> None:
+        """Count the frames between the last one and this, but for those that the capture dropped."""
+        if counter is not None and self._counter is not None:
+            self.lost += max(0, counter - self._counter - 1 - self._dropped)
+        self._counter = counter
+
+    def _frame(self, picture: Picture | Shot, capture: Capture) -> Frame:
+        if isinstance(picture, Shot):
+            self._count_gap(picture.counter)
+            return picture.on(self._pictured(picture.picture, picture.sent_as))
+        return self._pictured(picture, getattr(capture, "sent_as", None))
+
+    def _pictured(self, picture: Picture, sent_as: str | None) -> Frame:
         if isinstance(picture, Damaged):
             reason = f"damaged picture: {self._name} sent one that cannot be decoded ({picture.cause})"
             return missing_frame(0, reason, live=True)
-        problem = self._size.problem(picture)
+        self.sent_as = sent_as
+        problem = self._size.problem(picture, sent_as)
         return missing_frame(0, problem, live=True) if problem else Frame(picture, 0, live=True)
 
     def _reopened(self) -> Capture | None:
-        """The camera opened again, with pauses that double. None when the source is closed or the limit is reached."""
-        backoff_s, failures = self._first_backoff_s, 0
-        while not self._closing.wait(backoff_s):
-            try:
-                return self._delivering_capture()
-            except SourceError as error:
-                failures += 1
-                if self._limit is not None and failures >= self._limit:
-                    self._error = SourceError(self._given_up(failures, error))
-                    return None
-                backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
-        return None
+        """The camera opened again; None when the source is closed or the limit is reached."""
+        opened = self._reopening.again(self._delivering_capture, self._closing)
+        if opened is None:
+            return None
+        capture, picture = opened
+        self._lost, self._counter = False, None
+        self._arrived.put(self._frame(picture, capture))
+        return capture
 
-    def _given_up(self, failures: int, error: SourceError) -> str:
-        if self.waits_for is not None:
-            return f"{self._name} did not come: {failures} attempts to open it failed; {error}"
-        return f"{self._name} lost: {failures} attempts to reopen it failed; {error}"
-
-    def _delivering_capture(self) -> Capture:
-        """A newly opened capture that has delivered a frame: many lost cameras can still be opened."""
+    def _delivering_capture(self) -> tuple[Capture, Picture | Shot]:
+        """A newly opened capture and its first picture: many lost cameras can still be opened."""
         capture = self._open()
         try:
             picture = capture.read()
@@ -169,7 +184,4 @@ class LiveSource(Closing):
         except SourceError:
             capture.release()
             raise
-        self.reconnects += self.waits_for is None
-        self._lost, self.waits_for = False, None
-        self._arrived.put(self._frame(picture))
-        return capture
+        return capture, picture

@@ -7,15 +7,19 @@ from functools import partial
 import av
 import av.logging
 
+from runtime.arguments import described
 from runtime.cameras.backlog import Newest, Watch
 from runtime.cameras.capture import Capture, Picture, without_password
 from runtime.cameras.decoding import Decoded, PictureDecoder
 from runtime.cameras.ffmpeg import VideoPacket, open_container, video_stream
 from runtime.cameras.http import open_http
 from runtime.cameras.live import LiveSource
+from runtime.cameras.rtsp_udp import UdpTransport
+from runtime.errors import InputError, SourceError
 
 # TCP loses nothing on the way; a queue makes FFmpeg look at the numbers of RTP packets even so: cameras leave some out
 RTSP_OPTIONS = {"rtsp_transport": "tcp", "reorder_queue_size": "8"}
+TRANSPORTS = ("tcp", "udp")
 LOSSES = ("missed", "missing packets", "bad cseq", "unable to open")  # in FFmpeg's own words
 
 
@@ -25,14 +29,17 @@ class StreamCapture:
     Of those that pile up before a slow reader, the `Newest`.
     """
 
-    def __init__(self, url: str) -> None:
-        """Raises `SourceError` when it cannot be opened."""
+    def __init__(self, url: str, transport: UdpTransport | None = None) -> None:
+        """`transport` is how FFmpeg reaches the camera where that is not directly; it is closed with this. Raises
+        `SourceError` when it cannot be opened."""
         _listen()
+        self._transport, shown = transport, without_password(url)
         options = RTSP_OPTIONS if url.startswith("rtsp") else {}
         with av.logging.Capture(local=True):
-            self._container = open_container(url, options)
-            stream = video_stream(self._container, without_password(url))
+            self._container = open_container(transport.url if transport else url, options, shown)
+            stream = video_stream(self._container, shown)
             self._decoder = PictureDecoder(stream, timed=False)
+            self.sent_as = stream.codec_context.codec.name
         self._packets = self._container.demux(stream)
         self._complete: deque[Decoded] = deque()
         self._suspicion: str | None = None  # of the next packet, from what was lost before it
@@ -47,12 +54,16 @@ class StreamCapture:
     def read(self) -> Picture | None:
         """See `Capture.read`."""
         decoded = self._newest.read()
+        if decoded is None and self._transport and (failure := self._transport.failure):
+            raise SourceError(failure)
         return None if decoded is None else decoded.picture()
 
     def release(self) -> None:
         """See `Capture.release`."""
         with av.logging.Capture(local=True):
             self._container.close()
+        if self._transport:
+            self._transport.close()
 
     def _next(self) -> Decoded | None:
         while not self._complete:
@@ -88,14 +99,38 @@ def _listen() -> None:
     av.logging.set_level(av.logging.WARNING)
 
 
-def open_network(uri: str, reconnect_limit: int | None = None, wait: bool = False) -> LiveSource:
-    """``rtsp://…`` or ``http://…``. Raises `SourceError` when it cannot be opened."""
-    return LiveSource(without_password(uri), partial(capture_of, uri), reconnect_limit, wait=wait)
+def open_network(
+    uri: str,
+    reconnect_limit: int | None = None,
+    wait: bool = False,
+    accept_size_change: bool = False,
+    rtsp_transport: str = "tcp",
+) -> LiveSource:
+    """``rtsp://…`` or ``http://…``. Raises `SourceError` when it cannot be opened, `InputError` for a transport that is
+    neither ``tcp`` nor ``udp``."""
+    if rtsp_transport not in TRANSPORTS:
+        raise InputError(f"the RTSP transport is {described(rtsp_transport)}; expected tcp or udp")
+    opener = partial(capture_of, uri, rtsp_transport)
+    name = without_password(uri)
+    return LiveSource(name, opener, reconnect_limit, wait=wait, accept_size_change=accept_size_change)
 
 
-def capture_of(url: str) -> Capture:
+def capture_of(url: str, rtsp_transport: str = "tcp") -> Capture:
     """A network camera, from the picture that it takes now. Raises `SourceError` when it cannot be opened.
 
     The parts on the pictures before are gone; nobody may take their verdicts for those of the parts that are there now.
     """
+    if rtsp_transport == "udp":
+        return _over_udp(url)
     return (open_http(url) if url.lower().startswith("http") else None) or StreamCapture(url)
+
+
+def _over_udp(url: str) -> StreamCapture:
+    transport = UdpTransport(url)
+    try:
+        return StreamCapture(url, transport)
+    except SourceError as error:
+        transport.close()
+        if transport.failure:
+            raise SourceError(f"{without_password(url)} cannot be opened as video: {transport.failure}") from error
+        raise

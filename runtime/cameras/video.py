@@ -7,11 +7,11 @@ from threading import Lock
 
 import av
 
+from runtime.cameras.base import FreeRun
 from runtime.cameras.capture import Damaged, Picture
 from runtime.cameras.decoding import Decoded, PictureDecoder
 from runtime.cameras.ffmpeg import VideoPacket, open_container, video_stream
 from runtime.cameras.resolution import FirstSize
-from runtime.closing import Closing
 from runtime.errors import SourceError
 from runtime.frames import Frame, missing_frame
 
@@ -20,14 +20,14 @@ GUESS_TOLERANCE = 2  # frames
 FAILED_READS = 250  # in a row after which the rest of a file is given up
 
 
-class VideoFileSource(Closing):
+class VideoFileSource(FreeRun):
     """The frames of a video file in order, each once. `read` waits for the disk and never times out.
 
     A frame that is damaged or missing, or refers to one that is, is a frame with a `problem`, and so are one of another
     size than the first and the end of a file that was cut short.
     """
 
-    live, drops, reconnects = False, 0, 0
+    live, drops, lost, reconnects = False, 0, 0, 0
 
     def __init__(self, path: Path) -> None:
         """Raises `SourceError` for a file that is no video, or one in a codec that cannot be decoded here."""

@@ -1,6 +1,7 @@
 """An RTSP camera for tests: ``python3 rtsp_camera.py PORT [FILE]`` plays on rtsp://127.0.0.1:PORT/line.
 
-It shows a bouncing ball in MJPEG, or an MP4 file in H.264, in small RTP packets.
+It shows a bouncing ball in MJPEG, or an MP4 file in H.264, or a Matroska file in MJPEG, in small RTP packets. Its port
+and ``tcp`` make it one that refuses UDP.
 
 Runs under the system's Python, which alone has GStreamer's bindings.
 """
@@ -10,8 +11,9 @@ import sys
 import gi
 
 gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 # the ball moves by the clock: by frames, a camera that was opened again could show the very picture it was lost with
 PLAY = (
@@ -21,6 +23,7 @@ PLAY = (
 )
 
 PLAY_FILE = "( filesrc location={} ! qtdemux ! rtph264pay name=pay0 pt=96 mtu=300 config-interval=-1 )"
+PLAY_JPEGS = "( filesrc location={} ! matroskademux ! image/jpeg ! rtpjpegpay name=pay0 pt=26 mtu=300 )"
 
 
 def main() -> None:
@@ -29,7 +32,11 @@ def main() -> None:
     server.set_address("127.0.0.1")
     server.set_service(sys.argv[1])
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(PLAY_FILE.format(sys.argv[2]) if len(sys.argv) > 2 else PLAY)
+    shown = sys.argv[2] if len(sys.argv) > 2 else ""
+    if shown == "tcp":
+        factory.set_protocols(GstRtsp.RTSPLowerTrans.TCP)
+    play = {".mp4": PLAY_FILE, ".mkv": PLAY_JPEGS}.get(shown[-4:], PLAY)
+    factory.set_launch(play.format(shown))
     factory.set_shared(True)
     server.get_mount_points().add_factory("/line", factory)
     server.attach(None)

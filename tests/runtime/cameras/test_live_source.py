@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from runtime_samples import lose_twice
 
 from runtime.cameras import backlog, open_source
-from runtime.cameras.capture import Capture
+from runtime.cameras.capture import Capture, Shot
 from runtime.cameras.live import LiveSource
 from runtime.cameras.network import capture_of
 from runtime.errors import SourceError, SourceTimeout
@@ -92,6 +92,33 @@ def test_frames_are_marked_live_and_numbered_as_they_are_read() -> None:
         frames = [source.read() for _ in range(5)]
     assert [frame.frame_id for frame in frames if frame] == [0, 1, 2, 3, 4]
     assert all(frame.live for frame in frames if frame)
+
+
+class CountingCapture(ScriptedCapture):
+    """A capture whose pictures have the given counters; it drops one of its own before the last."""
+
+    def __init__(self, *counters: int) -> None:
+        super().__init__(len(counters))
+        self._counters = list(counters)
+
+    def read(self) -> Shot | None:  # type: ignore[override]
+        picture = super().read()
+        if picture is None:
+            return None
+        self.drops += len(self._counters) == 1
+        return Shot(picture, time.monotonic(), time.time(), self._counters.pop(0), 5)
+
+
+def test_gaps_in_the_cameras_counter_are_counted_as_lost_but_for_what_was_dropped_and_across_a_reconnect() -> None:
+    script = opener(CountingCapture(3, 4, 7, 9), CountingCapture(1, 2, 4))
+    with LiveSource("camera 0", script, first_backoff_s=0.01) as source:
+        frame = read_until(source, lambda frame: frame.problem is not None)
+        wait_s = time.monotonic() + 5
+        while source.reconnects == 0 or source.lost < 2:
+            assert time.monotonic() < wait_s
+        assert (source.lost, source.drops >= 1) == (2, True)  # 5 and 6; 8 and the second 3 were dropped
+        frame = read_until(source, lambda frame: frame.counter is not None)
+        assert frame.camera_ns == 5
 
 
 def test_frames_that_nobody_reads_are_dropped_and_counted() -> None:

@@ -27,7 +27,7 @@ def test_a_camera_that_changes_its_resolution_is_told_until_it_changes_back_and_
             assert frame is not None
             seen.append(frame.problem)
     lost = f"camera lost: {url} stopped delivering; opening it again"
-    told = CHANGED.format("camera")
+    told = CHANGED.format("camera") + "; --accept-size-change goes on with it"
     assert [problem for problem, _ in groupby(seen)] == [None, told, None, lost, told]
 
 

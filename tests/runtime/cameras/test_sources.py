@@ -1,9 +1,11 @@
 """Sources by URI: files, folders, videos, the demo line, and what is refused."""
 
+import inspect
 import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.cameras import Source, open_source
+from runtime.cameras import ROWS, CameraRow, Source, open_source
 from runtime.cameras.capture import without_password
 from runtime.demo import DemoLine
 from runtime.errors import InputError, SourceError
@@ -134,7 +136,9 @@ def test_a_video_that_was_cut_short_says_so_in_its_last_frame(tmp_path: Path, le
 def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "line.mp4"
     path.write_bytes(b"not a video" * 100)
-    with pytest.raises(SourceError, match=r"line\.mp4 cannot be opened as video; check the address and that it plays"):
+    with pytest.raises(
+        SourceError, match=r"line\.mp4 cannot be opened as video \(Invalid data found when .*\); check the"
+    ):
         open_source(str(path))
 
 
@@ -164,6 +168,8 @@ def test_the_demo_lines_options_may_stand_in_its_uri() -> None:
     [
         ("demo", {"seed": -1}, "-1"),
         ("demo?seed=x", {}, "the demo line's seed is 'x'"),
+        ("demo?fading=2", {}, "the demo line's fading is 2.0"),
+        ("demo?fading=much", {}, "the demo line's fading is 'much'"),
         ("demo?size=64", {}, "size_hw is '64'"),
         ("demo?speed=3", {}, "the camera is 'demo\\?speed=3'; expected demo, or as in demo"),
         ("demo?", {}, "expected demo, or as in"),
@@ -177,7 +183,7 @@ def test_the_demo_lines_options_may_stand_in_its_uri() -> None:
         (
             "0",
             {"max_pixels": 3},
-            "max_pixels is for a video file, an image or a folder of images, and this camera is '0'",
+            "max_pixels is for watch:FOLDER .* and a video file, an image or a folder of images, and this .* is '0'",
         ),
         (".", {"seed": 3}, "seed is for demo"),
     ],
@@ -237,6 +243,12 @@ def test_a_path_that_is_not_there_is_refused() -> None:
         ("http://host:80/video.cgi?user=a&pwd=secret", "http://host:80/video.cgi?…"),
         ("http://user:secret@host?pwd=secret", "http://user@host?…"),
         ("/videos/10:30 a@b.avi", "/videos/10:30 a@b.avi"),
+        ("host/video.cgi?user=a&pwd=secret", "host/video.cgi?…"),
+        ("demo?seed=3", "demo?seed=3"),
+        ("csi:0?width=640", "csi:0?width=640"),
+        ("watch:a@b?settle_ms=200", "watch:a@b?settle_ms=200"),
+        ("watch:rtsp://user:secret@host/video?pwd=secret", "watch@host/video?…"),
+        ("demonstration?pwd=secret", "demonstration?…"),
         ("0", "0"),
     ],
 )
@@ -248,3 +260,10 @@ def test_ffmpeg_is_loaded_for_videos_and_network_cameras_alone() -> None:
     code = "import runtime.stream, sys; runtime.stream.open_camera('demo', {}).read(); print('av' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.shown)
+def test_every_opener_takes_the_options_of_its_row(row: CameraRow) -> None:
+    module, _, function = row.opener.partition(":")
+    taken = inspect.signature(getattr(import_module(module), function)).parameters
+    assert set(taken) >= {"uri", *row.options}

@@ -74,4 +74,5 @@ def test_a_device_that_changes_its_resolution_and_sends_damage_is_told_of_both()
             assert frame is not None
             problems.append(frame.problem)
     assert str(problems[-3]).startswith("damaged picture: camera 0 sent one that cannot be decoded (")
-    assert problems[-2] == "wrong size: the camera changed its resolution from 128×96 to 64×48"
+    told = "wrong size: the camera changed its resolution from 128×96 to 64×48"
+    assert problems[-2] == f"{told}; --accept-size-change goes on with it"

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,16 +15,11 @@ from runtime_samples import SIZE_HW
 from test_live_source import ScriptedCapture, opener, read_until
 from test_stream import ENVIRONMENT
 from video_samples import numbered_picture
+from waiting import free_port
 
 from runtime.cameras import open_source
 from runtime.cameras.live import LiveSource
 from runtime.errors import InputError, SourceError, SourceTimeout
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -104,6 +98,6 @@ def test_while_it_waits_nothing_is_silent_or_lost_and_then_losses_count_as_ever(
 
 def test_only_cameras_are_waited_for(tmp_path: Path) -> None:
     for uri in ("demo", str(tmp_path), "line.mp4"):
-        message = rf"wait is for 0 or v4l2:0 \(a camera\) and rtsp://… and http://…, and this camera is '{uri}'"
+        message = rf"wait is for 0 or v4l2:0 \(a camera\) and rtsp://… and http://… and .*, and this camera is '{uri}'"
         with pytest.raises(InputError, match=message):
             open_source(uri, wait=True)
