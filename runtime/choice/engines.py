@@ -107,7 +107,13 @@ def measured(
             try:
                 engines[one.name] = one.open()
                 scored = Scored.by(engines[one.name], frames)
-                compared = agreement(expected, scored, recipe.threshold.value, tolerance_of(recipe))
+                compared = agreement(
+                    expected,
+                    scored,
+                    recipe.threshold.value,
+                    tolerance_of(recipe),
+                    recipe.scoring.in_regions(recipe.size_hw),
+                )
                 problem = compared.problem("it", found[0].name)
             except ProctorError as error:
                 problem = str(error)

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.errors import EngineError
+
 TICKETS = itertools.count()  # no two alike in a process: one of another engine's is never taken for one's own
 
 
@@ -22,6 +24,7 @@ class Output:
     evidence: NDArray[np.float32] | None = None  # [n, K, H, W], raw, of each kind, where the file explains itself
     regression_error: NDArray[np.float32] | None = None  # [n, L, H, W], normalized, in a file of schema 1
     predictive_variance: NDArray[np.float32] | None = None  # the same
+    recipe_sha256: NDArray[np.float32] | None = None  # [n, 32], of a served graph alone: see `runtime.served`
 
     @property
     def scored_map(self) -> NDArray[np.float32]:
@@ -61,3 +64,13 @@ class Engine(Protocol):
     def close(self) -> None:
         """Wait for what is under way and free the engine. Closing twice is allowed. `ThreadedEngine` gives up a call
         that hangs."""
+
+
+def check_frames(frames: NDArray[np.uint8], size_hw: tuple[int, int], max_batch: int) -> None:
+    """Raise `EngineError` unless `frames` are uint8 [n, H, W, 3] of `size_hw`, with n from 1 to `max_batch`."""
+    height, width = size_hw
+    if frames.dtype != np.uint8 or frames.shape[1:] != (height, width, 3) or not 1 <= len(frames) <= max_batch:
+        raise EngineError(
+            f"got frames {list(frames.shape)} of {frames.dtype}; "
+            f"expected uint8 [n, {height}, {width}, 3] with n from 1 to {max_batch}"
+        )

@@ -3,13 +3,13 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.engines.base import TICKETS, Output
+from runtime.engines.base import TICKETS, Output, check_frames
 from runtime.errors import DetectorError, EngineError, ResultTimeout
 from runtime.recipe import Recipe
 from runtime.tensorrt.builder import INPUT
@@ -33,8 +33,11 @@ class TensorRtEngine:
     one plain launch at that batch size; where the capture fails, plain launches go on, and the log says so.
     """
 
-    def __init__(self, trt: Any, cuda: Cuda, plan: bytes, recipe: Recipe) -> None:
-        """Takes `cuda` over and closes it. `plan` must be vouched for: deserializing it can run code.
+    def __init__(
+        self, trt: Any, cuda: Cuda, plan: bytes, recipe: Recipe, outputs: Mapping[str, tuple[int, ...]] | None = None
+    ) -> None:
+        """Takes `cuda` over and closes it. `plan` must be vouched for: deserializing it can run code. `outputs` are the
+        graph's by name, each with its shape behind the number of frames; None: those of `recipe`.
 
         Raises `EngineError` when TensorRT refuses it, `DetectorError` when it is not the plan of `recipe`.
         """
@@ -53,7 +56,7 @@ class TensorRtEngine:
                 if self._engine is None:
                     raise EngineError(f"TensorRT refused the plan: {reason(self._logger)}; {AGAIN}")
                 self.tensors = tensors_of(trt, self._engine)
-                check_tensors(self.tensors, recipe)
+                check_tensors(self.tensors, recipe, outputs)
                 self.max_batch = largest_batch(self._engine)
                 work, uploads = cuda.stream(), cuda.stream()
                 self._free = [self._slot(work, uploads) for _ in range(SLOTS)]
@@ -76,12 +79,7 @@ class TensorRtEngine:
             raise EngineError("the engine is closed; open the detector again")
         if self._broken:
             raise EngineError(f"the GPU failed before ({self._broken}); open the detector again")
-        height, width = self._size_hw
-        if frames.dtype != np.uint8 or frames.shape[1:] != (height, width, 3) or not 1 <= len(frames) <= self.max_batch:
-            raise EngineError(
-                f"got frames {list(frames.shape)} of {frames.dtype}; "
-                f"expected uint8 [n, {height}, {width}, 3] with n from 1 to {self.max_batch}"
-            )
+        check_frames(frames, self._size_hw, self.max_batch)
         if not self._free:
             raise EngineError(f"all {SLOTS} slots are under way; take a result first")
         slot = self._free[0]
@@ -268,10 +266,13 @@ def largest_batch(engine: Any) -> int:
     return int(most[0])
 
 
-def check_tensors(tensors: tuple[Tensor, ...], recipe: Recipe) -> None:
-    """Raise `DetectorError` unless a plan has the inputs and outputs of `recipe`, in type and shape."""
+def check_tensors(
+    tensors: tuple[Tensor, ...], recipe: Recipe, outputs: Mapping[str, tuple[int, ...]] | None = None
+) -> None:
+    """Raise `DetectorError` unless a plan has the input of `recipe` and these outputs, in type and shape; None: those
+    of `recipe`."""
     expected = [Tensor(INPUT, "UINT8", (-1, *recipe.size_hw, 3))]
-    expected += [Tensor(name, "FLOAT", (-1, *shape)) for name, shape in recipe.outputs.items()]
+    expected += [Tensor(name, "FLOAT", (-1, *shape)) for name, shape in (outputs or recipe.outputs).items()]
     if sorted(tensors, key=_name) != sorted(expected, key=_name):
         found = ", ".join(f"{tensor.name} {tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
         wanted = ", ".join(f"{tensor.name} {tensor.dtype} {list(tensor.shape)}" for tensor in expected)

@@ -18,17 +18,20 @@ from numpy.typing import NDArray
 
 from runtime.atomic import write_atomically
 from runtime.detector_file import read_detector, read_parity_frames, write_recipe
+from runtime.engines.base import Engine
 from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from runtime.errors import DetectorError, InputError, ParityError
 from runtime.opening import TensorRtOptions
-from runtime.parity import Agreement, Scored, agreement, tolerance_of
+from runtime.parity import FRAME_TIMEOUT_S, Agreement, Scored, agreement, tolerance_of
 from runtime.recipe import Recipe
+from runtime.served import identity_of, served_outputs
+from runtime.signing import read_key
 from runtime.tensorrt import library
-from runtime.tensorrt.builder import BuildOptions, build_plan
+from runtime.tensorrt.builder import BuildOptions, Built, build_plan
 from runtime.tensorrt.cuda import open_cuda
 from runtime.tensorrt.engine import TensorRtEngine
 from runtime.tensorrt.permissions import check_only_ours
-from runtime.tensorrt.sidecar import AGAIN, Checked, Machine, Sidecar, is_signed, read_key, sidecar_from_json
+from runtime.tensorrt.sidecar import AGAIN, Checked, Machine, Sidecar, is_signed, sidecar_from_json
 
 log = logging.getLogger("proctor.tensorrt")
 
@@ -42,6 +45,15 @@ class Vouched:
     plan: bytes
     sidecar: Sidecar
     signed: bool  # whether the sidecar carries an HMAC; it was checked only where a key was given
+
+
+@dataclass(frozen=True)
+class BuiltPlan:
+    """A plan, what is known of it, and how it agrees with ONNX Runtime."""
+
+    built: Built
+    sidecar: Sidecar
+    found: Agreement
 
 
 def sidecar_path(plan: Path) -> Path:
@@ -68,20 +80,43 @@ def build_plan_file(
     key = read_key(key_file)
     model, recipe = read_detector(onnx)
     frames = read_parity_frames(onnx, recipe)  # before the minutes that a build takes
+    cache = plan.with_suffix(".timing")
+    done = build_checked(model, recipe, frames, options, binding, _timing_cache(cache))
+    write_atomically(cache, done.built.timing_cache, only_ours=True)
+    write_plan(plan, Vouched(done.built.plan, done.sidecar, key is not None), key)
+    return done.sidecar, done.found
+
+
+def build_checked(
+    model: bytes,
+    recipe: Recipe,
+    frames: NDArray[np.uint8],
+    options: BuildOptions,
+    binding: str = "auto",
+    timing_cache: bytes = b"",
+    served: bytes | None = None,
+) -> BuiltPlan:
+    """Build a plan of a detector's ONNX file on this machine's GPU, and check it against ONNX Runtime on prepared
+    `frames` [n, H, W, 3]. Nothing is written. With `served` the plan is of that graph: see `runtime.served`.
+
+    Raises `InputError`, `EngineError`, and `ParityError` for a plan that does not agree.
+    """
+    options.check()
     cuda = open_cuda(binding)
     try:
         trt = library.load()
         machine = Machine.of(cuda.device, library.version(trt))
-        cache = plan.with_suffix(".timing")
         with cuda.current():
-            built = build_plan(trt, model, recipe.size_hw, options, _timing_cache(cache))
+            built = build_plan(trt, model if served is None else served, recipe.size_hw, options, timing_cache)
     except BaseException:
         cuda.close()
         raise
-    device = cuda.device
-    engine = TensorRtEngine(trt, cuda, built.plan, recipe)  # closes `cuda`, also when it fails
+    device, outputs = cuda.device, recipe.outputs if served is None else served_outputs(recipe)
+    engine = TensorRtEngine(trt, cuda, built.plan, recipe, outputs)  # closes `cuda`, also when it fails
     try:
         found = checked_against_onnxruntime(engine, model, recipe, frames)
+        if served is not None:
+            check_identity(engine, recipe)
     finally:
         engine.close()
     sidecar = Sidecar(
@@ -95,9 +130,15 @@ def build_plan_file(
         checked=Checked(found.frames, found.map_deviation, found.score_deviation, found.tolerance),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    write_atomically(cache, built.timing_cache, only_ours=True)
-    write_plan(plan, Vouched(built.plan, sidecar, key is not None), key)
-    return sidecar, found
+    return BuiltPlan(built, sidecar, found)
+
+
+def check_identity(engine: Engine, recipe: Recipe) -> None:
+    """Raise `ParityError` unless each answer of an engine over a served graph says that it is of `recipe`."""
+    frames = np.zeros((engine.max_batch, *recipe.size_hw, 3), np.uint8)
+    found = engine.result(engine.submit(frames), FRAME_TIMEOUT_S).recipe_sha256
+    if found is None or not np.array_equal(found, np.tile(identity_of(recipe), (len(frames), 1))):
+        raise ParityError(f"the plan does not say that it is of the recipe {recipe.sha256[:12]}; no plan was written")
 
 
 def write_plan(path: Path, vouched: Vouched, key: bytes | None = None) -> None:
@@ -115,7 +156,13 @@ def checked_against_onnxruntime(
         expected = Scored.by(reference, frames)
     finally:
         reference.close()
-    found = agreement(expected, Scored.by(engine, frames), recipe.threshold.value, tolerance_of(recipe))
+    found = agreement(
+        expected,
+        Scored.by(engine, frames),
+        recipe.threshold.value,
+        tolerance_of(recipe),
+        recipe.scoring.in_regions(recipe.size_hw),
+    )
     problem = found.problem("the plan", "ONNX Runtime")
     if problem:
         raise ParityError(

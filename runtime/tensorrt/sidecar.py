@@ -1,22 +1,19 @@
 """The sidecar: what is kept beside a plan, ``detector.plan.json``, since the plan itself stays as TensorRT made it."""
 
-import hashlib
-import hmac
 import json
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from runtime.errors import DetectorError, InputError
 from runtime.printable import printable
 from runtime.recipe import READ as RECIPE_SCHEMAS
 from runtime.recipe import Recipe, upgraded
+from runtime.signing import is_signature, signature
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.cuda.base import Device
 from runtime.typed import build
 
 SCHEMA = 1
-SHORTEST_KEY = 16  # bytes
 SIGNATURE = "hmac_sha256"
 RECIPE_HASH = "recipe_sha256"  # detects accidents; sidecars from before it have none
 AGAIN = "build the plan anew with python -m export.engine"
@@ -122,34 +119,12 @@ def is_signed(text: str) -> bool:
     return SIGNATURE in json.loads(text)
 
 
-def signature(document: dict[str, Any], key: bytes) -> str:
-    """HMAC-SHA256 of a document as JSON with sorted keys and no white space."""
-    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hmac.new(key, canonical.encode(), hashlib.sha256).hexdigest()
-
-
 def check_signature(document: dict[str, Any], found: object, key: bytes) -> None:
     """Raise `DetectorError` unless `found` is the document's HMAC."""
     if found is None:
         raise DetectorError(f"it is not signed, and a key file was given; {AGAIN} --key-file FILE")
-    if not isinstance(found, str) or not hmac.compare_digest(found.encode(), signature(document, key).encode()):
+    if not is_signature(found, document, key):
         raise DetectorError(
             "its signature is wrong: it was signed with another key or changed since. Find out who changed it; "
             f"then {AGAIN} --key-file FILE"
         )
-
-
-def read_key(path: Path | None) -> bytes | None:
-    """The key in a file, without white space around it; None without a file. Raises `InputError`."""
-    if path is None:
-        return None
-    try:
-        key = path.read_bytes().strip()
-    except OSError as error:
-        raise InputError(f"the key file {path} cannot be read ({error.strerror}); check the path") from error
-    if len(key) < SHORTEST_KEY:
-        raise InputError(
-            f"the key in {path} has {len(key)} bytes, {SHORTEST_KEY} or more are needed; "
-            "make one with: openssl rand -hex 32"
-        )
-    return key

@@ -11,9 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from runtime_samples import SIZE_HW, make_recipe, tiny_model
 
+from runtime.detector import Detector
 from runtime.engines import Engine, threaded
 from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.onnxruntime_engine import open_session
+from runtime.engines.shared import SharedEngine
 from runtime.errors import DetectorError, EngineError, InputError, ResultTimeout
 
 
@@ -44,11 +46,34 @@ def openvino_engine() -> Engine:
     return OpenVinoEngine(tiny_model(), make_recipe(), threads=1)
 
 
+def stand_in_engine() -> Engine:
+    return served_engine("tiny_stand_in")
+
+
+def triton_engine() -> Engine:
+    return served_engine("tiny_triton")
+
+
+def served_engine(server: str) -> Engine:
+    pytest.importorskip("grpc", reason="pip install 'proctor[triton]': NO served detector was tried")
+    pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
+    import served_samples
+
+    return Detector.open(getattr(served_samples, server)()).engine
+
+
+def share_of_an_engine() -> Engine:
+    return SharedEngine(fake_engine(), SIZE_HW, 1).shares[0]
+
+
 ENGINES = {
     "fake": fake_engine,
+    "share": share_of_an_engine,
     "onnxruntime": onnxruntime_engine,
     "openvino": openvino_engine,
     "tensorrt": tensorrt_engine,
+    "triton's protocol": stand_in_engine,
+    "triton": triton_engine,
 }
 
 

@@ -35,6 +35,14 @@ def test_the_demo_detector_becomes_a_plan(built: Built) -> None:
     assert built.timing_cache
 
 
+def test_a_graph_for_a_server_becomes_a_plan(trt: Any) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed: NO graph for a server was built")
+    from export.served_graph import served_graph
+
+    model, recipe = read_detector(DEMO)
+    assert build_plan(trt, served_graph(model, recipe), recipe.size_hw, BuildOptions(max_batch=4)).plan
+
+
 def test_a_timing_cache_is_taken_up_again_and_a_damaged_one_begun_anew(
     trt: Any, built: Built, caplog: pytest.LogCaptureFixture
 ) -> None:

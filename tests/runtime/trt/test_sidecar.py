@@ -10,7 +10,8 @@ from tensorrt_samples import make_sidecar
 
 from runtime.errors import DetectorError
 from runtime.recipe import Recipe, recipe_from_json
-from runtime.tensorrt.sidecar import RECIPE_HASH, SIGNATURE, Sidecar, sidecar_from_json, signature
+from runtime.signing import signature
+from runtime.tensorrt.sidecar import RECIPE_HASH, SIGNATURE, Sidecar, sidecar_from_json
 
 KEY = b"k" * 16
 # what sidecars of schema 1 hold although the detector's file leaves it out at its default
