@@ -1,0 +1,189 @@
+"""Which detector inspects a line's parts, and how another one takes its place.
+
+One is closed before the next is opened, since a small device holds one alone. The recipe in force changes only when its
+detector is open, warm and has judged its good picture; else the one before is opened again. Parts of another recipe are
+then refused, not judged by it.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from runtime.closing import Closing
+from runtime.detector import Detector
+from runtime.errors import InputError, ProctorError
+from runtime.frames import Frame
+from runtime.images import read_image
+from runtime.line.handshake import Handshake
+from runtime.line.inspection_loop import InspectionLoop
+from runtime.line.self_check import SelfCheck
+from runtime.location import Location
+from runtime.parity import FRAME_TIMEOUT_S, tolerance_of
+from runtime.recipes.store import RecipeStore, Seal
+
+log = logging.getLogger("proctor.line")
+
+WARM_UP = 3  # inferences: engines choose their ways in the first, and some record them in the second
+DETECTORS = ("detector.plan", "detector.onnx")  # of a recipe, the first that it has
+GOOD_FRAME = "good"  # the name without ending of a recipe's picture for the self-check
+BY, REASON = "line controller", "the line controller asked for it"
+
+OpenDetector = Callable[[Location], Detector]
+MakeLoop = Callable[["Choice", Detector, SelfCheck], InspectionLoop]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A detector to inspect by."""
+
+    path: Location
+    good: Path | None = None  # picture for the self-check
+    seal: Seal | None = None  # of its recipe; None for a file that was given
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        return str(self.path) if self.seal is None else f"the recipe {self.seal.name} {self.seal.version}"
+
+
+class DetectorChanges(Closing):
+    """The detector at work, and the next one. For one thread."""
+
+    def __init__(
+        self,
+        handshake: Handshake,
+        first: Choice,
+        open_detector: OpenDetector,
+        self_check_s: float,
+        store: RecipeStore | None = None,
+    ) -> None:
+        """Opens `first`. With `store`, others are taken from it. Raises what opening a detector raises."""
+        self._handshake, self._open = handshake, open_detector
+        self._self_check_s, self._store = self_check_s, store
+        self._now = self._next = first
+        self._asked: str | None = None
+        self._earlier_checks = 0
+        self._make_loop: MakeLoop | None = None
+        self.detector, self._self_check = self._opened(first)
+        self._say_what_is_in_force()
+
+    @property
+    def checks(self) -> int:
+        """Self-checks so far, of all detectors."""
+        return self._earlier_checks + self._self_check.checks
+
+    def inspected_by(self, make_loop: MakeLoop) -> InspectionLoop:
+        """The loop over the detector at work. Those of the next detectors are made likewise."""
+        self._make_loop = make_loop
+        return make_loop(self._now, self.detector, self._self_check)
+
+    def close(self) -> None:
+        """Close the detector at work."""
+        self.detector.close()
+
+    def wanted(self, reload: bool) -> str | None:
+        """See `Changes`. What cannot be found is refused here, and the detector at work stays."""
+        self._asked = self._handshake.asked_recipe
+        try:
+            if self._asked is not None:
+                self._next = self._asked_for(self._asked)
+            elif reload:
+                self._next = self._now if self._store is None else in_force(self._store)
+            else:
+                return None
+        except ProctorError as error:
+            self._refuse(str(error))
+            return None
+        if self._next.seal is None or self._next.seal != self._now.seal:
+            return self._next.words
+        log.info("%s is in force already", self._now.words)
+        self._say_what_is_in_force()
+        self._handshake.ready()
+        return None
+
+    def make(self) -> InspectionLoop:
+        """See `Changes`. Raises what opening the detector before raises, where that has to be."""
+        if self._make_loop is None:
+            raise RuntimeError("no loop is made; call inspected_by first")
+        self.close()
+        try:
+            self._take(self._next)
+            if self._asked is not None and self._store is not None and self._next.seal is not None:
+                self._store.activate(self._next.seal.name, BY, REASON, self._next.seal.version)
+        except ProctorError as error:
+            self.close()
+            self._take(self._now)
+            self._refuse(f"{self._next.words} was not put in force: {error}")
+            if self._asked is None:
+                self._handshake.ready()
+            return self._make_loop(self._now, self.detector, self._self_check)
+        log.warning("%s is in force in place of %s", self._next.words, self._now.words)
+        self._now = self._next
+        self._handshake.begin_challenge(f"{self._now.words} was put in force")
+        self._say_what_is_in_force()
+        self._handshake.ready()
+        return self._make_loop(self._now, self.detector, self._self_check)
+
+    def _take(self, choice: Choice) -> None:
+        before = self._self_check
+        self.detector, self._self_check = self._opened(choice)
+        self._earlier_checks += before.checks
+
+    def _asked_for(self, asked: str) -> Choice:
+        if self._store is None:
+            raise InputError(f"the controller asked for the recipe {asked!r}; give recipes with --recipes FOLDER")
+        name, mark, version = asked.partition("@")
+        if mark and not version.isdecimal():
+            raise InputError(f"the controller asked for the recipe {asked!r}; expected a name, or as in bottle@3")
+        return choice_of(self._store, self._store.find(name, int(version) if mark else None))
+
+    def _opened(self, choice: Choice) -> tuple[Detector, SelfCheck]:
+        """The detector, warm, and its self-check."""
+        good = None if choice.good is None else Frame(read_image(choice.good), 0)
+        detector = self._open(choice.path)
+        try:
+            warm_up(detector)
+            self_check = SelfCheck(detector, tolerance_of(detector.recipe), self._self_check_s)
+            if good is not None:
+                self_check.keep(good)
+        except BaseException:
+            detector.close()
+            raise
+        return detector, self_check
+
+    def _refuse(self, reason: str) -> None:
+        log.error("%s", reason)
+        if self._asked is not None:
+            self._handshake.refuse_recipe(reason)
+
+    def _say_what_is_in_force(self) -> None:
+        name, version = ("", 0) if self._now.seal is None else (self._now.seal.name, self._now.seal.version)
+        self._handshake.set_recipe(name, version, self._asked)
+
+
+def in_force(store: RecipeStore) -> Choice:
+    """What the journal says. Raises `InputError` where nothing is in force, and what `RecipeStore.active` raises."""
+    seal = store.active()
+    if seal is None:
+        raise InputError(f"no recipe in {store.folder} is in force; activate one by name")
+    return choice_of(store, seal)
+
+
+def choice_of(store: RecipeStore, seal: Seal) -> Choice:
+    """The detector in a sealed recipe, and its good picture. Raises `InputError` where it has no detector."""
+    place = store.path(seal.name, seal.version)
+    names = [name for name in DETECTORS if name in seal.files]
+    if not names:
+        raise InputError(f"the recipe {seal.name} {seal.version} has no {' or '.join(DETECTORS)}; seal it with one")
+    good = next((place / name for name in sorted(seal.files) if Path(name).stem == GOOD_FRAME), None)
+    return Choice(place / names[0], good, seal)
+
+
+def warm_up(detector: Detector) -> None:
+    """Let the engine infer, on a black frame that nobody is told of. Raises `EngineError` where it cannot."""
+    black = np.zeros((1, *detector.recipe.size_hw, 3), np.uint8)
+    for _ in range(WARM_UP):
+        detector.engine.result(detector.engine.submit(black), FRAME_TIMEOUT_S)

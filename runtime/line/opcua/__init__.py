@@ -1,0 +1,1 @@
+"""The line as an OPC UA server."""

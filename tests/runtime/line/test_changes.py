@@ -1,0 +1,294 @@
+"""Another detector in place of the one at work: by the controller, by a signal, and never by half."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import pytest
+from line_samples import GREY, PATIENCE_S, ROOT, SPOTTED, command
+from modbus_controller import answering, connected, reading, run_parts, writing
+from runtime_samples import fake_detector
+from waiting import free_port, until
+
+from runtime.detector import Detector
+from runtime.errors import DetectorError, InputError
+from runtime.frames import Frame
+from runtime.line.challenge import Challenge
+from runtime.line.changes import Choice, DetectorChanges, in_force
+from runtime.line.handshake import Acquisition, Handshake, Refusal
+from runtime.line.inspection_loop import InspectionLoop
+from runtime.line.levels import Levels
+from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, values_of, words_of
+from runtime.line.results import Cause, Code, Part, Result
+from runtime.line.self_check import SelfCheck
+from runtime.line.serving import Asked, serve
+from runtime.recipes.store import RecipeStore
+
+DEMO = ROOT / "runtime" / "data" / "demo.onnx"
+
+
+class Station:
+    """A runtime in this process, over recipes whose detectors are fakes; what it opened and closed, in order."""
+
+    def __init__(self, folder: Path, challenge: Challenge | None = None) -> None:
+        self.store = RecipeStore(folder)
+        self.handshake = Handshake(PATIENCE_S, at_once=2, challenge=challenge)
+        self.levels = Levels(self.handshake)
+        self.log: list[str] = []
+        self.broken = set[str]()
+        self.asked = threading.Event()
+
+    def open(self, path: Path) -> Detector:
+        name = f"{path.parent.parent.name} {int(path.parent.name)}"
+        self.log.append(f"open {name}")
+        if name in self.broken:
+            raise DetectorError(f"{path} cannot be run")
+        detector, log, closed = fake_detector(), self.log, Detector.close
+
+        class Watched(Detector):
+            def close(self) -> None:
+                log.append(f"close {name}")
+                closed(self)
+
+        detector.__class__ = Watched
+        return detector
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        ending = threading.Event()
+
+        def wait(seconds: float) -> Asked:
+            if ending.wait(0.01):
+                return Asked.END
+            reload = self.asked.is_set()
+            self.asked.clear()
+            return Asked.RELOAD if reload else Asked.NOTHING
+
+        def make(choice: Choice, detector: Detector, self_check: SelfCheck) -> InspectionLoop:
+            return InspectionLoop(self.handshake, detector, lambda one: Frame(GREY, one.acquisition_id), self_check)
+
+        with DetectorChanges(self.handshake, in_force(self.store), self.open, 1e6, self.store) as changes:
+            work = (self.handshake, changes.inspected_by(make), wait, changes)
+            thread = threading.Thread(target=serve, args=work)
+            thread.start()
+            try:
+                until(lambda: self.handshake.view().error in (Cause.NONE, Cause.CHALLENGE))
+                yield
+            finally:
+                ending.set()
+                thread.join(PATIENCE_S)
+                assert not thread.is_alive()
+
+    def write(self, **values: object) -> None:
+        self.levels.write(words_of(TO_RUNTIME, {"trigger_enable": True, **values}))
+
+    def read(self) -> dict[str, object]:
+        return values_of(FROM_RUNTIME, self.levels.read())
+
+    def switch(self, name: str) -> dict[str, object]:
+        """As a controller does it; the registers when it was answered."""
+        self.write(switch_recipe=True, recipe=name)
+        until(lambda: bool(self.read()["recipe_acknowledge"] or self.read()["recipe_refused"]))
+        seen = self.read()
+        self.write()
+        return seen
+
+    def judged(self, number: int) -> Result:
+        assert isinstance(self.handshake.trigger(Part(number)), Acquisition)
+        result = self.handshake.wait_for_result(PATIENCE_S)
+        assert result is not None
+        self.handshake.acknowledge(result.inspection_id)
+        return result
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Station:
+    station = Station(tmp_path / "recipes")
+    (tmp_path / "detector.onnx").write_bytes(b"a detector")
+    for name in ("bottle", "bottle", "can"):
+        station.store.seal(name, [tmp_path / "detector.onnx"], "the test", "for it")
+    station.store.activate("bottle", "the test", "to begin with", 1)
+    return station
+
+
+def test_a_controller_switches_recipes_and_the_detector_before_is_closed_first(station: Station) -> None:
+    with station.serving():
+        seen = station.read()
+        assert (seen["active_recipe"], seen["recipe_version"]) == ("bottle", 1)
+        seen = station.switch("can")
+        assert (seen["recipe_acknowledge"], seen["active_recipe"], seen["recipe_version"]) == (True, "can", 1)
+        assert station.judged(1).passes
+        assert not station.read()["recipe_acknowledge"]  # its level has fallen
+        seen = station.switch("bottle")
+        assert (seen["active_recipe"], seen["recipe_version"]) == ("bottle", 2)  # the newest
+        assert station.switch("bottle@1")["recipe_version"] == 1
+        assert station.judged(2).passes
+    assert station.log == [
+        "open bottle 1", "close bottle 1", "open can 1", "close can 1", "open bottle 2", "close bottle 2",
+        "open bottle 1", "close bottle 1",
+    ]  # fmt: skip
+    history = [(each.name, each.version, each.by) for each in station.store.history() if each.action == "activated"]
+    assert history[1:] == [
+        (name, version, "line controller") for name, version in (("can", 1), ("bottle", 2), ("bottle", 1))
+    ]
+
+
+@pytest.mark.parametrize("asked", ["nothing", "bottle@9", "bottle@x", "../bottle", "", "can@", "CAN"])
+def test_parts_of_a_recipe_that_is_not_there_are_refused_until_one_is(station: Station, asked: str) -> None:
+    with station.serving():
+        seen = station.switch(asked)
+        assert (seen["recipe_refused"], seen["recipe_acknowledge"], seen["trigger_ready"]) == (True, False, False)
+        assert (seen["active_recipe"], seen["error"]) == ("bottle", Cause.NOT_READY)
+        refusal = station.handshake.trigger(Part(1))
+        assert isinstance(refusal, Refusal)
+        assert refusal.cause is Cause.NOT_READY
+        seen = station.switch("bottle@1")  # which is in force: nothing is opened again
+        assert (seen["recipe_refused"], seen["recipe_acknowledge"]) == (False, True)
+        assert station.judged(2).passes
+    assert station.log == ["open bottle 1", "close bottle 1"]
+
+
+def test_a_detector_that_cannot_be_opened_leaves_the_one_before_in_force_and_judges_nothing(station: Station) -> None:
+    station.broken.add("can 1")
+    with station.serving():
+        assert station.switch("can")["recipe_refused"]
+        assert isinstance(station.handshake.trigger(Part(1)), Refusal)
+        beats = station.handshake.heartbeat
+        until(lambda: station.handshake.heartbeat != beats)  # it is alive, and takes another
+        station.broken.clear()
+        assert station.switch("can")["recipe_acknowledge"]
+        assert station.judged(2).passes
+    active = station.store.active()
+    assert active is not None
+    assert (active.name, station.log[:5]) == (
+        "can", ["open bottle 1", "close bottle 1", "open can 1", "close bottle 1", "open bottle 1"],
+    )  # fmt: skip
+
+
+def test_a_recipe_that_was_changed_on_the_disk_is_refused(station: Station) -> None:
+    (station.store.path("can", 1) / "detector.onnx").write_bytes(b"another one")
+    with station.serving():
+        assert station.switch("can")["recipe_refused"]
+    assert station.log == ["open bottle 1", "close bottle 1"]
+
+
+def test_its_good_picture_decides_whether_a_recipe_comes_into_force(station: Station, tmp_path: Path) -> None:
+    for name, picture in (("spotted", SPOTTED), ("plain", GREY)):
+        assert cv2.imwrite(str(tmp_path / "good.png"), picture)
+        station.store.seal(name, [tmp_path / "detector.onnx", tmp_path / "good.png"], "the test", "for it")
+    with station.serving():
+        assert station.switch("spotted")["recipe_refused"]
+        assert station.switch("plain")["recipe_acknowledge"]
+
+
+def test_a_signal_puts_in_force_what_the_journal_says_and_a_bad_one_changes_nothing(station: Station) -> None:
+    with station.serving():
+        station.store.activate("can", "the test", "from the shell")
+        station.asked.set()
+        until(lambda: station.read()["active_recipe"] == "can")
+        assert station.judged(1).passes
+        station.broken.add("bottle 2")
+        station.store.activate("bottle", "the test", "from the shell")
+        station.asked.set()
+        until(lambda: station.log.count("open can 1") == 2)
+        until(lambda: station.handshake.view().trigger_ready)
+        assert station.read()["active_recipe"] == "can"
+        assert station.judged(2).passes
+
+
+def test_parts_under_way_are_finished_by_the_detector_that_they_were_triggered_for(station: Station) -> None:
+    with station.serving():
+        assert isinstance(station.handshake.trigger(Part(1)), Acquisition)
+        station.write(switch_recipe=True, recipe="can")
+        result = station.handshake.wait_for_result(PATIENCE_S)
+        assert result is not None
+        assert result.passes
+        station.handshake.acknowledge(result.inspection_id)
+        refusal = station.handshake.trigger(Part(2))
+        assert isinstance(refusal, Refusal) or station.read()["active_recipe"] == "can"
+        until(lambda: bool(station.read()["recipe_acknowledge"]))
+
+
+def test_a_controller_that_wants_another_one_meanwhile_gets_the_last_and_is_not_ready_before() -> None:
+    handshake = Handshake(1.0)
+    handshake.ready()
+    handshake.ask_recipe("can")
+    handshake.ask_recipe("box")
+    handshake.set_recipe("can", 1, "can")
+    handshake.ready()
+    assert (handshake.view().trigger_ready, handshake.asked_recipe) == (False, "box")
+    handshake.set_recipe("box", 1, "box")
+    handshake.ready()
+    assert (handshake.view().trigger_ready, handshake.asked_recipe) == (True, None)
+
+
+def test_challenge_parts_are_due_after_a_change(tmp_path: Path, station: Station) -> None:
+    again = Station(tmp_path / "recipes", Challenge(1, 0))
+    with again.serving():
+        assert isinstance(again.handshake.trigger(Part(1, challenge=Code.OK)), Acquisition)
+        result = again.handshake.wait_for_result(PATIENCE_S)
+        assert result is not None
+        again.handshake.acknowledge(result.inspection_id)
+        assert not again.read()["challenge_due"]
+        assert again.switch("can")["challenge_due"]
+
+
+def test_without_recipes_a_controller_that_asks_for_one_gets_no_verdict(tmp_path: Path) -> None:
+    handshake = Handshake(1.0)
+    choice = Choice(tmp_path / "1" / "detector.onnx")
+    with DetectorChanges(handshake, choice, lambda path: fake_detector(), 1e6) as changes:
+        handshake.ready()
+        handshake.ask_recipe("can")
+        assert changes.wanted(reload=False) is None
+        view = handshake.view()
+        assert (view.inspected.refused, view.trigger_ready) == (True, False)
+        assert "--recipes" in view.error_text
+
+
+def test_a_store_with_nothing_in_force_or_without_a_detector_is_refused(tmp_path: Path) -> None:
+    store = RecipeStore(tmp_path / "recipes")
+    with pytest.raises(InputError, match="is in force; activate one"):
+        in_force(store)
+    (tmp_path / "line.yaml").write_text("a: 1")
+    store.seal("bottle", [tmp_path / "line.yaml"], "the test", "for it")
+    store.activate("bottle", "the test", "for it")
+    with pytest.raises(InputError, match=r"has no detector\.plan or detector\.onnx"):
+        in_force(store)
+
+
+def test_the_command_changes_recipes_over_modbus_and_by_sighup(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "detector.onnx").write_bytes(DEMO.read_bytes())
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef" * 2)
+    store = RecipeStore(tmp_path / "recipes", b"0123456789abcdef" * 2)
+    for name in ("first", "second"):
+        store.seal(name, [tmp_path / "detector.onnx"], "the test", "for it")
+    store.activate("first", "the test", "to begin with")
+    port = free_port()
+    words = ("--recipes", tmp_path / "recipes", "--key-file", key, "--camera", "demo", "--modbus", f"127.0.0.1:{port}")
+    options = ("--deadline-ms", 20_000, "--threads", 1, "--records", tmp_path / "records")
+    with command(environment, *words, *options) as child, connected(port) as client:
+        answering(client, child)
+        read, write = reading(client), writing(client)
+        assert len(run_parts(2, read, write)) == 2
+        for asked, register in (
+            ("second", "recipe_acknowledge"),
+            ("third", "recipe_refused"),
+            ("first", "recipe_acknowledge"),
+        ):
+            write({"trigger_enable": True, "switch_recipe": True, "recipe": asked})
+            until(lambda register=register: bool(read()[register]))  # type: ignore[misc]
+            write({"trigger_enable": True})
+        assert len(run_parts(2, read, write)) == 2
+        store.activate("second", "the test", "from the shell")
+        child.send_signal(signal.SIGHUP)
+        until(lambda: read()["active_recipe"] == "second")
+        assert len(run_parts(1, read, write)) == 1
+        child.send_signal(signal.SIGTERM)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 0, said
+    assert "5 triggers accepted" in said
+    assert "there is no recipe third" in said
