@@ -1,6 +1,6 @@
 """The sink interface: what takes the verdicts of a stream."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from runtime.frames import Frame
 from runtime.verdict import Verdict
@@ -26,3 +26,12 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finish what was taken. Closing twice is allowed."""
+
+
+@runtime_checkable
+class LosingSink(Sink, Protocol):
+    """One that takes every verdict at once, and counts itself those that it loses later."""
+
+    @property
+    def lost(self) -> int:
+        """How many so far."""

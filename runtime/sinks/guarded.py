@@ -27,9 +27,17 @@ class Guarded:
     The first loss is said on stderr, then one line a minute as long as it goes on, and its end.
     """
 
-    def __init__(self, sink: Sink, clock: Callable[[], float] = time.monotonic, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        clock: Callable[[], float] = time.monotonic,
+        patience_s: float = PATIENCE_S,
+        camera: str | None = None,
+    ) -> None:
+        """`camera` is whose verdicts it takes, on a line of several, for messages."""
         self.lost = 0
         self.sink = sink
+        self._shown = sink.name if camera is None else f"{sink.name} of {camera}"
         self._clock, self._patience_s = clock, patience_s
         self._waiting: queue.Queue[tuple[Frame, Verdict] | None] = queue.Queue(WAITING)
         self._stuck = self._failing = False
@@ -61,7 +69,7 @@ class Guarded:
             pass
         if self._thread.is_alive():
             self.lost += self._waiting.qsize()
-            log.warning("%s hang and are left behind", self.sink.name)
+            log.warning("%s hang and are left behind", self._shown)
         else:
             self._close_sink()
 
@@ -70,9 +78,9 @@ class Guarded:
             self.sink.close()
         except Exception as error:  # what it kept back until then, on a full disk
             if not isinstance(error, OSError | ProctorError):
-                log.exception("%s failed", self.sink.name)
+                log.exception("%s failed", self._shown)
             self.lost += 1
-            say(f"warning: {self.sink.name} may lack the last that was handed over ({error})")
+            say(f"warning: {self._shown} may lack the last that was handed over ({error})")
 
     def _work_off(self) -> None:
         while (item := self._waiting.get()) is not None:
@@ -88,7 +96,7 @@ class Guarded:
             self.sink.write(frame, verdict)
         except Exception as error:  # whatever it is, the line goes on
             if not isinstance(error, OSError | ProctorError):
-                log.exception("%s failed", self.sink.name)
+                log.exception("%s failed", self._shown)
             self._failed(str(error))
         else:
             self._works()
@@ -101,11 +109,11 @@ class Guarded:
 
     def _works(self) -> None:
         if self._failing:
-            say(f"{self.sink.name} are written again; {self.lost:,} were not")
+            say(f"{self._shown} are written again; {self.lost:,} were not")
         self._failing, self._pause_s, self._says_s = False, FIRST_PAUSE_S, -float("inf")
 
     def _lose(self, reason: str) -> None:
         self.lost += 1
         if self._clock() >= self._says_s:
             self._says_s = self._clock() + SAY_EVERY_S
-            say(f"warning: {self.sink.name} are not written ({reason}); inspection goes on, {self.lost:,} lost so far")
+            say(f"warning: {self._shown} are not written ({reason}); inspection goes on, {self.lost:,} lost so far")

@@ -24,8 +24,12 @@ class JsonLines:
 
     def write(self, frame: Frame, verdict: Verdict) -> None:
         """See `Sink.write`. Raises `OutputLost` when nobody reads any more."""
+        self.say(verdict.to_json())
+
+    def say(self, text: str) -> None:
+        """Print a line among the verdicts. Raises as `write`."""
         with delivering():
-            print(verdict.to_json(), file=self._out, flush=True)
+            print(text, file=self._out, flush=True)
 
     def close(self) -> None:
         """Nothing is left to write."""
@@ -47,13 +51,17 @@ class Headlines:
         """See `Sink.write`. Raises `OutputLost` when nobody reads any more."""
         self._counts[verdict.decision] += 1
         if verdict.decision is not Decision.OK:
-            self._wipe()
-            with delivering():
-                print(headline(verdict), file=self._out, flush=True)
+            self.say(headline(verdict))
         if self._shows_count and time.monotonic() - self._shown_s >= COUNTER_PERIOD_S:
             self._shown_s = time.monotonic()
             counts = ", ".join(f"{self._counts[decision]} {decision.value}" for decision in Decision)
             self._show(f"\r\033[K{self._counts.total()} frames: {counts}")
+
+    def say(self, text: str) -> None:
+        """Print a line among the verdicts. Raises as `write`."""
+        self._wipe()
+        with delivering():
+            print(text, file=self._out, flush=True)
 
     def close(self) -> None:
         """Wipe the count, so that the summary starts on a clean line."""
@@ -70,9 +78,12 @@ class Headlines:
 
 
 def headline(verdict: Verdict) -> str:
-    """A verdict in one line, whatever the file is called: decision, frame, reason, and where the worst region is."""
-    name = f" ({verdict.name})" if verdict.name else ""
-    text = f"{verdict.decision.value:11} frame {verdict.frame_id}{name}: {verdict.reason}"
+    """A verdict in one line, whatever the file is called: decision, camera where there are several, frame, the part of
+    a trigger, reason, and where the worst region is."""
+    part = "" if verdict.triggered_s is None else f" of part {verdict.part_id}"
+    name = f" ({verdict.name})" if verdict.name else part
+    camera = f"{verdict.camera} " if verdict.camera else ""
+    text = f"{verdict.decision.value:11} {camera}frame {verdict.frame_id}{name}: {verdict.reason}"
     if verdict.regions:
         x, y = verdict.regions[0].peak_xy
         count = len(verdict.regions)
