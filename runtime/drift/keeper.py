@@ -1,0 +1,101 @@
+"""The drift watch's state in a file, so that a stream that is started again goes on with what it knew."""
+
+import threading
+from pathlib import Path
+
+from runtime.atomic import check_writable, write_atomically
+from runtime.closing import Closing
+from runtime.drift.watch import DriftWatch
+from runtime.errors import InputError
+from runtime.outputs import say
+from runtime.recipe import Recipe
+from runtime.verdict import Verdict
+
+EVERY_S = 60.0
+CLOSE_S = 10.0  # for the last state, when the stream has ended
+DRIFT_HELP = "keep what the drift watch knows in this file, and go on with it (default: it begins anew)"
+
+
+class FollowingWatch(Closing):
+    """The watch over whichever detector is at work: one that takes another's place is watched anew."""
+
+    def __init__(self, path: Path | None) -> None:
+        """`path` keeps the state of the detector at work, if there is one."""
+        self._path = path
+        self._watch: DriftWatch | None = None
+        self._keeper: DriftKeeper | None = None
+
+    def follow(self, recipe: Recipe) -> None:
+        """Watch this one from now on. Raises as `DriftKeeper`."""
+        self.close()
+        self._watch = DriftWatch(recipe)
+        self._keeper = None if self._path is None else DriftKeeper(self._watch, self._path)
+
+    def add(self, verdict: Verdict) -> None:
+        """See `DriftWatch.add`."""
+        if self._watch is not None:
+            self._watch.add(verdict)
+
+    def line(self) -> str:
+        """The state in one line; empty before the first detector."""
+        return "" if self._watch is None else self._watch.state.line()
+
+    def figures(self) -> dict[str, object]:
+        """See `DriftState.figures`; empty before the first detector."""
+        return {} if self._watch is None else self._watch.state.figures()
+
+    def close(self) -> None:
+        """Keep the last state."""
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+
+
+class DriftKeeper(Closing):
+    """Keeps a watch's state in a file: now and then, and at the end. A context manager.
+
+    In a thread of its own, so that a disk that is slow, full or hangs costs no part its verdict. A failure is said once
+    and tried again.
+    """
+
+    def __init__(self, watch: DriftWatch, path: Path, every_s: float = EVERY_S) -> None:
+        """Restores what the file holds. Raises `InputError` for a file that is something else or cannot be written."""
+        self._watch, self._path, self._every_s = watch, path, every_s
+        check_writable(path)
+        if path.exists():
+            self._restore()
+        self._failing = False
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="drift watch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Keep the last state; a disk that hangs is left behind. Closing twice is allowed."""
+        self._ending.set()
+        self._thread.join(CLOSE_S)
+
+    def _keep(self) -> None:
+        while not self._ending.wait(self._every_s):
+            self._save()
+        self._save()
+
+    def _save(self) -> None:
+        try:
+            write_atomically(self._path, self._watch.to_json().encode())
+            self._failing = False
+        except InputError as error:
+            if not self._failing:
+                say(f"warning: the drift watch's state is not kept ({error}); inspection goes on")
+            self._failing = True
+
+    def _restore(self) -> None:
+        try:
+            text = self._path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self._path} cannot be read ({error}); name another file for the drift watch") from error
+        try:
+            known = self._watch.restore(text)
+        except InputError as error:
+            raise InputError(f"{self._path}: {error}") from error
+        if not known:
+            say(f"{self._path} is of another detector or recipe: the drift watch begins anew")

@@ -1,0 +1,129 @@
+"""What a detector file says of how good parts are distributed: bins with the weights that calibration gave them.
+
+Let n values of calibration and all later ones be exchangeable and their distribution continuous. The chances of new
+values to fall between the order statistics of given ranks are then Dirichlet distributed, with the differences of the
+ranks as parameters, whatever that distribution is (Wilks, Bulletin of the AMS 1948): so much is known of a bin, and no
+more. Above a ceiling nothing is counted, and what is known of the bins below it stays as it is, since the shares of
+some of a Dirichlet vector's members among these are independent of the rest.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from runtime.recipe import Recipe
+from runtime.threshold import Threshold
+
+# images that were each left out of a memory are not independent: the nearest of one is often the other, and both then
+# have the same score. So many of them count as if half were there (`python -m benchmarks.drift`)
+LEFT_OUT = 0.5
+OF_OWN = 200  # first values of a line that stand for calibration's where the file keeps none
+OWN_BINS = 10
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Bins (−∞, e₀], (e₀, e₁], … and, without a ceiling, (eₘ, ∞), and the Dirichlet parameter of each."""
+
+    edges: tuple[float, ...]  # ascending
+    weights: tuple[float, ...]  # above 0; as many as edges, or one more
+    typical: tuple[float, float]  # between which the values of calibration lie, for people: both quartiles, or all
+
+    @property
+    def ceiling(self) -> float:
+        """Above it a value is in no bin."""
+        return self.edges[-1] if len(self.weights) == len(self.edges) else math.inf
+
+
+def of_scores(recipe: Recipe) -> Reference | None:
+    """The bins of the scores of good parts that are not rejected, from the quantiles in the file; None without any.
+
+    The quantile of probability p stands at place p · (n − 1) from the lowest of n scores on. Between two scores it is
+    taken to divide their gap, of weight 1, as it divides their distance. A proven threshold is itself a score of known
+    rank. The ceiling is the highest of all these that is not above the threshold. Scores of images that were left out
+    in turn count for less (`LEFT_OUT`).
+    """
+    threshold, count = recipe.threshold, recipe.threshold.sample_size
+    if count < 2 or not recipe.score_quantiles:
+        return None
+    quantiles = {float(p): value for p, value in recipe.score_quantiles.items()}
+    ranks = {value: 1 + p * (count - 1) for p, value in sorted(quantiles.items())}  # the higher rank of equal values
+    rank = rank_of_threshold(threshold)
+    if rank is not None:
+        ranks[threshold.value] = float(rank)
+    edges = sorted(value for value in ranks if value <= threshold.value)
+    kept = [edges[0]] if edges else []
+    for edge in edges[1:]:
+        if ranks[edge] > ranks[kept[-1]]:
+            kept.append(edge)
+    if len(kept) < 2:
+        return None
+    weights = [ranks[kept[0]], *(ranks[high] - ranks[low] for low, high in pairwise(kept))]
+    if _left_out(recipe):
+        weights = [LEFT_OUT * weight for weight in weights]
+    typical = _quartiles(quantiles)
+    return Reference(tuple(kept), tuple(weights), typical)
+
+
+def rank_of_threshold(threshold: Threshold) -> int | None:
+    """Which of the scores that it was fitted to a proven threshold is, 1 for the lowest; None of any other.
+
+    `calibration.threshold` says how it was chosen: the largest k of n scores above it whose proven rate is the
+    budget at most: of the order statistic, the chance of k cases or fewer in n at that rate is 1 − confidence at most.
+    """
+    count, budget = threshold.sample_size, threshold.budget
+    if not threshold.vouched:
+        return None
+    if threshold.method == "jackknife-minmax":
+        above = math.floor((count + 1) * budget * (1 + 1e-12)) - 1
+    elif threshold.method == "order-statistic":
+        above, total = -1, 0.0
+        while above < count - 1:
+            total += math.exp(_log_binomial(above + 1, count, budget))
+            if total > (1 - threshold.confidence) * (1 + 1e-9):
+                break
+            above += 1
+    else:
+        return None
+    return count - above if 0 <= above < count else None
+
+
+def of_brightness(recipe: Recipe) -> Reference | None:
+    """The bins below, between and above the least and the greatest brightness of the good images."""
+    low, high = recipe.health.brightness_seen
+    made = recipe.provenance if recipe.recalibration is None else recipe.recalibration
+    count = sum(made.images.values())
+    if count < 2 or not 0 < low < high < 255:
+        return None
+    return Reference((low, high), (1.0, count - 1.0, 1.0), (low, high))
+
+
+def of_own(values: Sequence[float]) -> Reference | None:
+    """The bins between evenly spaced order statistics of a line's own first values; None where many are equal."""
+    ordered = sorted(values)
+    ranks = [round(len(ordered) * place / OWN_BINS) for place in range(1, OWN_BINS)]
+    edges = tuple(ordered[rank - 1] for rank in ranks)
+    if len(set(edges)) < len(edges):
+        return None
+    weights = [b - a for a, b in zip([0, *ranks], [*ranks, len(ordered) + 1], strict=True)]
+    quartiles = ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]
+    return Reference(edges, tuple(map(float, weights)), quartiles)
+
+
+def _left_out(recipe: Recipe) -> bool:
+    """Whether the scores are of images that were left out in turn; of a threshold set by hand, by the images' uses."""
+    if recipe.threshold.method != "manual":
+        return recipe.threshold.left_out
+    return recipe.recalibration is None and not recipe.provenance.images.get("threshold")
+
+
+def _quartiles(quantiles: dict[float, float]) -> tuple[float, float]:
+    if 0.25 in quantiles and 0.75 in quantiles:
+        return quantiles[0.25], quantiles[0.75]
+    return min(quantiles.values()), max(quantiles.values())
+
+
+def _log_binomial(cases: int, count: int, rate: float) -> float:
+    choices = math.lgamma(count + 1) - math.lgamma(cases + 1) - math.lgamma(count - cases + 1)
+    return choices + cases * math.log(rate) + (count - cases) * math.log1p(-rate)

@@ -1,0 +1,287 @@
+"""Recipes by name and version, each a folder whose files are sealed.
+
+::
+
+    FOLDER/journal.jsonl             what was done, by whom, when and why; each line holds the hash of the one before
+    FOLDER/bottle/0003/seal.json     hashes of the files beside it, who sealed them, when and why
+    FOLDER/bottle/0003/detector.onnx
+
+A version never changes. A file that was changed is refused until somebody seals it, by name and reason, which makes the
+next version. Which version is in force is the journal's last word on it.
+
+Hashes detect accidents. With a key, seals and journal carry an HMAC: nobody without the key can make either. What a
+hash chain cannot show is that its last lines were cut off; copies of the journal elsewhere (records, backups) can.
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import DetectorError, InputError
+from runtime.line.results import LONGEST_TEXT
+from runtime.signing import canonical, is_signature, signature
+from runtime.typed import build
+
+JOURNAL, SEAL = "journal.jsonl", "seal.json"
+SIGNATURE = "hmac_sha256"
+SEALED, ACTIVATED = "sealed", "activated"
+LONGEST_REASON = 500
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What vouches for the files of one version."""
+
+    name: str
+    version: int
+    files: dict[str, str]  # SHA-256 by file name
+    by: str
+    reason: str
+    at: str  # ISO 8601, UTC
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the journal."""
+
+    action: str
+    name: str
+    version: int
+    by: str
+    reason: str
+    at: str  # ISO 8601, UTC
+    before: str  # SHA-256 of the line before; empty for the first
+
+
+class RecipeStore:
+    """The recipes in a folder. For one process at a time that changes them; any may read."""
+
+    def __init__(self, folder: Path, key: bytes | None = None) -> None:
+        """With `key`, what is read must be signed by it, and what is written is."""
+        self.folder, self._key = folder, key
+
+    def seal(self, name: str, files: Sequence[Path], by: str, reason: str) -> Seal:
+        """Copy files into the next version of a recipe, and seal it. It is not in force before `activate`.
+
+        Raises `InputError` for names that cannot be used and files that cannot be read; nothing is left then.
+        """
+        _check(name, by, reason)
+        if not files:
+            raise InputError(
+                f"no files were given for the recipe {name}; give detector.onnx, and its plan if there is one"
+            )
+        if len({path.name for path in files}) < len(files) or any(path.name == SEAL for path in files):
+            raise InputError(f"the files of {name} need names of their own, other than {SEAL}")
+        self.history()  # before anything is copied
+        version = max(self.versions(name), default=0) + 1
+        place = self.folder / name / f"{version:04d}"
+        half = self.folder / f".{name}-{secrets.token_hex(4)}"
+        try:
+            half.mkdir(parents=True)
+            hashes = {path.name: _copied(path, half / path.name) for path in files}
+            seal = Seal(name, version, hashes, by, reason, _now())
+            _write_durably(half / SEAL, self._signed(asdict(seal)) + b"\n")
+            place.parent.mkdir(exist_ok=True)
+            half.rename(place)
+        except OSError as error:
+            raise InputError(
+                f"{error.filename or self.folder} cannot be used ({error.strerror}); check the path"
+            ) from error
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+        try:
+            self._note(SEALED, name, version, by, reason)
+        except InputError:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        return seal
+
+    def activate(self, name: str, by: str, reason: str, version: int | None = None) -> Seal:
+        """Put a version in force, the newest by default. Raises `InputError` for one that is not there, and what
+        `checked` raises."""
+        _check(name, by, reason)
+        seal = self.find(name, version)
+        self._note(ACTIVATED, seal.name, seal.version, by, reason)
+        return seal
+
+    def roll_back(self, by: str, reason: str) -> Seal:
+        """Put in force what was before the one that is. Raises `InputError` where there was none."""
+        found = self._activated()
+        if len(found) < 2:
+            raise InputError("no recipe was in force before this one; activate one by name")
+        now = found[-1]
+        before = next((each for each in found[-2::-1] if (each.name, each.version) != (now.name, now.version)), None)
+        if before is None:
+            raise InputError("no other recipe was ever in force; activate one by name")
+        return self.activate(before.name, by, reason, before.version)
+
+    def active(self) -> Seal | None:
+        """The version in force, its files checked; None where none was ever activated. Raises what `checked` does."""
+        found = self._activated()
+        return self.checked(found[-1].name, found[-1].version) if found else None
+
+    def find(self, name: str, version: int | None = None) -> Seal:
+        """A version, the newest by default, its files checked. Raises `InputError` for one that is not there, and what
+        `checked` raises."""
+        versions = self.versions(name) if name in self.names() else []
+        if not versions or version not in (None, *versions):
+            known = f"it has {', '.join(map(str, versions))}" if versions else f"there are {self._names_in_words()}"
+            asked = name if version is None else f"{name} version {version}"
+            raise InputError(f"there is no recipe {asked}; {known}")
+        return self.checked(name, version or versions[-1])
+
+    def checked(self, name: str, version: int) -> Seal:
+        """A version whose files are those that were sealed.
+
+        Raises `DetectorError` for files that are missing, changed or more than were sealed, and a seal that is damaged
+        or not signed by the key.
+        """
+        place = self.path(name, version)
+        seal = self._seal(name, version)
+        there = {path.name for path in place.iterdir()} - {SEAL}
+        for file in sorted(set(seal.files) - there):
+            raise DetectorError(f"{place / file} is missing, which {seal.by} sealed on {seal.at[:19]}; {_AGAIN}")
+        for file in sorted(there - set(seal.files)):
+            raise DetectorError(f"{place / file} was put there since {seal.by} sealed it on {seal.at[:19]}; {_AGAIN}")
+        for file, sha256 in seal.files.items():
+            if _sha256(place / file) != sha256:
+                raise DetectorError(
+                    f"{place / file} was changed since {seal.by} sealed it on {seal.at[:19]} ({seal.reason}); {_AGAIN}"
+                )
+        return seal
+
+    def path(self, name: str, version: int) -> Path:
+        """Where the files of a version lie."""
+        return self.folder / name / f"{version:04d}"
+
+    def names(self) -> list[str]:
+        """The recipes that there are."""
+        with suppress(OSError):
+            return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and path.name[0] != ".")
+        return []
+
+    def versions(self, name: str) -> list[int]:
+        """The versions of a recipe, the oldest first."""
+        with suppress(OSError):
+            return sorted(int(path.name) for path in (self.folder / name).iterdir() if path.name.isdecimal())
+        return []
+
+    def history(self) -> list[Entry]:
+        """The journal. Raises `DetectorError` where a line was changed, removed or not signed by the key."""
+        path = self.folder / JOURNAL
+        try:
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+        entries, before = [], ""
+        for number, line in enumerate(lines, 1):
+            entry = self._read(Entry, line, f"line {number} of {path}")
+            if entry.before != before:
+                raise DetectorError(f"{path} was changed: line {number} does not follow the one before; restore a copy")
+            entries.append(entry)
+            before = hashlib.sha256(line).hexdigest()
+        return entries
+
+    def _activated(self) -> list[Entry]:
+        return [entry for entry in self.history() if entry.action == ACTIVATED]
+
+    def _seal(self, name: str, version: int) -> Seal:
+        path = self.path(name, version) / SEAL
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DetectorError(f"{path} cannot be read ({error.strerror}); {_AGAIN}") from error
+        seal: Seal = self._read(Seal, data, str(path))
+        if (seal.name, seal.version) != (name, version):
+            raise DetectorError(f"{path} is the seal of {seal.name} {seal.version}; {_AGAIN}")
+        return seal
+
+    def _note(self, action: str, name: str, version: int, by: str, reason: str) -> None:
+        """Add a line to the journal, durably. Raises as `history`, and `InputError` with the journal as it was."""
+        self.history()  # a journal that is not sound is not written to
+        path = self.folder / JOURNAL
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        before = hashlib.sha256(lines[-1]).hexdigest() if lines else ""
+        entry = Entry(action, name, version, by, reason, _now(), before)
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with open(path, "ab") as journal:
+                journal.write(self._signed(asdict(entry)) + b"\n")
+                journal.flush()
+                os.fsync(journal.fileno())
+        except OSError as error:
+            with suppress(OSError):  # half a line would make all of it damaged
+                os.truncate(path, size)
+            raise InputError(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
+
+    def _signed(self, document: dict[str, Any]) -> bytes:
+        if self._key is not None:
+            document = document | {SIGNATURE: signature(document, self._key)}
+        return canonical(document)
+
+    def _read(self, kind: type[Any], data: bytes, place: str) -> Any:
+        try:
+            document: dict[str, Any] = dict(json.loads(data))
+            found = document.pop(SIGNATURE, None)
+            read = build(kind, document)
+        except (ValueError, TypeError, RecursionError, InputError) as error:
+            raise DetectorError(f"{place} is damaged; {_AGAIN}") from error
+        if self._key is not None and not is_signature(found, document, self._key):
+            what = "is not signed" if found is None else "is signed with another key, or was changed"
+            raise DetectorError(f"{place} {what}; find out who changed it, then {_AGAIN}")
+        if self._key is None and found is not None:
+            raise DetectorError(f"{place} is signed, and no key was given; give --key-file FILE")
+        return read
+
+    def _names_in_words(self) -> str:
+        return ", ".join(self.names()) or "none yet; seal one"
+
+
+_AGAIN = "seal it again by name and reason (python -m runtime.recipes FOLDER seal), or roll back"
+
+
+def _check(name: str, by: str, reason: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name) or len(name) > LONGEST_TEXT:
+        raise InputError(
+            f"the recipe's name is {name!r}; expected letters, digits, '.', '_' and '-', {LONGEST_TEXT} at most"
+        )
+    if not by.strip() or not reason.strip():
+        raise InputError("who does it, and why, is written down; give --by NAME and --reason TEXT")
+    if max(len(by), len(reason)) > LONGEST_REASON:
+        raise InputError(f"name and reason have {LONGEST_REASON} characters each at most")
+
+
+def _copied(source: Path, target: Path) -> str:
+    """The hash of what was copied, which is what was read."""
+    data = source.read_bytes()
+    _write_durably(target, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with open(path, "xb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DetectorError(f"{path} cannot be read ({error.strerror}); {_AGAIN}") from error
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
