@@ -1,0 +1,70 @@
+// Every text of the page, in both languages. What the runtime says itself (reasons, errors) is English, as its logs are.
+const WORDS = {
+  en: {
+    skip: "To the content", live: "Live", rejects: "Rejects", threshold: "Threshold", other: "Deutsch", dark: "Dark", light: "Light",
+    logIn: "Log in", logOut: "Log out", name: "Name", password: "Password", cancel: "Cancel", mayView: "view", mayOperate: "operate", mayEngineer: "engineer",
+    OK: "OK", NG: "NG", NO_DECISION: "NO DECISION", waiting: "waiting for the first part", noPicture: "No picture yet", noStream: "The stream sends nothing. Parts may not be inspected.",
+    lost: "The page has no connection; it tries again.", mustLogIn: "Log in to see this station.", running: "Running", paused: "Paused by {0}", pausedWhy: "Every part is rejected until somebody resumes.",
+    runningWhy: "Parts are inspected.", pause: "Pause", resume: "Resume", heat: "Heat map", part: "part", frame: "frame", score: "Score", limit: "limit", scores: "Scores of the last parts",
+    scoresAlt: "The last {0} scores, {1} of them above the threshold of {2}", latency: "Latency (median)", rate: "Parts a second", engine: "Engine", camera: "Camera", drops: "Dropped", framesLost: "Lost",
+    reconnects: "Reconnects", controller: "Controller", temperature: "Temperature", counts: "Verdicts since the start", waitsFor: "Waiting for the camera: {0}", heartbeat: "heartbeat {0}", drift: "Drift",
+    judged: "judged by the detector", "paused by": "paused", other_kind: "other reasons", lastRejects: "The last rejects", none: "None yet.", falseReject: "False reject", realDefect: "Real defect", missed: "Missed defect",
+    markedBy: "marked by {0}", noRecords: "Nothing is recorded here, so parts cannot be marked. Start with --records DIR.", find: "Find", partId: "A part by its id", partHelp: "to mark a part that passed as a missed defect", notFound: "No part of this id is recorded.",
+    noPictureKept: "No picture is kept of this part.", showHeat: "Show heat maps", refresh: "Refresh", thresholdTitle: "What the threshold does", current: "in force", tried: "tried", histogram: "Scores of the last {0} parts, over those of the calibration's good parts",
+    goodParts: "good parts of the calibration: lowest to highest, with the middle half", recent: "recent parts", markedFalse: "marked as false reject", markedDefect: "marked as real defect", markedMissed: "marked as missed", tryIt: "Try a threshold",
+    wouldReject: "rejected of the last {0} parts; {1} with the threshold in force", provenRate: "of good parts rejected at most: proven by {0} good parts, of which up to {1} lie above", provenMean: "on average over such sets of images", provenConfidence: "with {0} % confidence, for a threshold chosen without looking at them",
+    notProven: "Nothing is proven", defectsFound: "of the parts marked as defects lie above", falseLeft: "{0} of {1} marked false rejects would still be rejected", noMarks: "No part is marked as a defect yet.", apply: "Put it in force", reason: "Reason",
+    applied: "Sealed as {0} {1}, and in force from the next start of the stream.", needEngineer: "That takes the role engineer.", rollBack: "Roll back", rolledBack: "{0} {1} is in force from the next start of the stream.", inForce: "In force: {0} {1}, by {2}: {3}", runs: "What runs: {0} {1}",
+    noRecipes: "No folder of sealed recipes was given, so nothing can be put in force here. Start with recipes=FOLDER in --serve.", history: "What was done", when: "When", what: "What", who: "Who", why: "Why", restart: "Another recipe is in force than the one that runs: start the stream again.",
+    language: "Sprache: Deutsch", theme: "Colours",
+  },
+  de: {
+    skip: "Zum Inhalt", live: "Live", rejects: "Ausschuss", threshold: "Schwelle", other: "English", dark: "Dunkel", light: "Hell",
+    logIn: "Anmelden", logOut: "Abmelden", name: "Name", password: "Passwort", cancel: "Abbrechen", mayView: "ansehen", mayOperate: "bedienen", mayEngineer: "einstellen",
+    OK: "OK", NG: "NG", NO_DECISION: "KEIN URTEIL", waiting: "wartet auf das erste Teil", noPicture: "Noch kein Bild", noStream: "Der Strom sendet nichts. Vielleicht wird kein Teil geprüft.",
+    lost: "Die Seite hat keine Verbindung; sie versucht es wieder.", mustLogIn: "Melden Sie sich an, um diese Station zu sehen.", running: "Läuft", paused: "Angehalten von {0}", pausedWhy: "Jedes Teil wird ausgeschleust, bis jemand fortsetzt.",
+    runningWhy: "Teile werden geprüft.", pause: "Anhalten", resume: "Fortsetzen", heat: "Wärmebild", part: "Teil", frame: "Bild", score: "Wert", limit: "Grenze", scores: "Werte der letzten Teile",
+    scoresAlt: "Die letzten {0} Werte, {1} davon über der Schwelle von {2}", latency: "Dauer (Median)", rate: "Teile pro Sekunde", engine: "Rechenwerk", camera: "Kamera", drops: "Verworfen", framesLost: "Verloren",
+    reconnects: "Neu verbunden", controller: "Steuerung", temperature: "Temperatur", counts: "Urteile seit dem Start", waitsFor: "Wartet auf die Kamera: {0}", heartbeat: "Lebenszeichen {0}", drift: "Drift",
+    judged: "vom Detektor beurteilt", "paused by": "angehalten", other_kind: "andere Gründe", lastRejects: "Der letzte Ausschuss", none: "Noch keiner.", falseReject: "Gutes Teil", realDefect: "Echter Fehler", missed: "Fehler übersehen",
+    markedBy: "markiert von {0}", noRecords: "Hier wird nichts aufgezeichnet; Teile können nicht markiert werden. Mit --records ORDNER starten.", find: "Suchen", partId: "Ein Teil nach seiner Nummer", partHelp: "um ein Teil, das durchging, als übersehen zu markieren", notFound: "Kein Teil mit dieser Nummer ist aufgezeichnet.",
+    noPictureKept: "Von diesem Teil gibt es kein Bild.", showHeat: "Wärmebilder zeigen", refresh: "Erneuern", thresholdTitle: "Was die Schwelle bewirkt", current: "in Kraft", tried: "versucht", histogram: "Werte der letzten {0} Teile, über denen der guten Teile der Kalibrierung",
+    goodParts: "gute Teile der Kalibrierung: vom kleinsten zum größten, mit der mittleren Hälfte", recent: "letzte Teile", markedFalse: "als gutes Teil markiert", markedDefect: "als echter Fehler markiert", markedMissed: "als übersehen markiert", tryIt: "Eine Schwelle versuchen",
+    wouldReject: "der letzten {0} Teile ausgeschleust; {1} mit der geltenden Schwelle", provenRate: "der guten Teile höchstens ausgeschleust: bewiesen durch {0} gute Teile, von denen bis zu {1} darüber liegen", provenMean: "im Mittel über solche Mengen von Bildern", provenConfidence: "mit {0} % Vertrauen, für eine Schwelle, die ohne Blick auf sie gewählt wurde",
+    notProven: "Nichts ist bewiesen", defectsFound: "der als Fehler markierten Teile liegen darüber", falseLeft: "{0} von {1} als gut markierten Teilen würden weiter ausgeschleust", noMarks: "Noch kein Teil ist als Fehler markiert.", apply: "In Kraft setzen", reason: "Grund",
+    applied: "Versiegelt als {0} {1}, in Kraft ab dem nächsten Start.", needEngineer: "Dazu braucht es das Recht „einstellen“.", rollBack: "Zurücknehmen", rolledBack: "{0} {1} ist in Kraft ab dem nächsten Start.", inForce: "In Kraft: {0} {1}, von {2}: {3}", runs: "Es läuft: {0} {1}",
+    noRecipes: "Kein Ordner versiegelter Rezepte wurde angegeben; hier kann nichts in Kraft gesetzt werden. Mit recipes=ORDNER in --serve starten.", history: "Was getan wurde", when: "Wann", what: "Was", who: "Wer", why: "Warum", restart: "Ein anderes Rezept ist in Kraft, als läuft: den Strom neu starten.",
+    language: "Language: English", theme: "Farben",
+  },
+};
+
+const KEPT = "proctor-language";
+let language = localStorage.getItem(KEPT) ?? (navigator.language.startsWith("de") ? "de" : "en");
+
+export const currentLanguage = () => language;
+
+export function switchLanguage() {
+  language = language === "en" ? "de" : "en";
+  localStorage.setItem(KEPT, language);
+}
+
+/** A text by its name, with values in the places {0}, {1} …; a name that is no text of ours is shown as it is. */
+export function word(name, ...values) {
+  const text = WORDS[language][name] ?? name;
+  return text.replace(/\{(\d)\}/g, (_, index) => values[Number(index)]);
+}
+
+export const number = (value, digits = 0) =>
+  value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+export const share = (value) =>
+  value.toLocaleString(language, { style: "percent", maximumSignificantDigits: 3 });
+
+/** A time; of today without the day. */
+export function moment(at) {
+  const found = new Date(typeof at === "number" ? at * 1000 : at);
+  if (found.toDateString() === new Date().toDateString()) return found.toLocaleTimeString(language, { timeStyle: "medium" });
+  return found.toLocaleString(language, { dateStyle: "short", timeStyle: "medium" });
+}
+
+export const DICTIONARIES = WORDS;

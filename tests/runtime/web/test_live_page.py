@@ -1,0 +1,299 @@
+"""The page's process beside a stream: what it is told, that nothing waits for it, and what happens when it breaks."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from runtime_samples import ListSource, fake_detector, grey_frame
+from waiting import until
+from web_samples import PATIENCE_S, Fed, browsing, fed_page, users_file
+
+from runtime.errors import InputError
+from runtime.line.handshake import Refusal
+from runtime.line.results import Cause, Code, Mode, Part, Result
+from runtime.pause import Pause
+from runtime.pipeline import Pipeline
+from runtime.verdict import Decision, Verdict
+from runtime.web import page as page_module
+from runtime.web.page import Page
+from runtime.web.serving import parse_serving
+from runtime.web.totals import KINDS, kind_of
+
+ROOT = Path(__file__).parents[3]
+
+
+def news(base: str, wanted: Any) -> dict[str, Any]:
+    """The first news for which `wanted` is true."""
+    with (
+        httpx.Client(base_url=base, timeout=PATIENCE_S, trust_env=False) as client,
+        client.stream("GET", "/api/events") as stream,
+    ):
+        for line in stream.iter_lines():
+            found = json.loads(line)
+            if wanted(found):
+                return dict(found)
+    raise AssertionError("it was not told")
+
+
+class Told:
+    """Gathers verdicts from the news, until there are so many of them and the state counts as many."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.verdicts = count, list[dict[str, Any]]()
+
+    def __call__(self, each: dict[str, Any]) -> bool:
+        self.verdicts += each["verdicts"]
+        cameras = each["state"].get("cameras", {}).values()
+        found = sum(count for camera in cameras for *_, count in camera.get("verdicts", ()))
+        return len(self.verdicts) == found == self.count
+
+
+def get(fed: Fed, path: str) -> httpx.Response:
+    return httpx.get(f"{fed.base}{path}", timeout=PATIENCE_S, trust_env=False)
+
+
+def counted(state: dict[str, Any]) -> dict[str, int]:
+    return {f"{code} {kind}".strip(): count for code, kind, count in state["cameras"]["camera"]["verdicts"]}
+
+
+def test_a_viewer_sees_verdicts_counts_and_pictures() -> None:
+    with fed_page() as fed:
+        for spot in (None, 255, None):
+            fed.feed(spot)
+        all_three = Told(3)
+        told = news(fed.base, all_three)
+        assert counted(told["state"]) == {"OK": 2, "NG judged": 1}
+        assert [each["decision"] for each in all_three.verdicts] == ["OK", "NG", "OK"]
+        assert all_three.verdicts[1]["regions"][0]["box_xywh"] == [10, 4, 2, 2]
+
+        def pictured(each: dict[str, Any]) -> bool:
+            fed.feed(255)
+            return bool(each["pictures"])
+
+        with (
+            httpx.Client(base_url=fed.base, timeout=PATIENCE_S, trust_env=False) as client,
+            client.stream("GET", "/api/events") as stream,
+        ):
+            lines = (json.loads(line) for line in stream.iter_lines())
+            shown = next(each for each in lines if pictured(each))["pictures"]["camera"]
+            place = f"/api/cameras/camera/{shown['number']}"
+            assert client.get(f"{place}.jpg").content.startswith(b"\xff\xd8\xff")
+            assert client.get(f"{place}.png").content.startswith(b"\x89PNG")
+            assert client.get("/api/cameras/camera/999999.jpg").status_code == 404
+            assert client.get("/api/cameras/other/1.jpg").status_code == 404
+        assert shown["frame_hw"] == [16, 24]
+
+
+def test_rejects_are_kept_though_nobody_looks() -> None:
+    with fed_page("0?rejects=3") as fed:
+        for number in range(5):
+            fed.feed(255 if number != 2 else None)
+            time.sleep(2 * page_module.LOOK_S)
+        parts = until(lambda: len(found := get(fed, "/api/rejects").json()["parts"]) == 3 and found)
+        assert [each["part_id"] for each in parts] == ["part-5", "part-4", "part-2"]
+        assert all(each["record"] is None for each in parts)
+        assert get(fed, parts[0]["image"]).headers["content-type"] == "image/jpeg"
+        assert get(fed, parts[0]["heat"]).headers["content-type"] == "image/png"
+
+
+def test_nothing_waits_for_a_page_that_takes_nothing() -> None:
+    """Its process is stopped: parts go on at once, and neither pictures nor verdicts pile up."""
+    with fed_page() as fed:
+        process = until(lambda: fed.page._process)
+        until(lambda: get(fed, "/healthz").status_code == 200)
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            frame = grey_frame(1, spot=255)
+            verdict = fed.detector.inspect(frame)
+            slowest_s = 0.0
+            for _ in range(5000):
+                began_s = time.thread_time()
+                fed.page.write(frame, verdict)
+                slowest_s = max(slowest_s, time.thread_time() - began_s)
+            assert slowest_s < 0.05  # of this thread's own time; a wait would be none of it, and 5000 of them minutes
+            assert len(fed.page._verdicts) <= page_module.VERDICTS
+            assert len(fed.page._rejects) <= page_module.REJECTS
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        assert fed.page._totals["camera"].verdicts["NG", "judged"] == 5000
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_process_that_dies_or_hangs_is_started_again_with_all_counts(
+    how: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("STUCK_S", "CLOSE_S", "FIRST_PAUSE_S"):
+        monkeypatch.setattr(page_module, name, 0.3)
+    with fed_page() as fed:
+        first = until(lambda: fed.page._process)
+        until(lambda: get(fed, "/healthz").status_code == 200)
+        fed.feed(255)
+        os.kill(first.pid, how)
+
+        def is_another() -> bool:
+            # what is sent to a process that hangs fills the way to it at last
+            fed.page._rejects.append(("camera", grey_frame(1, grey=1), fed.detector.inspect(grey_frame(1))))
+            return fed.page._process is not first
+
+        until(is_another)
+        told = until(lambda: _answered(fed))
+        assert told["cameras"]["camera"]["verdicts"] == [["NG", "judged", 1]]
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert len(said) == 1
+    assert "and is started again in 0.3 s; inspection goes on" in said[0]
+
+
+def _answered(fed: Fed) -> dict[str, Any] | None:
+    try:
+        return dict(news(fed.base, lambda each: counted(each["state"]))["state"])
+    except (httpx.HTTPError, KeyError):
+        return None
+
+
+def test_a_page_that_is_closed_leaves_no_process() -> None:
+    with fed_page() as fed:
+        process = until(lambda: fed.page._process)
+    assert process.poll() is not None
+
+
+def test_the_process_ends_when_the_stream_is_killed(tmp_path: Path) -> None:
+    """Nothing is left that would hold the port."""
+    script = (
+        "import sys, time; sys.path[:0] = sys.argv[1:]\n"
+        "from web_samples import fed_page\nfrom waiting import until\n"
+        "with fed_page() as fed:\n"
+        "    print(until(lambda: fed.page._process).pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    folders = (ROOT, ROOT / "tests" / "runtime", Path(__file__).parent)
+    command = [sys.executable, "-c", script, *map(str, folders)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as stream:
+        assert stream.stdout is not None
+        pid = int(stream.stdout.readline())
+        stream.kill()
+    until(lambda: not _is_alive(pid))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def test_the_process_has_a_low_priority() -> None:
+    with fed_page() as fed:
+        process = until(lambda: fed.page._process)
+        until(lambda: get(fed, "/healthz").status_code == 200)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+
+
+def test_a_port_that_is_taken_is_one_sentence() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(InputError, match=r"cannot listen on 127.0.0.1.*choose another one"):
+            Page(parse_serving(str(other.getsockname()[1])))
+
+
+def test_a_paused_stream_rejects_every_part_and_says_who_did_it() -> None:
+    pause, seen = Pause(), list[Verdict]()
+
+    def sink(frame: Any, verdict: Verdict) -> None:
+        seen.append(verdict)
+        if frame.frame_id == 2:
+            pause.pause("otto")
+        if frame.frame_id == 5:
+            pause.resume()
+
+    frames = [grey_frame(number, grey=100 + number, spot=255 if number == 4 else None) for number in range(8)]
+    with fake_detector(slots=1) as detector:
+        summary = Pipeline(ListSource(frames), detector, sink, pause=pause).run()
+    assert [each.decision.value for each in seen] == ["OK"] * 3 + ["NO_DECISION"] * 3 + ["OK"] * 2
+    assert {each.reason for each in seen[3:6]} == {"paused by otto"}
+    assert all(each.score is None and not each.regions for each in seen[3:6])
+    assert summary.decisions[Decision.NO_DECISION] == 3
+
+
+def test_an_operator_pauses_a_real_stream_through_the_page(tmp_path: Path) -> None:
+    with fed_page(f"0?users={users_file(tmp_path)}") as fed:
+        until(lambda: get(fed, "/readyz").status_code == 200)
+        with browsing(fed.base, "otto") as browser:
+            assert browser.post("/api/pause").json() == {"paused_by": "otto"}
+            assert fed.pause.reason == "paused by otto"
+            assert get(fed, "/readyz").json() == {"status": "paused"}
+            assert browser.post("/api/resume").json() == {"paused_by": None}
+            assert fed.pause.reason is None
+
+
+def test_a_line_shows_what_its_controller_was_told() -> None:
+    with fake_detector() as detector, Page(parse_serving("0")) as page:
+        page.watch(None, "/run/line.sock", "detector.onnx", detector, None)
+        page.start(Pause(), parts={"controller": lambda: {"ready": False, "error": "CAMERA"}})
+        frame = grey_frame(1)
+        page.inspected(7, frame, detector.inspect(frame))
+        part = Part(17, serial="S")
+        page.given(Result(1, 7, part, Code.NO_DECISION, Cause.LATE, "no result within 500 ms", Mode.RUN, 10.0, 10.5))
+        page.missed(Refusal(Part(18), Cause.OVERRUN, "2 parts are under way, 2 can be"))
+        both = Told(2)
+        told = news(page.address, both)
+        assert [each["part_id"] for each in both.verdicts] == ["17", "18"]
+        assert both.verdicts[0]["latency_ms"] == 500.0
+        assert counted(told["state"]) == {"NO_DECISION no result": 1, "NO_DECISION trigger refused": 1}
+        answer = httpx.get(f"{page.address}readyz", trust_env=False)
+        assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reason_counts_under_what_it_begins_with(kind: str) -> None:
+    assert kind_of(Decision.NO_DECISION, f"{kind}: 12.3 of 255") == kind
+    assert kind_of(Decision.NO_DECISION, "never heard of") == "other"
+
+
+def test_the_stream_serves_its_page_and_ends_as_it_did_without(detector_file: Path, tmp_path: Path) -> None:
+    zone = tmp_path / "thermal" / "thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "temp").write_text("48500\n")
+    (zone / "type").write_text("cpu-thermal\n")
+    (tmp_path / "line.yaml").write_text(
+        f"detectors:\n  d:\n    file: {detector_file}\n    threads: 1\n"
+        "cameras:\n  left: {uri: demo, trigger: software}\n  right: {uri: demo, trigger: software, seed: 4}\n"
+        "parts: {deadline_ms: 5000, every_ms: 100}\n"
+    )
+    words = ["--line", "line.yaml", "--serve", "0", "--thermal", "thermal", "--json"]
+    command = [sys.executable, "-m", "runtime.stream", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as stream:
+        try:
+            assert stream.stderr is not None
+            base = next(line.split(" ", 2)[2].strip() for line in stream.stderr if line.startswith("live page:"))
+            told = news(base, lambda each: len(each["pictures"]) == 2)
+            text = httpx.get(f"{base}metrics", trust_env=False).text
+            stream.send_signal(signal.SIGINT)
+            rest = stream.stderr.read()
+            assert stream.wait(PATIENCE_S) == 0, rest
+        finally:
+            stream.kill()
+    assert set(told["state"]["cameras"]) == {"left", "right"}
+    assert told["state"]["temperatures"] == {"cpu-thermal": 48.5}
+    assert 'proctor_temperature_celsius{line="",site="",station="",zone="cpu-thermal"} 48.5' in text
+    assert "Traceback" not in rest
+    assert "KeyboardInterrupt" not in rest
+
+
+def test_thermal_alone_is_refused(detector_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "runtime.stream", "--camera", "demo", "--thermal", "."]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "error: --thermal is shown on the live page; give --serve PORT, too\n"
