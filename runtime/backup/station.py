@@ -1,0 +1,152 @@
+"""What of a station's folder is backed up: every regular file, records as one snapshot, and what is left out in words.
+
+Left out are hidden files (locks, files that are half written), pictures of the records unless they are asked for, and
+what is no file (sockets). A link is refused: what it points at would be missed when it is needed.
+"""
+
+import os
+import stat
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from runtime.backup.archive import Archive, ArchiveWriter
+from runtime.backup.manifest import SCHEMA, Manifest
+from runtime.backup.snapshot import BESIDE, forget_pictures, is_records, is_sqlite, pictures, snapshot
+from runtime.errors import InputError
+from runtime.recipes.store import JOURNAL
+from runtime.records.images import FOLDER as PICTURES
+from runtime.versions import release
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds, by names below it."""
+
+    plain: tuple[str, ...]  # journals first: what they tell of is there when they are read
+    databases: tuple[str, ...]  # SQLite files
+    records: frozenset[str]  # those of them that are records
+    left_out: tuple[str, ...]  # in words
+
+
+def back_up(folder: Path, out: Path, with_pictures: bool, leave_out: Sequence[Path], key: bytes | None) -> Manifest:
+    """Write the files of a station's folder into a backup, which is read back before it is there.
+
+    The line may go on writing. Raises `InputError` for what cannot be read or written; `out` is as it was then.
+    """
+    folder, out = folder.resolve(), out.resolve()
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give the one that holds the station's recipes, records and detectors")
+    if out.is_relative_to(folder):
+        raise InputError(f"{out} lies in the folder that is backed up; write it elsewhere, best on another disk")
+    found = _look(folder, with_pictures, [_below(folder, each) for each in leave_out])
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as made:
+            scratch = Path(made)
+            half = scratch / "half"
+            with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # it holds passwords
+                manifest = _written(ArchiveWriter(file), folder, found, with_pictures, scratch, key)
+                file.flush()
+                os.fsync(file.fileno())
+            with Archive(half, key) as archive:
+                archive.check()
+            half.replace(out)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}); free space or choose another place") from error
+    return manifest
+
+
+def _written(
+    writer: ArchiveWriter, folder: Path, found: Found, with_pictures: bool, scratch: Path, key: bytes | None
+) -> Manifest:
+    for name in found.plain:
+        writer.add(name, folder / name)
+    for number, name in enumerate(found.databases):
+        copy = scratch / f"{number}.sqlite"
+        snapshot(folder / name, copy)
+        if name in found.records:
+            _add_pictures(writer, folder, name, copy, with_pictures)
+        writer.add(name, copy)
+        copy.unlink()
+    manifest = Manifest(
+        SCHEMA,
+        release(),
+        datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        str(folder),
+        with_pictures,
+        found.left_out,
+        writer.files,
+    )
+    writer.finish(manifest, key)
+    return manifest
+
+
+def _add_pictures(writer: ArchiveWriter, folder: Path, name: str, copy: Path, wanted: bool) -> None:
+    """The pictures that a snapshot names, and are still there; it names no others afterwards."""
+    place = Path(name).parent
+    there = {path for path in pictures(copy) if wanted and writer.add(str(place / path), folder / place / path)}
+    forget_pictures(copy, lambda path: path not in there)
+
+
+def _look(folder: Path, with_pictures: bool, leave_out: list[str]) -> Found:
+    plain, databases, records, left = list[str](), list[str](), set[str](), Counter[str]()
+    for name, path in _walk(folder, leave_out, left):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            raise InputError(f"{path} is a link; put the file itself there, or leave it out (--leave-out {name})")
+        if not stat.S_ISREG(mode):
+            left["sockets and other things that are no files"] += 1
+        elif _readable(path):
+            databases.append(name)
+            if is_records(path):
+                records.add(name)
+        else:
+            plain.append(name)
+    beside = {f"{name}{ending}" for name in databases for ending in BESIDE}
+    drawers = tuple(f"{Path(name).parent / PICTURES}/" for name in records)
+    kept = [name for name in plain if name not in beside and not name.startswith(drawers)]
+    if not with_pictures:
+        left["pictures of the records"] += sum(name.startswith(drawers) for name in plain)
+    if not kept and not databases:
+        raise InputError(f"{folder} holds nothing to back up; give the folder of the station's recipes and records")
+    words = [*(f"{name} (as asked)" for name in leave_out), *(f"{n:,} {what}" for what, n in left.items() if n)]
+    kept.sort(key=lambda name: (Path(name).name != JOURNAL, name))
+    return Found(tuple(kept), tuple(databases), frozenset(records), tuple(words))
+
+
+def _walk(folder: Path, leave_out: list[str], left: Counter[str]) -> Iterator[tuple[str, Path]]:
+    """Everything below a folder that is no folder, with its name there; links are not followed."""
+
+    def fail(error: OSError) -> None:
+        raise InputError(f"{error.filename} cannot be read ({error.strerror}); run as a user who may") from error
+
+    for place, folders, files in os.walk(folder, onerror=fail):
+        relative = Path(place).relative_to(folder)
+        hidden = [name for name in files if name.startswith(".")]
+        left["hidden files"] += len(hidden)
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        for name in sorted({*files, *links} - {*hidden}):
+            if str(relative / name) not in leave_out:
+                yield str(relative / name), Path(place) / name
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and str(relative / name) not in leave_out
+        )
+
+
+def _readable(path: Path) -> bool:
+    """Whether a file is SQLite's. Raises `InputError` for one that cannot be read."""
+    try:
+        return is_sqlite(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); run as a user who may") from error
+
+
+def _below(folder: Path, path: Path) -> str:
+    """A path, below a folder or as it stands, by its name below the folder. Raises `InputError`."""
+    name = os.path.relpath(folder / path, folder)
+    if name == "." or name.startswith("..") or not os.path.lexists(folder / name):
+        raise InputError(f"there is no {path} in {folder} to leave out; give a file or folder below it")
+    return name
