@@ -14,9 +14,21 @@ from runtime.printable import log_on_one_line
 CONSOLE = "proctor"  # the console command; see `runtime.console`
 # what the base install leaves out, by the extra that brings it
 EXTRAS = {
-    "train": ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "scipy", "tqdm"),
+    "train": ("torch", "torchvision", "onnx", "onnxscript", "safetensors", "tqdm"),
+    "recalibrate": ("scipy",),
     "bench": ("matplotlib", "sklearn", "threadpoolctl"),
+    "fuzz": ("atheris",),
     "rivals": ("anomalib", "timm"),
+    "modbus": ("pymodbus",),
+    "s7": ("snap7",),
+    "gpio": ("gpiod",),
+    "jetson": ("Jetson",),
+    "opcua": ("asyncua",),
+    "mqtt": ("paho",),
+    "parquet": ("pyarrow",),
+    "bundle": ("cyclonedx", "packageurl", "packaging"),
+    "triton": ("grpc", "tritonclient", "google", "google.protobuf"),
+    "web": ("starlette", "uvicorn", "prometheus_client"),
 }
 
 # PyTorch's allocators, of the CPU and of a GPU, raise a RuntimeError
@@ -98,7 +110,18 @@ def program(module: str) -> str:
     return sys.argv[0] if sys.argv[0].startswith(f"{CONSOLE} ") else f"python -m {module}"
 
 
-FLAGS = {"rebuild": "--no-rebuild", "wait": "--wait-for-camera", "max_pixels": "--max-megapixels"}
+def sibling(command: str, module: str) -> str:
+    """How another command is started by whoever started this one: ``proctor COMMAND`` or ``python -m MODULE``."""
+    return f"{CONSOLE} {command}" if sys.argv[0].startswith(f"{CONSOLE} ") else f"python -m {module}"
+
+
+FLAGS = {
+    "rebuild": "--no-rebuild",
+    "wait": "--wait-for-camera",
+    "max_pixels": "--max-megapixels",
+    "deadline_s": "--deadline-ms",
+    "settings": "--camera-set",
+}
 
 
 def as_flag(name: str) -> str:

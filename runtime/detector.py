@@ -4,22 +4,25 @@ import logging
 import os
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.arguments import as_path, as_seconds, described, given_options
+from runtime.alignment import hidden_part
+from runtime.arguments import as_seconds, described, given_options
 from runtime.closing import Closing
 from runtime.engines.base import Engine, Output
 from runtime.errors import EngineError, ImageError, InputError, ResultTimeout
 from runtime.frames import Frame
-from runtime.health import HealthCheck
+from runtime.health import HealthCheck, Measured, seen_by_health
 from runtime.judgement import Judgement, by_evidence, decide
+from runtime.location import as_location
 from runtime.opening import open_engine
-from runtime.preparation import as_bgr, check_array, prepare
+from runtime.placement import Placement
+from runtime.preparation import Prepared, as_bgr, check_array, prepare
 from runtime.recipe import Recipe
 from runtime.verdict import Decision, Verdict
 
@@ -33,7 +36,9 @@ class Pending:
     frame: Frame
     ticket: int | None
     problem: str | None
+    placed: Placement | None = None  # how the part lies, where the recipe has an alignment
     since_s: float = field(default_factory=time.monotonic)  # monotonic clock
+    measured: Measured | None = None  # of the frame, where it is healthy
 
 
 class Detector(Closing):
@@ -51,7 +56,7 @@ class Detector(Closing):
         self.engine = engine
         self.why = why
         self._recipe_sha256 = recipe.sha256
-        self._health = HealthCheck(recipe.health)
+        self._health = HealthCheck(recipe.health, seen_by_health(recipe.scoring, recipe.alignment, recipe.size_hw))
         self._prepared = np.empty((*recipe.size_hw, 3), np.uint8)  # the engine copies it before the next frame comes
         self._lock = threading.Lock()
         self._frames = 0
@@ -60,7 +65,8 @@ class Detector(Closing):
 
     @classmethod
     def open(cls, path: Path | str, *, engine: str | None = None, **options: Any) -> "Detector":
-        """Open a ``detector.onnx`` with ONNX Runtime, or a ``detector.plan`` with TensorRT.
+        """Open a ``detector.onnx`` with ONNX Runtime, a ``detector.plan`` with TensorRT, or a served detector by its
+        address, as text: ``triton://HOST:PORT/MODEL`` (see ``export/TRITON.md``).
 
         That is `engine` None. ``onnxruntime`` and ``openvino`` take a detector.onnx, ``tensorrt`` the plan or, given
         its detector.onnx, the plan beside that; ``auto`` whichever is fastest here (see `runtime.choice.engines`),
@@ -73,7 +79,7 @@ class Detector(Closing):
         `EngineError` when the engine cannot run it, `InputError` for options of another engine and for values that are
         none. Nothing is tried in its place.
         """
-        return cls(*open_engine(as_path("the detector", path), engine, given_options(options)))
+        return cls(*open_engine(as_location("the detector", path), engine, given_options(options)))
 
     def inspect(self, frame: Frame | NDArray[np.uint8], timeout_s: float = 30.0) -> Verdict:
         """The verdict on one frame: a `Frame`, or pixels uint8 [H, W, 3], BGR, of any size.
@@ -104,10 +110,13 @@ class Detector(Closing):
             return Pending(frame, None, frame.problem)
         try:
             self._late = [late for late in self._late if not self._is_done(late)]
-            prepared = prepare(frame.image, self.recipe.size_hw, self._prepared)
-            problem = self._health.problem(frame, prepared) or self._stalled()
+            prepared = prepare(frame.image, self.recipe.size_hw, self.recipe.alignment, self._prepared)
+            problem = (
+                self._health.problem(frame, prepared.scaled) or self._not_in_place(prepared) or self._stalled(frame)
+            )
             if problem is None:
-                return Pending(frame, self.engine.submit(prepared[None]), None)
+                ticket = self.engine.submit(prepared.frame[None])
+                return Pending(frame, ticket, None, prepared.placed, measured=self._health.measured)
         except ImageError as error:
             problem = str(error)
         except EngineError as error:
@@ -132,7 +141,7 @@ class Detector(Closing):
             return self.no_decision(pending.frame, reason)
         except EngineError as error:
             return self.no_decision(pending.frame, f"engine error: {error}")
-        return self._judged(pending.frame, output)
+        return self._judged(pending, output)
 
     def no_decision(self, frame: Frame, reason: str) -> Verdict:
         """The verdict on a frame that was not scored."""
@@ -174,11 +183,12 @@ class Detector(Closing):
             return True
         return True
 
-    def _stalled(self) -> str | None:
+    def _stalled(self, frame: Frame) -> str | None:
         """Why no frame can be taken: all slots belong to frames that were given up and are worked on still."""
         if len(self._late) < self.engine.slots:
             return None
-        return f"engine error: {self._late_in_words()}; frames are taken again when it is done"
+        kind = "engine error" if frame.triggered_s is None else "overrun"
+        return f"{kind}: {self._late_in_words()}; frames are taken again when it is done"
 
     def _behind(self, pending: Pending) -> str:
         """What a frame had to wait for, where that was a frame given up before."""
@@ -189,11 +199,25 @@ class Detector(Closing):
         number = self._late[0].frame.frame_id
         return f"the engine still works on frame {number}, given up before, for {since_s:.1f} s now"
 
-    def _judged(self, frame: Frame, output: Output) -> Verdict:
-        judgement = decide(output, self.recipe, (frame.image.shape[0], frame.image.shape[1]))
-        return self._verdict(frame, judgement, None if judgement.decision is Decision.NO_DECISION else output)
+    def _not_in_place(self, prepared: Prepared) -> str | None:
+        """Why a part is not inspected that was not found, lies outside the limits or not all in the picture."""
+        placed, chosen = prepared.placed, self.recipe.scoring.inspected(self.recipe.size_hw)
+        if placed is None or prepared.problem is not None or chosen is None:
+            return prepared.problem
+        return hidden_part(placed, chosen.mask)
 
-    def _verdict(self, frame: Frame, judgement: Judgement, output: Output | None = None) -> Verdict:
+    def _judged(self, pending: Pending, output: Output) -> Verdict:
+        frame, placed = pending.frame, pending.placed
+        judgement = decide(output, self.recipe, (frame.image.shape[0], frame.image.shape[1]), placed)
+        if judgement.decision is Decision.NO_DECISION:
+            return self._verdict(frame, judgement)
+        if placed is not None:
+            judgement, output = _in_picture(judgement, output, placed)
+        return replace(self._verdict(frame, judgement, output, placed), measured=pending.measured)
+
+    def _verdict(
+        self, frame: Frame, judgement: Judgement, output: Output | None = None, placed: Placement | None = None
+    ) -> Verdict:
         return Verdict(
             decision=judgement.decision,
             reason=judgement.reason,
@@ -208,9 +232,29 @@ class Detector(Closing):
             regions=judgement.regions,
             recipe_sha256=self._recipe_sha256,
             name=frame.name,
+            counter=frame.counter,
+            camera_ns=frame.camera_ns,
+            triggered_s=frame.triggered_s,
             anomaly_map=None if output is None else output.anomaly_map[0],
             deviation_map=None if output is None or output.deviation_map is None else output.deviation_map[0],
             ignored=judgement.ignored,
             evidence_scores={} if output is None else by_evidence(output, self.recipe),
             rejected_by=judgement.rejected_by,
+            rejected_in=judgement.rejected_in,
+            inspected=self.recipe.scoring.inspected(self.recipe.size_hw),
+            aligned=self.recipe.alignment is not None,
+            placed=placed,
         )
+
+
+def _in_picture(judgement: Judgement, output: Output, placed: Placement) -> tuple[Judgement, Output]:
+    """What was found of an aligned frame, over the picture as it came; regions are in its pixels already."""
+    deviation_map, ignored = output.deviation_map, judgement.ignored
+    return (
+        replace(judgement, ignored=None if ignored is None else placed.mask_in_picture(ignored)),
+        replace(
+            output,
+            anomaly_map=placed.in_picture(output.anomaly_map[0])[None],
+            deviation_map=None if deviation_map is None else placed.in_picture(deviation_map[0])[None],
+        ),
+    )

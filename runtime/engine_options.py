@@ -1,11 +1,11 @@
 """Which engine runs a detector: the options that every command shares which opens one."""
 
 import argparse
-from pathlib import Path
 
 from runtime.arguments import given_options
 from runtime.cli import as_flag, positive, some_path
 from runtime.detector import Detector
+from runtime.location import MARK, Address, Location
 from runtime.opening import BINDINGS, ENGINES, PROVIDERS, open_engine
 
 
@@ -15,7 +15,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=tuple(ENGINES),
         help="auto: the fastest here, measured once and remembered beside the detector "
-        "(default: ONNX Runtime for a detector.onnx, TensorRT for a detector.plan)",
+        "(default: ONNX Runtime for a detector.onnx, TensorRT for a detector.plan, Triton for triton://…)",
     )
     onnx = parser.add_argument_group("a detector.onnx, run by ONNX Runtime or, with --engine openvino, by OpenVINO")
     onnx.add_argument("--provider", choices=PROVIDERS, help="where it runs (default: cpu)")
@@ -38,8 +38,13 @@ def add_key_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def open_detector(path: Path, arguments: argparse.Namespace) -> Detector:
+def open_detector(location: Location, arguments: argparse.Namespace) -> Detector:
     """Open a detector as the command line says. Raises what `Detector.open` raises."""
     options = {name: getattr(arguments, name) for name in ("provider", "threads", "cuda", "key_file")}
     options["rebuild"] = False if arguments.no_rebuild else None
-    return Detector(*open_engine(path, arguments.engine, given_options(options), as_flag))
+    return Detector(*open_engine(location, arguments.engine, given_options(options), as_flag))
+
+
+def some_location(text: str) -> Location:
+    """An argument type: a detector file's path, or the address of a served one."""
+    return Address(text) if MARK in text else some_path(text)

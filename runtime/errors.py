@@ -4,6 +4,7 @@
 
     ProctorError
     ├── InputError            what the user gave: a path, an option, an image, a configuration
+    │   ├── OptionError       one option of several, by its name
     │   └── ImageError        one image file or frame that cannot be read or used
     │       └── DamagedImage  one whose bytes were lost or changed
     ├── DetectorError         a detector file that is missing, damaged or of an unknown schema
@@ -11,7 +12,11 @@
     │   └── ResultTimeout     a result that did not arrive in time
     ├── SourceError           a frame source that cannot be opened or broke down
     │   ├── SourceTimeout     no frame arrived in time; the source may still recover
-    │   └── WrongAddress      something answers there that is no camera's stream
+    │   └── SetupError        waiting does not help: a setting the camera refuses, a driver that is not installed
+    │       └── WrongAddress  something answers there that is no camera's stream
+    ├── LineError             a connection with a line controller that cannot be made, or that broke
+    │   └── WireError         bytes that are no message of the protocol
+    │       └── WrongVersion  a message of another version of it
     ├── OutputLost            verdicts that nobody reads any more
     └── ParityError           an exported file that disagrees with the formulas it was made from
 
@@ -26,6 +31,14 @@ class ProctorError(Exception):
 
 class InputError(ProctorError):
     """What the user gave cannot be used."""
+
+
+class OptionError(InputError):
+    """One option cannot be used; `name` says which, to whoever knows where it was written."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class ImageError(InputError):
@@ -64,8 +77,24 @@ class SourceTimeout(SourceError):
     """No frame arrived in time; the source may still recover."""
 
 
-class WrongAddress(SourceError):
+class SetupError(SourceError):
+    """A camera cannot be used as it is asked for, and waiting does not change it."""
+
+
+class WrongAddress(SetupError):
     """What answers at a camera's address is no stream; waiting does not change it."""
+
+
+class LineError(ProctorError):
+    """A connection between runtime and line controller cannot be made, or broke."""
+
+
+class WireError(LineError):
+    """Bytes that are no message of the protocol; the connection ends."""
+
+
+class WrongVersion(WireError):
+    """A message of another version of the protocol."""
 
 
 class OutputLost(ProctorError):

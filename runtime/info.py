@@ -5,13 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.alignment import ANY_ANGLE, decoded_reference
 from runtime.choice.memory import read_choice
 from runtime.cli import program, run, some_path
 from runtime.detector_file import read_detector
 from runtime.errors import InputError
+from runtime.interest import RegionsOfInterest
 from runtime.printable import printable
-from runtime.recipe import Recipe
+from runtime.recipe import HealthLimits, Recipe
 from runtime.scoring import Scoring
+from runtime.sharpness import DIRECTIONS
 from runtime.threshold import Threshold, explain
 
 if TYPE_CHECKING:
@@ -76,16 +79,19 @@ def facts_of(recipe: Recipe) -> dict[str, str]:
     """The recipe in words, by name."""
     return {
         "Frame": _frame(recipe),
+        **_alignment(recipe),
         "Method": recipe.method.name,
         "Looks at": recipe.method.looks_at,
         "Score": _score(recipe),
         **_whole_frame(recipe),
+        **_tiles(recipe),
         "Threshold": _threshold(recipe.threshold),
         "Smallest region": f"{smallest_region(recipe.scoring)}. {_resolution(recipe)}",
         "Healthy frames": _health(recipe),
         "Precision": _precision(recipe),
         "Trained on": _images(recipe),
         "Made": f"{recipe.provenance.created}, Proctor commit {recipe.provenance.commit}",
+        **_recalibration(recipe),
         "With": ", ".join(f"{name} {version}" for name, version in sorted(recipe.provenance.versions.items())),
         "Recipe": f"sha256 {recipe.sha256}, schema {recipe.schema}",
         "Graph": f"sha256 {recipe.graph_sha256}",
@@ -104,10 +110,38 @@ def _threshold(threshold: Threshold) -> str:
 def _frame(recipe: Recipe) -> str:
     height, width = recipe.size_hw
     text = f"scaled to {width}×{height} pixels (width × height; {recipe.aspect}, {recipe.interpolation})"
-    if recipe.scoring.region_of_interest is None:
+    found = recipe.scoring.region_of_interest
+    if found is None:
         return f"{text}, all of it inspected"
-    top, left, rows, columns = recipe.scoring.region_of_interest
+    if isinstance(found, RegionsOfInterest):
+        return f"{text}, inspected in {_regions(found, recipe)}"
+    top, left, rows, columns = found
     return f"{text}, inspected from x {left} to {left + columns} and y {top} to {top + rows}"
+
+
+def _regions(found: RegionsOfInterest, recipe: Recipe) -> str:
+    height, width = found.picture_hw
+    chosen = recipe.scoring.inspected(recipe.size_hw)
+    assert chosen is not None
+    share = chosen.pixels / chosen.mask.size
+    told = ", ".join(f"{each.name} ({each.words})" for each in found.regions)
+    return f"{told}: {100 * share:.3g} % of it; drawn on pictures of {width}×{height} pixels"
+
+
+def _alignment(recipe: Recipe) -> dict[str, str]:
+    """How the part is found first, where it is."""
+    alignment = recipe.alignment
+    if alignment is None:
+        return {}
+    height, width = decoded_reference(alignment.reference).shape
+    by_any = alignment.mode == ANY_ANGLE
+    angle = "by any angle" if by_any else f"by {alignment.largest_angle:.3g} degrees at most"
+    return {
+        "Alignment": f"the part is found first, and inspected as it lies in the reference ({width}×{height} pixels, in "
+        f"this file): shifted by {100 * alignment.largest_shift:.3g} % of the picture's shorter side at most, turned "
+        f"{angle}, with quality {alignment.least_quality:.2f} or more (good images: "
+        f"{alignment.good_quality:.2f} or more); others get NO_DECISION"
+    }
 
 
 def _score(recipe: Recipe) -> str:
@@ -136,6 +170,16 @@ def _whole_frame(recipe: Recipe) -> dict[str, str]:
     return {"Judged as a whole": f"{told}. It rejects whatever regions there are, and has no area"}
 
 
+def _tiles(recipe: Recipe) -> dict[str, str]:
+    """In which pieces a frame is computed, where it is not at once."""
+    if recipe.tiles is None:
+        return {}
+    rows, columns, (height, width) = recipe.tiles.rows, recipe.tiles.columns, recipe.tiles.tile_hw
+    more = 100 * (recipe.tiles.share(recipe.size_hw) - 1)
+    told = f"{rows}×{columns} (rows × columns) of {width}×{height} pixels, one after the other"
+    return {"Tiles": f"{told}; their overlap adds {more:.0f} % of pixels to compute, and changes no result"}
+
+
 def smallest_region(scoring: Scoring) -> str:
     """Which regions count, and in which unit areas are told."""
     scale = scoring.mm_per_pixel
@@ -160,8 +204,22 @@ def _health(recipe: Recipe) -> str:
     return (
         f"mean brightness {limits.brightness_low:.0f} to {limits.brightness_high:.0f} of 255, "
         f"at most {100 * limits.saturated_high:.3g} % saturated, "
-        f"width to height {limits.aspect_low:.2f} to {limits.aspect_high:.2f}{rows}; others get NO_DECISION"
+        f"width to height {limits.aspect_low:.2f} to {limits.aspect_high:.2f}{rows}, {_sharpness(limits)}, "
+        f"{_likeness(limits)}; others get NO_DECISION"
     )
+
+
+def _sharpness(limits: HealthLimits) -> str:
+    told = [
+        f"{low:.3g} or more {direction}" for low, direction in zip(limits.sharpness_low, DIRECTIONS, strict=True) if low
+    ]
+    return f"sharpness {' and '.join(told)}" if told else "any sharpness (blur is not noticed)"
+
+
+def _likeness(limits: HealthLimits) -> str:
+    if limits.likeness_low:
+        return f"likeness to the good images {limits.likeness_low:.2f} or more (less: no part in view)"
+    return "with or without a part in view (an empty frame is not noticed before it is scored)"
 
 
 def _precision(recipe: Recipe) -> str:
@@ -185,6 +243,19 @@ def _images(recipe: Recipe) -> str:
     counts = recipe.provenance.images
     parts = ", ".join(f"{count:,} for {use}" for use, count in counts.items() if count)
     return f"{sum(counts.values()):,} good images ({parts})"
+
+
+def _recalibration(recipe: Recipe) -> dict[str, str]:
+    """When it was fitted to other good images, where it was."""
+    made = recipe.recalibration
+    if made is None:
+        return {}
+    counts = ", ".join(f"{count:,} for {use}" for use, count in made.images.items() if count)
+    what = "statistics and threshold" if made.statistics else "the threshold"
+    return {
+        "Recalibrated": f"{made.created} by {made.by}: {what}, to {sum(made.images.values()):,} other good images "
+        f"({counts}); before, the recipe was sha256 {made.source_sha256}"
+    }
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engines.base import Output
+from runtime.placement import Placement
+from runtime.printable import printable
 from runtime.recipe import MAP, Recipe
 from runtime.regions import ROUNDING, Found, find_regions
 from runtime.scoring import Scoring
@@ -21,15 +23,17 @@ class Judgement:
     regions: tuple[Region, ...] = ()
     ignored: NDArray[np.bool_] | None = None  # see `runtime.verdict.Verdict`
     rejected_by: tuple[str, ...] = ()  # see `runtime.verdict.Verdict`
+    rejected_in: tuple[str, ...] = ()  # see `runtime.verdict.Verdict`
 
 
-def decide(output: Output, recipe: Recipe, frame_hw: tuple[int, int]) -> Judgement:
-    """Judge the one frame of `output`, which arrived with the size `frame_hw`.
+def decide(output: Output, recipe: Recipe, frame_hw: tuple[int, int], placed: Placement | None = None) -> Judgement:
+    """Judge the one frame of `output`, which arrived with the size `frame_hw`, and was `placed` so where it is aligned.
 
     What cannot be judged is NO_DECISION. A score above the threshold is NG if a region above it has `smallest_area` or
     more; where all regions are smaller it is OK, and the reason says so. Evidence of the whole frame above the
     threshold is NG whatever the regions are: it has no area. What is proven of the threshold, as if every region
-    counted, holds with any smallest area: it can only make fewer rejects.
+    counted, holds with any smallest area: it can only make fewer rejects. So it is with what lies outside the picture,
+    to which an aligned frame may reach: nothing there shows the part, so no region there counts.
     """
     threshold, score = recipe.threshold.value, float(output.anomaly_score[0])
     scored_map = output.scored_map[0]
@@ -38,13 +42,14 @@ def decide(output: Output, recipe: Recipe, frame_hw: tuple[int, int]) -> Judgeme
         return Judgement(Decision.NO_DECISION, problem)
     if score <= threshold:
         return Judgement(Decision.OK, f"score {score:.3f} within {threshold:.3f}")
-    found = find_regions(scored_map, threshold, frame_hw, recipe.scoring)
+    found = find_regions(scored_map, threshold, frame_hw, recipe.scoring, placed)
     above = f"score {score:.3f} above {threshold:.3f}"
     by_map, by_frame = _map_rejects(found, output, threshold), _image_evidence_above(output, recipe)
     if by_map or by_frame:
         by = (*((MAP,) if by_map else ()), *by_frame) if recipe.method.image_evidence else ()
-        reason = above + _by(by) + _left_out(found, recipe.scoring)
-        return Judgement(Decision.NG, reason, found.regions, found.ignored_mask, by)
+        within = found.within if by_map else ()
+        reason = above + _by(by) + _in(within) + _left_out(found, recipe.scoring)
+        return Judgement(Decision.NG, reason, found.regions, found.ignored_mask, by, within)
     return Judgement(Decision.OK, above + _all_ignored(found, recipe.scoring), (), found.ignored_mask)
 
 
@@ -62,7 +67,7 @@ def _map_rejects(found: Found, output: Output, threshold: float) -> bool:
     Without any region nothing was left out, and the score stands: it is rounded otherwise than the map's values.
     """
     score = output.anomaly_score[0] if output.evidence_scores is None else output.evidence_scores[0, 0]
-    return float(score) > threshold and (bool(found.regions) or not found.ignored)
+    return float(score) > threshold and (bool(found.regions) or not (found.ignored or found.outside))
 
 
 def _image_evidence_above(output: Output, recipe: Recipe) -> tuple[str, ...]:
@@ -74,6 +79,11 @@ def _image_evidence_above(output: Output, recipe: Recipe) -> tuple[str, ...]:
 def _by(names: tuple[str, ...]) -> str:
     """Which evidence rejects, where there is more than the map's."""
     return f", by {' and '.join(f'the {name}' for name in names)}" if names else ""
+
+
+def _in(names: tuple[str, ...]) -> str:
+    """In which named regions of interest the map is above the threshold."""
+    return f" in {' and '.join(map(printable, names))}" if names else ""
 
 
 def _problem(score: float, output: Output, recipe: Recipe, frame_hw: tuple[int, int]) -> str | None:
@@ -90,8 +100,9 @@ def _problem(score: float, output: Output, recipe: Recipe, frame_hw: tuple[int, 
     if not (np.isfinite(scored_map.min()) and np.isfinite(scored_map.max())):
         return "engine error: the map holds values that are not finite"
     scoring, (height, width) = recipe.scoring, recipe.size_hw
-    *_, rows, columns = scoring.region_of_interest or (0, 0, height, width)
-    inspected = frame_hw[0] * frame_hw[1] * (rows * columns) / (height * width)  # pixels of the camera's picture
+    chosen = scoring.inspected(recipe.size_hw)
+    pixels = height * width if chosen is None else chosen.pixels
+    inspected = frame_hw[0] * frame_hw[1] * pixels / (height * width)  # pixels of the camera's picture
     if inspected < scoring.smallest_pixels * (1 - ROUNDING):
         return (
             f"the smallest area, {_smallest(scoring)}, is more than all that is inspected of this picture, "
@@ -105,6 +116,8 @@ def _left_out(found: Found, scoring: Scoring) -> str:
 
 
 def _all_ignored(found: Found, scoring: Scoring) -> str:
+    if not found.ignored:
+        return ", but only where the aligned frame reaches beyond the picture: nothing there counts"
     most = " at most" if found.ignored > 1 else ""
     largest = scoring.area_in_words(found.largest_ignored)
     return f" in {_count(found.ignored)} of {largest}{most}; smaller than {_smallest(scoring)} do not count"

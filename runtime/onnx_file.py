@@ -3,11 +3,12 @@
 An ONNX file is one protobuf message, ModelProto (onnx/onnx.proto). Its field 14, ``metadata_props``, repeats
 StringStringEntryProto messages with the key in field 1 and the value in field 2. Its field 7 is the graph, whose field
 5 repeats TensorProto messages, the initializers: type in field 2, name in field 8, values in field 9 as raw bytes,
-little-endian. Nothing else is looked at.
+little-endian; its field 1 repeats NodeProto messages with the names of their inputs in field 1, and its field 12
+ValueInfoProto messages, the outputs. Nothing else is looked at.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,9 @@ from runtime.errors import DetectorError
 from runtime.printable import printable
 
 COPY_AGAIN = "copy the file again; if the original is damaged too, export the detector again"
-_METADATA_FIELD, _GRAPH_FIELD, _INITIALIZER_FIELD = 14, 7, 5
+_METADATA_FIELD, _GRAPH_FIELD = 14, 7
+_NODE_FIELD, _INITIALIZER_FIELD, _OUTPUT_FIELD = 1, 5, 12  # of the graph
+_INPUT = 1  # of a NodeProto
 _DIMS, _TYPE, _NAME, _RAW = 1, 2, 8, 9  # of a TensorProto
 _FLOAT = 1
 _LENGTH_DELIMITED = 2
@@ -88,6 +91,33 @@ def with_constants(model: bytes, values: Mapping[str, NDArray[np.float32]]) -> b
             raise DetectorError(f"{name} has shape {list(shape)} in the graph, the new one has {list(array.shape)}")
         changed[start:end] = array.astype("<f4").tobytes()
     return bytes(changed)
+
+
+def operand_beside(model: bytes, constant: str) -> str:
+    """The name of the tensor that the graph's first node to take `constant` takes beside it.
+
+    Raises `DetectorError` where no node does.
+    """
+    for number, _, end, body in _fields(model):
+        if number == _GRAPH_FIELD:
+            for inner, _, stop, start in _fields(model, body, end):
+                inputs = _inputs(model, start, stop) if inner == _NODE_FIELD else []
+                if constant in inputs and len(inputs) > 1:
+                    return next(name for name in inputs if name != constant)
+    raise DetectorError(f"no operation of the graph takes {constant}; a file of schema 2 has one")
+
+
+def _inputs(model: bytes, at: int, stop: int) -> list[str]:
+    return [model[b:e].decode(errors="replace") for number, _, e, b in _fields(model, at, stop) if number == _INPUT]
+
+
+def with_outputs(model: bytes, names: Iterable[str]) -> bytes:
+    """The same model with these float32 tensors of its graph as outputs, too, behind those that it has."""
+    told = b"".join(_field(_OUTPUT_FIELD, _field(1, name.encode()) + _FLOAT_TENSOR) for name in names)
+    return b"".join(
+        _field(number, model[body:end] + told) if number == _GRAPH_FIELD else model[start:end]
+        for number, start, end, body in _fields(model)
+    )
 
 
 def _constants(model: bytes, prefix: str) -> Iterator[tuple[str, tuple[int, ...], int, int]]:
@@ -171,6 +201,11 @@ def _encoded(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+# a ValueInfoProto's type: TypeProto with tensor_type in field 1, whose element type in field 1 is a varint; no shape,
+# which ONNX Runtime infers
+_FLOAT_TENSOR = _field(2, _field(1, bytes([1 << 3, _FLOAT])))
 
 
 def _damaged() -> DetectorError:

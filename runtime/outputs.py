@@ -6,6 +6,7 @@ is what it was started for; where that cannot be written, its status says so.
 
 import errno
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ from contextlib import contextmanager, suppress
 from runtime.errors import OutputLost
 from runtime.printable import printable
 
+SAID = "proctor.said"  # the logger of what commands say
 GONE = (errno.EPIPE, errno.EIO)  # a pipe's reader has closed it, a terminal has hung up
 
 
 def say(message: str) -> None:
-    """Print a line to stderr, for a person; where nobody can read it, nothing happens."""
+    """Print a line to stderr, for a person; where nobody can read it, nothing happens. A log file has it, too."""
+    logging.getLogger(SAID).info("%s", message)
     with suppress(OSError, ValueError):  # ValueError: a file object that was closed
         print(printable(message), file=sys.stderr, flush=True)
 

@@ -1,10 +1,13 @@
 """Overlays: what the camera saw beside what the detector made of it, as one picture for a person."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.frames import Frame
+from runtime.interest import Inspected
 from runtime.printable import printable
 from runtime.verdict import Decision, Region, Verdict
 
@@ -21,6 +24,8 @@ HEAT_COLOURS = cv2.COLORMAP_INFERNO  # brightness alone tells its values apart, 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BACKGROUND, INK, DIM = (28, 28, 28), (240, 240, 240), (150, 150, 150)
 BOX_COLOUR = (233, 180, 86)  # sky blue
+INTEREST_COLOUR = (66, 228, 240)  # yellow
+OUTSIDE = 0.45  # of the brightness, where nothing is inspected
 # Okabe and Ito's colours, told apart by colour-blind eyes: bluish green, vermillion, orange; BGR
 DECISION_COLOURS = {Decision.OK: (115, 158, 0), Decision.NG: (0, 94, 213), Decision.NO_DECISION: (0, 159, 230)}
 
@@ -31,14 +36,18 @@ def draw_overlay(frame: Frame, verdict: Verdict) -> Image:
     The colour scale is anchored at the verdict's threshold, which lies in its middle, so that a colour means the same
     on every picture of one detector. Where the map is above the threshold it has an outline: white, and dim around what
     is too small to count. Boxes are the regions that count, with their area where the detector knows the scale. A part
-    that the whole frame rejects has a frame around both, in the colour of its decision.
+    that the whole frame rejects has a frame around both, in the colour of its decision. Regions of interest have a
+    yellow outline, with their names where they have any; what lies outside them is dark on the map.
     """
     left = _fitted(frame.image) if frame.image.size else np.zeros((PANEL_SIDE // 2, PANEL_SIDE, 3), np.uint8)
-    right = _heat_panel(left, verdict)
+    inspected = inspected_in_picture(verdict)
+    right = _heat_panel(left, verdict, inspected)
     if frame.image.size == 0:
         _draw_centred(left, "no picture")
     else:
         scale = left.shape[0] / frame.image.shape[0], left.shape[1] / frame.image.shape[1]
+        if inspected is not None:
+            _draw_interest(left, right, inspected)
         for panel in (left, right):
             _draw_boxes(panel, verdict.regions, scale)
         _draw_areas(left, verdict.regions, scale)
@@ -67,7 +76,19 @@ def _fitted(image: Image) -> Image:
     return np.asarray(cv2.resize(image, size_wh, interpolation=interpolation), np.uint8)
 
 
-def _heat_panel(left: Image, verdict: Verdict) -> Image:
+def inspected_in_picture(verdict: Verdict) -> Inspected | None:
+    """What is inspected, over the picture as it came; None for all of it, and where nobody knows: of an aligned frame
+    in which the part was not found."""
+    inspected, placed = verdict.inspected, verdict.placed
+    if inspected is None or not verdict.aligned:
+        return inspected
+    if placed is None:
+        return None
+    masks = None if inspected.masks is None else np.stack([placed.mask_in_picture(each) for each in inspected.masks])
+    return replace(inspected, mask=placed.mask_in_picture(inspected.mask), masks=masks)
+
+
+def _heat_panel(left: Image, verdict: Verdict, inspected: Inspected | None) -> Image:
     grey = cv2.cvtColor(cv2.cvtColor(left, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     if verdict.scored_map is None:
         panel = (grey * 0.35).astype(np.uint8)
@@ -76,8 +97,12 @@ def _heat_panel(left: Image, verdict: Verdict) -> Image:
     resized = cv2.resize(verdict.scored_map, left.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     values = np.asarray(resized, np.float32)
     heat = cv2.addWeighted(coloured(values, verdict.threshold), HEAT_SHARE, grey, 1 - HEAT_SHARE, 0)
-    above = values > verdict.threshold
-    ignored = _too_small(above, verdict.scored_map > verdict.threshold, verdict.ignored)
+    above, above_in_map = values > verdict.threshold, verdict.scored_map > verdict.threshold
+    if inspected is not None:
+        inside = _enlarged(inspected.mask, values.shape)
+        heat[~inside] = (heat[~inside] * OUTSIDE).astype(np.uint8)
+        above, above_in_map = above & inside, above_in_map & inspected.mask
+    ignored = _too_small(above, above_in_map, verdict.ignored)
     for where, colour in ((above & ignored, DIM), (above & ~ignored, INK)):
         outlines, _ = cv2.findContours(where.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(heat, outlines, -1, colour, 1, cv2.LINE_AA)
@@ -92,11 +117,29 @@ def _too_small(
     if ignored is None:
         return np.zeros(above.shape, np.bool_)
     _, labels = cv2.connectedComponents(above.astype(np.uint8), connectivity=8)
-    small, others = (
-        labels[cv2.resize(where.astype(np.uint8), above.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0]
-        for where in (ignored, above_in_map & ~ignored)
-    )
+    small, others = (labels[_enlarged(where, above.shape)] for where in (ignored, above_in_map & ~ignored))
     return np.isin(labels, np.setdiff1d(small, others))
+
+
+def _enlarged(where: NDArray[np.bool_], shape_hw: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Pixels [H, W] of the prepared frame as those of a panel."""
+    resized = cv2.resize(where.astype(np.uint8), (shape_hw[1], shape_hw[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized > 0)
+
+
+def _draw_interest(left: Image, right: Image, inspected: Inspected) -> None:
+    """The outlines of regions of interest on both panels, and their names on the left one."""
+    masks = inspected.mask[None] if inspected.masks is None else inspected.masks
+    for index, mask in enumerate(masks):
+        where = _enlarged(mask, left.shape).astype(np.uint8)
+        outlines, _ = cv2.findContours(where, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        for panel in (left, right):
+            cv2.drawContours(panel, outlines, -1, INTEREST_COLOUR, 1)
+        if inspected.names and len(outlines):
+            x, y, _, _ = cv2.boundingRect(max(outlines, key=cv2.contourArea))
+            text = shortened(inspected.names[index], left.shape[1] - x - 8, 0.45)
+            draw_text(left, text, (x + 4, y + 16), 0.45, BACKGROUND, 3)  # readable on any picture
+            draw_text(left, text, (x + 4, y + 16), 0.45, INTEREST_COLOUR)
 
 
 def coloured(values: NDArray[np.float32 | np.float64], threshold: float) -> Image:

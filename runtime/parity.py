@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.engines.base import Engine
+from runtime.interest import Inspected
 from runtime.recipe import Recipe
 
 # largest deviation allowed, of the map's standard deviation. FP32: reordered sums over up to 6,400 products, and the
@@ -90,18 +91,23 @@ class Scored:
         )
 
 
-def agreement(expected: Scored, found: Scored, threshold: float, tolerance: float) -> Agreement:
+def agreement(
+    expected: Scored, found: Scored, threshold: float, tolerance: float, inspected: Inspected | None = None
+) -> Agreement:
     """Compare `found` with `expected`; `tolerance` is a share of the expected map's deviation.
 
-    Raises `ValueError` where one has maps or scores that the other lacks.
+    Maps where they are `inspected`, all of them for None: what lies outside named regions may be anything, and its
+    deviation would hide what differs inside. Raises `ValueError` where one has maps or scores that the other lacks.
     """
     mine, other = found.all_scores, expected.all_scores
     if mine.shape != other.shape:  # which NumPy might broadcast
         raise ValueError(f"scores of shape {mine.shape} beside {other.shape}")
     # of a constant map it is 0, which nothing can be divided by
-    deviations = [max(float(maps.std()), float(np.finfo(np.float32).tiny)) for maps in expected.all_maps]
+    chosen = slice(None) if inspected is None else inspected.mask.ravel()
+    seen, expected_maps = ([_flat(maps)[:, chosen] for maps in each.all_maps] for each in (found, expected))
+    deviations = [max(float(maps.std()), float(np.finfo(np.float32).tiny)) for maps in expected_maps]
     deviation = deviations[-1]
-    pairs = zip(found.all_maps, expected.all_maps, deviations, strict=True)
+    pairs = zip(seen, expected_maps, deviations, strict=True)
     outside = np.abs(expected.scores - threshold) > tolerance * deviation
     return Agreement(
         frames=len(expected.maps),
@@ -112,6 +118,11 @@ def agreement(expected: Scored, found: Scored, threshold: float, tolerance: floa
         decisions_differing=int(((found.scores > threshold) != (expected.scores > threshold))[outside].sum()),
         scores_in_band=int((~outside).sum()),
     )
+
+
+def _flat(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Maps [n, H, W] as [n, H·W]."""
+    return maps.reshape(len(maps), -1)
 
 
 def tolerance_of(recipe: Recipe) -> float:

@@ -1,11 +1,57 @@
 """How a camera's frame becomes the network's input: one function for training, calibration, parity and the line."""
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.alignment import Alignment, decoded_reference
 from runtime.arguments import described
 from runtime.errors import ImageError
+from runtime.finder import Finder
+from runtime.placement import Placement
+
+FINDERS_KEPT = 4  # of as many detectors in one process
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A frame as the network takes it, and what was found of the part on the way.
+
+    Of a frame with a `problem` the part was not found, or not within the limits: `frame` then shows it as if the best
+    place that was found were right, and is not to be judged by.
+    """
+
+    frame: NDArray[np.uint8]  # [H, W, 3], BGR, contiguous
+    scaled: NDArray[np.uint8]  # [H, W, 3], BGR: the whole picture at that size; the same array where nothing is aligned
+    placed: Placement | None = None  # where the recipe has an alignment
+    problem: str | None = None  # in words
+
+
+def prepare(
+    image: NDArray[np.generic],
+    size_hw: tuple[int, int],
+    alignment: Alignment | None,
+    out: NDArray[np.uint8] | None = None,
+) -> Prepared:
+    """A frame of any size as a detector of `size_hw` takes it: `scaled` and, with an `alignment`, aligned.
+
+    `out`, contiguous uint8 [H, W, 3], is used as in `scaled`. Raises `ImageError` for what is no picture.
+    """
+    whole = scaled(image, size_hw, out)
+    if alignment is None:
+        return Prepared(whole, whole)
+    placed = finder_of(alignment).find(whole)
+    problem = alignment.problem(placed, (image.shape[0], image.shape[1]))
+    return Prepared(placed.aligned(whole, alignment.border_bgr), whole, placed, problem)
+
+
+@lru_cache(FINDERS_KEPT)
+def finder_of(alignment: Alignment) -> Finder:
+    """The finder of a recipe's alignment. Raises `InputError` for a reference in which nothing could be found."""
+    return Finder(decoded_reference(alignment.reference), alignment.mode, alignment.largest_angle)
 
 
 def as_bgr(image: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -29,10 +75,10 @@ def check_array(image: object) -> None:
         raise ImageError(f"the frame is {described(image)}; expected a NumPy array, uint8 [H, W, 3] in BGR order")
 
 
-def prepare(
+def scaled(
     image: NDArray[np.generic], size_hw: tuple[int, int], out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
-    """A frame of any size as the contiguous uint8 [H, W, 3], BGR, that a detector of `size_hw` takes.
+    """A frame of any size as contiguous uint8 [H, W, 3], BGR, of `size_hw`: the first step of `prepare`.
 
     Aspect rule ``stretch``: both sides are scaled on their own. Interpolation ``area``: OpenCV's INTER_AREA where
     neither side grows (it averages, so that shrinking does not alias), INTER_LINEAR otherwise. A frame that is fit

@@ -29,7 +29,9 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-class _OneLine(logging.Formatter):
+class OneLine(logging.Formatter):
+    """Each message on one line; a traceback below it keeps its own."""
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         return printable(super().formatMessage(record))
 
@@ -37,4 +39,4 @@ class _OneLine(logging.Formatter):
 def log_on_one_line() -> None:
     """Let what is logged keep to its line where nobody has set logging up; a traceback below it keeps its own."""
     if logging.lastResort is not None:
-        logging.lastResort.setFormatter(_OneLine())
+        logging.lastResort.setFormatter(OneLine())

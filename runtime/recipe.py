@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime import schema1
+from runtime.alignment import Alignment
 from runtime.bounds import check_above_zero, check_between, check_sha256
 from runtime.errors import DetectorError, InputError
 from runtime.onnx_file import COPY_AGAIN
@@ -29,6 +30,7 @@ from runtime.typed import build
 SCHEMA = 2
 READ = (1, SCHEMA)  # 1 knew students alone
 MAP = "map"  # what the map's score is called among the scores by evidence; no other evidence has this name
+MOST_TILES = 64  # each way
 LARGEST_SIDE = 65_535  # pixels of a frame; beyond, the product of both sides is no number that an engine takes
 
 
@@ -101,6 +103,33 @@ def constants_of(evidence: Sequence[Evidence]) -> dict[str, NDArray[np.float32]]
     }
 
 
+TYPICAL_SIDE = 8  # pixels of `HealthLimits.typical`, each way
+SMALLEST_SHARP_SIDE = 16  # pixels of a prepared frame, below which there are no two scales to compare
+BRIGHTNESS_MARGIN = 0.5  # of the distance from the good images' extreme to black, or to white: where the limit lies
+LATER_LIMITS = ("height_low", "sharpness_low", "likeness_low", "typical")  # a file without one has no such limit
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The pieces that a graph computes evidence in, one after the other, in place of the whole frame at once.
+
+    They overlap by all that the networks see: the result is that of the whole frame, to rounding.
+    """
+
+    rows: int
+    columns: int
+    tile_hw: tuple[int, int]  # of each, pixels of the prepared frame
+
+    def __post_init__(self) -> None:
+        check_between("the rows of tiles", self.rows, 1, MOST_TILES)
+        check_between("the columns of tiles", self.columns, 1, MOST_TILES)
+        check_between("the shorter side of a tile", min(self.tile_hw), 1)
+
+    def share(self, size_hw: tuple[int, int]) -> float:
+        """The pixels of all tiles over those of the frame: what the overlap costs."""
+        return self.rows * self.columns * self.tile_hw[0] * self.tile_hw[1] / (size_hw[0] * size_hw[1])
+
+
 @dataclass(frozen=True)
 class HealthLimits:
     """Frames outside these limits are not scored. From the good images, widened; pixel values 0 to 255."""
@@ -111,6 +140,13 @@ class HealthLimits:
     aspect_low: float  # smallest width / height, above 0
     aspect_high: float  # largest width / height
     height_low: float = 0.0  # smallest height of a frame as it came, pixels; 0, of files from before it: any
+    # smallest sharpness of the prepared frame, from left to right and from top to bottom, a ratio (see
+    # runtime/sharpness.py); 0, where good images set none and of files from before it: any
+    sharpness_low: tuple[float, float] = (0.0, 0.0)
+    # smallest likeness of the prepared frame to `typical`, a correlation up to 1 (see runtime/likeness.py); 0, where
+    # good images set none and of files from before it: any
+    likeness_low: float = 0.0
+    typical: tuple[float, ...] = ()  # mean of the good images at 8×8 pixels, BGR, row by row; none without likeness_low
 
     def __post_init__(self) -> None:
         check_between("brightness_low", self.brightness_low, 0, 255)
@@ -119,6 +155,31 @@ class HealthLimits:
         check_above_zero("aspect_low", self.aspect_low)
         check_between("aspect_high", self.aspect_high, self.aspect_low)
         check_between("height_low", self.height_low, 0)
+        for value in self.sharpness_low:
+            check_between("sharpness_low", value, 0)
+        check_between("likeness_low", self.likeness_low, 0, 1)
+        expected = 3 * TYPICAL_SIDE**2 if self.likeness_low else 0
+        if len(self.typical) != expected:
+            raise InputError(
+                f"typical has {len(self.typical)} values; expected {expected} with a likeness_low of "
+                f"{self.likeness_low:g}"
+            )
+        for value in self.typical:
+            check_between("typical", value, 0, 255)
+
+    @property
+    def brightness_seen(self) -> tuple[float, float]:
+        """Smallest and largest mean of the pixels of a good image, from which the limits were made."""
+        margin = BRIGHTNESS_MARGIN
+        return self.brightness_low / margin, (self.brightness_high - 255 * margin) / (1 - margin)
+
+    @property
+    def document(self) -> dict[str, object]:
+        """The limits as a recipe holds them: one that came later and is not set is left out, so that recipes, plans
+        and verdicts from before it keep their hashes."""
+        later = {name: getattr(self, name) for name in LATER_LIMITS}
+        unset = [name for name, value in later.items() if not np.any(value)]
+        return {name: value for name, value in asdict(self).items() if name not in unset}
 
 
 @dataclass(frozen=True)
@@ -171,6 +232,26 @@ class Quantization:
 
 
 @dataclass(frozen=True)
+class Recalibration:
+    """How a finished detector was fitted to other good images, of which nothing was trained on."""
+
+    source_sha256: str  # of the recipe that it had before, which verdicts of that file carry
+    statistics: bool  # whether the graph's statistics were fitted anew; the threshold always is
+    images: dict[str, int]  # different good images by use: statistics, threshold
+    images_sha256: str  # over the hashes of those images, sorted
+    by: str  # who did it
+    versions: dict[str, str]  # of the libraries that did
+    commit: str  # of Proctor, or "unknown"
+    created: str  # ISO 8601, UTC
+
+    def __post_init__(self) -> None:
+        check_sha256("source_sha256", self.source_sha256)
+        check_sha256("images_sha256", self.images_sha256)
+        for use, count in self.images.items():
+            check_between(f"the number of images for {use}", count, 0)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A detector's whole description."""
 
@@ -191,6 +272,9 @@ class Recipe:
     graph_sha256: str  # of the ONNX file without its metadata
     provenance: Provenance
     quantization: Quantization | None = None  # of an INT8 file alone
+    tiles: Tiling | None = None  # none where the graph computes the frame at once
+    alignment: Alignment | None = None  # none: frames are inspected as they come
+    recalibration: Recalibration | None = None  # the last one; none of a file as it was exported
     schema: int = field(default=SCHEMA, metadata={"choices": READ})
 
     def __post_init__(self) -> None:
@@ -199,12 +283,20 @@ class Recipe:
             raise InputError(f"size_hw is {height},{width}; expected 1 pixel or more each way")
         check_between("the longer side of size_hw", max(height, width), 1, LARGEST_SIDE)
         self.scoring.check(self.size_hw)
+        if any(self.health.sharpness_low) and min(height, width) < SMALLEST_SHARP_SIDE:
+            raise InputError(
+                f"there is a sharpness_low for frames of {height},{width}; expected none below {SMALLEST_SHARP_SIDE} "
+                "pixels each way"
+            )
         if self.method.image_evidence and not self.scoring.by_position:
             raise InputError("there is image evidence and scores are not by_position; expected both or none")
         check_between("largest_activation", self.largest_activation, 0)
         check_sha256("parity_sha256", self.parity_sha256)
         check_sha256("graph_sha256", self.graph_sha256)
         self._check_quantiles()
+        for name, given in (("an alignment", self.alignment), ("a recalibration", self.recalibration)):
+            if given is not None and self.schema == 1:
+                raise InputError(f"there is {name}, which schema 1 does not know")
         if (self.precision == "int8") != (self.quantization is not None):
             raise InputError(
                 f"quantization is {'none' if self.quantization is None else 'given'} of a file in {self.precision}; "
@@ -215,6 +307,8 @@ class Recipe:
         for probability in self.score_quantiles:
             if not _is_share(probability):
                 raise InputError(f"score_quantiles has {probability!r}; expected probabilities from 0 to 1")
+        if len(set(map(float, self.score_quantiles))) < len(self.score_quantiles):
+            raise InputError(f"score_quantiles has {', '.join(self.score_quantiles)}; expected each probability once")
         values = [self.score_quantiles[key] for key in sorted(self.score_quantiles, key=float)]
         if any(not low <= high for low, high in pairwise(values)):
             raise InputError(f"score_quantiles are {values}; expected scores that rise with their probability")
@@ -222,12 +316,16 @@ class Recipe:
     @property
     def document(self) -> dict[str, object]:
         """What a file holds, in the recipe's own schema; `upgraded` is the way back."""
-        document = asdict(self) | {"scoring": self.scoring.document}
+        document = asdict(self) | {"scoring": self.scoring.document, "health": self.health.document}
         del document["threshold"]["vouched"]
         if not self.method.image_evidence:
             del document["method"]["image_evidence"]
-        if not self.health.height_low:  # as files from before it, which keep their hashes
-            del document["health"]["height_low"]
+        if self.tiles is None:  # as files from before it, which keep their hashes
+            del document["tiles"]
+        if self.alignment is None:
+            del document["alignment"]
+        if self.recalibration is None:
+            del document["recalibration"]
         return schema1.downgraded(document) if self.schema == 1 else document
 
     def to_json(self) -> str:

@@ -6,10 +6,12 @@ runtime alone (`RUNTIME`) changes no graph, score or threshold: it is such a fie
 one in `runtime.info`; recipes of schema 1 may have it too, so `runtime.schema1` has it.
 """
 
+import math
 from dataclasses import dataclass, fields
 
 from runtime.bounds import check_between
 from runtime.errors import InputError
+from runtime.interest import Inspected, Interest, RegionsOfInterest, check_interest, inspected
 from runtime.typed import option
 
 MOST_SCORE_PIXELS = 3840  # TensorRT's limit for TopK
@@ -17,6 +19,7 @@ FIRST = ("region_of_interest", "smoothing", "by_position", "score_pixels")  # th
 RUNTIME = ("mm_per_pixel", "smallest_area")  # of the decision, behind the graph: they can be changed in a finished file
 SMALLEST_PIXEL_MM, LARGEST_PIXEL_MM = 1e-6, 1e3  # a nanometre, a metre
 REACH = 3  # deviations of the Gaussian, which is cut off there; the border it reaches over is reflected
+POSITIONS_SMOOTHING = 4.0  # σ in pixels of statistics by position: what a place shows, its neighbours show too
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,13 @@ class Scoring:
     The paper's by default, and every region counts.
     """
 
-    region_of_interest: tuple[int, int, int, int] | None = option(
-        None, "top,left,height,width in the prepared frame that the score is taken from; none for all of it"
+    region_of_interest: Interest | None = option(  # noqa: RUF009  # it cannot tell that it is immutable
+        None,
+        "where the score is taken from: a YAML file of named polygons, or a mask (PNG, white is inspected), both in "
+        "pixels of the camera's picture as the good images are; or top,left,height,width in pixels of the prepared "
+        "frame; none: all of it",
+        short="roi",
+        form="FILE|top,left,height,width|none",
     )
     smoothing: float = option(0.0, "σ of a Gaussian over the map, pixels of the prepared frame; 0, the paper's: none")
     by_position: bool = option(
@@ -48,7 +56,29 @@ class Scoring:
         """The settings as a recipe holds them. One that is not among the `FIRST` is left out at its default, so that
         recipes, plans and verdicts from before it keep their hashes."""
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
-        return {name: value for name, (value, default) in values.items() if name in FIRST or value != default}
+        found = {name: value for name, (value, default) in values.items() if name in FIRST or value != default}
+        return found if self.regions is None else found | {"region_of_interest": self.regions.document}
+
+    @property
+    def regions(self) -> RegionsOfInterest | None:
+        """The named regions; None of a rectangle, too.
+
+        Outside them nothing is seen (see `runtime.interest`); a rectangle is of the map's score alone.
+        """
+        return self.region_of_interest if isinstance(self.region_of_interest, RegionsOfInterest) else None
+
+    def inspected(self, size_hw: tuple[int, int]) -> Inspected | None:
+        """The pixels of prepared frames of `size_hw` that the map's score is taken from; None for all of them."""
+        return inspected(self.region_of_interest, size_hw)
+
+    def in_regions(self, size_hw: tuple[int, int]) -> Inspected | None:
+        """The pixels of prepared frames of `size_hw` in named regions, outside which nothing is seen; None: all is."""
+        return None if self.regions is None else self.inspected(size_hw)
+
+    @property
+    def reach(self) -> int:
+        """How far from an inspected pixel, in pixels, evidence lies that has a part in its score or its statistics."""
+        return smoothing_reach(self.smoothing) + (smoothing_reach(POSITIONS_SMOOTHING) if self.by_position else 0)
 
     @property
     def smallest_pixels(self) -> float:
@@ -77,19 +107,19 @@ class Scoring:
         most = (min(height, width) - 1) // REACH
         if not 0 <= self.smoothing <= most:
             raise InputError(f"smoothing is {self.smoothing:g}; expected 0 to {most} for frames of {height}×{width}")
+        found = height * width
         if self.region_of_interest is not None:
-            check_region(self.region_of_interest, size_hw)
-            _, _, height, width = self.region_of_interest
-        pixels = min(height * width, MOST_SCORE_PIXELS)
+            check_interest(self.region_of_interest, size_hw)
+            chosen = self.inspected(size_hw)
+            assert chosen is not None
+            found = chosen.pixels
+        pixels = min(found, MOST_SCORE_PIXELS)
         if not 1 <= self.score_pixels <= pixels:
             raise InputError(
                 f"score_pixels is {self.score_pixels}; expected 1 to {pixels} (the region's pixels, TensorRT's TopK)"
             )
 
 
-def check_region(region: tuple[int, int, int, int], size_hw: tuple[int, int]) -> None:
-    """Raise `InputError` unless a region of interest (top, left, height, width) lies within a frame of `size_hw`."""
-    top, left, rows, columns = region
-    height, width = size_hw
-    if min(top, left) < 0 or min(rows, columns) < 1 or top + rows > height or left + columns > width:
-        raise InputError(f"region_of_interest {region} lies outside {height}×{width} pixels")
+def smoothing_reach(sigma: float) -> int:
+    """How many pixels a Gaussian of `sigma` pixels reaches to each side."""
+    return math.ceil(REACH * sigma)

@@ -1,136 +1,190 @@
 """``python -m runtime.stream``: a camera through a detector, verdicts out, until the stream or somebody ends it."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from types import FrameType
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Protocol
 
 from runtime.arguments import given_options
 from runtime.atomic import check_writable, write_atomically
-from runtime.cameras import KNOWN, open_camera
+from runtime.camera_options import add_camera_options, camera_options
+from runtime.cameras import KNOWN, STILL_LIMIT, open_camera
+from runtime.cameras.base import EXTERNAL, SOFTWARE, TRIGGERS
 from runtime.cameras.capture import without_password
 from runtime.cameras.live import LiveSource
+from runtime.cameras.pacer import Pacer
+from runtime.cameras.still import WatchedSource
+from runtime.cameras.triggered import TriggeredSource
 from runtime.cli import as_flag, positive, program, run, some_path
-from runtime.engine_options import add_engine_options, open_detector
-from runtime.errors import DetectorError, OutputLost, ProctorError
+from runtime.default_detector import choose_detector
+from runtime.drift import DriftWatch
+from runtime.drift.keeper import DRIFT_HELP, DriftKeeper
+from runtime.engine_options import add_engine_options, open_detector, some_location
+from runtime.errors import InputError, OutputLost, ProctorError
+from runtime.log_file import add_log_option, logging_to
 from runtime.opencv_log import quiet_opencv
 from runtime.outputs import delivering, say
-from runtime.pictures.pixel_limit import pixels_of
+from runtime.pause import Pause
 from runtime.pipeline import Pipeline
+from runtime.signals import stopping_on_signals
 from runtime.sinks import ROWS, Sink, Sinks, open_sinks
 from runtime.sinks.lines import Headlines, JsonLines
+from runtime.sinks.records import records_of
 from runtime.summary import Summary
+from runtime.web.options import add_page_options, asked_page
+from runtime.web.totals import ONLY
 
-DEMO = "demo"
-DEMO_DETECTOR = Path(__file__).parent / "data" / "demo.onnx"
-DEFAULTS = (Path("detector.plan"), Path("detector.onnx"))  # in the working folder, the first that is there
+if TYPE_CHECKING:
+    from runtime.web.page import Page
+
+BESIDE_LINE = (
+    "line",
+    "check",
+    "frames",
+    "json",
+    "summary",
+    "serve",
+    "thermal",
+    "log_file",
+)  # all other options stand in its description
+
+
+class Published(Protocol):
+    """What is published at the end of a stream: `Summary`, or that of a line."""
+
+    def to_json(self) -> str: ...
+
+    def lines(self) -> list[str]: ...
 
 
 def main() -> None:
-    arguments = _parser().parse_args()
-    detector_path = choose_detector(arguments.detector, arguments.camera)
+    parser = _parser()
+    arguments = parser.parse_args()
     if arguments.summary:
         check_writable(arguments.summary)
-    asked = open_sinks(vars(arguments))
-    lines: Sink = JsonLines(sys.stdout) if arguments.json else Headlines()
+    with logging_to(arguments.log_file):
+        _stream(arguments, parser)
 
+
+def _stream(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    lines = JsonLines(sys.stdout) if arguments.json else Headlines()
+    if arguments.line:
+        _refuse_beside_line(arguments, parser)
+        _run_line(arguments, lines)
+    elif arguments.check:
+        raise InputError("--check is for a line's description; give --line FILE")
+    else:
+        _run_camera(arguments, lines)
+
+
+def _run_camera(arguments: argparse.Namespace, lines: Sink) -> None:
+    _check_pace(arguments)
+    location = choose_detector(arguments.detector, arguments.camera)
+    asked = open_sinks(vars(arguments))
+    pause = Pause()
     with (
+        _page(arguments) as page,
         quiet_opencv,
-        open_detector(detector_path, arguments) as detector,
-        open_camera(arguments.camera, _camera_options(arguments), as_flag) as source,
+        open_detector(location, arguments) as detector,
+        open_camera(arguments.camera, camera_options(arguments) | _frame_options(arguments), as_flag) as source,
     ):
         say(
-            f"{detector_path} on {detector.engine.description} ({detector.why}); "
-            f"camera {without_password(arguments.camera)}"
+            f"{location} on {detector.engine.description} ({detector.why}); camera {without_password(arguments.camera)}"
         )
-        sinks = Sinks([lines, *asked])
-        pipeline = Pipeline(source, detector, sinks, arguments.frames)
+        watch = DriftWatch(detector.recipe)
+        kept = nullcontext() if arguments.drift is None else DriftKeeper(watch, arguments.drift)
+        sinks = Sinks([lines, *asked, *([page] if page else [])])
+        pipeline = Pipeline(source, detector, sinks, arguments.frames, drift=watch, pause=pause)
         # before engine and camera are closed, which may hang in a driver
-        with publishing(pipeline, sinks, arguments), closing(sinks), stopping_on_signals(pipeline.stop):
-            if isinstance(source, LiveSource) and (reason := source.waits_for):
+        with (
+            publishing(lambda: _summary(pipeline, sinks), arguments),
+            closing(sinks),
+            kept,
+            stopping_on_signals(pipeline.stop),
+        ):
+            if isinstance(source, LiveSource | TriggeredSource | WatchedSource) and (reason := source.waits_for):
                 say(f"waiting for the camera: {reason}")
-            pipeline.run()
+            if page:
+                page.watch(None, arguments.camera, str(location), detector, source, lambda: pipeline.drops)
+                page.start(pause, records_of(asked), {"drift": lambda: {ONLY: watch.state.figures()}})
+            with _pacing(source.trigger, arguments.every_ms, arguments.frames):
+                pipeline.run()
 
 
-def _camera_options(arguments: argparse.Namespace) -> dict[str, object]:
-    """The options of a camera that were given, by name."""
-    named = {name: getattr(arguments, name) for name in ("reconnect_limit", "seed", "defect_rate")}
-    options: dict[str, object] = {**named, "wait": arguments.wait_for_camera}
-    if arguments.max_megapixels:
-        options["max_pixels"] = pixels_of(arguments.max_megapixels, "--max-megapixels")
-    return given_options(options)
+def _page(arguments: argparse.Namespace) -> "AbstractContextManager[Page | None]":
+    """The live page, where one is asked for. Raises what `asked_page` raises."""
+    return asked_page(arguments) or nullcontext()
 
 
-def choose_detector(given: Path | None, camera: str) -> Path:
-    """The detector file to run: the one given, the packaged one for the demo line, or the one in the working folder.
+def _check_pace(arguments: argparse.Namespace) -> None:
+    """Raises `InputError` where nobody would trigger, and for a pace that nothing keeps."""
+    trigger, paced = arguments.trigger, arguments.every_ms is not None
+    if trigger == EXTERNAL:
+        raise InputError(
+            "--trigger external is for a line controller, which python -m runtime.line serves; or give "
+            "--trigger software --every-ms N"
+        )
+    if trigger == SOFTWARE and not paced:
+        raise InputError("--trigger software needs a pace; give --every-ms N, too")
+    if paced and trigger != SOFTWARE:
+        raise InputError("--every-ms is the pace of --trigger software; give both or none")
 
-    Raises `DetectorError` when there is none, and when the packaged one is given for another camera: it knows the demo
-    line's parts alone.
-    """
-    is_demo = camera.partition("?")[0] == DEMO
-    if is_demo and given is None:
-        if not DEMO_DETECTOR.is_file():
-            raise DetectorError(f"this installation lacks the demo detector {DEMO_DETECTOR}; install Proctor again")
-        return DEMO_DETECTOR
-    if given is None:
-        given = next((path for path in DEFAULTS if path.is_file()), None)
-        if given is None:
-            raise DetectorError(
-                "no detector.plan or detector.onnx in this folder; train one with "
-                "python -m train --data GOOD_IMAGES --out detector.onnx, or give --detector FILE"
-            )
-    if not is_demo and given.resolve() == DEMO_DETECTOR.resolve():
-        raise DetectorError(f"{given} knows the demo line's parts alone; train a detector for this camera")
-    return given
+
+def _pacing(
+    trigger: Callable[[str], None], every_ms: float | None, count: int | None
+) -> AbstractContextManager[object]:
+    """What triggers cameras meanwhile, where this command does."""
+    return nullcontext() if every_ms is None else Pacer(trigger, every_ms / 1e3, count)
+
+
+def _run_line(arguments: argparse.Namespace, lines: JsonLines | Headlines) -> None:
+    from runtime.station.description import read_line  # not before: a single camera needs no YAML
+    from runtime.station.opening import check_files, opened_station
+
+    line = read_line(arguments.line)
+    if arguments.check:
+        print("\n".join(check_files(line)))
+        return
+    with (
+        quiet_opencv,
+        _page(arguments) as page,
+        opened_station(line, lines, arguments.frames, page) as station,
+        publishing(lambda: station.summary, arguments),
+        closing(station),
+        stopping_on_signals(station.stop),
+        _pacing(station.trigger, line.parts.every_ms if line.parts else None, arguments.frames),
+    ):
+        station.run()
+
+
+def _refuse_beside_line(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Raise `InputError` when an option was given that stands in the line's description: it would be ignored unseen."""
+    foreign = [name for name, value in vars(arguments).items() if value != parser.get_default(name)]
+    foreign = [as_flag(name) for name in foreign if name not in BESIDE_LINE]
+    if foreign:
+        raise InputError(f"{', '.join(foreign)} cannot stand beside --line; write it into {arguments.line}")
+
+
+def _frame_options(arguments: argparse.Namespace) -> dict[str, object]:
+    """The options that were given of when a camera takes its frames, and of which are frozen, by name."""
+    deadline_s = None if arguments.deadline_ms is None else arguments.deadline_ms / 1e3
+    named = {"trigger": arguments.trigger, "deadline_s": deadline_s, STILL_LIMIT: arguments.still_limit}
+    return given_options(named)
 
 
 @contextmanager
-def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into a call of `stop`; the next acts as it did before. For the main
-    thread.
-
-    But SIGHUP is ignored once it came: a terminal that hangs up sends it twice, from the shell and from the system. It
-    is left alone where it is ignored already, under nohup.
-    """
-    signals = [signal.SIGINT, signal.SIGTERM]
-    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
-    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
-        signals.append(hang_up)
-    before = {number: signal.getsignal(number) for number in signals}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def handle(number: int, interrupted: FrameType | None) -> None:
-        if number == hang_up:
-            before[hang_up] = signal.SIG_IGN
-        restore()
-        stop()
-
-    for number in signals:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        restore()
-
-
-@contextmanager
-def publishing(pipeline: Pipeline, sinks: Sinks, arguments: argparse.Namespace) -> Iterator[None]:
+def publishing(summary: Callable[[], Published], arguments: argparse.Namespace) -> Iterator[None]:
     """Print the summary so far and write it as asked, whatever ends the stream; what ended it is raised on."""
     try:
         yield
     except BaseException as ended:
         try:
-            _publish(_summary(pipeline, sinks), arguments, on_stderr=isinstance(ended, OutputLost))
+            _publish(summary(), arguments, on_stderr=isinstance(ended, OutputLost))
         except (ProctorError, OSError) as error:  # what ended the stream is the news
             say(f"error: {error}")
         raise
-    _publish(_summary(pipeline, sinks), arguments)
+    _publish(summary(), arguments)
 
 
 def _summary(pipeline: Pipeline, sinks: Sinks) -> Summary:
@@ -139,7 +193,7 @@ def _summary(pipeline: Pipeline, sinks: Sinks) -> Summary:
     return summary
 
 
-def _publish(summary: Summary, arguments: argparse.Namespace, on_stderr: bool = False) -> None:
+def _publish(summary: Published, arguments: argparse.Namespace, on_stderr: bool = False) -> None:
     """The file first: a terminal may be gone."""
     try:
         if arguments.summary:
@@ -156,28 +210,41 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program("runtime.stream"), description="Inspect what a camera sees. Ctrl-C ends it with a summary."
     )
-    parser.add_argument("--camera", required=True, metavar="URI", help=KNOWN)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--camera", metavar="URI", help=KNOWN)
+    what.add_argument("--line", type=some_path, metavar="FILE", help="several cameras, as a YAML file describes them")
+    parser.add_argument("--check", action="store_true", help="check the line's description, open no camera")
     parser.add_argument(
         "--detector",
-        type=some_path,
+        type=some_location,
         metavar="FILE",
-        help="default: detector.plan or detector.onnx here; of demo: the packaged one",
+        help="or triton://HOST:PORT/MODEL (default: detector.plan or detector.onnx here; of demo: the packaged one)",
     )
     add_engine_options(parser)
-    parser.add_argument("--frames", type=positive, metavar="N", help="end after N frames (default: with the stream)")
+    parser.add_argument(
+        "--frames", type=positive, metavar="N", help="end after N frames of each camera (default: with the stream)"
+    )
     for row in ROWS:
         parser.add_argument(f"--{row.option}", type=row.type, metavar=row.metavar, help=row.help)
+    parser.add_argument("--drift", type=some_path, metavar="FILE", help=DRIFT_HELP)
     parser.add_argument("--json", action="store_true", help="one verdict a line on stdout, the summary on stderr")
     parser.add_argument("--summary", type=some_path, metavar="FILE", help="write the summary as JSON")
-    parser.add_argument(
-        "--reconnect-limit", type=positive, metavar="N", help="end after N failed attempts to reopen (default: never)"
+    add_log_option(parser)
+    add_page_options(parser)
+    add_camera_options(parser)
+    trigger_help = (
+        "one picture a part: software: this command asks for it, every --every-ms; hardware: the camera's own input "
+        "does; external: a controller (default: free run)"
     )
-    parser.add_argument("--seed", type=int, help="of the demo line (default: 0)")
-    parser.add_argument("--defect-rate", type=float, metavar="SHARE", help="of the demo line, 0 to 1 (default: 0.3)")
-    wait_help = "wait for a camera that is absent at the start as for one that was lost (default: end with status 2)"
-    parser.add_argument("--wait-for-camera", action="store_true", help=wait_help)
-    size_help = "refuse image files above this size before decoding them (default: PROCTOR_MAX_MEGAPIXELS, or 100)"
-    parser.add_argument("--max-megapixels", metavar="N", help=size_help)
+    parser.add_argument("--trigger", choices=TRIGGERS, help=trigger_help)
+    parser.add_argument("--every-ms", type=positive, metavar="N", help="the pace of --trigger software")
+    deadline_help = "from a trigger to its verdict, which is NO_DECISION after that (default: 1000)"
+    parser.add_argument("--deadline-ms", type=positive, metavar="N", help=deadline_help)
+    still_help = (
+        "of a live camera in free run: a picture that changes by less from the one before is frozen; "
+        "python -m runtime.stillness CAMERA measures it (default: equal pictures alone are)"
+    )
+    parser.add_argument("--still-limit", type=float, metavar="LEVELS", help=still_help)
     return parser
 
 

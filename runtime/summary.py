@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.frames import Frame
+from runtime.drift import DriftState
+from runtime.frames import PROBLEMS, Frame
+from runtime.printable import printable
 from runtime.threshold import Threshold, explain
 from runtime.verdict import Decision, Verdict
 
@@ -44,6 +46,65 @@ class LatencyHistogram:
         return min(middle_ms, self.largest_ms)
 
 
+def _quantiles(latencies: LatencyHistogram, *names: str) -> dict[str, float]:
+    """Milliseconds by name, ``p50`` and so on and ``max``; none where nothing was counted."""
+    if not latencies.count:
+        return {}
+    values = {name: latencies.quantile_ms(int(name[1:]) / 100) for name in names}
+    return {name: round(value, 3) for name, value in (values | {"max": latencies.largest_ms}).items()}
+
+
+class TriggerTimes:
+    """Of triggered frames: what became of those without a verdict, and how long each step took."""
+
+    STEPS = ("trigger to picture", "picture to decision", "decision to output")
+
+    def __init__(self) -> None:
+        self.triggers = 0
+        self.misses = 0  # outputs after the deadline
+        self._problems: Counter[str] = Counter()
+        self._total = LatencyHistogram()
+        self._steps = {name: LatencyHistogram() for name in self.STEPS}
+
+    def add(self, frame: Frame, verdict: Verdict) -> None:
+        """Count a frame, if it was triggered."""
+        if frame.triggered_s is None or verdict.output_s is None:
+            return
+        self.triggers += 1
+        self.misses += frame.deadline_s is not None and verdict.output_s >= frame.deadline_s
+        kind = verdict.reason.partition(":")[0]
+        if verdict.decision is Decision.NO_DECISION and kind in PROBLEMS:
+            self._problems[kind] += 1
+        self._total.add((verdict.output_s - frame.triggered_s) * 1e3)
+        if frame.problem is None:
+            moments = (frame.triggered_s, frame.captured_s, verdict.decided_s, verdict.output_s)
+            for name, start_s, end_s in zip(self.STEPS, moments, moments[1:], strict=False):
+                self._steps[name].add((end_s - start_s) * 1e3)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, as plain numbers; times in milliseconds, of the steps where there was a picture."""
+        return {
+            "triggers": self.triggers,
+            **{kind: self._problems[kind] for kind in PROBLEMS},
+            "deadline_misses": self.misses,
+            "trigger_to_output_ms": _quantiles(self._total, "p50", "p99"),
+            **{f"{name.replace(' ', '_')}_ms": _quantiles(each, "p50", "p99") for name, each in self._steps.items()},
+        }
+
+    def lines(self) -> list[str]:
+        """The same in words."""
+        counts = ", ".join(f"{self._problems[kind]} {kind}" for kind in PROBLEMS)
+        lines = [f"{self.triggers} trigger{'' if self.triggers == 1 else 's'}: {counts}"]
+        lines.append(f"{_in_words('trigger to output', self._total)}; {self.misses} after the deadline")
+        found = [_in_words(name, each) for name, each in self._steps.items() if each.count]
+        return [*lines, "; ".join(found)] if found else lines
+
+
+def _in_words(name: str, latencies: LatencyHistogram) -> str:
+    times = ", ".join(f"{quantile} {ms:.1f}" for quantile, ms in _quantiles(latencies, "p50", "p99").items())
+    return f"{name} in ms: {times}"
+
+
 class ScoreSample:
     """At most 4,096 scores of a stream, each as likely to be among them (algorithm R of Vitter, ACM TOMS 1985)."""
 
@@ -70,12 +131,19 @@ class Summary:
         self.decisions: Counter[Decision] = Counter()
         # NG by which evidence, where there is more than the map's
         self.rejected_by: Counter[tuple[str, ...]] = Counter()
-        self.too_small = 0  # frames that are OK above the threshold: no region of theirs is large enough to count
+        # NG by the named region of interest; one frame may count for several
+        self.rejected_in: Counter[str] = Counter()
+        self.too_small = 0  # frames that are OK above the threshold: no region of theirs counts
         self.drops = 0  # frames that the camera delivered and nobody took in time
+        self.lost = 0  # frames that the camera took and that did not arrive
+        self.unpaired: dict[str, int] = {}  # frames that were of no trigger that waited for one, by kind
         self.reconnects = 0  # how often a lost camera was opened again
         self.losses: dict[str, int] = {}  # how many verdicts a sink could not take, by its name
+        self.drift: DriftState | None = None  # whether good parts look as they did; None where nobody watches
         self._names: tuple[str, ...] = ()  # of the evidence, where there is more than the map's
+        self._regions: tuple[str, ...] = ()  # of the named regions of interest, where there are any
         self._latencies = LatencyHistogram()
+        self._triggers = TriggerTimes()
         self._first_captured_s = math.inf
         self._last_decided_s = -math.inf
         self._good, self._defective = ScoreSample(), ScoreSample()
@@ -87,10 +155,13 @@ class Summary:
         self.decisions[verdict.decision] += 1
         self.too_small += verdict.passed_as_small
         self._names = self._names or tuple(verdict.evidence_scores)
+        self._regions = self._regions or (() if verdict.inspected is None else verdict.inspected.names)
+        self.rejected_in.update(verdict.rejected_in)
         if verdict.rejected_by:
             self.rejected_by[verdict.rejected_by] += 1
         if frame.problem is None:  # a frame that never came has no latency
             self._latencies.add(verdict.latency_ms)
+        self._triggers.add(frame, verdict)
         self._first_captured_s = min(self._first_captured_s, verdict.captured_s)
         self._last_decided_s = max(self._last_decided_s, verdict.decided_s)
         if frame.defective is None:
@@ -104,6 +175,11 @@ class Summary:
     def frames(self) -> int:
         """Verdicts so far."""
         return self.decisions.total()
+
+    @property
+    def is_triggered(self) -> bool:
+        """Whether frames were triggered."""
+        return self._triggers.triggers > 0
 
     @property
     def fps(self) -> float:
@@ -124,12 +200,16 @@ class Summary:
             **{decision.value: self.decisions[decision] for decision in Decision},
             "too_small": self.too_small,
             **({"rejected_by": self._rejected_as_dict()} if self._names else {}),
+            **({"rejected_in": {name: self.rejected_in[name] for name in self._regions}} if self._regions else {}),
             "fps": round(self.fps, 3),
-            "latency_ms": self._latency_as_dict() if self._latencies.count else None,
+            "latency_ms": _quantiles(self._latencies, "p50", "p95", "p99") or None,
+            **({"triggered": {**self._triggers.as_dict(), "unpaired": self.unpaired}} if self.is_triggered else {}),
             "drops": self.drops,
+            "lost": self.lost,
             "reconnects": self.reconnects,
             "not_written": self.losses,
             "threshold": _threshold_as_dict(self._threshold) if self._threshold else None,
+            "drift": self.drift.as_dict() if self.drift else None,
             "ground_truth": self._truth_as_dict() if self._parts else None,
         }
 
@@ -144,13 +224,24 @@ class Summary:
         lines = [f"{self.frames} frame{'' if self.frames == 1 else 's'}: {counts}"]
         if self.rejected_by:
             lines.append(self._rejected_in_words())
+        if self.rejected_in:
+            counts = ", ".join(f"{self.rejected_in[name]:,} in {name}" for name in self._regions)
+            lines.append(printable(f"the NG by region, a part in several counting in each: {counts}"))
         if self.too_small:
             lines.append(f"{self.too_small:,} of the OK scored above the threshold, in regions too small to count")
         if facts["latency_ms"]:
             quantiles = ", ".join(f"{name} {value:.1f}" for name, value in facts["latency_ms"].items())
             lines.append(f"{self.fps:.1f} frames a second; capture to decision in ms: {quantiles}")
-        lines.append(f"{self.drops} frames dropped, {self.reconnects} reconnects")
+        if self.is_triggered:
+            lines += self._triggers.lines()
+        if any(self.unpaired.values()):
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self.unpaired.items() if count)
+            lines.append(f"pictures that were of no trigger that waited, and not scored: {kinds}")
+        lost = f", {self.lost} lost on the way" if self.lost else ""
+        lines.append(f"{self.drops} frames dropped{lost}, {self.reconnects} reconnects")
         lines += [f"{count:,} {name} were NOT written" for name, count in self.losses.items()]
+        if self.drift and (self.drift.trends or self.drift.warning):
+            lines.append(self.drift.line())
         if self._threshold:
             lines.append(f"threshold {self._threshold.value:.3f}: {explain(self._threshold)}")
         if self._parts:
@@ -169,11 +260,6 @@ class Summary:
             for names, count in ordered
         )
         return f"of the NG, {', '.join(counts)}"
-
-    def _latency_as_dict(self) -> dict[str, float]:
-        quantiles = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-        values = {name: self._latencies.quantile_ms(probability) for name, probability in quantiles.items()}
-        return {name: round(value, 3) for name, value in (values | {"max": self._latencies.largest_ms}).items()}
 
     def _truth_as_dict(self) -> dict[str, Any]:
         return {

@@ -92,6 +92,47 @@ def least_provable(sample_size: int, confidence: float, left_out: bool = False) 
     return 1 / (sample_size + 1) if left_out else bound_when_none_rejected(sample_size, confidence)
 
 
+def rate_bound(above: int, sample_size: int, confidence: float) -> float:
+    """Upper confidence limit of a rate of which `above` cases were seen in `sample_size` (Clopper–Pearson, one-sided).
+
+    `above` is at least 0 and below `sample_size`; the limit rises with it. It is the rate at which so few cases, or
+    fewer, have a chance of 1 − `confidence`, found by halving: `calibration.threshold` has it from SciPy, which the
+    runtime does without.
+    """
+    if above == 0:
+        return bound_when_none_rejected(sample_size, confidence)
+    low, high = above / sample_size, 1.0
+    for _ in range(60):  # to the last bit
+        middle = (low + high) / 2
+        if _chance_of_no_more(above, sample_size, middle) > 1 - confidence:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _chance_of_no_more(above: int, sample_size: int, rate: float) -> float:
+    """The chance of `above` cases or fewer in `sample_size`, each with a chance of `rate`, between 0 and 1."""
+    if rate >= 1:
+        return 0.0
+    chosen = math.lgamma(sample_size + 1)
+    terms = (
+        chosen - math.lgamma(k + 1) - math.lgamma(sample_size - k + 1)
+        + k * math.log(rate) + (sample_size - k) * math.log1p(-rate)
+        for k in range(above + 1)
+    )  # fmt: skip
+    return math.fsum(math.exp(term) for term in terms)
+
+
+def proven_rate(above: int, sample_size: int, confidence: float, left_out: bool = False) -> float:
+    """The false-reject rate that is proven of a threshold with `above` of `sample_size` scores above it.
+
+    With `confidence` or, of images left out in turn, on average: (k + 1) / (n + 1). `calibration.threshold` derives
+    both.
+    """
+    return (above + 1) / (sample_size + 1) if left_out else rate_bound(above, sample_size, confidence)
+
+
 def images_needed(budget: float, confidence: float = 0.95, left_out: bool = False) -> int:
     """Smallest number of good images that can prove `budget`, held out or, with `left_out`, left out in turn.
 
@@ -125,7 +166,8 @@ def explain(threshold: Threshold) -> str:
     needed = images_needed(threshold.budget, threshold.confidence, threshold.left_out)
     least = _rate(threshold.supported_budget)
     if threshold.left_out:
-        least, advice = f"{least} on average over such sets of images", f"train on {needed:,} different images"
+        least = f"{least} on average over such sets of images"
+        advice = f"train on {2 * needed:,} different images, of which half are left out in turn"
     else:
         least, advice = f"{least} ({_confidence(threshold)})", f"hold out {needed:,} for the threshold"
     return (

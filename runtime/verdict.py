@@ -7,6 +7,9 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.health import Measured
+from runtime.interest import Inspected
+from runtime.placement import Placement
 from runtime.recipe import MAP
 
 
@@ -28,6 +31,13 @@ class Region:
     peak_xy: tuple[float, float]
     peak_score: float
     area_mm2: float | None = None  # where the recipe has the scale, `mm_per_pixel`
+    within: tuple[str, ...] = ()  # the named regions of interest that it lies in, where there are any, the peak's first
+
+    @property
+    def document(self) -> dict[str, object]:
+        """What a line of JSON holds."""
+        document = asdict(self)
+        return document if self.within else {name: value for name, value in document.items() if name != "within"}
 
 
 @dataclass(frozen=True)
@@ -47,14 +57,29 @@ class Verdict:
     regions: tuple[Region, ...]  # those that count
     recipe_sha256: str
     name: str | None = None
+    camera: str | None = None  # which one, on a line of several
+    counter: int | None = None  # the camera's own number of the frame, where it has one
+    camera_ns: int | None = None  # the camera's own time stamp, nanoseconds on its clock
+    triggered_s: float | None = None  # monotonic clock; None in free run
+    output_s: float | None = None  # when a triggered frame's verdict was handed to the sinks, monotonic clock
     # by kind of evidence, the map's first, where a frame is judged as a whole, too; the highest is the score
     evidence_scores: dict[str, float] = field(default_factory=dict)
     rejected_by: tuple[str, ...] = ()  # the names among these that reject the part
-    # float32 [H, W] at the size of the prepared frame; owned by the caller
+    # the named regions of interest in which the map rejects the part, the highest peak's first; none without names
+    rejected_in: tuple[str, ...] = ()
+    # float32 [H, W] over the picture as it came, at the size of the prepared frame; owned by the caller. Where frames
+    # are aligned it is turned back, for showing: score and regions are of the values before that
     anomaly_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
     deviation_map: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)  # where scores are of it
     # bool [H, W]: where regions above the threshold lie that are too small to count; none where there are none
     ignored: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
+    # of the prepared frame, what is inspected; none for all of it. Where frames are `aligned` it is of the aligned one,
+    # which lies in the picture as `placed` says; a part that was not found is not placed
+    inspected: Inspected | None = field(default=None, repr=False, compare=False)
+    aligned: bool = field(default=False, repr=False, compare=False)
+    placed: Placement | None = field(default=None, repr=False, compare=False)
+    # brightness and sharpness of the frame, for the drift watch; none where nothing was scored
+    measured: Measured | None = field(default=None, repr=False, compare=False)
 
     @property
     def scored_map(self) -> NDArray[np.float32] | None:
@@ -68,7 +93,8 @@ class Verdict:
 
     @property
     def passed_as_small(self) -> bool:
-        """Whether the score is above the threshold, and the part is OK since no region is large enough to count."""
+        """Whether the score is above the threshold, and the part is OK since no region counts: none is
+        large enough, or they lie where an aligned frame reaches beyond the picture."""
         return self.decision is Decision.OK and self.score is not None and self.score > self.threshold
 
     @property
@@ -78,10 +104,17 @@ class Verdict:
 
     def to_json(self) -> str:
         """One line, without the maps."""
-        apart = ("anomaly_map", "deviation_map", "ignored", "regions")
+        apart = ("anomaly_map", "deviation_map", "ignored", "inspected", "aligned", "placed", "measured", "regions")
         document = {name: value for name, value in vars(self).items() if name not in apart}
+        if self.camera is None:
+            del document["camera"]
+        for name in ("counter", "camera_ns", "triggered_s", "output_s"):
+            if document[name] is None:
+                del document[name]
         if not self.evidence_scores:
             del document["evidence_scores"], document["rejected_by"]
-        document |= {"decision": self.decision.value, "regions": [asdict(region) for region in self.regions]}
+        if self.inspected is None or not self.inspected.names:
+            del document["rejected_in"]
+        document |= {"decision": self.decision.value, "regions": [region.document for region in self.regions]}
         document["latency_ms"] = round(self.latency_ms, 3)
         return json.dumps(document)

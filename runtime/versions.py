@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def versions() -> dict[str, str]:
     return found
 
 
+def release() -> str:
+    """Proctor's own version; "unknown" where it is not installed."""
+    try:
+        return metadata.version("proctor")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def commit() -> str:
     """The commit of the checkout that runs, marked ``+changes`` when tracked files differ from it.
 
@@ -45,6 +54,11 @@ def commit() -> str:
         return "unknown"
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return _git("rev-parse", "HEAD") + ("+changes" if changes else "")
+
+
+def now() -> str:
+    """The time, ISO 8601, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _git(*arguments: str) -> str:

@@ -41,15 +41,19 @@ _APPLE_DOUBLE = (b"\0\x05\x16\x07", b"\0\x05\x16\0")
 def is_picture(path: Path) -> bool:
     """Whether the file's ending or its first bytes are those of a picture, sound or not. It is opened only where the
     ending does not tell. False for what is no regular file, for side files of macOS, and for what cannot be read."""
-    suffix = path.suffix.lower()
-    if path.name.startswith("._") or suffix in _VIDEO_SUFFIXES:
+    if path.name.startswith("._") or path.suffix.lower() in _VIDEO_SUFFIXES:
         return False
     try:
         if not path.is_file():
             return False
-        return suffix in _PICTURE_SUFFIXES or begins_as_picture(_head(path))
+        return ends_as_picture(path) or begins_as_picture(_head(path))
     except OSError:
         return False
+
+
+def ends_as_picture(path: Path) -> bool:
+    """Whether the file's ending is that of a picture. Nothing is opened."""
+    return path.suffix.lower() in _PICTURE_SUFFIXES
 
 
 def begins_as_picture(head: bytes) -> bool:

@@ -1,6 +1,9 @@
-"""What the runtime's tests share: a recipe, detectors over fake engines, frames, a list as a source, a tiny graph."""
+"""What the runtime's tests share: a recipe, detectors over fake engines, frames, a list as a source, a tiny graph, a
+handshake's parts inspected."""
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.cameras import open_source
-from runtime.closing import Closing
+from runtime.cameras.base import FreeRun
 from runtime.detector import Detector
 from runtime.engines.base import Output
 from runtime.engines.fake import FakeEngine, MapFunction, deviation_from_grey
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import ProctorError
 from runtime.frames import Frame
+from runtime.line.handshake import Handshake
+from runtime.line.results import Outcome
 from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.pipeline import Pipeline
 from runtime.recipe import Evidence, HealthLimits, ImageEvidence, Method, Provenance, Recipe
@@ -95,10 +100,10 @@ def grey_frame(frame_id: int = 0, grey: int = 128, spot: int | None = None, **fi
     return Frame(image, frame_id, **fields)
 
 
-class ListSource(Closing):
+class ListSource(FreeRun):
     """A source of given items: frames are returned, errors raised; then the stream ends."""
 
-    drops, reconnects = 0, 0
+    drops, lost, reconnects = 0, 0, 0
 
     def __init__(self, items: Iterable[Frame | ProctorError], live: bool = False) -> None:
         self.live = live
@@ -114,7 +119,9 @@ class ListSource(Closing):
         self._items = iter(())
 
 
-def lose_twice(url: str, kill: Callable[[], None], hang: Callable[[], None], resume: Callable[[], None]) -> Summary:
+def lose_twice(
+    url: str, kill: Callable[[], None], hang: Callable[[], None], resume: Callable[[], None], **options: Any
+) -> Summary:
     """Run a camera that is killed, comes back, hangs, is resumed after its loss was noticed, and comes back again."""
     steps = iter((kill, hang))
     ok_in_a_row = losses = 0
@@ -128,7 +135,7 @@ def lose_twice(url: str, kill: Callable[[], None], hang: Callable[[], None], res
         if ok_in_a_row == 3:
             next(steps, pipeline.stop)()
 
-    with fake_detector() as detector, open_source(url) as source:
+    with fake_detector() as detector, open_source(url, **options) as source:
         pipeline = Pipeline(source, detector, sink)
         summary = pipeline.run()
     assert losses == 2
@@ -176,3 +183,24 @@ def tiny_model() -> bytes:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     return bytes(model.SerializeToString())
+
+
+@contextmanager
+def inspecting(handshake: Handshake, verdict_of: Callable[[int], Outcome]) -> Iterator[None]:
+    """Parts of that handshake get their verdict at once, by their ids."""
+    ended = threading.Event()
+
+    def inspect() -> None:
+        while not ended.is_set():
+            handshake.beat()
+            if (one := handshake.take(0.02)) is not None:
+                handshake.acquired(one.acquisition_id)
+                handshake.finish(one.acquisition_id, verdict_of(one.part.part_id))
+
+    thread = threading.Thread(target=inspect)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

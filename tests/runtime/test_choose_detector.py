@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from runtime import stream
+from runtime import default_detector
+from runtime.default_detector import choose_detector
 from runtime.errors import DetectorError
-from runtime.stream import choose_detector
 
 
 @pytest.fixture(autouse=True)
 def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stream, "DEMO_DETECTOR", tmp_path / "package" / "demo.onnx")
+    monkeypatch.setattr(default_detector, "DEMO_DETECTOR", tmp_path / "package" / "demo.onnx")
 
 
 def packaged() -> Path:
-    stream.DEMO_DETECTOR.parent.mkdir()
-    stream.DEMO_DETECTOR.touch()
-    return stream.DEMO_DETECTOR
+    default_detector.DEMO_DETECTOR.parent.mkdir()
+    default_detector.DEMO_DETECTOR.touch()
+    return default_detector.DEMO_DETECTOR
 
 
 def test_the_one_given_is_taken() -> None:

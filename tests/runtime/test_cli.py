@@ -102,12 +102,16 @@ def test_what_cannot_be_encoded_is_printed_as_an_escape() -> None:
         assert (done.returncode, done.stdout + done.stderr) == (0, "a\\udcfc \\u03c3\n")
 
 
-@pytest.mark.parametrize("command", ["train", "train.teacher", "calibration.fit", "export.onnx", "benchmarks.accuracy"])
+@pytest.mark.parametrize(
+    "command", ["train", "train.teacher", "calibration.fit", "export.onnx", "export.triton", "benchmarks.accuracy"]
+)
 def test_a_command_without_its_extra_says_which_to_install(command: str) -> None:
     """In a process in which everything that the extras bring is hidden."""
     hidden = [name for names in EXTRAS.values() for name in names]
     arguments = {"train": ["--data", "."], "train.teacher": ["--data", ".", "--out", "run"]}.get(command, ["."])
     arguments += ["."] if command == "benchmarks.accuracy" else []
+    arguments = ["detector.onnx", "models"] if command == "export.triton" else arguments
+    extra = "triton" if command == "export.triton" else "train"
     program = (
         "import sys, runpy\n"
         "class Hide:\n"
@@ -121,5 +125,5 @@ def test_a_command_without_its_extra_says_which_to_install(command: str) -> None
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith("error: ")
-    assert "is not installed; pip install 'proctor[train]'" in done.stderr
+    assert f"is not installed; pip install 'proctor[{extra}]'" in done.stderr
     assert done.stderr.count("\n") == 1

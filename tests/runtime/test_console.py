@@ -28,7 +28,7 @@ def test_it_lists_its_commands_and_refuses_others() -> None:
     assert proctor("--version").stdout.startswith("proctor ")
     wrong = proctor("strem")
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith("error: 'strem' is none of proctor's commands; expected stream, train, ")
+    assert wrong.stderr.startswith("error: 'strem' is none of proctor's commands; expected stream, line, train, ")
 
 
 def test_a_command_says_how_it_was_started_and_ends_as_it_does_alone(tmp_path: Path) -> None:

@@ -2,14 +2,21 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from runtime_samples import grey_frame, make_recipe
 
+from runtime.demo import DemoLine
 from runtime.frames import Frame
 from runtime.health import HealthCheck, brightness, saturated_share
+from runtime.likeness import likeness_limit, pattern
+from runtime.sharpness import SharpnessMeter, sharpness_limits
 
 LIMITS = make_recipe().health
+LINE = DemoLine(4, (96, 128), 0.0)
+GOOD = [LINE.good(number).image for number in range(12)]
 
 
 def problem(frame: Frame) -> str | None:
@@ -73,3 +80,48 @@ def test_a_frozen_frame_need_not_be_contiguous() -> None:
 def test_a_file_may_hold_the_same_picture_twice() -> None:
     check = HealthCheck(LIMITS)
     assert [check.problem(grey_frame(), grey_frame().image) for _ in range(2)] == [None, None]
+
+
+def learnt() -> HealthCheck:
+    """The check of parts of the demo line, by limits of a dozen good ones."""
+    meter = SharpnessMeter((96, 128))
+    low, typical = likeness_limit(np.stack([pattern(image) for image in GOOD]))
+    sharpness = sharpness_limits([meter.measure(image) for image in GOOD])
+    return HealthCheck(replace(LIMITS, brightness_low=10.0, sharpness_low=sharpness, likeness_low=low, typical=typical))
+
+
+def said(check: HealthCheck, image: NDArray[np.uint8]) -> str | None:
+    return check.problem(Frame(image, 0), image)
+
+
+def test_other_parts_are_healthy_and_an_empty_belt_has_no_part() -> None:
+    check = learnt()
+    assert [said(check, LINE.good(number).image) for number in range(20, 30)] == [None] * 10
+    for number in range(20, 24):
+        reason = said(check, LINE.empty(number))
+        assert reason is not None
+        assert reason.startswith("no part in view: the frame's likeness to the good images is 0.")
+
+
+@pytest.mark.parametrize(
+    ("kernel_wh", "direction"), [((5, 1), "from left to right"), ((1, 5), "from top to bottom")], ids=["x", "y"]
+)
+def test_a_blurred_frame_is_not_judged(kernel_wh: tuple[int, int], direction: str) -> None:
+    check = learnt()
+    reason = said(check, np.asarray(cv2.blur(GOOD[0], kernel_wh), np.uint8))
+    assert reason is not None
+    assert reason.startswith(f"blurred: sharpness {direction} is 0.0")
+    assert said(check, GOOD[0]) is None  # the buffers hold nothing of the frame before
+
+
+def test_a_dark_empty_frame_is_black_and_an_empty_one_is_not_called_blurred() -> None:
+    check = learnt()
+    reasons = [said(check, np.full((96, 128, 3), grey, np.uint8)) for grey in (5, 90)]
+    assert [str(reason).partition(":")[0] for reason in reasons] == ["black", "no part in view"]
+
+
+def test_a_limit_that_good_images_do_not_set_refuses_nothing() -> None:
+    flat = np.full((96, 128, 3), 90, np.uint8)
+    assert said(HealthCheck(LIMITS), flat) is None
+    one_way = HealthCheck(replace(LIMITS, sharpness_low=(0.0, 0.05)))
+    assert said(one_way, flat) == "blurred: sharpness from top to bottom is 0, good images allow 0.05 or more"

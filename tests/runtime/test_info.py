@@ -53,6 +53,18 @@ def test_relation_smoothing_and_positions_are_told_where_they_are_in_force() -> 
     assert any(f"of the anomaly map, smoothed with σ = 4 pixels, {position}; of the good" in line for line in told)
 
 
+def test_the_limits_of_health_are_told_and_so_is_what_is_not_noticed() -> None:
+    recipe = make_recipe()
+    limits = replace(recipe.health, sharpness_low=(0.125, 0.5), likeness_low=0.625, typical=(1.0,) * 192)
+    without, with_all = (
+        dict(line.split(":", 1) for line in describe(each))["Healthy frames"]
+        for each in (recipe, replace(recipe, health=limits))
+    )
+    assert "any sharpness (blur is not noticed), with or without a part in view (an empty frame is not" in without
+    assert "sharpness 0.125 or more from left to right and 0.5 or more from top to bottom, likeness to" in with_all
+    assert "likeness to the good images 0.62 or more (less: no part in view); others get NO_DECISION" in with_all
+
+
 def test_every_setting_of_scoring_is_told() -> None:
     others = {"region_of_interest": (2, 3, 10, 20), "smoothing": 2.0, "by_position": True, "score_pixels": 7}
     others |= {"mm_per_pixel": 0.25, "smallest_area": 30.0}

@@ -42,8 +42,8 @@ def test_an_engine_that_is_not_installed_is_named(detector_file: Path, monkeypat
 
 def test_openvino_gives_the_demo_detectors_verdicts() -> None:
     pytest.importorskip("openvino", reason="OpenVINO is not installed; pip install openvino")
+    from runtime.default_detector import DEMO_DETECTOR
     from runtime.demo import DemoLine
-    from runtime.stream import DEMO_DETECTOR
 
     line = DemoLine(0, (256, 256), 0.5)
     with (
@@ -83,4 +83,22 @@ def test_a_signal_after_several_openvino_engines_is_only_a_signal(
 
 
 def test_every_row_can_be_reached_without_loading_a_library() -> None:
-    assert all(":" in row.opener and row.suffix in (".onnx", ".plan") for row in ENGINES.values())
+    assert all(":" in row.opener and row.suffix in (".onnx", ".plan", "triton://") for row in ENGINES.values())
+    program = (
+        "import sys\n"
+        "from runtime.location import Address\n"
+        "from runtime.opening import check_engine\n"
+        "check_engine(Address('triton://station/lid?slots=3'), None, {})\n"
+        "print('grpc' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
+def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    monkeypatch.delitem(sys.modules, "runtime.engines.triton_engine", raising=False)
+    with pytest.raises(
+        EngineError, match=r"Triton is not installed; pip install 'proctor\[triton\]', or choose another"
+    ):
+        Detector.open("triton://station/lid")

@@ -10,7 +10,7 @@ from runtime import overlay as overlay_module
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.frames import Frame, missing_frame
-from runtime.overlay import DECISION_COLOURS, DIM, INK, draw_overlay, scale_limits
+from runtime.overlay import DECISION_COLOURS, DIM, INK, INTEREST_COLOUR, draw_overlay, scale_limits
 from runtime.scoring import Scoring
 from runtime.verdict import Decision, Verdict
 
@@ -132,8 +132,7 @@ def test_areas_are_written_where_the_scale_is_known() -> None:
     assert 5 < changed[:, 0].min() / (512 / 24) < changed[:, 0].max() / (512 / 24) < 8  # below the box, of rows 4 and 5
 
 
-def test_what_hangs_together_with_more_than_a_region_that_is_too_small_is_not_dim() -> None:
-    """As where the region of interest cuts a region, and the part inside is too small."""
+def test_of_what_the_region_of_interest_cuts_the_part_inside_is_outlined_as_what_it_is() -> None:
     image = np.full((16, 24, 3), 128, np.uint8)
     image[4:10, 14:20] = 255
     frame = Frame(image, 1)
@@ -141,8 +140,10 @@ def test_what_hangs_together_with_more_than_a_region_that_is_too_small_is_not_di
     verdict = verdict_by(scoring, frame)
     assert verdict.passed_as_small
     overlay = draw_overlay(frame, verdict)
-    assert not len(outline_of(overlay, DIM))
-    assert len(outline_of(overlay, INK))
+    found = outline_of(overlay, DIM)
+    assert np.abs([*found.min(axis=0), *found.max(axis=0)] - np.array([4, 14, 10, 15])).max() < 1
+    assert not len(outline_of(overlay, INK))
+    assert len(outline_of(overlay, INTEREST_COLOUR))
 
 
 @pytest.mark.parametrize(("whole", "spot"), [(0.9, None), (0.9, 255), (0.1, 255), (0.1, None)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from runtime.errors import ImageError
-from runtime.preparation import as_bgr, prepare
+from runtime.preparation import as_bgr, scaled
 
 
 def noise(*shape: int) -> np.ndarray:  # type: ignore[type-arg]
@@ -13,19 +13,19 @@ def noise(*shape: int) -> np.ndarray:  # type: ignore[type-arg]
 
 def test_a_frame_of_the_right_size_is_left_as_it_is() -> None:
     image = noise(16, 24, 3)
-    np.testing.assert_array_equal(prepare(image, (16, 24)), image)
+    np.testing.assert_array_equal(scaled(image, (16, 24)), image)
 
 
 def test_shrinking_averages_blocks() -> None:
     image = noise(64, 96, 3)
     means = image.reshape(16, 4, 24, 4, 3).mean(axis=(1, 3))
-    assert np.abs(prepare(image, (16, 24)) - means).max() <= 0.5
+    assert np.abs(scaled(image, (16, 24)) - means).max() <= 0.5
 
 
 def test_both_sides_are_scaled_on_their_own() -> None:
     image = np.zeros((10, 40, 3), np.uint8)
     image[:5] = 200
-    prepared = prepare(image, (20, 20))
+    prepared = scaled(image, (20, 20))
     assert prepared.shape == (20, 20, 3)
     assert (prepared[:9] == 200).all()
     assert (prepared[11:] == 0).all()
@@ -34,19 +34,19 @@ def test_both_sides_are_scaled_on_their_own() -> None:
 def test_enlarging_interpolates_linearly() -> None:
     image = np.zeros((1, 2, 3), np.uint8)
     image[0, 1] = 100
-    assert prepare(image, (1, 4))[0, :, 0].tolist() == [0, 25, 75, 100]
+    assert scaled(image, (1, 4))[0, :, 0].tolist() == [0, 25, 75, 100]
 
 
 @pytest.mark.parametrize("shape", [(16, 24), (16, 24, 1)])
 def test_grey_is_repeated(shape: tuple[int, ...]) -> None:
     image = noise(*shape)
-    prepared = prepare(image, (16, 24))
+    prepared = scaled(image, (16, 24))
     assert all((prepared[:, :, channel] == image.reshape(16, 24)).all() for channel in range(3))
 
 
 def test_the_result_is_contiguous_whatever_the_frame_was() -> None:
     for image in (noise(16, 24, 3), noise(16, 48, 3)[:, ::2], noise(16, 24, 3)[::-1, :, ::-1], noise(64, 64, 3)):
-        prepared = prepare(image, (16, 24))
+        prepared = scaled(image, (16, 24))
         assert prepared.flags.c_contiguous
         assert prepared.dtype == np.uint8
 

@@ -90,6 +90,28 @@ def test_without_evidence_of_the_whole_frame_a_recipe_says_nothing_of_it() -> No
     assert recipe_from_json(json.dumps(document)).sha256 == make_recipe().sha256
 
 
+def test_limits_that_came_later_survive_the_trip_and_are_left_out_where_they_are_not_set() -> None:
+    recipe = make_recipe()
+    assert set(json.loads(recipe.to_json())["health"]) == {
+        "brightness_low", "brightness_high", "saturated_high", "aspect_low", "aspect_high",
+    }  # fmt: skip
+    typical = tuple(float(value) for value in range(192))
+    limits = replace(recipe.health, sharpness_low=(0.0, 0.25), likeness_low=0.6, typical=typical)
+    changed = replace(recipe, health=limits)
+    again = recipe_from_json(changed.to_json())
+    assert (again, again.sha256) == (changed, changed.sha256)
+    assert changed.sha256 != recipe.sha256
+    unset = replace(recipe, health=replace(limits, sharpness_low=(0.0, 0.0), likeness_low=0.0, typical=()))
+    assert unset.sha256 == recipe.sha256
+
+
+def test_a_sharpness_is_of_frames_that_have_two_scales() -> None:
+    recipe = make_recipe()
+    sharp = replace(recipe.health, sharpness_low=(0.1, 0.0))
+    with pytest.raises(InputError, match=r"there is a sharpness_low for frames of 15,24; expected none below 16"):
+        replace(recipe, size_hw=(15, 24), health=sharp)
+
+
 def test_evidence_of_the_whole_frame_is_of_scores_by_position() -> None:
     with pytest.raises(InputError, match="there is image evidence and scores are not by_position; expected both or n"):
         replace(recipe_with_image_evidence(), scoring=Scoring())

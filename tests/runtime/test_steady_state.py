@@ -11,10 +11,12 @@ import runtime_samples
 from numpy.typing import NDArray
 from runtime_samples import ListSource, make_recipe, recipe_with_image_evidence, tiny_model
 
+from runtime.demo import DemoLine
 from runtime.detector import Detector
 from runtime.engines import Engine, Output
 from runtime.engines.fake import FakeEngine
 from runtime.frames import Frame
+from runtime.likeness import pattern
 from runtime.pipeline import VERDICT_QUEUE, Pipeline
 from runtime.verdict import Decision, Verdict
 
@@ -23,8 +25,11 @@ FRAMES = 200
 SMALL_BYTES = 8_000  # verdict, frame, strings, tickets
 RESULT_BYTES = 4 * SIZE_HW[0] * SIZE_HW[1]  # the map, float32
 # nothing is rejected: a reject allocates for the search of its regions
-RECIPE = replace(make_recipe(), size_hw=SIZE_HW, threshold=replace(make_recipe().threshold, value=1.0))
-WHOLE = replace(recipe_with_image_evidence(), size_hw=SIZE_HW, threshold=RECIPE.threshold)
+# and every check of health is made, though none refuses a frame
+TYPICAL = tuple(map(float, pattern(DemoLine(0, SIZE_HW, 0.0).good(0).image)))
+HEALTH = replace(make_recipe().health, sharpness_low=(1e-9, 1e-9), likeness_low=1e-9, typical=TYPICAL)
+RECIPE = replace(make_recipe(), size_hw=SIZE_HW, threshold=replace(make_recipe().threshold, value=1.0), health=HEALTH)
+WHOLE = replace(recipe_with_image_evidence(), size_hw=SIZE_HW, threshold=RECIPE.threshold, health=HEALTH)
 
 
 class IdleEngine:
@@ -66,8 +71,8 @@ ENGINES = {"fake": fake_engine, "onnxruntime": onnxruntime_engine}
 
 def pictures(height: int, width: int, mirrored: bool = False) -> list[Frame]:
     """Two from a sensor, so that every check of health runs."""
-    random = np.random.default_rng(0)
-    drawn = [random.integers(60, 200, (height, width, 3), np.uint8) for _ in range(2)]
+    line = DemoLine(0, (height, width), 0.0)
+    drawn = [line.good(number).image for number in range(2)]
     return [Frame(image[:, ::-1] if mirrored else image, number, live=True) for number, image in enumerate(drawn)]
 
 

@@ -60,7 +60,8 @@ def test_a_budget_that_no_number_of_images_proves_in_practice_is_refused() -> No
             Threshold(2.5, 0.01, 0.95, 40, "left-out-exponential-tail", False, 1 / 41),
             "NOT PROVEN: 1 % (1 in 100) of good parts rejected is the aim, by an exponential tail model of 40 good "
             "images, each scored by a detector without it; so many prove no less than 2.44 % (1 in 41) on average over "
-            "such sets of images. To prove the aim, train on 99 different images.",
+            "such sets of images. To prove the aim, train on 198 different images, of which half are left out in "
+            "turn.",
         ),
         (
             Threshold(2.5, 0.01, 0.95, 120, "jackknife-minmax", True, 1 / 121),

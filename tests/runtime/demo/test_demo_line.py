@@ -43,7 +43,7 @@ def test_other_seeds_and_numbers_give_other_parts() -> None:
 
 def test_scenes_fill_their_stated_ranges() -> None:
     line = DemoLine(1, (128, 256))
-    scenes = [line._draw_scene(np.random.default_rng(seed)) for seed in range(300)]
+    scenes = [line._draw_scene(np.random.default_rng(seed), 0) for seed in range(300)]
     spans = {
         "rotation": ([np.rad2deg(scene.pose.rotation) for scene in scenes], -4, 4),
         "shift x": ([scene.pose.shift_xy[0] for scene in scenes], -2, 2),
@@ -118,6 +118,16 @@ def test_a_part_owns_its_arrays() -> None:
     assert not line.good(0).mask.any()
 
 
+def test_a_lamp_that_fades_loses_its_share_of_light_evenly_and_nothing_else_changes() -> None:
+    steady, fading = DemoLine(1, SMALL), DemoLine(1, SMALL, fading=0.5)
+    assert np.array_equal(steady.good(0).image, fading.good(0).image)
+    for number, light in ((400, 0.8), (1000, 0.5), (5000, 0.05)):
+        full, left = (float(line.good(number).image.mean()) for line in (steady, fading))
+        assert left / full == pytest.approx(light, abs=0.02)
+    assert fading.defective(1000, "scratch").image.mean() < 0.6 * steady.defective(1000, "scratch").image.mean()
+    assert fading.empty(1000).mean() < 0.6 * steady.empty(1000).mean()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -127,6 +137,7 @@ def test_a_part_owns_its_arrays() -> None:
         (lambda: DemoLine(1, (2049, 64)), "frames of 64×2049 pixels; give 64 to 2048 each way"),
         (lambda: DemoLine(1, defect_rate=1.5), r"defect rate is 1\.5; give a share from 0 to 1"),
         (lambda: DemoLine(1, defect_rate=float("nan")), "defect rate is nan"),
+        (lambda: DemoLine(1, fading=-0.1), r"fading is -0\.1; give the share of light lost over 1,000 parts, 0 to 1"),
         (lambda: DemoLine(1, SMALL).part(-1), "part number is -1; give"),
         (lambda: DemoLine(1, SMALL).good(2**32), "part number is 4294967296; give"),
         (lambda: DemoLine(1, SMALL).defective(0, "rust"), "no defect 'rust'; choose one of scratch, dent, chip"),
