@@ -13,6 +13,7 @@ from calibration.metrics import PixelRanking, auroc, rank_pixels
 from runtime.detector import Detector
 from runtime.engines.base import Output
 from runtime.health import brightness
+from runtime.placement import Placement
 from runtime.preparation import prepare
 from runtime.verdict import Decision, Verdict
 from train.datasets import TestImage, read_pixels
@@ -26,7 +27,8 @@ class Inspection:
     image: TestImage
     verdict: Verdict
     score: float
-    anomaly_map: NDArray[np.float32]  # [H, W], at the size of the mask; without one, of the prepared frame
+    # [H, W], over the picture, at the size of the mask; without one, of the prepared frame
+    anomaly_map: NDArray[np.float32]
     scored_map: NDArray[np.float32]  # [H, W], of the prepared frame: what the score is taken from
     mask: NDArray[np.bool_] | None  # [H, W], at the size of the image file; None where it is not known or not needed
     size_hw: tuple[int, int]  # of the image file
@@ -88,20 +90,32 @@ def name_in(data: Path, image: TestImage) -> str:
 
 def ask_engine(detector: Detector, pixels: NDArray[np.uint8]) -> Output:
     """All outputs for one image, [1, ...], whatever its health. Raises what running the engine raises."""
-    return detector.engine.result(detector.engine.submit(prepare(pixels, detector.recipe.size_hw)[None]))
+    return ask_engine_and_place(detector, pixels)[0]
+
+
+def ask_engine_and_place(detector: Detector, pixels: NDArray[np.uint8]) -> tuple[Output, Placement | None]:
+    """The same, with how the part lies in the image, where the detector aligns frames."""
+    prepared = prepare(pixels, detector.recipe.size_hw, detector.recipe.alignment)
+    return detector.engine.result(detector.engine.submit(prepared.frame[None])), prepared.placed
 
 
 def _scored(
     detector: Detector, pixels: NDArray[np.uint8], verdict: Verdict
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, NDArray[np.float32] | None]:
     """Anomaly map, the map that the score is taken from, the score, and the scores by evidence."""
-    if verdict.anomaly_map is not None and verdict.scored_map is not None and verdict.score is not None:
+    if (
+        verdict.anomaly_map is not None
+        and verdict.scored_map is not None
+        and verdict.score is not None
+        and detector.recipe.alignment is None  # else they are turned back over the picture, and interpolated
+    ):
         by_evidence = np.array([*verdict.evidence_scores.values()], np.float32) if verdict.evidence_scores else None
         return verdict.anomaly_map, verdict.scored_map, verdict.score, by_evidence
-    # The frame was refused before it was scored. To leave it out would flatter the ranking, so the engine is asked.
-    output = ask_engine(detector, pixels)
+    # Or the frame was refused before it was scored. To leave it out would flatter the ranking, so the engine is asked.
+    output, placed = ask_engine_and_place(detector, pixels)
     by_evidence = None if output.evidence_scores is None else output.evidence_scores[0]
-    return output.anomaly_map[0], output.scored_map[0], float(output.anomaly_score[0]), by_evidence
+    anomaly_map = output.anomaly_map[0] if placed is None else placed.in_picture(output.anomaly_map[0])
+    return anomaly_map, output.scored_map[0], float(output.anomaly_score[0]), by_evidence
 
 
 def rank_known_pixels(inspections: Iterable[Inspection]) -> PixelRanking | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.accuracy.auroc_interval import AurocInterval, auroc_interval, intervals_by_defect
+from benchmarks.accuracy.by_region import RegionRow, rejects_by_region
 from benchmarks.accuracy.evaluation import Inspection, defects_of, scores_and_labels
 from benchmarks.accuracy.held_out import HeldOut
 from benchmarks.accuracy.image_evidence import EvidenceRow, ImageEvidence, evidence_table
@@ -33,6 +34,7 @@ class Findings:
     shortcuts: Shortcuts
     thresholds: ThresholdTable
     image_evidence: Sequence[EvidenceRow]  # none of a detector that gives one score alone
+    regions: Sequence[RegionRow] = ()  # none of a detector without named regions of interest
 
 
 def find(
@@ -56,6 +58,7 @@ def find(
         shortcuts=find_shortcuts(inspections, training),
         thresholds=threshold_table(inspections, threshold, held_out),
         image_evidence=rows,
+        regions=rejects_by_region(inspections),
     )
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy.evaluation import Inspection, auroc_by_defect
 from calibration.metrics import auroc
+from runtime.errors import InputError
+from runtime.interest import RegionsOfInterest
 from runtime.recipe import Recipe
 from runtime.summary import auroc as auroc_of_groups
 
@@ -80,9 +82,14 @@ def all_rules() -> list[Rule]:
 
 
 def scores_of(inspections: Sequence[Inspection], recipe: Recipe, rules: Sequence[Rule]) -> NDArray[np.float64]:
-    """The score of each image by each rule, float64 [rules, images]. The inspections are of images without masks."""
+    """The score of each image by each rule, float64 [rules, images]. The inspections are of images without masks.
 
-    top, left, height, width = recipe.scoring.region_of_interest or (0, 0, *recipe.size_hw)
+    Rules cut a border off a rectangle. Raises `InputError` for a detector of named regions, which have none.
+    """
+    interest = recipe.scoring.region_of_interest
+    if isinstance(interest, RegionsOfInterest):
+        raise InputError("score rules are compared on rectangles; this detector inspects named regions")
+    top, left, height, width = interest or (0, 0, *recipe.size_hw)
     scores = np.empty((len(rules), len(inspections)))
     for column, inspection in enumerate(inspections):
         smoothed = {0: inspection.scored_map}

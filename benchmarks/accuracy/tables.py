@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.accuracy.auroc_interval import AurocInterval
+from benchmarks.accuracy.by_region import RegionRow
 from benchmarks.accuracy.decisions import Rate, percent
 from benchmarks.accuracy.image_evidence import EvidenceRow
 from benchmarks.accuracy.proof import Proof
@@ -82,6 +83,12 @@ def evidence_rows(rows: Sequence[EvidenceRow]) -> Table:
         for row in rows
     ]
     return Table(header, cells)
+
+
+def region_rows(rows: Sequence[RegionRow]) -> Table:
+    """What each named region of interest rejects."""
+    cells = [(row.name, str(row.defective_rejects), str(row.good_rejects)) for row in rows]
+    return Table(("region of interest", "defective images rejected in it", "good images rejected in it"), cells)
 
 
 def interval(auroc: AurocInterval) -> str:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy.evaluation import Inspection, ask_engine
+from benchmarks.accuracy.evaluation import Inspection, ask_engine_and_place
 from runtime.detector import Detector
 from runtime.explain import normalized_evidence
 from runtime.images import read_image
@@ -19,7 +19,7 @@ class Terms:
 
     inspection: Inspection
     kinds: tuple[str, ...]
-    values: NDArray[np.float32]  # [K, H, W], at the size of the prepared frame
+    values: NDArray[np.float32]  # [K, H, W], over the picture, at the size of the prepared frame
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -37,8 +37,11 @@ def terms_of(detector: Detector, inspections: Sequence[Inspection]) -> list[Term
     """Ask the engine again for the terms of `inspections`; none at all from a detector that does not give them."""
     found = []
     for inspection in inspections if detector.recipe.explain else ():
-        values = normalized_evidence(detector.recipe, ask_engine(detector, read_image(inspection.image.path)))
+        output, placed = ask_engine_and_place(detector, read_image(inspection.image.path))
+        values = normalized_evidence(detector.recipe, output)
         if values is None:
             return []
+        if placed is not None:
+            values = np.stack([placed.in_picture(each) for each in values[0]])[None]
         found.append(Terms(inspection, tuple(kind.name for kind in detector.recipe.method.evidence), values[0]))
     return found

@@ -14,6 +14,7 @@ from benchmarks.accuracy.tables import (
     Table,
     evidence_rows,
     interval,
+    region_rows,
     shortcut_table,
     threshold_notes,
     thresholds_table,
@@ -23,6 +24,11 @@ from runtime.threshold import Threshold, explain
 Pairs = list[tuple[str, str]]
 NO_SHORTCUT = (
     "None of these tells good and defective images apart by itself, beyond chance and to a degree that matters."
+)
+
+BY_REGION = (
+    "An image that is rejected in several regions counts in each, and one that the frame as a whole rejects in none. "
+    "Figures of pixels are of whole maps, also where nothing is inspected."
 )
 
 
@@ -72,6 +78,8 @@ def tables(findings: Findings) -> list[tuple[str, Table, list[str]]]:
     ]
     if findings.image_evidence:
         found.append(("What each kind of evidence tells", evidence_rows(findings.image_evidence), []))
+    if findings.regions:
+        found.append(("Rejects by region of interest", region_rows(findings.regions), [BY_REGION]))
     return found
 
 
@@ -130,6 +138,7 @@ def as_document(
                 "score": each.score,
                 "decision": each.verdict.decision.value,
                 "reason": each.verdict.reason,
+                **({"rejected_in": list(each.verdict.rejected_in)} if findings.regions else {}),
             }
             for each in inspections
         ],

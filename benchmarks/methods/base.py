@@ -1,6 +1,6 @@
 """What a compared method is: fitted on good frames alone, it then maps and scores others.
 
-Every method takes prepared frames (`runtime.preparation.prepare`), uint8 [n, H, W, 3], BGR, all of one size, so that no
+Every method takes prepared frames (`runtime.preparation.scaled`), uint8 [n, H, W, 3], BGR, all of one size, so that no
 method is better prepared than another.
 """
 

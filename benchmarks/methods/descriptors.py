@@ -103,9 +103,9 @@ def _patch_descriptors(setting: Setting) -> PatchDescriptors:
 
 def zoomed(frames: Frames, side: int) -> Frames:
     """Frames uint8 [n, H, W, 3] at side×side pixels, prepared as any other frame is."""
-    from runtime.preparation import prepare
+    from runtime.preparation import scaled
 
-    return np.stack([prepare(frame, (side, side)) for frame in frames])
+    return np.stack([scaled(frame, (side, side)) for frame in frames])
 
 
 def _teacher(setting: Setting) -> "tuple[PatchNetwork, str]":

@@ -53,13 +53,18 @@ class FinishedDetector(Method):
         """See `Method`."""
         size_hw = fitted(self.size_hw)
         check_frames(frames, size_hw)
-        found = [self._answer(prepare(frame, self.own_size_hw)[None]) for frame in frames]
-        maps = np.concatenate([at_frame_size(torch.from_numpy(m), size_hw) for m, _ in found])
+        prepared = [prepare(frame, self.own_size_hw, self.alignment) for frame in frames]
+        found = [self._answer(each.frame[None]) for each in prepared]
+        in_frame = [
+            m if p.placed is None else p.placed.in_picture(m[0])[None]
+            for p, (m, _) in zip(prepared, found, strict=True)
+        ]
+        maps = np.concatenate([at_frame_size(torch.from_numpy(each), size_hw) for each in in_frame])
         return Inspected(maps, np.concatenate([scores for _, scores in found]))
 
     def _open_file(self, path: Path, device: str) -> None:
         detector = Detector.open(path, provider=device)
-        self.own_size_hw = detector.recipe.size_hw
+        self.own_size_hw, self.alignment = detector.recipe.size_hw, detector.recipe.alignment
 
         def answer(frames: Frames) -> tuple[Maps, Scores]:
             output = detector.engine.result(detector.engine.submit(frames))
@@ -72,7 +77,7 @@ class FinishedDetector(Method):
         from calibration.methods import open_run
 
         run = with_statistics(open_run(path, device))
-        self.own_size_hw = run.trained.size_hw
+        self.own_size_hw, self.alignment = run.trained.size_hw, run.trained.alignment
 
         def answer(frames: Frames) -> tuple[Maps, Scores]:
             maps, scores = run.maps_and_scores(frames)

@@ -20,8 +20,8 @@ from benchmarks.methods.bounds import above_zero, at_least, proper_shares
 from benchmarks.methods.descriptors import zoomed
 from benchmarks.methods.training import SPLIT, WEIGHTS, minimize, seeded
 from benchmarks.oneclass.results import Answers
-from calibration.calibrate import DEVIATION_FLOOR as TERM_FLOOR
 from calibration.methods.students import predictive_variance, regression_error
+from calibration.statistics import DEVIATION_FLOOR as TERM_FLOOR
 from runtime.errors import InputError
 from train.device import PRECISIONS, autocast, resolve_precision
 from train.ensemble import channels_last
@@ -29,7 +29,7 @@ from train.files import load_network
 from train.losses import student_loss
 from train.networks import PatchNetwork
 from train.seeds import STUDENT_WEIGHTS, generator
-from train.student_training import DEVIATION_FLOOR
+from train.trainings import DEVIATION_FLOOR
 
 CHUNK = 256  # images described at once
 FEWEST_IMAGES = 4  # two to train on, two to normalize over

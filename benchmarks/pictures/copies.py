@@ -29,7 +29,7 @@ from runtime.atomic import write_atomically
 from runtime.demo import DemoLine
 from runtime.errors import InputError
 from runtime.images import list_images, read_image
-from runtime.preparation import prepare
+from runtime.preparation import scaled
 from train.datasets import content_parity, layout_of
 from train.inspection import copies
 
@@ -129,7 +129,7 @@ def over_limit(pictures: Sequence[Image]) -> NDArray[np.float64]:
 
 def different(images: Sequence[Image], names: Sequence[str], side: int | None) -> Pairs:
     """What the rule says of pictures that are all different."""
-    at_size = images if side is None else [prepare(image, (side, side)) for image in images]
+    at_size = images if side is None else [scaled(image, (side, side)) for image in images]
     ratio = over_limit([copies.small_picture(image) for image in at_size])
     one, other = (int(i) for i in np.unravel_index(int(ratio.argmin()), ratio.shape))
     matched = int((ratio <= 1).sum())

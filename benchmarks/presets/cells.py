@@ -116,14 +116,8 @@ def measure(label: str, config: Any, data: DataSet, out: Path) -> Result:
 
     Raises what the stages of ``python -m train`` and reading the test images raise.
     """
-
-    folder = cell_folder(label, config, data, out)
-    detector, kept = folder / "detector.onnx", folder / f"accuracy-{data.subset}.json"
-    if not detector.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        print(f"{data.name}, {label}, seed {config.seed}")
-        good = training_folder(data, folder / "good")
-        make_detector(config.METHOD, replace(config, data=str(good)), folder / "run", detector, BUDGET, ExportOptions())
+    detector = detector_of(label, config, data, out)
+    kept = detector.with_name(f"accuracy-{data.subset}.json")
     settings: dict[str, object] = {
         "schema": SCHEMA,
         "detector": file_sha256(detector),
@@ -136,6 +130,21 @@ def measure(label: str, config: Any, data: DataSet, out: Path) -> Result:
     result = _measured(label, config.seed, data, detector)
     keep(kept, settings, result)
     return result
+
+
+def detector_of(label: str, config: Any, data: DataSet, out: Path) -> Path:
+    """The detector of a preset for `data`, made where it is not there yet, or its making gone on with.
+
+    Raises what the stages of ``python -m train`` raise.
+    """
+    folder = cell_folder(label, config, data, out)
+    detector = folder / "detector.onnx"
+    if not detector.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"{data.name}, {label}, seed {config.seed}")
+        good = training_folder(data, folder / "good")
+        make_detector(config.METHOD, replace(config, data=str(good)), folder / "run", detector, BUDGET, ExportOptions())
+    return detector
 
 
 def training_folder(data: DataSet, links: Path) -> Path:

@@ -29,7 +29,7 @@ from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option
 from runtime import cli, detector
 from runtime.cameras import KNOWN, Source, open_source
-from runtime.closing import Closing
+from runtime.cameras.base import FreeRun
 from runtime.detector import Detector
 from runtime.engine_options import add_engine_options, open_detector
 from runtime.engines import Output
@@ -106,10 +106,10 @@ class TimedEngine:
         self._engine.close()
 
 
-class KeptParts(Closing):
+class KeptParts(FreeRun):
     """A source of rendered parts that are kept in memory, as from a sensor. Without end."""
 
-    live, drops, reconnects = False, 0, 0
+    live, drops, lost, reconnects = False, 0, 0, 0
 
     def __init__(self, count: int = PARTS) -> None:
         with open_source("demo") as line:
@@ -206,7 +206,7 @@ def _judged(value: float, target: float) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     from runtime.atomic import write_atomically
-    from runtime.stream import DEMO_DETECTOR
+    from runtime.default_detector import DEMO_DETECTOR
 
     parser = argparse.ArgumentParser(
         prog=cli.program("benchmarks.stream.overhead"), description="Time the stream's own work."

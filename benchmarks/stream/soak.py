@@ -11,6 +11,7 @@ which buffers find their size.
 
 import argparse
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,11 +23,11 @@ from benchmarks.options import add_json_option, add_threads_option
 from runtime import cli
 from runtime.atomic import write_atomically
 from runtime.cameras import open_source
+from runtime.default_detector import DEMO_DETECTOR
 from runtime.detector import Detector
 from runtime.errors import InputError
 from runtime.frames import Frame
 from runtime.pipeline import Pipeline
-from runtime.stream import DEMO_DETECTOR
 from runtime.verdict import Verdict
 
 READINGS = 100
@@ -42,8 +43,10 @@ class Memory:
 
     @property
     def growth_mib_per_1000(self) -> float:
-        """Slope after the warm-up, per 1,000 frames."""
+        """Slope after the warm-up, per 1,000 frames; NaN of fewer than two readings."""
         first = int(len(self.frames) * WARM_UP)
+        if len(self.frames) - first < 2:
+            return math.nan
         return float(np.polyfit(self.frames[first:], self.resident_mib[first:], 1)[0]) * 1000
 
 
@@ -71,9 +74,9 @@ def soak(detector_path: Path, frames: int, threads: int | None) -> tuple[dict[st
     return summary.as_dict(), Memory(tuple(read_at), tuple(resident))
 
 
-def resident_mib() -> float:
-    """Resident memory of this process, from Linux's /proc."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+def resident_mib(process: str | int = "self") -> float:
+    """Resident memory of a process, this one by default, from Linux's /proc."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

@@ -25,7 +25,7 @@ from benchmarks.methods.registry import entry, make_method
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from runtime.images import read_image
-from runtime.preparation import prepare
+from runtime.preparation import scaled
 from runtime.typed import build
 from train.config import as_mapping
 from train.data import file_sha256
@@ -78,12 +78,12 @@ def read_category(data: Path, size_hw: tuple[int, int], subset: Subset, layout: 
     for use, path in [("train", path) for path in paths] + [(image.defect, image.path) for image in images]:
         digest.update(f"{use} {path.name} {file_sha256(path)}\n".encode())
     bar = tqdm(paths, f"{data.name}, good", unit="image", leave=False, disable=None)
-    good = np.stack([prepare(read_image(path), size_hw) for path in bar])
+    good = np.stack([scaled(read_image(path), size_hw) for path in bar])
     frames, masks = [], []
     for image in tqdm(images, f"{data.name}, test", unit="image", leave=False, disable=None):
         pixels, mask = read_pixels(image)
         digest.update(b"" if mask is None else mask.tobytes())
-        frames.append(prepare(pixels, size_hw))
+        frames.append(scaled(pixels, size_hw))
         masks.append(mask if masks_exist else None)
     return Category(data.resolve().name, good, tuple(images), np.stack(frames), tuple(masks), digest.hexdigest())
 

@@ -6,7 +6,8 @@
     python -m benchmarks.teachers --runs RUN… [--json FILE] [--plots DIR]
 
 No shipped file holds the decoder D, so the best linear one is found in closed form on patches of training photographs,
-and the figure is the share of the variance of P's output that it explains on photographs held out. Every teacher is
+and the figure is the share of the variance of P's output that it explains on photographs held out. The same is done for
+whole views of photographs, with P's map and the teacher's: detectors run teachers on whole frames. Every teacher is
 compared with the mean of P's output and with random weights of its size. The photographs are split as `train.teacher`
 splits them with the same seed: for a teacher trained with that seed on that folder, the held-out ones were held out of
 its training too; for any other the output says that this is not known.
@@ -26,7 +27,7 @@ from benchmarks.teachers.curves import Curve, read_curve
 from runtime import cli
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
-from train.options import TeacherConfig
+from train.options import DENSE_DESCRIPTORS, PATCH_DESCRIPTORS, TeacherConfig
 
 
 def _curve_document(curve: Curve) -> dict[str, object]:
@@ -38,14 +39,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=cli.program("benchmarks.teachers"), description="Measure teachers.")
     parser.add_argument("teachers", nargs="*", metavar="TEACHER", help="shipped names or files")
     parser.add_argument("--data", default="", metavar="DIR", help="folder of natural photographs")
-    parser.add_argument("--descriptor", choices=("resnet18", "resnet18-layer23"), default="resnet18-layer23")
+    parser.add_argument("--descriptor", choices=PATCH_DESCRIPTORS, default="resnet18-layer23")
     parser.add_argument("--descriptor-weights", metavar="FILE", help="P's; without it torchvision downloads them")
     parser.add_argument("--descriptor-input", type=int, default=96, metavar="PIXELS", help="side of patches in P (96)")
+    parser.add_argument(
+        "--dense-descriptor", choices=DENSE_DESCRIPTORS, default=DENSE_DESCRIPTORS[0], help="P of maps (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the split, the patches and the random weights (0)")
     add_device_option(parser)
     parser.add_argument("--patches", type=int, default=8192, metavar="N", help="patches to fit D on (8192)")
     parser.add_argument("--held-out", type=int, default=2048, metavar="N", help="patches to measure on (2048)")
     parser.add_argument("--triplets", type=int, default=1024, metavar="N", help="triplets to measure on (1024)")
+    parser.add_argument("--views", type=int, default=256, metavar="N", help="views to fit D of maps on (256)")
+    parser.add_argument("--held-out-views", type=int, default=96, metavar="N", help="views to measure on (96)")
     parser.add_argument(
         "--runs", type=cli.some_path, nargs="+", default=[], metavar="RUN", help="run folders of train.teacher"
     )
@@ -59,7 +65,7 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("there is nothing to measure; name teachers (p33, a file) or --runs")
     if options.teachers and not options.data:
         raise InputError("teachers are measured on photographs; name their folder with --data")
-    for name, least in (("patches", 256), ("held_out", 2), ("triplets", 1)):
+    for name, least in (("patches", 256), ("held_out", 2), ("triplets", 1), ("views", 2), ("held_out_views", 2)):
         value = getattr(options, name)
         if value < least:
             wanted = f"{least} or more" + (", twice the descriptor's dimensions" if name == "patches" else "")
@@ -89,9 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seed=options.seed,
         device=resolve_device(options.device),
     )
-    counts = Counts(options.patches, options.held_out, options.triplets)
+    counts = Counts(options.patches, options.held_out, options.triplets, options.views, options.held_out_views)
     curves = [read_curve(run) for run in options.runs]
-    groups = measure(options.teachers, config, counts)
+    groups = measure(options.teachers, config, counts, options.dense_descriptor)
     environment = describe_environment()
     if groups:
         print(report(groups, counts))
@@ -105,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "runs": [_curve_document(curve) for curve in curves],
             "counts": asdict(counts),
             "descriptor": {"network": config.descriptor, "input": config.descriptor_input},
+            "dense_descriptor": options.dense_descriptor,
             "seed": config.seed,
             "device": config.device,
             "command": shlex.join(["python", "-m", "benchmarks.teachers", *(arguments or sys.argv[1:])]),

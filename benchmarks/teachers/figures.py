@@ -10,32 +10,7 @@ import torch
 from torch import Tensor
 
 from train.held_out import unexplained_variance
-
-RIDGE = 1e-6  # of the mean eigenvalue: it only keeps dimensions that never vary from dividing by zero
-
-
-@dataclass(frozen=True)
-class LinearDecoder:
-    """The paper's D (one fully connected layer), as least squares finds it."""
-
-    weight: Tensor  # [d, D]
-    input_mean: Tensor  # [d]
-    output_mean: Tensor  # [D]
-
-    @classmethod
-    def fit(cls, descriptors: Tensor, target: Tensor) -> "LinearDecoder":
-        """The decoder of least squared error from `descriptors` [N, d] to `target` [N, D]."""
-        x, y = descriptors.double(), target.double()
-        x_mean, y_mean = x.mean(dim=0), y.mean(dim=0)
-        x, y = x - x_mean, y - y_mean
-        gram = x.T @ x
-        ridge = RIDGE * float(gram.diagonal().mean()) or 1.0  # all constant: nothing to decode, whatever the ridge
-        weight = torch.linalg.solve(gram + ridge * torch.eye(len(gram), dtype=gram.dtype), x.T @ y)
-        return cls(weight, x_mean, y_mean)
-
-    def __call__(self, descriptors: Tensor) -> Tensor:
-        """Decoded descriptors, float64 [N, D]."""
-        return (descriptors.double() - self.input_mean) @ self.weight + self.output_mean
+from train.linear_decoder import LinearDecoder
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.teachers.figures import DescriptorFigures, figures_of
+from benchmarks.teachers.views import MapFigures, Views, gather_views
 from train.descriptor import DescriptorNetwork, Standardization
 from train.held_out import TripletMeasure, described, measure_triplets, unexplained_variance
 from train.networks import PatchNetwork
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many patches the decoder is fitted on, how many it is measured on, and how many triplets."""
+    """How many patches and views decoders are fitted on, how many they are measured on, and how many triplets."""
 
     training: int = 8192
     held_out: int = 2048
     triplets: int = 1024
+    views: int = 256
+    held_out_views: int = 96
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,15 @@ class Material:
     held_out: Tensor
     held_out_target: Tensor
     triplets: Triplets
+    views: Views
     margin: float
     card: dict[str, object]  # of the photographs, as in a teacher's file
 
-    def measure(self, teacher: PatchNetwork) -> tuple[DescriptorFigures, TripletMeasure]:
-        """A teacher's figures. The decoder sees patches of training photographs only."""
+    def measure(self, teacher: PatchNetwork) -> tuple[DescriptorFigures, TripletMeasure, MapFigures]:
+        """A teacher's figures. The decoders see training photographs only."""
         training, held_out = (described(teacher, patches).cpu() for patches in (self.training, self.held_out))
         figures = figures_of(training, self.training_target, held_out, self.held_out_target)
-        return figures, measure_triplets(teacher, self.triplets, self.margin)
+        return figures, measure_triplets(teacher, self.triplets, self.margin), self.views.measure(teacher)
 
     def mean_explains(self) -> float:
         """The explained variance of the training patches' mean as the answer to everything: 0, or just below."""
@@ -52,8 +56,8 @@ class Material:
         return 1 - unexplained_variance(mean, self.held_out_target)
 
 
-def gather(config: "TeacherConfig", counts: Counts) -> Material:
-    """The material for teachers of `config.patch_size`.
+def gather(config: "TeacherConfig", counts: Counts, dense_descriptor: str) -> Material:
+    """The material for teachers of `config.patch_size`; the maps are those of `dense_descriptor`.
 
     Photographs are split as `train.teacher` splits them with the same seed, and the held-out patches are the ones it
     measures its error on. Raises `InputError` for photographs or weights that cannot be used.
@@ -72,6 +76,7 @@ def gather(config: "TeacherConfig", counts: Counts) -> Material:
         held_out,
         standardize(outputs[1]),
         split.held_out.triplets(counts.triplets, generator(config.seed, TEACHER_HELD_OUT, 2)),
+        gather_views(split, config, dense_descriptor, counts.views, counts.held_out_views),
         config.margin,
         split.card,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.teachers.figures import DescriptorFigures
 from benchmarks.teachers.material import Counts, Material, gather, random_teacher
+from benchmarks.teachers.views import MapFigures
 from train.data import file_sha256
 from train.ensemble import teacher_path
 from train.files import load_network
@@ -25,6 +26,7 @@ class Measured:
     card: dict[str, Any]
     figures: DescriptorFigures
     triplets: TripletMeasure
+    map: MapFigures
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,13 @@ class Group:
     measured: tuple[Measured, ...]
 
 
-def measure(names: Sequence[str], config: TeacherConfig, counts: Counts) -> list[Group]:
+def measure(names: Sequence[str], config: TeacherConfig, counts: Counts, dense_descriptor: str) -> list[Group]:
     """Measure teachers by name or path. Raises `InputError` for a file, photographs or weights that cannot be used."""
     paths = {name: teacher_path(name) for name in dict.fromkeys(names)}
     sizes = sorted({load_network(path)[0].patch_size for path in paths.values()})
     groups = []
     for size in sizes:
-        material = gather(replace(config, patch_size=size), counts)
+        material = gather(replace(config, patch_size=size), counts, dense_descriptor)
         of_size = {name: path for name, path in paths.items() if load_network(path)[0].patch_size == size}
         measured = [_random(size, config, material)]
         measured += [_measured(name, path, config, material) for name, path in of_size.items()]
@@ -71,10 +73,11 @@ def held_out_of(card: dict[str, Any], photographs: dict[str, object], seed: int)
 
 def report(groups: Sequence[Group], counts: Counts) -> str:
     """The figures as text, a line a teacher."""
-    heading = ("explained", "confused", "eff. rank", "corr²", "card's")
+    heading = ("explained", "confused", "eff. rank", "corr²", "of the map", "map's rank", "card's")
     lines = [
         f"D fitted on {counts.training:,} patches, measured on {counts.held_out:,}; {counts.triplets:,} triplets",
-        f"{'teacher':<34}" + "".join(f"{text:>11}" for text in heading),
+        f"of maps, fitted on {counts.views:,} views, measured on {counts.held_out_views:,}",
+        f"{'teacher':<34}" + "".join(f"{text:>{12 if 'map' in text else 11}}" for text in heading),
     ]
     for group in groups:
         lines += [_line(each) for each in group.measured]
@@ -90,5 +93,6 @@ def _line(each: Measured) -> str:
     return (
         f"{name + ('' if each.held_out_of_its_training else ' *'):<34}{each.figures.explained_variance:>11.4f}"
         f"{each.triplets.confused:>11.4f}{each.figures.effective_rank:>11.1f}"
-        f"{each.figures.mean_squared_correlation:>11.5f}" + (f"{1 - error:>11.4f}" if error is not None else "")
+        f"{each.figures.mean_squared_correlation:>11.5f}{each.map.explained_variance:>12.4f}"
+        f"{each.map.effective_rank:>12.1f}" + (f"{1 - error:>11.4f}" if error is not None else "")
     )

@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING
 
 from benchmarks.presets.cells import checked_config
 from benchmarks.throughput.onnx_subjects import subject_of_detector
-from benchmarks.throughput.untrained import Untrained, shipped_or_file, untrained, untrained_memory_bank
+from benchmarks.throughput.untrained import (
+    Untrained,
+    shipped_or_file,
+    untrained,
+    untrained_backbone_students,
+    untrained_memory_bank,
+)
 from runtime.errors import InputError
-from train.options import MemoryBankConfig, StudentsConfig
+from train.options import BackboneStudentsConfig, MemoryBankConfig, StudentsConfig
 
 if TYPE_CHECKING:
     from benchmarks.throughput.subject import Subject
@@ -20,22 +26,25 @@ class RandomRow:
 
     name: str
     settings: str  # PRESET[:OPTION=VALUE…]
-    config: StudentsConfig | MemoryBankConfig
+    config: StudentsConfig | MemoryBankConfig | BackboneStudentsConfig
 
     def write(self, path: Path, half: bool) -> None:
         """Write the detector with real pretrained networks, all else random; `half`: FP16 convolutions."""
-        path.write_bytes(_untrained(self.config).detector(half))
+        path.write_bytes(self.untrained().detector(half))
+
+    def untrained(self) -> Untrained:
+        """The run with real pretrained networks, all else random."""
+        config = self.config
+        if isinstance(config, StudentsConfig):
+            return untrained(config, [shipped_or_file(name) for name in config.teachers])
+        if isinstance(config, BackboneStudentsConfig):
+            return untrained_backbone_students(config)
+        return untrained_memory_bank(config)
 
     def subject(self, name: str, path: Path, engine: str, threads: int) -> "Subject":
         """The row `name` of what `write` wrote; it says that its weights are random."""
 
         return replace(subject_of_detector(name, path, engine, threads), random=self.settings)
-
-
-def _untrained(config: StudentsConfig | MemoryBankConfig) -> Untrained:
-    if isinstance(config, StudentsConfig):
-        return untrained(config, [shipped_or_file(name) for name in config.teachers])
-    return untrained_memory_bank(config)
 
 
 def random_row(text: str) -> RandomRow:

@@ -13,21 +13,25 @@ import torch
 
 from calibration.calibrated import CalibratedRun
 from calibration.image_evidence import fit_image_evidence
-from calibration.maps import Moments, Positions
+from calibration.maps import Positions
+from calibration.methods.backbone_students import BackboneStudentsRun
 from calibration.methods.memory_bank import MemoryBankRun
 from calibration.methods.students import StudentsRun
+from calibration.statistics import Moments
 from export.detector import ExportOptions, recipe_of_run
 from export.fused import FusedDetector
 from export.graph import export_graph
 from runtime.onnx_file import with_metadata
 from runtime.recipe import HealthLimits
+from train.backbone_ensemble import Standard, Trained, first_students
+from train.backbones.features import features_of
 from train.data import Split, file_sha256
 from train.ensemble import Scale, Standardized, teacher_path
 from train.files import load_network
-from train.memory_bank import MemoryBank, features_of
+from train.memory_bank import MemoryBank
 from train.method import TrainedRun
 from train.networks import DESCRIPTOR_SIZE, PatchNetwork
-from train.options import MemoryBankConfig, StudentsConfig
+from train.options import BackboneStudentsConfig, MemoryBankConfig, StudentsConfig
 from train.run_folder import RunFolder
 from train.student_training import new_students
 
@@ -81,6 +85,24 @@ def untrained_memory_bank(config: MemoryBankConfig) -> Untrained:
         memory = MemoryBank(torch.randn(config.coreset, features.dimensions), owners, ("none",))
         nothing = Split((), (), (), {})
         trained = MemoryBankRun(RunFolder(Path()), config, nothing, features, memory, torch.device("cpu"))
+        return Untrained(_with_random_statistics(trained))
+
+
+def untrained_backbone_students(config: BackboneStudentsConfig) -> Untrained:
+    """The detector of `config` with its backbone, and students as training begins with, but for what is 0 in them;
+    that and all statistics are random. Raises `InputError` for a backbone or stages that are not there."""
+    with torch.random.fork_rng(devices=[]):
+        features = features_of(config)
+        students = first_students(config, features)
+        for student in students:
+            for values in (values for values in student.parameters() if not bool(values.any())):
+                torch.nn.init.normal_(values, std=0.1)
+            student.eval().requires_grad_(False)
+        dimensions = features.dimensions
+        standard = Standard(torch.randn(dimensions), 0.5 + torch.rand(dimensions))
+        made = Trained(standard, students, torch.randn(dimensions, dimensions) / dimensions**0.5, None)
+        nothing = Split((), (), (), {})
+        trained = BackboneStudentsRun(RunFolder(Path()), config, nothing, features, made, torch.device("cpu"))
         return Untrained(_with_random_statistics(trained))
 
 

@@ -16,12 +16,12 @@ import pytest
 from dataset_trees import write
 
 from benchmarks.accuracy import __main__ as accuracy
+from runtime.default_detector import DEMO_DETECTOR
 from runtime.demo import DemoLine
 from runtime.demo.dataset import write_dataset
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError
 from runtime.recipe import Recipe
-from runtime.stream import DEMO_DETECTOR
 from train import datasets
 
 

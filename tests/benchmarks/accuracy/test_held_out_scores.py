@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.accuracy.held_out import held_out_of, of_file
+from calibration.file_scores import quantiles
 from calibration.threshold import fit_threshold
-from export.detector import quantiles
 from runtime.errors import InputError
 from runtime.recipe import Recipe
 from train.run_folder import SCORES, run_beside

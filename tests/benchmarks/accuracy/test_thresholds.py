@@ -10,8 +10,8 @@ from benchmarks.accuracy.decisions import rate_of
 from benchmarks.accuracy.evaluation import Inspection, inspect_all
 from benchmarks.accuracy.held_out import HeldOut, of_file
 from benchmarks.accuracy.thresholds import BUDGETS, shown, threshold_table
+from calibration.file_scores import quantiles
 from calibration.threshold import fit_threshold, rate_bound
-from export.detector import quantiles
 from runtime.detector import Detector
 from runtime.engines.fake import FakeEngine
 from runtime.recipe import Recipe

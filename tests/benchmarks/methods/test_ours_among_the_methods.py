@@ -13,10 +13,10 @@ from benchmarks.methods.students import Options, Students
 from calibration.calibrated import with_statistics
 from calibration.methods import open_run
 from calibration.methods.students import StudentsRun
+from runtime.default_detector import DEMO_DETECTOR
 from runtime.demo import DemoLine
 from runtime.detector import Detector
 from runtime.errors import InputError
-from runtime.stream import DEMO_DETECTOR
 
 
 @pytest.fixture

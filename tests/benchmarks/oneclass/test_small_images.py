@@ -161,11 +161,11 @@ def test_a_damaged_batch_of_cifar_is_named(tmp_path: Path) -> None:
     [
         (None, "has no t10k-labels-idx1-ubyte.gz; expected the four files"),
         (b"not gzip", "cannot be unpacked"),
-        (gzip.compress(b"\0\0\x0d\1\0\0\0\1\0\0\0\0"), "begins with 00000d01; expected an IDX file of bytes"),
-        (gzip.compress(b""), "begins with nothing"),
-        (gzip.compress(b"\0\0\x08\1\0\0\0\x0a123"), r"holds 11 bytes; expected 18 for \(10,\) values"),
-        (gzip.compress(idx(TEST_CLASSES))[:-12], "cannot be unpacked"),
-        (gzip.compress(idx(TEST_CLASSES[:0])), "has 10 images and 0 uint8 labels"),
+        (gzip.compress(b"\0\0\x0d\1\0\0\0\1\0\0\0\0", mtime=0), "begins with 00000d01; expected an IDX file of bytes"),
+        (gzip.compress(b"", mtime=0), "begins with nothing"),
+        (gzip.compress(b"\0\0\x08\1\0\0\0\x0a123", mtime=0), r"holds 11 bytes; expected 18 for \(10,\) values"),
+        (gzip.compress(idx(TEST_CLASSES), mtime=0)[:-12], "cannot be unpacked"),
+        (gzip.compress(idx(TEST_CLASSES[:0]), mtime=0), "has 10 images and 0 uint8 labels"),
     ],
 )
 def test_a_damaged_idx_file_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from benchmarks.stream import overhead
 from benchmarks.stream.overhead import PHASES, KeptParts, Overhead, measure
+from runtime.default_detector import DEMO_DETECTOR
 from runtime.detector import Detector
 from runtime.detector_file import read_detector
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError
 from runtime.frames import Frame, missing_frame
-from runtime.stream import DEMO_DETECTOR
 
 RECIPE = read_detector(DEMO_DETECTOR)[1]
 INFERENCE_S, CAPTURE_S = 0.04, 0.02

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.teachers.figures import (
-    LinearDecoder,
     effective_rank,
     eigenvalue_shares,
     figures_of,
     mean_squared_correlation,
 )
+from train.linear_decoder import LinearDecoder
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:

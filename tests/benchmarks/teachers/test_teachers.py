@@ -32,6 +32,7 @@ def document(photographs: Path, weights: Path, run_folder: Path, tmp_path_factor
     save_network(folder / "same.safetensors", random_teacher(17, 0), known)
     arguments = [str(folder / "same.safetensors"), "--data", str(photographs), "--descriptor-weights", str(weights)]
     small = ["--descriptor-input", "32", "--patches", "256", "--held-out", "64", "--triplets", "32", "--device", "cpu"]
+    small += ["--views", "2", "--held-out-views", "2"]
     outputs = ["--json", str(folder / "t.json"), "--plots", str(folder / "plots"), "--runs", str(run_folder)]
     teachers.main([*arguments, *small, *outputs])
     return json.loads((folder / "t.json").read_text()) | {"plots": folder / "plots"}
@@ -44,6 +45,7 @@ def test_a_teacher_is_measured_as_the_random_one_that_it_is(document: Any) -> No
     assert same["name"].endswith("same.safetensors")
     assert same["figures"] == random["figures"]
     assert same["triplets"] == random["triplets"]
+    assert same["map"] == random["map"]
 
 
 def test_the_figures_are_in_their_ranges(document: Any) -> None:
@@ -53,8 +55,12 @@ def test_the_figures_are_in_their_ranges(document: Any) -> None:
     assert 1 < figures["effective_rank"] < 128
     assert 0 < figures["mean_squared_correlation"] < 1
     assert len(figures["spectrum"]) == 128
+    of_maps = group["measured"][0]["map"]
+    assert of_maps["explained_variance"] < 1
+    assert 1 < of_maps["effective_rank"] < 128
     assert group["mean_explains"] <= 0
-    assert document["counts"] == {"training": 256, "held_out": 64, "triplets": 32}
+    assert document["counts"] == {"training": 256, "held_out": 64, "triplets": 32, "views": 2, "held_out_views": 2}
+    assert document["dense_descriptor"] == "resnet18-layer23"
     assert document["environment"]["cpu"]
 
 
@@ -89,6 +95,8 @@ BAD = [
     ([], "there is nothing to measure; name teachers"),
     (["p33"], "teachers are measured on photographs; name their folder with --data"),
     (["p33", "--data", "x", "--patches", "100"], "--patches is 100; expected 256 or more"),
+    (["p33", "--data", "x", "--views", "1"], "--views is 1; expected 2 or more"),
+    (["p33", "--data", "x", "--held-out-views", "0"], "--held-out-views is 0; expected 2 or more"),
     (["p33", "--data", "x", "--held-out", "1"], "--held-out is 1; expected 2 or more"),
     (["p33", "--data", "x", "--seed", "-1"], "seed is -1; expected 0 or more"),
     (["p34", "--data", "x"], "teacher 'p34' is neither a shipped one"),

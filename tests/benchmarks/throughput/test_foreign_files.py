@@ -10,8 +10,8 @@ from onnx import TensorProto, helper
 from small_graphs import Source, image_model, make_model
 
 from benchmarks.throughput.onnx_subjects import image_input, subject_of_detector, subject_of_foreign
+from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import EngineError, InputError
-from runtime.stream import DEMO_DETECTOR
 
 FLOAT, HALF, UINT8 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8
 

@@ -13,7 +13,7 @@ from small_graphs import image_model
 from benchmarks.throughput import __main__ as throughput
 from benchmarks.throughput import roofline
 from runtime import cli
-from runtime.stream import DEMO_DETECTOR
+from runtime.default_detector import DEMO_DETECTOR
 
 
 def run(command: Any, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -79,7 +79,7 @@ def test_presets_nobody_trained_are_timed_and_said_to_have_random_weights(
         (["nowhere.onnx"], "error: nowhere.onnx does not exist; expected a detector.onnx, a detector.plan or a run"),
         ([], "error: the rows are named nothing; expected each to have a name of its own"),
         (["."], "error: . is no run folder (no config.yaml); make one with python -m train"),
-        (["--random", "quick"], "error: --random is 'quick': preset 'quick' is none of accurate, edge, fast, pape"),
+        (["--random", "quick"], "error: --random is 'quick': preset 'quick' is none of accurate, edge, fast, imit"),
         (["--random", "edge:size=64,64"], "error: --random is 'edge:size=64,64': unknown option size; known are data,"),
         (["--random", "edge:size_hw"], "error: --random is 'edge:size_hw'; expected NAME=PRESET:OPTION=VALUE:OPTION"),
         (["--random", "=edge"], "error: --random is '=edge'; expected NAME=PRESET:OPTION=VALUE"),

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import torch
 
-from benchmarks.throughput.untrained import Teacher, shipped_or_file, untrained, untrained_memory_bank
+from benchmarks.throughput.untrained import (
+    Teacher,
+    shipped_or_file,
+    untrained,
+    untrained_backbone_students,
+    untrained_memory_bank,
+)
 from calibration.calibrated import with_statistics
 from calibration.methods import open_run
 from calibration.methods.students import StudentsRun
@@ -19,7 +25,7 @@ from train.data import file_sha256
 from train.networks import PatchNetwork
 
 if TYPE_CHECKING:
-    from train.options import MemoryBankConfig, StudentsConfig
+    from train.options import BackboneStudentsConfig, MemoryBankConfig, StudentsConfig
 
 
 def structure(model: bytes) -> tuple[list[Any], Mapping[str, Any]]:
@@ -48,6 +54,14 @@ def test_the_graph_is_that_of_a_memory_bank_of_the_same_options(
     bank = len(run.trained.memory.bank)  # type: ignore[attr-defined]
     made = untrained_memory_bank(replace(bank_config, coreset=bank))
     assert structure(made.graph()) == structure(exported)
+
+
+def test_the_graph_is_that_of_a_backbones_students_of_the_same_options(
+    backbone_students_run: Path, backbone_students_config: "BackboneStudentsConfig"
+) -> None:
+    run = with_statistics(open_run(backbone_students_run, "cpu"))
+    exported = export_graph(FusedDetector(run), run.trained.size_hw)
+    assert structure(untrained_backbone_students(backbone_students_config).graph()) == structure(exported)
 
 
 def test_students_are_as_wide_as_their_teacher_unless_told() -> None:

@@ -1,0 +1,156 @@
+"""Lines without drift: how often the watch warns of one for nothing, beside the chance that it states.
+
+Each line has a calibration and a recipe of its own, made by the product's functions, and then parts like those of the
+calibration. A line of the kind "left out" has a real memory bank (`benchmarks.thresholds.neighbours`): its scores of
+calibration are those of its own points, each left out, as files of most presets have them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.drift.many import highest_evidence
+from benchmarks.thresholds.neighbours import DIMENSIONS, Bank
+from calibration.file_scores import quantiles
+from calibration.threshold import fit_threshold, rate_bound
+from runtime.drift import DriftWatch
+from runtime.drift.reference import of_brightness, of_scores
+from runtime.drift.watch import ALPHA, PROVEN
+from runtime.health import Measured
+from runtime.recipe import BRIGHTNESS_MARGIN, Recipe
+
+Array = NDArray[np.float64]
+BUDGET = 0.01
+SIZES = (30, 300)
+CONFIDENCE = 0.95
+SHARE = 0.5  # of alpha, for each of the two trends
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """How many of the lines of one kind were warned of."""
+
+    kind: str
+    calibration: int  # images of it
+    parts: int  # of each line
+    lines: int
+    warned: int
+    bound: float  # of the share of lines warned of, one-sided, 95 %
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Scores and brightness of good parts, [n] each."""
+
+    scores: Array
+    brightness: Array
+
+    def chosen(self, places: NDArray[np.integer]) -> "Parts":
+        """Those at these places."""
+        return Parts(self.scores[places], self.brightness[places])
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a line was calibrated on, and what it then sees."""
+
+    calibration: Parts
+    parts: Parts
+    left_out: bool = False
+
+
+def quiet_lines(template: Recipe, lines: int, parts: int, seed: int) -> Iterator[Quiet]:
+    """All kinds and sizes. `template` is what recipes are made from."""
+    makers: dict[str, Callable[[np.random.Generator, int, int], Line]] = {
+        "normal": lambda draw, known, new: _split(_made(draw.normal(size=known + new), draw), known),
+        "Gumbel": lambda draw, known, new: _split(_made(draw.gumbel(size=known + new), draw), known),
+        "left out": _left_out,
+    }
+    for kind, maker in makers.items():
+        for known in SIZES:
+            draw = np.random.default_rng([seed, known, list(makers).index(kind)])
+            made = [maker(draw, known, parts) for _ in range(lines)]
+            recipes = [recipe_of(template, line.calibration, line.left_out) for line in made]
+            yield counted(kind, known, recipes, [line.parts for line in made])
+
+
+def shipped_lines(recipe: Recipe, pool: Parts, lines: int, parts: int, seed: int) -> Quiet:
+    """Lines with one file, whose calibration is what it is, and parts of the pool."""
+    draw = np.random.default_rng([seed, 99])
+    shown = [drawn(pool, draw, parts) for _ in range(lines)]
+    return counted("the demo detector as shipped", recipe.threshold.sample_size, [recipe] * lines, shown)
+
+
+def together(rows: Sequence[Quiet]) -> Quiet:
+    """All lines as one kind."""
+    return _bounded("all", 0, rows[0].parts, sum(row.lines for row in rows), sum(row.warned for row in rows))
+
+
+def counted(kind: str, calibration: int, recipes: Sequence[Recipe], shown: Sequence[Parts]) -> Quiet:
+    """How many lines of these recipes, which then see these parts, are ever warned of.
+
+    As `DriftWatch` has it, of two trends with half of alpha each; one line in a hundred is watched by that itself.
+    """
+    scores, brightness = (np.stack([getattr(each, name) for each in shown]) for name in ("scores", "brightness"))
+    ok = scores <= np.array([each.threshold.value for each in recipes])[:, None]
+    found = []
+    for of, values in ((of_scores, scores), (of_brightness, brightness)):
+        references = [reference for reference in map(of, recipes) if reference is not None]
+        assert len(references) == len(recipes)
+        found.append(highest_evidence(references, values, ok))
+    warned = np.max(found, axis=0) * SHARE >= 1 / (PROVEN * ALPHA)
+    for line in range(0, len(recipes), 100):
+        watch = DriftWatch(recipes[line])
+        feed(watch, recipes[line].threshold.value, shown[line])
+        assert watch.warned == warned[line]
+    return _bounded(kind, calibration, scores.shape[1], len(recipes), int(warned.sum()))
+
+
+def _bounded(kind: str, calibration: int, parts: int, lines: int, warned: int) -> Quiet:
+    """With the one-sided bound of Clopper and Pearson."""
+    bound = rate_bound(warned, lines, CONFIDENCE) if warned < lines else 1.0
+    return Quiet(kind, calibration, parts, lines, warned, bound)
+
+
+def recipe_of(template: Recipe, known: Parts, left_out: bool) -> Recipe:
+    """The recipe of a file that was calibrated on these parts."""
+    low, high = float(known.brightness.min()), float(known.brightness.max())
+    margin = BRIGHTNESS_MARGIN
+    health = replace(template.health, brightness_low=low * margin, brightness_high=high + (255 - high) * margin)
+    return replace(
+        template,
+        threshold=fit_threshold(known.scores, BUDGET, left_out=left_out),
+        score_quantiles=quantiles(known.scores),
+        health=health,
+        provenance=replace(template.provenance, images={"threshold": len(known.scores)}),
+        recalibration=None,
+    )
+
+
+def feed(watch: DriftWatch, threshold: float, parts: Parts) -> None:
+    """Let the watch see those of these parts that are OK."""
+    for score, brightness in zip(parts.scores.tolist(), parts.brightness.tolist(), strict=True):
+        if score <= threshold:
+            watch.look(score, Measured(brightness, None), 0.0)
+
+
+def drawn(pool: Parts, draw: np.random.Generator, count: int) -> Parts:
+    """So many parts of the pool, each as likely as any, with replacement."""
+    return pool.chosen(draw.integers(len(pool.scores), size=count))
+
+
+def _made(scores: Array, draw: np.random.Generator) -> Parts:
+    return Parts(scores, draw.normal(75, 4, len(scores)).clip(1, 254))
+
+
+def _split(parts: Parts, known: int) -> Line:
+    count = np.arange(len(parts.scores))
+    return Line(parts.chosen(count[:known]), parts.chosen(count[known:]))
+
+
+def _left_out(draw: np.random.Generator, known: int, new: int) -> Line:
+    bank = Bank(draw.normal(size=(known, DIMENSIONS)), leverage=False)
+    scores = np.concatenate([bank.left_out(), bank.scores(draw.normal(size=(new, DIMENSIONS)))])
+    return replace(_split(_made(scores, draw), known), left_out=True)

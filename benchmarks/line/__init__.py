@@ -1,0 +1,1 @@
+"""What a line controller's binding costs beside the inference."""

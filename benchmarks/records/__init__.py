@@ -1,0 +1,1 @@
+"""Records of years, made in minutes."""
