@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 
@@ -15,10 +16,16 @@ import runtime  # noqa: F401  # first: it switches telemetry off, and tests load
 
 if TYPE_CHECKING:
     from train.ensemble import Scale
-    from train.options import MemoryBankConfig, StudentsConfig
+    from train.options import BackboneStudentsConfig, MemoryBankConfig, StudentsConfig
 
 # shapes are tiny: more threads than one only wait for each other (PyTorch reads this when it is first imported)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# the same examples in each run, and none is too slow on a machine that is busy
+hypothesis.settings.register_profile(
+    "same", derandomize=True, deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("same")
 
 # under nohup and behind & they are ignored, and so they would be in what the tests start and interrupt
 for name, usual in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}.items():
@@ -26,6 +33,13 @@ for name, usual in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_D
         signal.signal(getattr(signal, name), usual)
 
 ScaleMaker = Callable[..., "Scale"]
+
+
+def pytest_runtest_teardown() -> None:
+    """SVT-AV1, with which a test writes a video, gives the thread that calls it real-time priority where root may; all
+    that this process starts would have it, too, and a busy browser would leave nothing to the rest."""
+    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @pytest.fixture(scope="session")
@@ -194,6 +208,40 @@ def bank_config(part_images: Path) -> "MemoryBankConfig":
         projected=16,
         device="cpu",
     )
+
+
+@pytest.fixture(scope="session")
+def backbone_students_config(part_images: Path) -> "BackboneStudentsConfig":
+    """Two students of a backbone on 32×36 pixels: a second to train."""
+    from train.options import BackboneStudentsConfig
+
+    return BackboneStudentsConfig(
+        data=str(part_images),
+        backbone="efficientnet-lite0",
+        students=2,
+        width=16,
+        blocks=1,
+        size_hw=(32, 36),
+        steps=4,
+        holdout=0.375,
+        device="cpu",
+        precision="fp32",
+    )
+
+
+@pytest.fixture(scope="session")
+def backbone_students_run(
+    tmp_path_factory: pytest.TempPathFactory, backbone_students_config: "BackboneStudentsConfig"
+) -> Path:
+    """A run folder of them, trained and calibrated. It belongs to all tests: copy it before changing anything in it."""
+    from calibration.calibrate import calibrate
+    from calibration.methods import open_run
+    from train.backbone_students import train_backbone_students
+
+    run = tmp_path_factory.mktemp("backbone_students") / "run"
+    assert train_backbone_students(backbone_students_config, run)
+    calibrate(open_run(run), budget=0.2)
+    return run
 
 
 @pytest.fixture(scope="session")

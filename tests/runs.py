@@ -78,8 +78,9 @@ def bank_of(
     from calibration.image_evidence import fit_image_evidence
     from calibration.maps import Moments, Positions
     from calibration.methods.memory_bank import MemoryBankRun
+    from train.backbones.features import features_of
     from train.data import Split
-    from train.memory_bank import MemoryBank, features_of
+    from train.memory_bank import MemoryBank
     from train.options import MemoryBankConfig
     from train.run_folder import RunFolder
 

@@ -58,9 +58,11 @@ def test_the_graph_gives_the_golden_map_and_score(
 
 
 def rule() -> str:
-    """The page's own code that decides."""
-    (code,) = re.findall(r"^```python\n(.*?)^```", (DATA.parent / "DETECTOR.md").read_text(), re.MULTILINE | re.DOTALL)
-    return str(code)
+    """The page's own code that decides: what is inspected, and then the rule."""
+    page = (DATA.parent / "DETECTOR.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    inspected, decides, _ = blocks  # the last one is of frame health
+    return str(inspected + decides)
 
 
 @pytest.mark.parametrize("mm_per_pixel", [None, 0.08])
