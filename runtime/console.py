@@ -26,6 +26,7 @@ COMMANDS = {
     "cameras": ("runtime.cameras.__main__", "the cameras of this machine, or what one of them delivers"),
     "stillness": ("runtime.stillness", "measure how much a live camera's pictures of a scene at rest differ"),
     "adjust": ("runtime.adjust", "change what a detector file rejects: threshold, smallest area, scale"),
+    "compare": ("runtime.compare", "what two detectors say of the same pictures"),
     "set-threshold": ("runtime.set_threshold", "change the threshold in a detector file"),
     "demo": ("runtime.demo.__main__", "render parts as a set of images"),
     "datasets": ("train.datasets.__main__", "which layout a data set has, and what is in it"),

@@ -21,6 +21,7 @@ from runtime.web.live import ROUTES as LIVE
 from runtime.web.metrics import ROUTES as METRICS
 from runtime.web.openapi import document_of
 from runtime.web.sessions import Session
+from runtime.web.teaching import ROUTES as TEACHING
 from runtime.web.thresholds import ROUTES as THRESHOLDS
 from runtime.web.users import Role, User
 
@@ -41,6 +42,7 @@ ROUTES: tuple[Route, ...] = (
     *LIVE,
     *GALLERY,
     *THRESHOLDS,
+    *TEACHING,
     *METRICS,
     Route("GET", "/openapi.json", None, "this description", openapi),
 )

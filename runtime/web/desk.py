@@ -16,6 +16,7 @@ from runtime.web.guard import MOST_BODY
 from runtime.web.serving import Serving
 from runtime.web.sessions import Session, Sessions, Tries
 from runtime.web.users import Role, User, read_users
+from runtime.web.workshop import Workshop
 
 BODY_S = 5.0
 LOCAL = User("somebody at this machine", Role.VIEW)  # where no users are known
@@ -41,6 +42,7 @@ class Desk:
     serving: Serving
     board: Board
     ask: Callable[[dict[str, Any]], None]  # tells the stream
+    workshop: Workshop | None = None  # where a folder for pictures was given
     sessions: Sessions = field(default_factory=Sessions)
     tries: Tries = field(default_factory=Tries)
     users: dict[str, User] = field(default_factory=dict)

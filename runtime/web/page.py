@@ -37,6 +37,7 @@ from runtime.pause import Pausable
 from runtime.recipe import Recipe
 from runtime.records.store import RecordStore
 from runtime.verdict import Decision, Verdict
+from runtime.web.collector import Collector
 from runtime.web.messages import receive, send
 from runtime.web.serving import Serving, as_document
 from runtime.web.totals import ONLY, Totals
@@ -117,6 +118,7 @@ class Page(Closing):
         self._records: RecordStore | None = None
         self._parts: dict[str, Part] = {}
         self._described = 0  # how often a camera was
+        self._collector = Collector()
         self._lock = threading.Lock()
         self._totals: dict[str, Totals] = {}
         self._verdicts: deque[tuple[str, Frame | None, Verdict, float | None]] = deque(maxlen=VERDICTS)
@@ -187,6 +189,7 @@ class Page(Closing):
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(2 * CLOSE_S + STUCK_S)
+        self._collector.close()
         self._listening.close()
 
     @property
@@ -203,6 +206,7 @@ class Page(Closing):
                 self._rejects.append((camera, frame, verdict))
             if self._is_watched:
                 self._newest[camera] = frame, verdict
+        self._collector.take(camera, frame, verdict)
 
     def _look_after(self) -> None:
         """Run the page's process, one after the other, until the page is closed."""
@@ -318,9 +322,18 @@ class Page(Closing):
                     self._is_watched = bool(document["watched"])
                     if not self._is_watched:
                         self._newest.clear()
+            if "collect" in document:
+                self._collect(document["collect"])
+                self._wake.set()
             if "pause" in document and self._pause is not None:
                 self._set_pause(document["pause"])
                 self._wake.set()
+
+    def _collect(self, wanted: dict[str, Any] | None) -> None:
+        if wanted is None:
+            self._collector.end()
+        else:
+            self._collector.begin(wanted["camera"], Path(wanted["folder"]), wanted["wanted"])
 
     def _set_pause(self, by: object) -> None:
         assert self._pause is not None
@@ -353,6 +366,7 @@ class Page(Closing):
         return {
             "cameras": cameras,
             "paused_by": None if self._pause is None else self._pause.paused_by,
+            "collecting": self._collector.state,
             **{name: part() for name, part in self._parts.items()},
         }
 

@@ -18,6 +18,7 @@ from runtime.web.desk import Desk
 from runtime.web.guard import MOST_BODY, BoundedProtocol
 from runtime.web.messages import receive, send
 from runtime.web.serving import from_document
+from runtime.web.workshop import Workshop
 
 log = logging.getLogger("proctor.web")
 
@@ -42,8 +43,11 @@ def main() -> None:
         with asking:
             send(stream, document)
 
-    desk = Desk(serving, board, ask)
+    workshop = None if serving.parts is None else Workshop(serving, board, ask)
+    desk = Desk(serving, board, ask, workshop)
     desk.read_users()
+    if desk.workshop is not None:
+        threading.Thread(target=desk.workshop.look_after, name="workshop", daemon=True).start()
     threading.Thread(target=_read, args=(stream, board), name="stream", daemon=True).start()
     asyncio.run(server_of(desk).serve([listening]))
 

@@ -14,7 +14,7 @@ from runtime.web.users import read_users
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PORT = 8080
-FILES = {"certificate", "key", "users", "token", "recipes", "recipes_key"}
+FILES = {"certificate", "key", "users", "token", "recipes", "recipes_key", "parts"}
 EXPECTED = "expected PORT, HOST:PORT, or as in 0.0.0.0:8443?certificate=FILE&key=FILE&users=FILE"
 
 
@@ -36,6 +36,7 @@ class Serving:
     station: str = ""
     recipes: str | None = None  # folder of sealed recipes, where a threshold is put in force
     recipes_key: str | None = None  # file with the key of signed recipes
+    parts: str | None = None  # folder for pictures of good parts, and what is made of them
     thermal: str | None = None  # folder of thermal zones
 
     @property

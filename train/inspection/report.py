@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import cv2
-from tqdm import tqdm
 
 from runtime.atomic import write_atomically
 from runtime.errors import ImageError
@@ -12,6 +11,7 @@ from runtime.printable import printable
 from train.datasets import good_images, training_images
 from train.inspection.contact_sheet import Tile, draw_sheet
 from train.inspection.inspector import Inspector, Report, Suspect
+from train.progress import Progress
 
 MOST_TILES = 60
 
@@ -20,7 +20,7 @@ def inspect_folder(data: Path, layout: str | None = None) -> Report:
     """Look over the good images to train on in `data`. Raises `InputError` when there are none."""
     inspector = Inspector()
     paths = training_images(data, layout) if layout else good_images(data)
-    for path in tqdm(paths, "images", unit="image", leave=False, disable=None):
+    for path in Progress(paths, "images", len(paths), unit="image"):
         try:
             image = read_image(path)
         except ImageError as error:

@@ -5,7 +5,6 @@ others have been in the driver. It ends when it is told to, when its parent clos
 SIGKILL when its parent dies, also while a driver keeps Python from running.
 """
 
-import fcntl
 import os
 import select
 import signal
@@ -22,8 +21,8 @@ from runtime.cameras.capture import Damaged, Picture, Shot
 from runtime.cameras.driver import wire
 from runtime.cameras.driver.memory import Slots
 from runtime.errors import ProctorError
+from runtime.lifeline import die_with
 
-F_SETSIG = 10  # of Linux' fcntl.h; Python's module has no name for it
 WAIT_S = 0.2  # of one call of `wait`, between which the end may come
 
 
@@ -184,19 +183,6 @@ def _texts(value: object) -> list[str]:
     """A JSON array of texts."""
     assert isinstance(value, list)
     return [str(each) for each in value]
-
-
-def die_with(lifeline: int) -> None:
-    """Have the kernel kill this process when the other end of a pipe is closed, as it is when its owner dies.
-
-    PR_SET_PDEATHSIG would do it at the end of the thread that started this process, not at that of its process.
-    """
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(lifeline, F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
-    with suppress(BlockingIOError):
-        if not os.read(lifeline, 1):
-            os._exit(0)  # it was dead before
 
 
 def main() -> None:

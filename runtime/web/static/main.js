@@ -1,13 +1,14 @@
 // The frame of the page: views by the address, the connection, who is logged in, language and colours.
 import { follow, logIn, logOut, readSession, session } from "./api.js";
 import * as live from "./live.js";
+import * as parts from "./parts.js";
 import * as rejects from "./rejects.js";
 import * as theme from "./theme.js";
 import * as thresholds from "./thresholds.js";
 import { h } from "./dom.js";
 import { currentLanguage, switchLanguage, word } from "./words.js";
 
-const VIEWS = { "#live": live, "#rejects": rejects, "#threshold": thresholds };
+const VIEWS = { "#live": live, "#rejects": rejects, "#threshold": thresholds, "#parts": parts };
 const SILENT_MS = 15000; // the server says something every five seconds
 const FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 10000;
 const at = (id) => document.getElementById(id);
@@ -67,7 +68,7 @@ async function connect() {
         const isFirst = live.currentState() === null;
         live.take(news);
         tell("");
-        if (isFirst && location.hash === "#threshold") show();
+        if (isFirst && ["#threshold", "#parts"].includes(location.hash)) show();
       }, attempt.signal);
     } catch (error) {
       if (mine.signal.aborted) return;

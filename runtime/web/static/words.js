@@ -17,6 +17,15 @@ const WORDS = {
     applied: "Sealed as {0} {1}, and in force from the next start of the stream.", needEngineer: "That takes the role engineer.", rollBack: "Roll back", rolledBack: "{0} {1} is in force from the next start of the stream.", inForce: "In force: {0} {1}, by {2}: {3}", runs: "What runs: {0} {1}",
     noRecipes: "No folder of sealed recipes was given, so nothing can be put in force here. Start with recipes=FOLDER in --serve.", history: "What was done", when: "When", what: "What", who: "Who", why: "Why", restart: "Another recipe is in force than the one that runs: start the stream again.",
     language: "Sprache: Deutsch", theme: "Colours",
+    parts: "Good parts", partsTitle: "A detector from good parts", partsWhy: "Pictures are kept as the camera gives them, people say which parts are good, and a detector made of them is tried before it is put in force.",
+    noParts: "No folder for pictures was given. Start with parts=FOLDER in --serve.", collectTitle: "1. Collect", lookTitle: "2. Look at every part", makeTitle: "3. Make a detector", tryTitle: "4. Try it beside the one in force", sealTitle: "5. Put it in force",
+    comes: "{0} of {1} pictures have come", stop: "Stop", needOperate: "That takes the role operate.", collectHelp: "Every picture of the next parts is kept, also of those that are rejected now. {0} or more are needed; more prove a lower rate of false rejects.", howMany: "How many pictures",
+    newSet: "Collect a new set", moreOf: "Collect more for set {0}", noSet: "No pictures were collected yet.", confirmAll: "I looked at all {0}: every part is good", setOf: "Set {0}: {1} good, {2} taken out", lookHelp: "One defective part among the good ones hides such defects later. Take out what is not good, and what is no part.",
+    isClosed: "A detector was made of this set; its pictures stay as they are.", confirmedBy: "Confirmed by {0}: {1} good parts", notGood: "Not good", suspect: "Look at this:", atWork: "{0}, {1} so far", log: "What the command prints", reportAlt: "Histograms of the scores before and after, each with its threshold",
+    confirmFirst: "First the pictures have to be confirmed.", recalibrate: "Recalibrate", train: "Train anew", recalibrateHelp: "statistics and threshold by these parts, the network stays: about a second a picture", trainHelp: "a new detector of these parts: minutes; the inspection goes on", notInstalled: "not installed here: {0}", makeFirst: "First a detector has to be made.",
+    kind_good: "good parts of the set", kind_refused: "parts taken out", kind_trial: "parts since then", pictures: "Pictures", oldRejects: "Rejected by the one in force", newRejects: "Rejected by the new one", judgedOtherwise: "Judged otherwise", old: "in force", new: "new",
+    nextParts: "Parts that come next", tryParts: "Try on the next parts", tryHelp: "Both judge the same pictures. What was taken out should be rejected, and good parts should pass.", sealedAs: "Sealed as {0} {1} by {2}", recipeName: "Recipe", appliedNow: "Sealed as {0} {1}, and being put in force now; parts are rejected meanwhile.",
+    rolledBackNow: "{0} {1} is being put in force now; parts are rejected meanwhile.", seconds: "{0} s", minutes: "{0} min",
   },
   de: {
     skip: "Zum Inhalt", live: "Live", rejects: "Ausschuss", threshold: "Schwelle", other: "English", dark: "Dunkel", light: "Hell",
@@ -35,6 +44,15 @@ const WORDS = {
     applied: "Versiegelt als {0} {1}, in Kraft ab dem nächsten Start.", needEngineer: "Dazu braucht es das Recht „einstellen“.", rollBack: "Zurücknehmen", rolledBack: "{0} {1} ist in Kraft ab dem nächsten Start.", inForce: "In Kraft: {0} {1}, von {2}: {3}", runs: "Es läuft: {0} {1}",
     noRecipes: "Kein Ordner versiegelter Rezepte wurde angegeben; hier kann nichts in Kraft gesetzt werden. Mit recipes=ORDNER in --serve starten.", history: "Was getan wurde", when: "Wann", what: "Was", who: "Wer", why: "Warum", restart: "Ein anderes Rezept ist in Kraft, als läuft: den Strom neu starten.",
     language: "Language: English", theme: "Farben",
+    parts: "Gute Teile", partsTitle: "Ein Detektor aus guten Teilen", partsWhy: "Bilder werden bewahrt, wie die Kamera sie gibt, Menschen sagen, welche Teile gut sind, und ein Detektor daraus wird erprobt, bevor er in Kraft tritt.",
+    noParts: "Kein Ordner für Bilder wurde angegeben. Mit parts=ORDNER in --serve starten.", collectTitle: "1. Sammeln", lookTitle: "2. Jedes Teil ansehen", makeTitle: "3. Einen Detektor machen", tryTitle: "4. Neben dem geltenden erproben", sealTitle: "5. In Kraft setzen",
+    comes: "{0} von {1} Bildern sind da", stop: "Aufhören", needOperate: "Dazu braucht es das Recht „bedienen“.", collectHelp: "Jedes Bild der nächsten Teile wird bewahrt, auch von denen, die jetzt ausgeschleust werden. {0} oder mehr sind nötig; mehr beweisen weniger falschen Ausschuss.", howMany: "Wie viele Bilder",
+    newSet: "Neu sammeln", moreOf: "Mehr für Satz {0} sammeln", noSet: "Noch wurden keine Bilder gesammelt.", confirmAll: "Ich habe alle {0} angesehen: jedes Teil ist gut", setOf: "Satz {0}: {1} gut, {2} herausgenommen", lookHelp: "Ein fehlerhaftes Teil unter den guten verdeckt später solche Fehler. Nehmen Sie heraus, was nicht gut ist und was kein Teil ist.",
+    isClosed: "Aus diesem Satz wurde ein Detektor gemacht; seine Bilder bleiben, wie sie sind.", confirmedBy: "Bestätigt von {0}: {1} gute Teile", notGood: "Nicht gut", suspect: "Bitte ansehen:", atWork: "{0}, seit {1}", log: "Was der Befehl schreibt", reportAlt: "Verteilungen der Werte vorher und nachher, jede mit ihrer Schwelle",
+    confirmFirst: "Zuerst müssen die Bilder bestätigt werden.", recalibrate: "Neu kalibrieren", train: "Neu trainieren", recalibrateHelp: "Statistik und Schwelle nach diesen Teilen, das Netz bleibt: etwa eine Sekunde je Bild", trainHelp: "ein neuer Detektor aus diesen Teilen: Minuten; die Prüfung läuft weiter", notInstalled: "hier nicht installiert: {0}", makeFirst: "Zuerst muss ein Detektor gemacht werden.",
+    kind_good: "gute Teile des Satzes", kind_refused: "herausgenommene Teile", kind_trial: "Teile seither", pictures: "Bilder", oldRejects: "Vom geltenden ausgeschleust", newRejects: "Vom neuen ausgeschleust", judgedOtherwise: "Anders beurteilt", old: "in Kraft", new: "neu",
+    nextParts: "Teile, die als nächste kommen", tryParts: "An den nächsten Teilen erproben", tryHelp: "Beide beurteilen dieselben Bilder. Was herausgenommen wurde, sollte ausgeschleust werden, und gute Teile sollten durchgehen.", sealedAs: "Versiegelt als {0} {1} von {2}", recipeName: "Rezept", appliedNow: "Versiegelt als {0} {1}, tritt jetzt in Kraft; solange wird jedes Teil ausgeschleust.",
+    rolledBackNow: "{0} {1} tritt jetzt in Kraft; solange wird jedes Teil ausgeschleust.", seconds: "{0} s", minutes: "{0} min",
   },
 };
 
@@ -59,6 +77,9 @@ export const number = (value, digits = 0) =>
 
 export const share = (value) =>
   value.toLocaleString(language, { style: "percent", maximumSignificantDigits: 3 });
+
+/** How long something took. */
+export const duration = (seconds) => seconds < 90 ? word("seconds", number(seconds)) : word("minutes", number(seconds / 60));
 
 /** A time; of today without the day. */
 export function moment(at) {

@@ -1,0 +1,150 @@
+"""``python -m runtime.compare OLD NEW FOLDER [FOLDER…]``: what two detectors say of the same pictures.
+
+Before another detector is put in force: parts that are known to be good in one folder, known defects in another, the
+last parts of the line in a third. One detector is closed before the other is opened, since a small device holds one.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from runtime.atomic import check_writable, write_atomically
+from runtime.cameras.folder import FolderSource
+from runtime.cli import program, run, some_path
+from runtime.detector import Detector
+from runtime.engine_options import add_engine_options, open_detector, some_location
+from runtime.images import list_images
+from runtime.location import Location
+from runtime.outputs import say
+from runtime.printable import printable
+from runtime.verdict import Decision, Verdict
+
+NAMES_SHOWN = 20  # of pictures that are judged otherwise
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a detector says of a picture."""
+
+    decision: str
+    reason: str
+    score: float | None
+    evidence_scores: dict[str, float]
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "Judged":
+        """Of a verdict."""
+        return cls(verdict.decision.value, verdict.reason, verdict.score, dict(verdict.evidence_scores))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture as both detectors judge it."""
+
+    name: str
+    old: Judged
+    new: Judged
+
+    @property
+    def differs(self) -> bool:
+        """Whether one lets the part pass and the other does not."""
+        return (self.old.decision == Decision.OK.value) is not (self.new.decision == Decision.OK.value)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of both detectors."""
+
+    detector: str
+    recipe_sha256: str
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two detectors on the same pictures, by folder."""
+
+    old: Side
+    new: Side
+    folders: dict[str, tuple[Pair, ...]]
+
+    def lines(self) -> list[str]:
+        """For people."""
+        told = [f"{name}: {side.detector}, threshold {side.threshold:.6g}" for name, side in
+                (("old", self.old), ("new", self.new))]  # fmt: skip
+        for folder, pairs in self.folders.items():
+            old, new = (sum(each.decision != Decision.OK.value for each in side) for side in
+                        ([pair.old for pair in pairs], [pair.new for pair in pairs]))  # fmt: skip
+            told.append(f"{folder}: of {len(pairs)} pictures the old one rejects {old}, the new one {new}")
+            differing = [pair for pair in pairs if pair.differs]
+            told += [f"  {pair.name}: {_words(pair.old)} -> {_words(pair.new)}" for pair in differing[:NAMES_SHOWN]]
+            if len(differing) > NAMES_SHOWN:
+                told.append(f"  and {len(differing) - NAMES_SHOWN} more")
+        return list(map(printable, told))
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    if arguments.json:
+        check_writable(arguments.json)
+    found = compare(
+        (arguments.old, arguments.new), arguments.folders, lambda location: open_detector(location, arguments)
+    )
+    if arguments.json:
+        write_atomically(arguments.json, json.dumps(asdict(found), indent=1).encode() + b"\n")
+    print("\n".join(found.lines()))
+
+
+def compare(
+    detectors: tuple[Location, Location], folders: Sequence[Path], opened: Callable[[Location], Detector]
+) -> Comparison:
+    """Judge every picture below `folders` by the old and by the new detector, which `opened` opens by their places.
+
+    A picture that cannot be read is NO_DECISION of both. Raises `SourceError` for a folder without pictures, and what
+    `opened` raises.
+    """
+    for folder in folders:
+        FolderSource(folder).close()  # before anything is inferred
+    sides, judged = [], []
+    for location in detectors:
+        with opened(location) as detector:
+            sides.append(Side(str(location), detector.recipe.sha256, detector.recipe.threshold.value))
+            judged.append({str(folder): list(_judged(detector, folder)) for folder in folders})
+    pairs = {
+        folder: tuple(
+            Pair(name, old, new) for (name, old), (_, new) in zip(before, judged[1][folder], strict=True)
+        )
+        for folder, before in judged[0].items()
+    }  # fmt: skip
+    return Comparison(sides[0], sides[1], pairs)
+
+
+def _judged(detector: Detector, folder: Path) -> Iterator[tuple[str, Judged]]:
+    count = len(list_images(folder)) if folder.is_dir() else 1
+    with FolderSource(folder) as source:
+        while (frame := source.read()) is not None:
+            yield frame.name or "", Judged.of(detector.inspect(frame))
+            if (frame.frame_id + 1) % 20 == 0 or frame.frame_id + 1 == count:
+                say(f"{folder}: picture {frame.frame_id + 1} of {count}")
+
+
+def _words(judged: Judged) -> str:
+    return f"{judged.decision} ({judged.reason if judged.score is None else format(judged.score, '.4g')})"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program("runtime.compare"), description="What two detectors say of the same pictures."
+    )
+    for name in ("old", "new"):
+        parser.add_argument(name, type=some_location, metavar=name.upper(), help="detector.onnx or detector.plan")
+    parser.add_argument("folders", type=some_path, nargs="+", metavar="FOLDER", help="of pictures, or one picture")
+    parser.add_argument("--json", type=some_path, metavar="FILE", help="write every verdict there")
+    add_engine_options(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)
