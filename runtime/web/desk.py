@@ -42,12 +42,15 @@ class Desk:
     serving: Serving
     board: Board
     ask: Callable[[dict[str, Any]], None]  # tells the stream
-    workshop: Workshop | None = None  # where a folder for pictures was given
     sessions: Sessions = field(default_factory=Sessions)
     tries: Tries = field(default_factory=Tries)
     users: dict[str, User] = field(default_factory=dict)
     viewers: int = 0
     hashing: asyncio.Lock = field(default_factory=asyncio.Lock)  # one at a time: each takes 32 MiB and a core
+    workshop: Workshop | None = field(init=False)  # where a folder for pictures was given
+
+    def __post_init__(self) -> None:
+        self.workshop = None if self.serving.parts is None else Workshop(self.serving, self.board, self.ask)
 
     @property
     def cookie(self) -> str:

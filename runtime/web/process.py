@@ -18,7 +18,6 @@ from runtime.web.desk import Desk
 from runtime.web.guard import MOST_BODY, BoundedProtocol
 from runtime.web.messages import receive, send
 from runtime.web.serving import from_document
-from runtime.web.workshop import Workshop
 
 log = logging.getLogger("proctor.web")
 
@@ -43,8 +42,7 @@ def main() -> None:
         with asking:
             send(stream, document)
 
-    workshop = None if serving.parts is None else Workshop(serving, board, ask)
-    desk = Desk(serving, board, ask, workshop)
+    desk = Desk(serving, board, ask)
     desk.read_users()
     if desk.workshop is not None:
         threading.Thread(target=desk.workshop.look_after, name="workshop", daemon=True).start()

@@ -54,7 +54,8 @@ def demo_station(folder: Path, every_ms: int = EVERY_MS) -> Iterator[Station]:
     zone.mkdir(parents=True)
     (zone / "temp").write_text("51300\n")
     (zone / "type").write_text("cpu\n")
-    asked = f"0?users={users_file(folder)}&recipes={folder / 'recipes'}&site=north&line=7&station=flanges&viewers=3"
+    places = f"recipes={folder / 'recipes'}&parts={folder / 'parts'}"
+    asked = f"0?users={users_file(folder)}&{places}&site=north&line=7&station=flanges&viewers=3"
     words = [
         "--camera", "demo?seed=3", "--trigger", "software", "--every-ms", str(every_ms), "--deadline-ms", "9999",
         "--detector", str(store.path("flange", 1) / "detector.onnx"), "--threads", "1", "--serve", asked,
