@@ -57,7 +57,8 @@ class Pipeline:
         self._patience_s = 0.0 if source.live else HAND_OVER_S
         may_drop = _has_picture if source.live and source.pairs_by is None else None
         self._frames: Channel[Frame] = Channel(1, may_drop)
-        self._verdicts: Channel[tuple[Frame, Verdict]] = Channel(VERDICT_QUEUE)
+        self._verdicts: Channel[tuple[Frame, Verdict, Detector]] = Channel(VERDICT_QUEUE)
+        self._changes: deque[Callable[[], Detector]] = deque()
         self._stopping = Event()
         self._errors: list[BaseException] = []
         self._summary = Summary(detector.recipe.threshold)
@@ -90,6 +91,14 @@ class Pipeline:
         self._summary.reconnects = self._source.reconnects
         self._summary.drift = self.drift.state
         return self._summary
+
+    def change(self, make: Callable[[], Detector]) -> None:
+        """Let another detector judge what comes. `make` closes the one at work and returns its successor, which is the
+        caller's to be closed; it is called when what is under way has its verdicts, in a thread of the pipeline's.
+        Meanwhile a live camera's frames are dropped, and triggers miss their deadlines. What `make` raises ends the
+        run. From any thread.
+        """
+        self._changes.append(make)
 
     def stop(self) -> None:
         """Capture no more and let `run` return once the frames and triggers under way have their verdicts. From any
@@ -135,26 +144,35 @@ class Pipeline:
         taken = 0
         try:
             while True:
-                while len(pending) < self._detector.engine.slots and taken != self._max_frames:
-                    frame = self._frames.get(timeout_s=self._patience_s if pending else None)
+                if self._changes and not pending:
+                    self._detector = self._changes.popleft()()
+                detector = self._detector
+                while not self._changes and len(pending) < detector.engine.slots and taken != self._max_frames:
+                    frame = self._frames.get(timeout_s=self._patience_s if pending else POLL_S)
                     if frame is None:
                         break
                     taken += 1
-                    pending.append(self._detector.submit(frame))
+                    pending.append(detector.submit(frame))
                 if not pending:
-                    return
+                    if taken == self._max_frames or self._frames.finished:
+                        return
+                    continue
                 oldest = pending.popleft()
-                verdict = self._detector.result(oldest, self._patience_for(oldest.frame))
-                if not self._verdicts.put((oldest.frame, verdict)):
+                verdict = detector.result(oldest, self._patience_for(oldest.frame))
+                if not self._verdicts.put((oldest.frame, verdict, detector)):
                     return
         finally:
             self._frames.abort()
             self._verdicts.close()
 
     def _deliver(self) -> None:
+        judging: Detector | None = None
         while (item := self._verdicts.get()) is not None:
-            frame, verdict = item
-            verdict = self._unless_paused(frame, self._in_time(frame, verdict))
+            frame, verdict, detector = item
+            if detector is not judging:
+                judging = detector
+                self._summary.threshold = detector.recipe.threshold
+            verdict = self._unless_paused(frame, self._in_time(frame, verdict, detector), detector)
             self._summary.add(frame, verdict)
             self.drift.add(verdict)
             self._sink(frame, verdict)
@@ -165,7 +183,7 @@ class Pipeline:
             return self._result_timeout_s
         return min(self._result_timeout_s, max(0.0, frame.deadline_s - time.monotonic()))
 
-    def _in_time(self, frame: Frame, verdict: Verdict) -> Verdict:
+    def _in_time(self, frame: Frame, verdict: Verdict, detector: Detector) -> Verdict:
         """The verdict with the time of its output, or NO_DECISION in its place where that is after the deadline."""
         if frame.deadline_s is None or frame.triggered_s is None:
             return verdict
@@ -175,16 +193,16 @@ class Pipeline:
             reason = f"late: {took_ms:.0f} ms after its trigger, the deadline was {deadline_ms:g} ms"
             if verdict.decision is Decision.NO_DECISION:
                 reason += f"; {verdict.reason}"
-            late = self._detector.no_decision(frame, reason)
+            late = detector.no_decision(frame, reason)
             # the time of the decision stays, to tell what took so long
             verdict = replace(late, decided_s=verdict.decided_s, decided_at=verdict.decided_at)
         return replace(verdict, output_s=now_s)
 
-    def _unless_paused(self, frame: Frame, verdict: Verdict) -> Verdict:
+    def _unless_paused(self, frame: Frame, verdict: Verdict, detector: Detector) -> Verdict:
         reason = self._pause.reason
         if reason is None:
             return verdict
-        held = self._detector.no_decision(frame, reason)
+        held = detector.no_decision(frame, reason)
         return replace(held, decided_s=verdict.decided_s, decided_at=verdict.decided_at, output_s=verdict.output_s)
 
     def _guarded(self, work: Callable[[], None]) -> None:

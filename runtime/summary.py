@@ -126,8 +126,9 @@ class Summary:
     """Adds up verdicts. For one thread at a time."""
 
     def __init__(self, threshold: Threshold | None = None) -> None:
-        """`threshold` is the one that the verdicts are by: what it promises is said along with their counts."""
-        self._threshold = threshold
+        """`threshold` is the one that the verdicts are by: what it promises is said along with their counts. Where it
+        changes, the last one is said."""
+        self.threshold = threshold
         self.decisions: Counter[Decision] = Counter()
         # NG by which evidence, where there is more than the map's
         self.rejected_by: Counter[tuple[str, ...]] = Counter()
@@ -208,7 +209,7 @@ class Summary:
             "lost": self.lost,
             "reconnects": self.reconnects,
             "not_written": self.losses,
-            "threshold": _threshold_as_dict(self._threshold) if self._threshold else None,
+            "threshold": _threshold_as_dict(self.threshold) if self.threshold else None,
             "drift": self.drift.as_dict() if self.drift else None,
             "ground_truth": self._truth_as_dict() if self._parts else None,
         }
@@ -242,8 +243,8 @@ class Summary:
         lines += [f"{count:,} {name} were NOT written" for name, count in self.losses.items()]
         if self.drift and (self.drift.trends or self.drift.warning):
             lines.append(self.drift.line())
-        if self._threshold:
-            lines.append(f"threshold {self._threshold.value:.3f}: {explain(self._threshold)}")
+        if self.threshold:
+            lines.append(f"threshold {self.threshold.value:.3f}: {explain(self.threshold)}")
         if self._parts:
             lines.append(self._truth_in_words())
         return lines

@@ -5,6 +5,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from runtime_samples import ListSource, fake_detector, grey_frame
 
+from runtime.detector import Detector
 from runtime.engines.fake import deviation_from_grey
 from runtime.errors import EngineError, SourceError, SourceTimeout
 from runtime.frames import Frame, missing_frame
@@ -244,3 +246,71 @@ def test_ten_thousand_frames_leave_memory_flat() -> None:
         tracemalloc.stop()
     assert (summary.frames, summary.drops) == (10_000, 0)
     assert marks[1] - marks[0] < 200_000  # a frame, or a map, kept of each would be 10 MB
+
+
+def test_another_detector_takes_over_between_two_frames_and_no_frame_is_lost_or_judged_by_a_closed_one() -> None:
+    sink, closed = Collector(), []
+    second = fake_detector()
+    second.recipe = replace(second.recipe, threshold=replace(second.recipe.threshold, value=0.99))
+
+    def frames() -> Iterator[Frame]:
+        for number in range(30):
+            if number == 10:
+                pipeline.change(change)
+            yield grey_frame(number, spot=220)  # a score of 0.72
+
+    with fake_detector(partial(slowly, 0.002), slots=3) as first, second:
+
+        def change() -> Detector:
+            assert len(sink.verdicts) + 4 >= 10  # what was under way has its verdicts, but for those not yet put out
+            first.close()
+            closed.append(len(sink.verdicts))
+            return second
+
+        pipeline = Pipeline(ListSource(frames()), first, sink)
+        summary = pipeline.run()
+    assert sink.ids == list(range(30))
+    decisions = [verdict.decision for verdict in sink.verdicts]
+    turn = decisions.index(Decision.OK)
+    assert decisions == [Decision.NG] * turn + [Decision.OK] * (30 - turn)
+    assert 8 <= turn <= 15
+    assert len(closed) == 1
+    assert summary.threshold is second.recipe.threshold
+
+
+def test_another_detector_takes_over_while_no_frame_comes() -> None:
+    changed = threading.Event()
+
+    class Silent(ListSource):
+        def read(self, timeout_s: float = 5.0) -> Frame | None:
+            if changed.wait(0.02):
+                return super().read(timeout_s)
+            raise SourceTimeout("nothing yet")
+
+    sink = Collector()
+    with fake_detector() as first, fake_detector() as second:
+
+        def change() -> Detector:
+            changed.set()
+            return second
+
+        pipeline = Pipeline(Silent([grey_frame(0)], live=True), first, sink)
+        pipeline.change(change)
+        pipeline.run()
+    assert sink.ids == [0]
+
+
+def test_a_change_that_fails_ends_the_run_with_its_reason() -> None:
+    def change() -> Detector:
+        raise EngineError("neither can be opened")
+
+    def frames() -> Iterator[Frame]:
+        for number in range(100):
+            if number == 5:
+                pipeline.change(change)
+            yield grey_frame(number)
+
+    with fake_detector() as detector:
+        pipeline = Pipeline(ListSource(frames()), detector, Collector())
+        with pytest.raises(EngineError, match="neither can be opened"):
+            pipeline.run()
