@@ -28,6 +28,7 @@ PAGES = {
         "calibration/README.md",
         "export/TRITON.md",
         "runtime/pictures/README.md",
+        "runtime/DETECTOR.md",
         "runtime/PROCESS.md",
         "runtime/README.md",
         "runtime/backup/README.md",
@@ -37,6 +38,7 @@ PAGES = {
         "runtime/drift/README.md",
         "runtime/line/README.md",
         "runtime/line/S7.md",
+        "runtime/line/opcua/README.md",
         "runtime/publishing/README.md",
         "runtime/recipes/README.md",
         "runtime/records/README.md",
@@ -47,6 +49,7 @@ PAGES = {
         "runtime/web/MONITORING.md",
         "train/README.md",
         "train/backbones/README.md",
+        "train/teachers/README.md",
     )
 }
 MOST_BYTES = 7_200  # of the front page: what a newcomer reads; all else has a page in the room it belongs to

@@ -17,7 +17,7 @@ from snap7.type import SrvArea
 from snap7.util import get_bool, get_dword, get_real, get_string, get_word, set_bool, set_dword, set_string, set_word
 from waiting import free_port, until
 
-from benchmarks.line.fuzz_s7 import outcome_of
+from benchmarks.line.fuzz_s7 import READABLE, outcome_of
 from runtime.errors import InputError, LineError
 from runtime.line.handshake import Handshake
 from runtime.line.levels import Levels
@@ -375,6 +375,16 @@ def test_garbage_of_before_is_read_as_before() -> None:
     assert len({each["outcome"] for each in corpus}) > 5
     for each in corpus:
         assert outcome_of(bytes.fromhex(each["area"])) == each["outcome"]
+
+
+def test_the_page_has_the_figures_of_the_garbage() -> None:
+    page = " ".join((ROOT / "runtime" / "line" / "S7.md").read_text().split())
+    found = json.loads((ROOT / "benchmarks" / "results" / "line-s7-fuzz.json").read_text())
+    outcomes = found["outcomes"]
+    assert sum(outcomes.values()) == found["inputs"]
+    words = sum(count for name, count in outcomes.items() if name == READABLE or " accepted, " in name)
+    assert f"Of {found['inputs']:,} areas {words:,} were words" in page
+    assert f"{found['inputs'] - words:,} were refused by a sentence" in page
 
 
 @pytest.mark.parametrize("head", [(254, 4), (0, 4), (32, 33), (20, 4)])
