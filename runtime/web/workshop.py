@@ -119,10 +119,10 @@ class Workshop:
             told, suspects = current.told(), dict[str, list[str]]()
             for each in (current.read("inspection") or {}).get("suspects", ()):
                 suspects.setdefault(Path(each["path"]).name, []).append(each["reason"])
+            good, refused = current.names(), current.names(REFUSED)
             return [
-                {"name": name, "good": kind == GOOD, "suspect": suspects.get(name, []), **told.get(name, {})}
-                for kind in (GOOD, REFUSED)
-                for name in current.names(kind)
+                {"name": name, "good": name in good, "suspect": suspects.get(name, []), **told.get(name, {})}
+                for name in sorted((*good, *refused))
             ]
 
     @property
@@ -342,7 +342,18 @@ class Workshop:
             "notes": inspection.get("notes", []),
             "confirmed": confirmed,
             # changes with all that `pictures` tells
-            "revision": f"{current.number}.{counts[GOOD]}.{counts[REFUSED]}.{_changed(current, 'inspection')}",
+            "revision": ".".join(
+                map(
+                    str,
+                    (
+                        current.number,
+                        counts[GOOD],
+                        counts[REFUSED],
+                        _changed(current, "inspection"),
+                        current.made.exists(),
+                    ),
+                )
+            ),
             "made": None if self._is_busy or not current.made.is_file() else self._made_of(current),
             "tries": None if self._tries is None else self._tries[0],
             "comparison": _summary(current),

@@ -52,10 +52,10 @@ export function open(main) {
     })));
     if (set !== null && revision !== set.revision) {
       revision = set.revision;
-      attempt(async () => fill((await get(`${PLACE}/pictures`)).pictures, set, isBusy));
+      attempt(async () => fill((await get(`${PLACE}/pictures`)).pictures, set));
     }
   };
-  const fill = (pictures, set, isBusy) => {
+  const fill = (pictures, set) => {
     if (!open) return;
     const before = shown;
     shown = new Map(pictures.map((each) => {
@@ -120,7 +120,7 @@ function making({ set, job, can }, isBusy, act) {
   const failed = job?.problem && job.kind !== "inspection" ? h("p", { class: "error", id: "job-problem" }, `${job.kind}: ${job.problem}`) : null;
   const made = set?.made;
   const result = made ? [h("p", { id: "made" }, made.problem ?? `${word("threshold")} ${number(made.threshold, 3)}. ${made.explained}`),
-    made.report ? h("img", { src: `${PLACE}/report.png?${set.number}`, alt: word("reportAlt"), class: "report" }) : null,
+    made.report ? h("img", { src: `${PLACE}/report.png`, alt: word("reportAlt"), class: "report" }) : null,
     job?.kind in can && !job.problem ? h("p", { class: "dim" }, ...Object.entries(job.took_s).map(([step, seconds]) => `${step}: ${duration(seconds)}. `)) : null] : [];
   if (!may("engineer")) return [failed, ...result, h("p", { class: "dim" }, word("needEngineer"))];
   if (!set?.confirmed) return [failed, ...result, h("p", { class: "dim" }, word("confirmFirst"))];
