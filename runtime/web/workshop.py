@@ -119,7 +119,7 @@ class Workshop:
             told, suspects = current.told(), dict[str, list[str]]()
             for each in (current.read("inspection") or {}).get("suspects", ()):
                 suspects.setdefault(Path(each["path"]).name, []).append(each["reason"])
-            good, refused = current.names(), current.names(REFUSED)
+            good, refused = set(current.names()), current.names(REFUSED)
             return [
                 {"name": name, "good": name in good, "suspect": suspects.get(name, []), **told.get(name, {})}
                 for name in sorted((*good, *refused))

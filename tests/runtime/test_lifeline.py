@@ -69,7 +69,8 @@ def test_what_it_leaves_behind_ends_too(module: str) -> None:
 def test_it_dies_with_an_owner_that_was_killed(module: str, tmp_path: Path) -> None:
     owner = (
         "import time\nfrom runtime.lifeline import Tied\n"
-        "tied = Tied('sleeper', [], 0)\nprint(tied._process.pid, flush=True)\ntime.sleep(600)"
+        "tied = Tied('sleeper', [], 0)\ntied.output.readline()\n"  # it prints no more, which would end it
+        "print(tied._process.pid, flush=True)\ntime.sleep(600)"
     )
     started = subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
