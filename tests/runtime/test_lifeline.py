@@ -69,14 +69,17 @@ def test_what_it_leaves_behind_ends_too(module: str) -> None:
 def test_it_dies_with_an_owner_that_was_killed(module: str, tmp_path: Path) -> None:
     owner = (
         "import time\nfrom runtime.lifeline import Tied\n"
-        "tied = Tied('sleeper', [], 0)\ntied.output.readline()\n"  # it prints no more, which would end it
-        "print(tied._process.pid, flush=True)\ntime.sleep(600)"
+        "tied = Tied('sleeper', [], 0)\nother = tied.output.readline().split()[1]\n"  # it prints no more
+        "print(tied._process.pid, other, flush=True)\ntime.sleep(600)"
     )
     started = subprocess.Popen([sys.executable, "-c", owner], stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
-    child = int(started.stdout.readline())
-    assert alive(child)
-    started.kill()
-    started.wait()
-    started.stdout.close()
-    until(lambda: not alive(child))
+    child, other = map(int, started.stdout.readline().split())
+    try:
+        assert alive(child)
+        started.kill()
+        started.wait()
+        started.stdout.close()
+        until(lambda: not alive(child))
+    finally:
+        os.kill(other, signal.SIGKILL)  # of what the child itself started nobody takes care then
