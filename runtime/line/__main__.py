@@ -22,7 +22,7 @@ from runtime.line.bindings import CONTROLLERS, add_binding_options, load_binding
 from runtime.line.bindings import ROWS as BINDINGS
 from runtime.line.c_header import c_header
 from runtime.line.challenge import challenge_of
-from runtime.line.changes import Choice, DetectorChanges, MakeLoop, in_force, warm_up
+from runtime.line.changes import DetectorChanges, MakeLoop
 from runtime.line.gate import parse_gate
 from runtime.line.handshake import BUFFER, Handshake
 from runtime.line.inspection_loop import InspectionLoop
@@ -42,6 +42,7 @@ from runtime.location import Location
 from runtime.log_file import add_log_option, logging_to
 from runtime.outputs import say
 from runtime.publishing.tables import message_tables
+from runtime.recipes.choice import Choice, in_force, warm_up
 from runtime.recipes.store import RecipeStore
 from runtime.signing import read_key
 from runtime.sinks.records import RecordsSink
@@ -93,7 +94,8 @@ def _serve(arguments: argparse.Namespace) -> None:
                 "controller": partial(controller_state, handshake),
                 "drift": lambda: {ONLY: watch.figures()},
             }
-            page.start(handshake, None if recorder is None else recorder.store, parts)
+            reload = changes.reload if store is not None and page.seals_into(store.folder) else None
+            page.start(handshake, None if recorder is None else recorder.store, parts, reload)
         opened.enter_context(open_bindings(Levels(handshake), vars(arguments)))
         with signalled() as wait:
             say(f"{first.path} on {detector.engine.description} ({detector.why}); {place}")

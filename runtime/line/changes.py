@@ -6,11 +6,8 @@ then refused, not judged by it.
 """
 
 import logging
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 
 from runtime.closing import Closing
 from runtime.detector import Detector
@@ -21,36 +18,20 @@ from runtime.line.handshake import Handshake
 from runtime.line.inspection_loop import InspectionLoop
 from runtime.line.self_check import SelfCheck
 from runtime.location import Location
-from runtime.parity import FRAME_TIMEOUT_S, tolerance_of
-from runtime.recipes.store import RecipeStore, Seal
+from runtime.parity import tolerance_of
+from runtime.recipes.choice import Choice, choice_of, in_force, warm_up
+from runtime.recipes.store import RecipeStore
 
 log = logging.getLogger("proctor.line")
 
-WARM_UP = 3  # inferences: engines choose their ways in the first, and some record them in the second
-DETECTORS = ("detector.plan", "detector.onnx")  # of a recipe, the first that it has
-GOOD_FRAME = "good"  # the name without ending of a recipe's picture for the self-check
 BY, REASON = "line controller", "the line controller asked for it"
 
 OpenDetector = Callable[[Location], Detector]
 MakeLoop = Callable[["Choice", Detector, SelfCheck], InspectionLoop]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A detector to inspect by."""
-
-    path: Location
-    good: Path | None = None  # picture for the self-check
-    seal: Seal | None = None  # of its recipe; None for a file that was given
-
-    @property
-    def words(self) -> str:
-        """For people."""
-        return str(self.path) if self.seal is None else f"the recipe {self.seal.name} {self.seal.version}"
-
-
 class DetectorChanges(Closing):
-    """The detector at work, and the next one. For one thread."""
+    """The detector at work, and the next one. For one thread, but for `reload`."""
 
     def __init__(
         self,
@@ -65,6 +46,7 @@ class DetectorChanges(Closing):
         self._self_check_s, self._store = self_check_s, store
         self._now = self._next = first
         self._asked: str | None = None
+        self._reloads = threading.Event()
         self._earlier_checks = 0
         self._make_loop: MakeLoop | None = None
         self.detector, self._self_check = self._opened(first)
@@ -84,9 +66,16 @@ class DetectorChanges(Closing):
         """Close the detector at work."""
         self.detector.close()
 
+    def reload(self) -> None:
+        """Have what is in force in the folder of recipes put in force here. From any thread."""
+        self._reloads.set()
+
     def wanted(self, reload: bool) -> str | None:
         """See `Changes`. What cannot be found is refused here, and the detector at work stays."""
         self._asked = self._handshake.asked_recipe
+        if self._reloads.is_set():
+            self._reloads.clear()
+            reload = True
         try:
             if self._asked is not None:
                 self._next = self._asked_for(self._asked)
@@ -162,28 +151,3 @@ class DetectorChanges(Closing):
     def _say_what_is_in_force(self) -> None:
         name, version = ("", 0) if self._now.seal is None else (self._now.seal.name, self._now.seal.version)
         self._handshake.set_recipe(name, version, self._asked)
-
-
-def in_force(store: RecipeStore) -> Choice:
-    """What the journal says. Raises `InputError` where nothing is in force, and what `RecipeStore.active` raises."""
-    seal = store.active()
-    if seal is None:
-        raise InputError(f"no recipe in {store.folder} is in force; activate one by name")
-    return choice_of(store, seal)
-
-
-def choice_of(store: RecipeStore, seal: Seal) -> Choice:
-    """The detector in a sealed recipe, and its good picture. Raises `InputError` where it has no detector."""
-    place = store.path(seal.name, seal.version)
-    names = [name for name in DETECTORS if name in seal.files]
-    if not names:
-        raise InputError(f"the recipe {seal.name} {seal.version} has no {' or '.join(DETECTORS)}; seal it with one")
-    good = next((place / name for name in sorted(seal.files) if Path(name).stem == GOOD_FRAME), None)
-    return Choice(place / names[0], good, seal)
-
-
-def warm_up(detector: Detector) -> None:
-    """Let the engine infer, on a black frame that nobody is told of. Raises `EngineError` where it cannot."""
-    black = np.zeros((1, *detector.recipe.size_hw, 3), np.uint8)
-    for _ in range(WARM_UP):
-        detector.engine.result(detector.engine.submit(black), FRAME_TIMEOUT_S)

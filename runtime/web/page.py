@@ -115,6 +115,7 @@ class Page(Closing):
         self._listening = _listening(serving)
         self._cameras: dict[str, Watched] = {}
         self._pause: Pausable | None = None
+        self._reload: Callable[[], None] | None = None
         self._records: RecordStore | None = None
         self._parts: dict[str, Part] = {}
         self._described = 0  # how often a camera was
@@ -151,12 +152,22 @@ class Page(Closing):
         self._totals.setdefault(camera or ONLY, Totals())
         self._described += 1
 
+    def seals_into(self, folder: Path) -> bool:
+        """Whether recipes that are sealed on the page go into that folder."""
+        return self.serving.recipes is not None and Path(self.serving.recipes) == folder.resolve()
+
     def start(
-        self, pause: Pausable, records: RecordStore | None = None, parts: Mapping[str, Part] | None = None
+        self,
+        pause: Pausable,
+        records: RecordStore | None = None,
+        parts: Mapping[str, Part] | None = None,
+        reload: Callable[[], None] | None = None,
     ) -> None:
         """Serve. `parts` are further pieces of the state that the page shows, by name: ``controller`` of a line,
-        ``drift`` where something watches it; each is asked twice a second, and must neither wait nor raise."""
+        ``drift`` where something watches it; each is asked twice a second, and must neither wait nor raise. `reload`
+        puts in force, soon, what is so in the folder of recipes; None: that is done at the next start."""
         self._pause, self._records, self._parts = pause, records, dict(parts or {})
+        self._reload = reload
         self._thread.start()
         say(f"live page: {self.address}")
 
@@ -322,6 +333,8 @@ class Page(Closing):
                     self._is_watched = bool(document["watched"])
                     if not self._is_watched:
                         self._newest.clear()
+            if "reload" in document and self._reload is not None:
+                self._reload()
             if "collect" in document:
                 self._collect(document["collect"])
                 self._wake.set()
@@ -367,6 +380,7 @@ class Page(Closing):
             "cameras": cameras,
             "paused_by": None if self._pause is None else self._pause.paused_by,
             "collecting": self._collector.state,
+            "reloads": self._reload is not None,
             **{name: part() for name, part in self._parts.items()},
         }
 

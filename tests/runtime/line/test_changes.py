@@ -17,7 +17,7 @@ from runtime.detector import Detector
 from runtime.errors import DetectorError, InputError
 from runtime.frames import Frame
 from runtime.line.challenge import Challenge
-from runtime.line.changes import Choice, DetectorChanges, in_force
+from runtime.line.changes import DetectorChanges
 from runtime.line.handshake import Acquisition, Handshake, Refusal
 from runtime.line.inspection_loop import InspectionLoop
 from runtime.line.levels import Levels
@@ -25,6 +25,7 @@ from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, values_of, words_of
 from runtime.line.results import Cause, Code, Part, Result
 from runtime.line.self_check import SelfCheck
 from runtime.line.serving import Asked, serve
+from runtime.recipes.choice import Choice, in_force
 from runtime.recipes.store import RecipeStore
 
 DEMO = ROOT / "runtime" / "data" / "demo.onnx"
@@ -71,6 +72,7 @@ class Station:
             return InspectionLoop(self.handshake, detector, lambda one: Frame(GREY, one.acquisition_id), self_check)
 
         with DetectorChanges(self.handshake, in_force(self.store), self.open, 1e6, self.store) as changes:
+            self.reload = changes.reload
             work = (self.handshake, changes.inspected_by(make), wait, changes)
             thread = threading.Thread(target=serve, args=work)
             thread.start()
@@ -184,15 +186,19 @@ def test_its_good_picture_decides_whether_a_recipe_comes_into_force(station: Sta
         assert station.switch("plain")["recipe_acknowledge"]
 
 
-def test_a_signal_puts_in_force_what_the_journal_says_and_a_bad_one_changes_nothing(station: Station) -> None:
+@pytest.mark.parametrize("by", ["signal", "page"])
+def test_what_the_journal_says_is_put_in_force_and_a_bad_one_changes_nothing(station: Station, by: str) -> None:
+    def reload() -> None:
+        station.asked.set() if by == "signal" else station.reload()
+
     with station.serving():
         station.store.activate("can", "the test", "from the shell")
-        station.asked.set()
+        reload()
         until(lambda: station.read()["active_recipe"] == "can")
         assert station.judged(1).passes
         station.broken.add("bottle 2")
         station.store.activate("bottle", "the test", "from the shell")
-        station.asked.set()
+        reload()
         until(lambda: station.log.count("open can 1") == 2)
         until(lambda: station.handshake.view().trigger_ready)
         assert station.read()["active_recipe"] == "can"
