@@ -44,18 +44,22 @@ def _parser() -> argparse.ArgumentParser:
         description="Fit a finished detector file to other good images: its statistics, threshold and limits of frame "
         "health. Its networks and its memory stay.",
     )
-    parser.add_argument("detector", type=cli.file, metavar="DETECTOR", help="a detector.onnx of schema 2")
+    parser.add_argument(
+        "detector", type=cli.file, metavar="DETECTOR", help="the detector.onnx to be fitted, of schema 2"
+    )
     parser.add_argument(
         "data", type=cli.some_path, metavar="GOOD", help="folder of good images, as the line takes them"
     )
-    parser.add_argument(
-        "--out", type=cli.file, required=True, metavar="FILE", help="file to write; DETECTOR itself is replaced"
-    )
+    out_help = "file to write; it may be DETECTOR itself, which is then replaced"
+    parser.add_argument("--out", type=cli.file, required=True, metavar="FILE", help=out_help)
     parser.add_argument(
         "--budget", type=float, metavar="SHARE", help="of good parts that may be rejected (default: the file's own)"
     )
     parser.add_argument(
-        "--confidence", type=float, metavar="SHARE", help="of the budget's bound (default: the file's own)"
+        "--confidence",
+        type=float,
+        metavar="SHARE",
+        help="with which the budget is to be proven (default: the file's own)",
     )
     parser.add_argument(
         "--keep-statistics",

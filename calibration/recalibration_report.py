@@ -25,14 +25,16 @@ BAR_COLOUR, THRESHOLD_COLOUR = (178, 114, 0), (0, 94, 213)  # BGR; Okabe and Ito
 
 def warnings(done: Recalibrated) -> list[str]:
     """Sentences on what to look at before the new file is used."""
-    said = done.report.warnings()
+    said, count = done.report.warnings(), len(done.images)
     if done.refused:
-        said.append(f"{len(done.refused)} were no pictures of a part to the file as it was: {_shown(done.refused)}")
+        said.append(
+            f"no picture of a part to the file as it was ({len(done.refused)} of {count}): {_shown(done.refused)}"
+        )
     rejected = [str(path) for path in done.images_above(done.old_scores, done.before)]
     if rejected:
         said.append(
-            f"{len(rejected)} of {len(done.images)} are rejected by the file as it was: {_shown(rejected)}. If one "
-            "is no good part, take it out and begin again: it raises the new threshold"
+            f"rejected by the file as it was ({len(rejected)} of {count}): {_shown(rejected)}. If one is no good part, "
+            "take it out and begin again: it raises the new threshold"
         )
     said.append(describe_highest(done.counted_images, done.counted_scores))
     said += filter(None, [_raised(done), unproven(done.after.threshold)])

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from runtime.arguments import given_options
 from runtime.atomic import check_writable, write_atomically
@@ -35,15 +35,13 @@ from runtime.summary import Summary
 from runtime.web.options import add_page_options, asked_page
 from runtime.web.totals import ONLY
 
-if TYPE_CHECKING:
-    from runtime.web.page import Page
-
 BESIDE_LINE = (
     "line",
     "check",
     "frames",
     "json",
     "summary",
+    "drift",
     "serve",
     "thermal",
     "log_file",
@@ -84,7 +82,7 @@ def _run_camera(arguments: argparse.Namespace, lines: Sink) -> None:
     asked = open_sinks(vars(arguments))
     pause = Pause()
     with (
-        _page(arguments) as page,
+        asked_page(arguments) as page,
         quiet_opencv,
         open_detector(location, arguments) as detector,
         open_camera(arguments.camera, camera_options(arguments) | _frame_options(arguments), as_flag) as source,
@@ -106,15 +104,10 @@ def _run_camera(arguments: argparse.Namespace, lines: Sink) -> None:
             if isinstance(source, LiveSource | TriggeredSource | WatchedSource) and (reason := source.waits_for):
                 say(f"waiting for the camera: {reason}")
             if page:
-                page.watch(None, arguments.camera, str(location), detector, source, lambda: pipeline.drops)
+                page.watch(None, arguments.camera, location, detector, source, lambda: pipeline.drops)
                 page.start(pause, records_of(asked), {"drift": lambda: {ONLY: watch.state.figures()}})
             with _pacing(source.trigger, arguments.every_ms, arguments.frames):
                 pipeline.run()
-
-
-def _page(arguments: argparse.Namespace) -> "AbstractContextManager[Page | None]":
-    """The live page, where one is asked for. Raises what `asked_page` raises."""
-    return asked_page(arguments) or nullcontext()
 
 
 def _check_pace(arguments: argparse.Namespace) -> None:
@@ -148,8 +141,8 @@ def _run_line(arguments: argparse.Namespace, lines: JsonLines | Headlines) -> No
         return
     with (
         quiet_opencv,
-        _page(arguments) as page,
-        opened_station(line, lines, arguments.frames, page) as station,
+        asked_page(arguments) as page,
+        opened_station(line, lines, arguments.frames, page, arguments.drift) as station,
         publishing(lambda: station.summary, arguments),
         closing(station),
         stopping_on_signals(station.stop),

@@ -113,15 +113,13 @@ def rate_bound(above: int, sample_size: int, confidence: float) -> float:
 
 def _chance_of_no_more(above: int, sample_size: int, rate: float) -> float:
     """The chance of `above` cases or fewer in `sample_size`, each with a chance of `rate`, between 0 and 1."""
-    if rate >= 1:
-        return 0.0
-    chosen = math.lgamma(sample_size + 1)
-    terms = (
-        chosen - math.lgamma(k + 1) - math.lgamma(sample_size - k + 1)
-        + k * math.log(rate) + (sample_size - k) * math.log1p(-rate)
-        for k in range(above + 1)
-    )  # fmt: skip
-    return math.fsum(math.exp(term) for term in terms)
+    return 0.0 if rate >= 1 else math.fsum(chance_of(k, sample_size, rate) for k in range(above + 1))
+
+
+def chance_of(cases: int, count: int, rate: float) -> float:
+    """The chance of just so many cases in `count`, each with a chance of `rate`, between 0 and 1, neither included."""
+    choices = math.lgamma(count + 1) - math.lgamma(cases + 1) - math.lgamma(count - cases + 1)
+    return math.exp(choices + cases * math.log(rate) + (count - cases) * math.log1p(-rate))
 
 
 def proven_rate(above: int, sample_size: int, confidence: float, left_out: bool = False) -> float:

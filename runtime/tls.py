@@ -34,4 +34,7 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         # without a password, which OpenSSL would ask for on the terminal
         context.load_cert_chain(certificate, key, password=lambda: b"")
     except (OSError, ssl.SSLError) as error:
-        raise InputError(f"{certificate} and {key} are no certificate and key in PEM form ({error})") from error
+        raise InputError(
+            f"certificate {certificate} and key {key} cannot be used ({error}); give both as PEM files, the key "
+            "without a password"
+        ) from error

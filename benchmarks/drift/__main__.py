@@ -18,7 +18,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.environment import describe_environment, one_line
@@ -26,6 +25,7 @@ from benchmarks.options import add_json_option, add_plot_option
 from benchmarks.redraw import read_result
 from runtime import cli
 from runtime.atomic import write_atomically
+from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from benchmarks.drift.quiet import Parts
     from runtime.recipe import Recipe
 
-FILE = Path(__file__).parents[2] / "runtime" / "data" / "demo.onnx"
 STEPS = 5  # of the fading
 
 Document = dict[str, Any]
@@ -68,7 +67,7 @@ def _quiet(options: argparse.Namespace) -> Document:
     from runtime.detector_file import read_detector
     from runtime.drift.watch import ALPHA
 
-    recipe, rows = read_detector(FILE)[1], []
+    recipe, rows = read_detector(DEMO_DETECTOR)[1], []
     for row in quiet.quiet_lines(recipe, options.lines, options.parts, options.seed):
         rows.append(row)
         _say(
@@ -84,7 +83,7 @@ def _fading(options: argparse.Namespace) -> Document:
     from benchmarks.drift import fading
     from runtime.detector import Detector
 
-    with Detector.open(FILE, threads=1) as detector:
+    with Detector.open(DEMO_DETECTOR, threads=1) as detector:
         steps = [
             fading.seen(detector, step, options.level_parts * (4 if step == 0 else 1)) for step in range(STEPS + 1)
         ]

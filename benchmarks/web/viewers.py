@@ -26,7 +26,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.sharedctypes import Synchronized
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import numpy as np
@@ -37,6 +36,7 @@ from benchmarks.options import add_json_option
 from runtime import cli
 from runtime.atomic import write_atomically
 from runtime.cameras.base import FreeRun
+from runtime.default_detector import DEMO_DETECTOR
 from runtime.demo import DemoLine
 from runtime.detector import Detector
 from runtime.errors import InputError
@@ -48,7 +48,6 @@ from runtime.verdict import Verdict
 from runtime.web.page import Page
 from runtime.web.serving import parse_serving
 
-DETECTOR = Path(__file__).resolve().parents[2] / "runtime" / "data" / "demo.onnx"
 VIEWERS, PARTS, RESAMPLES = 5, 16, 10_000
 SETTLE_S, START_S = 1.0, 60.0
 TARGET = 1.05  # of the medians
@@ -119,9 +118,9 @@ def measure(pairs: int, seconds: float, rate: float, threads: int) -> Cost:
     load, blocks = os.getloadavg()[0], list[dict[bool, tuple[float, float]]]()
     fetched = multiprocessing.get_context("spawn").Value("q", 0)
     belt, pause = Belt(images, rate), Pause()
-    with Detector.open(DETECTOR, threads=threads) as detector, Page(parse_serving("0")) as page:
+    with Detector.open(DEMO_DETECTOR, threads=threads) as detector, Page(parse_serving("0")) as page:
         pipeline = Pipeline(belt, detector, deliver, pause=pause)
-        page.watch(None, "rendered parts", DETECTOR, detector, belt)
+        page.watch(None, "rendered parts", DEMO_DETECTOR, detector, belt)
         page.start(pause)
         stream = threading.Thread(target=pipeline.run, name="stream")
         stream.start()

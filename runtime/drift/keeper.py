@@ -1,6 +1,8 @@
 """The drift watch's state in a file, so that a stream that is started again goes on with what it knew."""
 
 import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from runtime.atomic import check_writable, write_atomically
@@ -16,6 +18,17 @@ CLOSE_S = 10.0  # for the last state, when the stream has ended
 DRIFT_HELP = "keep what the drift watch knows in this file, and go on with it (default: it begins anew)"
 
 
+def kept_watches(recipes: Mapping[str, Recipe], path: Path | None, opened: ExitStack) -> dict[str, DriftWatch]:
+    """A watch for each camera of a line by its name, kept in a file of its own beside `path`, ``drift.NAME.json`` for
+    ``drift.json``, until `opened` closes; of a single camera in `path` itself. Raises as `DriftKeeper`."""
+    watches = {name: DriftWatch(recipe) for name, recipe in recipes.items()}
+    if path is not None:
+        for name, watch in watches.items():
+            own = path if len(watches) == 1 else path.with_name(f"{path.stem}.{name}{path.suffix}")
+            opened.enter_context(DriftKeeper(watch, own))
+    return watches
+
+
 class FollowingWatch(Closing):
     """The watch over whichever detector is at work: one that takes another's place is watched anew."""
 
@@ -26,10 +39,21 @@ class FollowingWatch(Closing):
         self._keeper: DriftKeeper | None = None
 
     def follow(self, recipe: Recipe) -> None:
-        """Watch this one from now on. Raises as `DriftKeeper`."""
+        """Watch this one from now on; one that was opened again is watched on. Raises as `DriftKeeper`, for the first
+        one alone: a file that has become useless since then must not end a line that changes its recipe."""
+        is_first = self._watch is None
+        if self._watch is not None and self._watch.recipe_sha256 == recipe.sha256:
+            return
         self.close()
         self._watch = DriftWatch(recipe)
-        self._keeper = None if self._path is None else DriftKeeper(self._watch, self._path)
+        if self._path is None:
+            return
+        try:
+            self._keeper = DriftKeeper(self._watch, self._path)
+        except InputError as error:
+            if is_first:
+                raise
+            say(f"warning: the drift watch keeps nothing until the next change ({error}); inspection goes on")
 
     def add(self, verdict: Verdict) -> None:
         """See `DriftWatch.add`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from runtime.recipe import Recipe
-from runtime.threshold import Threshold
+from runtime.threshold import Threshold, chance_of
 
 # images that were each left out of a memory are not independent: the nearest of one is often the other, and both then
 # have the same score. So many of them count as if half were there (`python -m benchmarks.drift`)
@@ -80,7 +80,7 @@ def rank_of_threshold(threshold: Threshold) -> int | None:
     elif threshold.method == "order-statistic":
         above, total = -1, 0.0
         while above < count - 1:
-            total += math.exp(_log_binomial(above + 1, count, budget))
+            total += chance_of(above + 1, count, budget)
             if total > (1 - threshold.confidence) * (1 + 1e-9):
                 break
             above += 1
@@ -122,8 +122,3 @@ def _quartiles(quantiles: dict[float, float]) -> tuple[float, float]:
     if 0.25 in quantiles and 0.75 in quantiles:
         return quantiles[0.25], quantiles[0.75]
     return min(quantiles.values()), max(quantiles.values())
-
-
-def _log_binomial(cases: int, count: int, rate: float) -> float:
-    choices = math.lgamma(count + 1) - math.lgamma(cases + 1) - math.lgamma(count - cases + 1)
-    return choices + cases * math.log(rate) + (count - cases) * math.log1p(-rate)

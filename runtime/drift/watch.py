@@ -85,7 +85,7 @@ class DriftWatch:
     def __init__(self, recipe: Recipe, alpha: float = ALPHA) -> None:
         """`alpha` bounds the chance that it ever warns where nothing changes. Raises `InputError` outside 0 to 0.5."""
         check_between("alpha of the drift watch", alpha, 1e-9, 0.5)
-        self._recipe_sha256, self._alpha = recipe.sha256, alpha
+        self.recipe_sha256, self._alpha = recipe.sha256, alpha
         self._lock = threading.Lock()
         self._broken = False
         self._parts = 0
@@ -129,7 +129,7 @@ class DriftWatch:
             return json.dumps(
                 {
                     "schema": SCHEMA,
-                    "recipe_sha256": self._recipe_sha256,
+                    "recipe_sha256": self.recipe_sha256,
                     "alpha": self._alpha,
                     "parts": self._parts,
                     "warning": self._warning,
@@ -147,7 +147,7 @@ class DriftWatch:
             document = json.loads(text)
             if document["schema"] != SCHEMA:
                 raise InputError(f"schema is {document['schema']!r}; expected {SCHEMA}")
-            if (document["recipe_sha256"], document["alpha"]) != (self._recipe_sha256, self._alpha):
+            if (document["recipe_sha256"], document["alpha"]) != (self.recipe_sha256, self._alpha):
                 return False
             if document["channels"].keys() != {channel.name for channel in self._channels}:
                 raise InputError(f"it has the trends {', '.join(document['channels'])}")

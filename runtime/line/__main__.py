@@ -3,11 +3,10 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runtime.camera_options import add_camera_options, camera_options
 from runtime.cameras import KNOWN, CameraRow, check_camera, open_camera
@@ -48,10 +47,8 @@ from runtime.signing import read_key
 from runtime.sinks.records import RecordsSink
 from runtime.verdict import Verdict
 from runtime.web.options import add_page_options, asked_page
+from runtime.web.page import Page
 from runtime.web.totals import ONLY
-
-if TYPE_CHECKING:
-    from runtime.web.page import Page
 
 DEADLINE_MS = 500.0
 AT_ONCE = 2  # one is inspected while the next one's picture is copied
@@ -77,7 +74,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     store = _store(arguments)
     first = _first(arguments, store)
     with ExitStack() as opened:
-        page = opened.enter_context(asked_page(arguments) or nullcontext())
+        page = opened.enter_context(asked_page(arguments))
         opener = _opener(arguments)
         changes = opened.enter_context(DetectorChanges(handshake, first, opener, arguments.self_check_s, store))
         detector = changes.detector
@@ -200,7 +197,7 @@ def _recorder(asked: str | None, detector: Detector, opened: ExitStack) -> Recor
 def _loop_maker(
     arguments: argparse.Namespace,
     handshake: Handshake,
-    listening: "tuple[Recorder | None, Page | None]",
+    listening: tuple[Recorder | None, Page | None],
     watch: FollowingWatch,
     opened: ExitStack,
 ) -> tuple[str, MakeLoop]:
@@ -221,7 +218,7 @@ def _loop_maker(
         if recorder is not None:
             recorder.follow(detector.recipe)
         if page is not None:
-            page.watch(None, place, str(choice.path), detector, source)
+            page.watch(None, place, choice.path, detector, source)
 
         def inspected(number: int, frame: Frame, verdict: Verdict) -> None:
             watch.add(verdict)

@@ -19,7 +19,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -62,12 +62,18 @@ class Entry:
     before: str  # SHA-256 of the line before; empty for the first
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content. Raises `OSError`."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 class RecipeStore:
     """The recipes in a folder. For one process at a time that changes them; any may read."""
 
-    def __init__(self, folder: Path, key: bytes | None = None) -> None:
-        """With `key`, what is read must be signed by it, and what is written is."""
-        self.folder, self._key = folder, key
+    def __init__(self, folder: Path, key: bytes | None = None, hash_of: Callable[[Path], str] = file_sha256) -> None:
+        """With `key`, what is read must be signed by it, and what is written is. `hash_of` is the SHA-256 of a file,
+        for whoever looks often and knows that a file is as it was; raises `OSError`."""
+        self.folder, self._key, self._hash_of = folder, key, hash_of
 
     def seal(self, name: str, files: Sequence[Path], by: str, reason: str) -> Seal:
         """Copy files into the next version of a recipe, and seal it. It is not in force before `activate`.
@@ -153,11 +159,22 @@ class RecipeStore:
         for file in sorted(there - set(seal.files)):
             raise DetectorError(f"{place / file} was put there since {seal.by} sealed it on {seal.at[:19]}; {_AGAIN}")
         for file, sha256 in seal.files.items():
-            if _sha256(place / file) != sha256:
+            if self._hash(place / file) != sha256:
                 raise DetectorError(
                     f"{place / file} was changed since {seal.by} sealed it on {seal.at[:19]} ({seal.reason}); {_AGAIN}"
                 )
         return seal
+
+    def with_file(self, sha256: str) -> tuple[Seal, str] | None:
+        """The newest version that has a file of this hash, its files checked, and the file's name in it; None where no
+        version has. Raises what `checked` raises."""
+        for name in self.names():
+            for version in reversed(self.versions(name)):
+                files = self._seal(name, version).files
+                file = next((file for file, found in files.items() if found == sha256), None)
+                if file is not None:
+                    return self.checked(name, version), file
+        return None
 
     def path(self, name: str, version: int) -> Path:
         """Where the files of a version lie."""
@@ -192,6 +209,12 @@ class RecipeStore:
             entries.append(entry)
             before = hashlib.sha256(line).hexdigest()
         return entries
+
+    def _hash(self, path: Path) -> str:
+        try:
+            return self._hash_of(path)
+        except OSError as error:
+            raise DetectorError(f"{path} cannot be read ({error.strerror}); {_AGAIN}") from error
 
     def _activated(self) -> list[Entry]:
         return [entry for entry in self.history() if entry.action == ACTIVATED]
@@ -274,13 +297,6 @@ def _write_durably(path: Path, data: bytes) -> None:
         out.write(data)
         out.flush()
         os.fsync(out.fileno())
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DetectorError(f"{path} cannot be read ({error.strerror}); {_AGAIN}") from error
 
 
 def _now() -> str:

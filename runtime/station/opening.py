@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 from runtime.cameras import Source, open_camera
 from runtime.cameras.capture import without_password
@@ -12,6 +13,7 @@ from runtime.cameras.live import LiveSource
 from runtime.cameras.still import WatchedSource
 from runtime.cameras.triggered import TriggeredSource
 from runtime.detector import Detector
+from runtime.drift.keeper import kept_watches
 from runtime.outputs import say
 from runtime.printable import printable
 from runtime.sinks import Sink, open_shared_sinks, open_sinks, open_sinks_of_camera
@@ -21,6 +23,7 @@ from runtime.station.description import LineDescription
 from runtime.station.detectors import close_all, contents_of, open_detectors
 from runtime.station.station import Camera, PartsRule, Station
 from runtime.web.page import Page
+from runtime.web.totals import ONLY
 
 
 def check_files(line: LineDescription) -> list[str]:
@@ -45,9 +48,14 @@ def check_files(line: LineDescription) -> list[str]:
 
 @contextmanager
 def opened_station(
-    line: LineDescription, lines: JsonLines | Headlines, max_frames: int | None, page: Page | None = None
+    line: LineDescription,
+    lines: JsonLines | Headlines,
+    max_frames: int | None,
+    page: Page | None = None,
+    drift: Path | None = None,
 ) -> Iterator[Station]:
     """A line opened, and closed again; the `Station` itself is to be closed before that. With `page` it is shown there.
+    What its watches of drift know is kept beside `drift`, as `kept_watches` says.
 
     Raises what opening a sink, a detector or a camera raises, after its place in the line's description.
     """
@@ -58,17 +66,23 @@ def opened_station(
             stack.callback(close_all, detectors.values())
             sources = _open_cameras(line)
             stack.callback(_close_cameras, sources)
+            watches = kept_watches({name: each.recipe for name, each in detectors.items()}, drift, stack)
         for name, source in sources.items():
             _say_open(line, name, source, detectors[name])
-        cameras = {name: Camera(sources[name], detectors[name], tuple(own[name])) for name in line.cameras}
+        cameras = {
+            name: Camera(sources[name], detectors[name], tuple(own[name]), watches[name]) for name in line.cameras
+        }
         rule = PartsRule(line.part_cameras, line.parts.deadline_ms / 1e3) if line.parts else None
         station = Station(cameras, lines, rule, max_frames, [*shared, *([page] if page else [])])
         if page is not None:
+            # a single camera has no name in its verdicts
+            shown = {name: name if len(cameras) > 1 else ONLY for name in cameras}
             for name, camera in cameras.items():
-                shown = name if len(cameras) > 1 else None  # a single one has no name in its verdicts
-                described, drops = line.cameras[name], partial(station.drops, name)
-                page.watch(shown, described.uri, line.detector_of(name).file, camera.detector, camera.source, drops)
-            page.start(station.pause, records_of(shared))
+                drops, file = partial(station.drops, name), line.detector_of(name).location
+                page.watch(shown[name], line.cameras[name].uri, file, camera.detector, camera.source, drops)
+            found = {shown[name]: watch for name, watch in watches.items()}
+            parts = {"drift": lambda: {name: watch.state.figures() for name, watch in found.items()}}
+            page.start(station.pause, records_of(shared), parts)
         yield station
 
 

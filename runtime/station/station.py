@@ -9,6 +9,7 @@ from threading import Thread
 from runtime.cameras.base import Source
 from runtime.closing import Closing
 from runtime.detector import Detector
+from runtime.drift import DriftWatch
 from runtime.errors import ProctorError, SourceError
 from runtime.frames import Frame
 from runtime.outputs import say
@@ -32,6 +33,7 @@ class Camera:
     source: Source
     detector: Detector
     sinks: tuple[Sink, ...] = ()
+    drift: DriftWatch | None = None  # that knows something already; None: a new one
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ class Station(Closing):
         def deliver(frame: Frame, verdict: Verdict) -> None:
             sinks(frame, replace(verdict, camera=name) if named else verdict)
 
-        stream = _Stream(name, Pipeline(camera.source, camera.detector, deliver, max_frames, pause=self.pause), sinks)
+        pipeline = Pipeline(camera.source, camera.detector, deliver, max_frames, drift=camera.drift, pause=self.pause)
+        stream = _Stream(name, pipeline, sinks)
         stream.thread = Thread(target=self._run, args=(stream,), name=f"stream {name}", daemon=True)
         return stream
 

@@ -14,6 +14,7 @@ from runtime.web.drawing import as_jpeg, heat_png
 PICTURES = 3  # of a camera, so that a browser finds the picture of the number that it was just told
 VERDICTS = 300
 SCORES = 2000  # of a camera
+SCORED = ("score", "part_id", "frame_id", "decision", "recipe")  # what is kept of each
 STALE_S = 3.0  # a stream that hangs sends no state
 
 
@@ -91,7 +92,7 @@ class Board:
                 self._verdicts.append({"number": self._numbers, **verdict})
                 if verdict["score"] is not None:
                     kept = self._scores.setdefault(verdict["camera"], deque(maxlen=SCORES))
-                    kept.append({key: verdict[key] for key in ("score", "part_id", "frame_id", "decision")})
+                    kept.append({key: verdict[key] for key in SCORED})
 
     def _take_picture(self, kind: str, message: dict[str, Any], pixels: bytes) -> None:
         height, width = message.pop("size_hw")
@@ -124,7 +125,7 @@ class Board:
         """The last ones, the newest first."""
         return list(self._rejects)[::-1]
 
-    def scores(self, camera: str) -> list[dict[str, Any]]:
-        """The last ones, the oldest first."""
+    def scores(self, camera: str, recipe: str) -> list[dict[str, Any]]:
+        """The last ones by a recipe, the oldest first: another one's are on another scale."""
         with self._lock:
-            return list(self._scores.get(camera, ()))
+            return [each for each in self._scores.get(camera, ()) if each["recipe"] == recipe]

@@ -1,12 +1,13 @@
 """The options of the live page, for every command that has one; the page itself is loaded where it is asked for."""
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from runtime.cli import some_path
 from runtime.errors import InputError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # most streams have no page, and start sooner without it and YAML
     from runtime.web.page import Page
 
 
@@ -20,16 +21,16 @@ def add_page_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--thermal", type=some_path, metavar="DIR", help=thermal_help)
 
 
-def asked_page(arguments: argparse.Namespace) -> "Page | None":
-    """The page that the command line asks for, listening already; None for none.
+def asked_page(arguments: argparse.Namespace) -> "AbstractContextManager[Page | None]":
+    """The page that the command line asks for, listening already; of None where it asks for none.
 
     Raises what `parse_serving` and `Page` raise.
     """
     if arguments.serve is None:
         if arguments.thermal is not None:
             raise InputError("--thermal is shown on the live page; give --serve PORT, too")
-        return None
-    from runtime.web.page import Page  # not before: most streams have none, and start without YAML
+        return nullcontext()
+    from runtime.web.page import Page
     from runtime.web.serving import parse_serving
 
     return Page(parse_serving(arguments.serve, arguments.thermal))

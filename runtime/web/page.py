@@ -32,6 +32,7 @@ from runtime.errors import InputError
 from runtime.frames import Frame
 from runtime.line.handshake import BUFFER, Refusal
 from runtime.line.results import Code, Result
+from runtime.location import Location
 from runtime.outputs import say
 from runtime.pause import Pausable
 from runtime.recipe import Recipe
@@ -63,7 +64,7 @@ class Watched:
 
     uri: str  # without a password
     engine: str
-    detector: str  # the file
+    detector: Location
     recipe: Recipe
     source: Source | None  # None where a controller sends the pictures
     drops: Callable[[], int] | None  # of the pipeline and the source, where there is a pipeline
@@ -87,7 +88,8 @@ class Watched:
         return {
             "uri": self.uri,
             "engine": self.engine,
-            "detector": str(Path(self.detector).resolve()),
+            # the page's process has another working folder
+            "detector": str(self.detector.resolve() if isinstance(self.detector, Path) else self.detector),
             "recipe": self.recipe.sha256,
             "threshold": threshold.value,
             "score_quantiles": self.recipe.score_quantiles,
@@ -140,14 +142,14 @@ class Page(Closing):
         self,
         camera: str | None,
         uri: str,
-        path: Path | str,
+        location: Location,
         detector: Detector,
         source: Source | None,
         drops: Callable[[], int] | None = None,
     ) -> None:
         """Show a camera, by the name that its verdicts have; before `start`, or again where another detector judges."""
         address, engine = without_password(uri), detector.engine.description
-        watched = Watched(address, engine, str(path), detector.recipe, source, drops)
+        watched = Watched(address, engine, location, detector.recipe, source, drops)
         self._cameras[camera or ONLY] = watched
         self._totals.setdefault(camera or ONLY, Totals())
         self._described += 1
@@ -430,6 +432,7 @@ def _shown(camera: str, frame: Frame | None, verdict: Verdict, latency_ms: float
         "reason": verdict.reason,
         "score": verdict.score,
         "threshold": verdict.threshold,
+        "recipe": verdict.recipe_sha256,
         "latency_ms": None if latency_ms is None else round(latency_ms, 2),
         "frame_hw": None if frame is None else frame.image.shape[:2],
         "regions": [{"box_xywh": each.box_xywh, "score": each.peak_score} for each in verdict.regions[:16]],

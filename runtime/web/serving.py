@@ -10,6 +10,7 @@ from runtime.bounds import check_between
 from runtime.errors import InputError
 from runtime.line.address import parse_address
 from runtime.signing import read_key
+from runtime.tls import server_context
 from runtime.web.users import read_users
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -64,16 +65,7 @@ class Serving:
         """The context of TLS 1.2 and above; None without. Raises `InputError` for files that are none."""
         if self.certificate is None or self.key is None:
             return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_cert_chain(self.certificate, self.key, password=lambda: "")
-        except (OSError, ssl.SSLError) as error:
-            raise InputError(
-                f"certificate {self.certificate} and key {self.key} cannot be used ({error}); give both as PEM files, "
-                "the key without a password"
-            ) from error
-        return context
+        return server_context(Path(self.certificate), Path(self.key))
 
 
 def parse_serving(text: str, thermal: Path | None = None) -> Serving:

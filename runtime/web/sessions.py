@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from runtime.web.users import Role, User
+from runtime.web.users import User
 
 IDLE_S, LONGEST_S = 30 * 60.0, 12 * 3600.0
 MOST_SESSIONS = 1000  # of each kind; the oldest goes
@@ -26,11 +26,6 @@ class Session:
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     begun_s: float = 0.0
     seen_s: float = 0.0
-
-    @property
-    def role(self) -> Role | None:
-        """What it may do."""
-        return None if self.user is None else self.user.role
 
     def vouches(self, token: str) -> bool:
         """Whether a post comes from a page of this session."""

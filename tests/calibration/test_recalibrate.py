@@ -242,9 +242,9 @@ def test_copies_count_once_and_suspects_come_first(
     first = next(index for index, line in enumerate(told) if not line.startswith("warning: "))
     assert all(line.startswith("warning: ") for line in told[:first])
     warned = "\n".join(told[:first])
-    assert "were no pictures of a part to the file as it was" in warned
+    assert "no picture of a part to the file as it was (1 of 15): " in warned
     assert "black.png: black: mean brightness 0 of 255" in warned
-    assert "15 of 15 are rejected by the file as it was" in warned
+    assert "rejected by the file as it was (15 of 15): " in warned
     assert "highest scores of good images: " in warned
     assert "9 files are copies of others, and prove nothing" in text
     recipe = read_detector(tmp_path / "new.onnx")[1]

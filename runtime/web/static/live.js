@@ -198,7 +198,7 @@ function counts(verdicts) {
     rows.push(h("tr", {}, h("th", { scope: "row" }, h("span", { class: `mark ${decision}` }, shape(decision)), word(decision)), h("td", { "data-count": decision }, number(total))));
     if (decision !== "NO_DECISION") continue;
     for (const [, kind, count] of of.sort((a, b) => b[2] - a[2])) {
-      rows.push(h("tr", { class: "kind" }, h("th", { scope: "row" }, word(kind === "other" ? "other_kind" : kind)), h("td", {}, number(count))));
+      rows.push(h("tr", { class: "kind" }, h("th", { scope: "row" }, word(`kind ${kind}`)), h("td", {}, number(count))));
     }
   }
   return rows;

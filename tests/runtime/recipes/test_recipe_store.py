@@ -49,6 +49,20 @@ def test_a_recipe_is_sealed_put_in_force_and_rolled_back(store: RecipeStore, fil
     ]  # fmt: skip
 
 
+def test_a_file_is_found_by_its_hash_in_the_newest_version_that_has_it(store: RecipeStore, files: list[Path]) -> None:
+    first = store.seal("bottle", files, "the shift's engineer", "first run")
+    second = store.seal("bottle", files, "the shift's engineer", "the same again")
+    files[0].write_bytes(b"another graph")
+    store.seal("bottle", files, "the shift's engineer", "another one")
+    assert store.with_file(first.files["detector.onnx"]) == (second, "detector.onnx")
+    assert store.with_file("0" * 64) is None
+    (store.path("bottle", 1) / "line.yaml").write_text("cameras: {evil: {}}")  # of another version: no matter
+    assert store.with_file(first.files["detector.onnx"]) == (second, "detector.onnx")
+    (store.path("bottle", 2) / "line.yaml").write_text("cameras: {evil: {}}")
+    with pytest.raises(DetectorError, match="was changed since the shift's engineer sealed it"):
+        store.with_file(first.files["detector.onnx"])
+
+
 def test_rolling_back_twice_goes_forth_again_and_without_a_way_back_is_refused(
     store: RecipeStore, files: list[Path]
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from web_samples import PASSWORDS, PATIENCE_S, users_file
 
+from runtime.default_detector import DEMO_DETECTOR
 from runtime.recipes.store import RecipeStore
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +48,7 @@ def demo_station(folder: Path, every_ms: int = EVERY_MS) -> Iterator[Station]:
     """The demo line at an even pace, with records, sealed recipes, users and a thermal zone."""
     store = RecipeStore(folder / "recipes")
     detector = folder / "detector.onnx"
-    shutil.copy(ROOT / "runtime" / "data" / "demo.onnx", detector)
+    shutil.copy(DEMO_DETECTOR, detector)
     store.seal("flange", [detector], "erna", "first run")
     store.activate("flange", "erna", "released after 200 parts")
     zone = folder / "thermal" / "thermal_zone0"

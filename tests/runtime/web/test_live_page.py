@@ -1,5 +1,6 @@
 """The page's process beside a stream: what it is told, that nothing waits for it, and what happens when it breaks."""
 
+import ast
 import json
 import os
 import signal
@@ -7,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +22,14 @@ from web_samples import PATIENCE_S, Fed, browsing, fed_page, users_file
 from runtime.errors import InputError
 from runtime.line.handshake import Refusal
 from runtime.line.results import Cause, Code, Mode, Part, Result
+from runtime.location import Address
 from runtime.pause import Pause
 from runtime.pipeline import Pipeline
 from runtime.verdict import Decision, Verdict
 from runtime.web import page as page_module
 from runtime.web.page import Page
 from runtime.web.serving import parse_serving
-from runtime.web.totals import KINDS, kind_of
+from runtime.web.totals import KINDS, ONLY, kind_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -236,7 +240,7 @@ def test_an_operator_pauses_a_real_stream_through_the_page(tmp_path: Path) -> No
 
 def test_a_line_shows_what_its_controller_was_told() -> None:
     with fake_detector() as detector, Page(parse_serving("0")) as page:
-        page.watch(None, "/run/line.sock", "detector.onnx", detector, None)
+        page.watch(None, "/run/line.sock", Path("detector.onnx"), detector, None)
         page.start(Pause(), parts={"controller": lambda: {"ready": False, "error": "CAMERA"}})
         frame = grey_frame(1)
         page.inspected(7, frame, detector.inspect(frame))
@@ -258,37 +262,100 @@ def test_a_reason_counts_under_what_it_begins_with(kind: str) -> None:
     assert kind_of(Decision.NO_DECISION, "never heard of") == "other"
 
 
+def test_each_kind_is_what_something_here_says_and_the_page_has_words_for() -> None:
+    said = set[str]()
+    for path in (ROOT / "runtime").rglob("*.py"):
+        if "web" not in path.relative_to(ROOT).parts:
+            said |= {
+                node.value
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            }
+    words = (ROOT / "runtime" / "web" / "static" / "words.js").read_text()
+    for kind in KINDS:
+        assert any(text.startswith((f"{kind}: ", f"{kind} ", f"{kind}, ")) or text == kind for text in said), kind
+    for kind in (*KINDS, "other"):
+        assert words.count(f' "kind {kind}": "') == 2, kind  # in both languages
+
+
+def test_a_served_detector_keeps_its_address() -> None:
+    with fake_detector() as detector, Page(parse_serving("0")) as page:
+        page.watch(None, "demo", Address("triton://127.0.0.1:8001/lid"), detector, None)
+        page.watch("left", "demo", Path("lid.onnx"), detector, None)
+        cameras = page._hello()["cameras"]
+    assert cameras[ONLY]["detector"] == "triton://127.0.0.1:8001/lid"
+    assert cameras["left"]["detector"] == str(Path("lid.onnx").resolve())
+
+
+@contextmanager
+def running_line(folder: Path, cameras: str, *words: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """``runtime.stream --line`` with a page: its address, and its process."""
+    (folder / "line.yaml").write_text(cameras)
+    command = [sys.executable, "-m", "runtime.stream", "--line", "line.yaml", "--serve", "0", "--json", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as stream:
+        try:
+            assert stream.stderr is not None
+            yield next(line.split(" ", 2)[2].strip() for line in stream.stderr if line.startswith("live page:")), stream
+        finally:
+            stream.kill()
+
+
+def ended(stream: "subprocess.Popen[str]") -> str:
+    """What a stream says that is interrupted; it ends well."""
+    assert stream.stderr is not None
+    stream.send_signal(signal.SIGINT)
+    said = stream.stderr.read()
+    assert stream.wait(PATIENCE_S) == 0, said
+    return said
+
+
 def test_the_stream_serves_its_page_and_ends_as_it_did_without(detector_file: Path, tmp_path: Path) -> None:
     zone = tmp_path / "thermal" / "thermal_zone0"
     zone.mkdir(parents=True)
     (zone / "temp").write_text("48500\n")
     (zone / "type").write_text("cpu-thermal\n")
-    (tmp_path / "line.yaml").write_text(
+    cameras = (
         f"detectors:\n  d:\n    file: {detector_file}\n    threads: 1\n"
         "cameras:\n  left: {uri: demo, trigger: software}\n  right: {uri: demo, trigger: software, seed: 4}\n"
         "parts: {deadline_ms: 5000, every_ms: 100}\n"
     )
-    words = ["--line", "line.yaml", "--serve", "0", "--thermal", "thermal", "--json"]
-    command = [sys.executable, "-m", "runtime.stream", *words]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as stream:
-        try:
-            assert stream.stderr is not None
-            base = next(line.split(" ", 2)[2].strip() for line in stream.stderr if line.startswith("live page:"))
-            told = news(base, lambda each: len(each["pictures"]) == 2)
-            text = httpx.get(f"{base}metrics", trust_env=False).text
-            stream.send_signal(signal.SIGINT)
-            rest = stream.stderr.read()
-            assert stream.wait(PATIENCE_S) == 0, rest
-        finally:
-            stream.kill()
+    with running_line(tmp_path, cameras, "--thermal", "thermal") as (base, stream):
+        told = news(base, lambda each: len(each["pictures"]) == 2)
+        text = httpx.get(f"{base}metrics", trust_env=False).text
+        rest = ended(stream)
     assert set(told["state"]["cameras"]) == {"left", "right"}
     assert told["state"]["temperatures"] == {"cpu-thermal": 48.5}
     assert 'proctor_temperature_celsius{line="",site="",station="",zone="cpu-thermal"} 48.5' in text
     assert "Traceback" not in rest
     assert "KeyboardInterrupt" not in rest
+
+
+@pytest.mark.parametrize("names", [("left", "right"), ("top",)])
+def test_the_drift_of_each_camera_of_a_station_is_shown_and_kept(tmp_path: Path, names: tuple[str, ...]) -> None:
+    several = len(names) > 1
+    shown = set(names) if several else {ONLY}
+    cameras = "".join(f"  {name}: {{uri: demo, seed: {seed}}}\n" for seed, name in enumerate(names, 3))
+    files = [tmp_path / (f"drift.{name}.json" if several else "drift.json") for name in names]
+    parts: dict[str, int] = {}
+
+    def watched(each: dict[str, Any]) -> bool:
+        drift = each["state"].get("drift", {})
+        return set(drift) == shown and all(found["parts"] > parts.get(name, 0) for name, found in drift.items())
+
+    for _ in range(2):  # the second time it goes on with what it knew
+        with running_line(tmp_path, f"cameras:\n{cameras}", "--drift", "drift.json") as (base, stream):
+            told = news(base, watched)
+            text = httpx.get(f"{base}metrics", trust_env=False).text
+            assert "Traceback" not in ended(stream)
+        for name, found in told["state"]["drift"].items():
+            labels = f'camera="{name}",line="",site="",state="steady",station=""'
+            assert f"proctor_drift_state{{{labels}}} 1.0" in text
+            assert found["text"].startswith("drift: none found in ")
+        kept = [json.loads(path.read_text())["parts"] for path in files]
+        parts = dict(zip(names if several else (ONLY,), kept, strict=True))
 
 
 def test_thermal_alone_is_refused(detector_file: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The threshold on the page: what is said of it is true, and what is put in force is sealed."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from runtime.records.marks import Mark, Marks
 from runtime.records.record import Record, record_of
 from runtime.records.store import RecordStore
 from runtime.threshold import least_provable, proven_rate, rate_bound
+from runtime.web import once
 from runtime.web.board import Hello
 from runtime.web.serving import Serving
 from runtime.web.totals import ONLY
@@ -136,11 +138,89 @@ def test_a_detector_that_was_changed_or_never_sealed_is_not_sealed_behind_somebo
     assert RecipeStore(tmp_path / "recipes").versions("bottle") == [1]
 
 
+def test_of_a_served_detector_the_page_says_where_its_threshold_is_set(tmp_path: Path) -> None:
+    with station(tmp_path) as alone, browsing(alone.base, "erna") as browser:
+        alone.desk.board.hello.cameras[ONLY]["detector"] = "triton://127.0.0.1:8001/bottle"
+        found = browser.get("/api/threshold", params={"camera": ONLY})
+        assert (found.status_code, found.json()["threshold"], found.json()["recipes"]["running"]) == (200, 0.5, None)
+        told = found.json()["recipes"]["problem"]
+        assert told.startswith("the detector that runs is on a server, and its threshold with it; set it in the file")
+        answer = browser.post("/api/threshold", {"camera": ONLY, "value": 0.6, "reason": "a try"})
+        assert (answer.status_code, answer.json()) == (409, {"error": told})
+
+
+def test_a_detector_that_is_gone_is_told(tmp_path: Path) -> None:
+    with station(tmp_path) as alone, browsing(alone.base, "erna") as browser:
+        alone.desk.board.hello.cameras[ONLY]["detector"] = str(tmp_path / "gone.onnx")
+        told = browser.get("/api/threshold", params={"camera": ONLY}).json()["recipes"]["problem"]
+        assert told == f"{tmp_path / 'gone.onnx'} cannot be read (No such file or directory); start the stream again"
+
+
+def test_a_look_at_the_page_reads_no_detector_again_that_was_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(once, "SETTLED_NS", 0)
+    read: list[Path] = []
+    original = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or original(path))
+    with station(tmp_path) as alone, browsing(alone.base, "vera") as browser:
+        store, path = RecipeStore(tmp_path / "recipes"), tmp_path / "recipes" / "bottle" / "0001" / "detector.onnx"
+
+        def looked() -> tuple[object, list[Path]]:
+            read.clear()
+            found = browser.get("/api/threshold", params={"camera": ONLY}).json()["recipes"]
+            return found["problem"], [each for each in read if each.suffix == ".onnx"]
+
+        assert looked()[0] is None
+        assert looked() == (None, [])
+        store.seal("bottle", [tmp_path / "detector.onnx"], "erna", "the same again")
+        assert looked() == (None, [path.parent.parent / "0002" / "detector.onnx"])  # the newest with that file
+        assert looked() == (None, [])
+        path.write_bytes(path.read_bytes().replace(b"somebody", b"somewho!"))
+        problem, again = looked()
+        assert "was changed since" in str(problem)
+        assert path in again
+
+
+def test_a_file_that_was_changed_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, asked = tmp_path / "file", list[bytes]()
+
+    def content(of: Path) -> bytes:
+        asked.append(of.read_bytes())
+        return asked[-1]
+
+    found = once.once_per_change(content)
+    path.write_bytes(b"one")
+    assert (found(path), found(path)) == (b"one", b"one")
+    assert len(asked) == 2  # it is too new for its time to tell two changes apart
+    monkeypatch.setattr(once, "SETTLED_NS", 0)
+    assert (found(path), found(path), len(asked)) == (b"one", b"one", 3)
+    before = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as somebody would who hides it
+    assert found(path) == b"two"
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        found(path)
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "1e99", "x", ""])
 def test_a_threshold_that_is_no_number_is_refused(tmp_path: Path, value: str) -> None:
     with server_alone(Serving("127.0.0.1", 0)) as alone, browsing(alone.base) as browser:
         answer = browser.get("/api/threshold/what-if", params={"camera": ONLY, "value": value})
         assert (answer.status_code, answer.json()["error"]) == (400, "value is none: the threshold")
+
+
+def test_without_records_scores_are_those_of_the_recipe_that_runs(tmp_path: Path) -> None:
+    with server_alone(Serving("127.0.0.1", 0)) as alone, browsing(alone.base) as browser:
+        running = alone.desk.board.hello.cameras[ONLY]["recipe"]
+        verdicts = [
+            {"camera": ONLY, "score": score, "part_id": None, "frame_id": 1, "decision": "OK", "recipe": recipe}
+            for score, recipe in ((0.1, "f" * 64), (0.2, running), (0.3, "f" * 64))
+        ]
+        alone.desk.board.take({"kind": "verdicts", "verdicts": verdicts}, b"")
+        found = browser.get("/api/threshold", params={"camera": ONLY}).json()["scores"]
+        assert [each["score"] for each in found] == [0.2]
 
 
 def recorded(number: int, score: float, code: Code, recipe: str) -> Record:

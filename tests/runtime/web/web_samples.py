@@ -118,7 +118,7 @@ def fed_page(asked: str = "0", records: RecordStore | None = None) -> Iterator[F
     """A page with its process, over a fake detector."""
     page, pause = Page(parse_serving(asked)), Pause()
     with fake_detector() as detector, page:
-        page.watch(None, "demo", "detector.onnx", detector, None)
+        page.watch(None, "demo", Path("detector.onnx"), detector, None)
         page.start(pause, records)
         yield Fed(page, pause, detector, page.address.rstrip("/"))
 
@@ -155,7 +155,7 @@ def server_alone(serving: Serving, rejects: int = 5) -> Iterator[Alone]:
     say()
     desk = Desk(serving, board, ask)
     desk.read_users()
-    listening = socket.socket()
+    listening = socket.socket(proto=socket.IPPROTO_TCP)  # as one that another process inherits; else answers wait 40 ms
     listening.bind(("127.0.0.1", serving.port))
     listening.listen()
     server = server_of(desk)
