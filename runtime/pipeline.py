@@ -172,6 +172,7 @@ class Pipeline:
             if detector is not judging:
                 judging = detector
                 self._summary.threshold = detector.recipe.threshold
+                self.drift.follow(detector.recipe)
             verdict = self._unless_paused(frame, self._in_time(frame, verdict, detector), detector)
             self._summary.add(frame, verdict)
             self.drift.add(verdict)

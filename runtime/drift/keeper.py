@@ -11,7 +11,6 @@ from runtime.drift.watch import DriftWatch
 from runtime.errors import InputError
 from runtime.outputs import say
 from runtime.recipe import Recipe
-from runtime.verdict import Verdict
 
 EVERY_S = 60.0
 CLOSE_S = 10.0  # for the last state, when the stream has ended
@@ -27,52 +26,6 @@ def kept_watches(recipes: Mapping[str, Recipe], path: Path | None, opened: ExitS
             own = path if len(watches) == 1 else path.with_name(f"{path.stem}.{name}{path.suffix}")
             opened.enter_context(DriftKeeper(watch, own))
     return watches
-
-
-class FollowingWatch(Closing):
-    """The watch over whichever detector is at work: one that takes another's place is watched anew."""
-
-    def __init__(self, path: Path | None) -> None:
-        """`path` keeps the state of the detector at work, if there is one."""
-        self._path = path
-        self._watch: DriftWatch | None = None
-        self._keeper: DriftKeeper | None = None
-
-    def follow(self, recipe: Recipe) -> None:
-        """Watch this one from now on; one that was opened again is watched on. Raises as `DriftKeeper`, for the first
-        one alone: a file that has become useless since then must not end a line that changes its recipe."""
-        is_first = self._watch is None
-        if self._watch is not None and self._watch.recipe_sha256 == recipe.sha256:
-            return
-        self.close()
-        self._watch = DriftWatch(recipe)
-        if self._path is None:
-            return
-        try:
-            self._keeper = DriftKeeper(self._watch, self._path)
-        except InputError as error:
-            if is_first:
-                raise
-            say(f"warning: the drift watch keeps nothing until the next change ({error}); inspection goes on")
-
-    def add(self, verdict: Verdict) -> None:
-        """See `DriftWatch.add`."""
-        if self._watch is not None:
-            self._watch.add(verdict)
-
-    def line(self) -> str:
-        """The state in one line; empty before the first detector."""
-        return "" if self._watch is None else self._watch.state.line()
-
-    def figures(self) -> dict[str, object]:
-        """See `DriftState.figures`; empty before the first detector."""
-        return {} if self._watch is None else self._watch.state.figures()
-
-    def close(self) -> None:
-        """Keep the last state."""
-        if self._keeper is not None:
-            self._keeper.close()
-            self._keeper = None
 
 
 class DriftKeeper(Closing):

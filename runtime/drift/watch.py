@@ -76,7 +76,7 @@ class DriftState:
 
 
 class DriftWatch:
-    """Looks at the verdicts of one detector, in order. From any thread; it never raises, and changes no verdict.
+    """Looks at the verdicts of a detector, in order. From any thread; it never raises, and changes no verdict.
 
     Only parts that are OK are looked at: what is rejected may be defective, and says nothing of good parts. `add` takes
     some microseconds a trend.
@@ -88,6 +88,16 @@ class DriftWatch:
         self.recipe_sha256, self._alpha = recipe.sha256, alpha
         self._lock = threading.Lock()
         self._broken = False
+        self._begin(recipe)
+
+    def follow(self, recipe: Recipe) -> None:
+        """Begin anew where another recipe judges from now on; the same one is watched on."""
+        with self._lock:
+            if recipe.sha256 != self.recipe_sha256:
+                self.recipe_sha256 = recipe.sha256
+                self._begin(recipe)
+
+    def _begin(self, recipe: Recipe) -> None:
         self._parts = 0
         self._warning: str | None = None
         self._since: tuple[float, int] | None = None

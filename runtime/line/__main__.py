@@ -14,7 +14,8 @@ from runtime.cameras.base import EXTERNAL, Source
 from runtime.cameras.capture import without_password
 from runtime.cli import as_flag, positive, run, sibling, some_path
 from runtime.detector import Detector
-from runtime.drift.keeper import DRIFT_HELP, FollowingWatch
+from runtime.drift import DriftWatch
+from runtime.drift.keeper import DRIFT_HELP, DriftKeeper
 from runtime.engine_options import add_engine_options, open_detector, some_location
 from runtime.frames import Frame
 from runtime.line.bindings import CONTROLLERS, add_binding_options, load_bindings, open_bindings
@@ -83,13 +84,15 @@ def _serve(arguments: argparse.Namespace) -> None:
             handshake.listen(recorder)
         if page is not None:
             handshake.listen(page)
-        watch = opened.enter_context(FollowingWatch(arguments.drift))
+        watch = DriftWatch(detector.recipe)
+        if arguments.drift is not None:
+            opened.enter_context(DriftKeeper(watch, arguments.drift))
         place, make_loop = _loop_maker(arguments, handshake, (recorder, page), watch, opened)
         loop = changes.inspected_by(make_loop)
         if page is not None:
             parts: dict[str, Callable[[], Mapping[str, object]]] = {
                 "controller": partial(controller_state, handshake),
-                "drift": lambda: {ONLY: watch.figures()},
+                "drift": lambda: {ONLY: watch.state.figures()},
             }
             reload = changes.reload if store is not None and page.seals_into(store.folder) else None
             page.start(handshake, None if recorder is None else recorder.store, parts, reload)
@@ -98,7 +101,7 @@ def _serve(arguments: argparse.Namespace) -> None:
             say(f"{first.path} on {detector.engine.description} ({detector.why}); {place}")
             serve(handshake, loop, wait, changes)
         say(_counted(handshake, changes.checks))
-        say(watch.line())
+        say(watch.state.line())
 
 
 def _printed(arguments: argparse.Namespace) -> str | None:
@@ -198,7 +201,7 @@ def _loop_maker(
     arguments: argparse.Namespace,
     handshake: Handshake,
     listening: tuple[Recorder | None, Page | None],
-    watch: FollowingWatch,
+    watch: DriftWatch,
     opened: ExitStack,
 ) -> tuple[str, MakeLoop]:
     """What pictures come from, in words, and what makes inference loops over that."""

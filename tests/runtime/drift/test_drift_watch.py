@@ -14,7 +14,7 @@ from runtime_samples import ListSource, fake_detector, grey_frame, make_recipe
 from calibration.file_scores import quantiles
 from calibration.threshold import fit_threshold
 from runtime.drift import DriftWatch
-from runtime.drift.keeper import DriftKeeper, FollowingWatch, kept_watches
+from runtime.drift.keeper import DriftKeeper, kept_watches
 from runtime.drift.reference import OF_OWN
 from runtime.errors import InputError
 from runtime.health import Measured
@@ -210,41 +210,21 @@ def test_a_keeper_refuses_what_is_no_state(recipe: Recipe, tmp_path: Path) -> No
 def test_another_recipe_is_watched_anew_and_one_that_is_opened_again_goes_on(
     recipe: Recipe, verdict: Verdict, tmp_path: Path
 ) -> None:
-    other = recipe.with_threshold(2.0)
-    with FollowingWatch(tmp_path / "drift.json") as watch:
-        watch.follow(recipe)
+    other, path = recipe.with_threshold(2.0), tmp_path / "drift.json"
+    watch = DriftWatch(recipe)
+    with DriftKeeper(watch, path):
         for each in verdicts(verdict, 20, 14):
             watch.add(each)
         watch.follow(recipe)
-        assert watch.figures()["parts"] == 20
+        assert watch.state.parts == 20
         watch.follow(other)
-        assert watch.figures()["parts"] == 0
+        assert watch.state.parts == 0
         for each in verdicts(verdict, 5, 15):
             watch.add(each)
-    with FollowingWatch(tmp_path / "drift.json") as again:
-        again.follow(other)
-        assert again.figures()["parts"] == 5
-
-
-def test_a_change_of_recipe_goes_on_without_the_file_that_was_lost(
-    recipe: Recipe, verdict: Verdict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "state" / "drift.json"
-    path.parent.mkdir()
-    with FollowingWatch(path) as watch:
-        watch.follow(recipe)
-        path.parent.rename(tmp_path / "gone")
-        path.parent.write_text("no folder")
-        watch.follow(recipe.with_threshold(2.0))
-        for each in verdicts(verdict, 5, 16):
-            watch.add(each)
-        assert watch.figures()["parts"] == 5
-        assert "warning: the drift watch keeps nothing until the next change" in capsys.readouterr().err
-        path.parent.unlink()
-        watch.follow(recipe)
-    assert json.loads(path.read_text())["recipe_sha256"] == recipe.sha256
-    with pytest.raises(InputError, match="cannot be written"), FollowingWatch(path / "drift.json") as first:
-        first.follow(recipe)  # at the start it is a mistake of whoever starts it
+    assert json.loads(path.read_text())["recipe_sha256"] == other.sha256
+    again = DriftWatch(other)
+    with DriftKeeper(again, path):
+        assert again.state.parts == 5
 
 
 def test_each_camera_of_a_line_has_a_file_of_its_own(recipe: Recipe, verdict: Verdict, tmp_path: Path) -> None:
