@@ -1,6 +1,7 @@
 """Which engine runs a detector: the options that every command shares which opens one."""
 
 import argparse
+from pathlib import Path
 
 from runtime.arguments import given_options
 from runtime.cli import as_flag, positive, some_path
@@ -43,6 +44,14 @@ def open_detector(location: Location, arguments: argparse.Namespace) -> Detector
     options = {name: getattr(arguments, name) for name in ("provider", "threads", "cuda", "key_file")}
     options["rebuild"] = False if arguments.no_rebuild else None
     return Detector(*open_engine(location, arguments.engine, given_options(options), as_flag))
+
+
+def open_sealed(location: Location, arguments: argparse.Namespace) -> Detector:
+    """Open a detector of a sealed recipe, whose key is its plan's, too: nothing is written into a sealed folder. Raises
+    what `Detector.open` raises, also for a stale plan."""
+    is_plan = isinstance(location, Path) and location.suffix == ".plan"
+    given = {"no_rebuild": is_plan, "key_file": arguments.key_file if is_plan else None}
+    return open_detector(location, argparse.Namespace(**(vars(arguments) | given)))
 
 
 def some_location(text: str) -> Location:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from functools import partial
 from typing import Protocol
 
 from runtime.arguments import given_options
@@ -18,15 +19,18 @@ from runtime.cameras.still import WatchedSource
 from runtime.cameras.triggered import TriggeredSource
 from runtime.cli import as_flag, positive, program, run, some_path
 from runtime.default_detector import choose_detector
+from runtime.detector import Detector
 from runtime.drift import DriftWatch
 from runtime.drift.keeper import DRIFT_HELP, DriftKeeper
-from runtime.engine_options import add_engine_options, open_detector, some_location
+from runtime.engine_options import add_engine_options, open_detector, open_sealed, some_location
 from runtime.errors import InputError, OutputLost, ProctorError
 from runtime.log_file import add_log_option, logging_to
 from runtime.opencv_log import quiet_opencv
 from runtime.outputs import delivering, say
 from runtime.pause import Pause
 from runtime.pipeline import Pipeline
+from runtime.recipes.at_work import AtWork
+from runtime.recipes.store import RecipeStore
 from runtime.signals import stopping_on_signals
 from runtime.sinks import ROWS, Sink, Sinks, open_sinks
 from runtime.sinks.lines import Headlines, JsonLines
@@ -81,12 +85,14 @@ def _run_camera(arguments: argparse.Namespace, lines: Sink) -> None:
     location = choose_detector(arguments.detector, arguments.camera)
     asked = open_sinks(vars(arguments))
     pause = Pause()
+    opened, sealed = (partial(each, arguments=arguments) for each in (open_detector, open_sealed))
     with (
         asked_page(arguments) as page,
         quiet_opencv,
-        open_detector(location, arguments) as detector,
+        AtWork(location, opened, sealed) as work,
         open_camera(arguments.camera, camera_options(arguments) | _frame_options(arguments), as_flag) as source,
     ):
+        detector = work.detector
         say(
             f"{location} on {detector.engine.description} ({detector.why}); camera {without_password(arguments.camera)}"
         )
@@ -104,10 +110,31 @@ def _run_camera(arguments: argparse.Namespace, lines: Sink) -> None:
             if isinstance(source, LiveSource | TriggeredSource | WatchedSource) and (reason := source.waits_for):
                 say(f"waiting for the camera: {reason}")
             if page:
-                page.watch(None, arguments.camera, location, detector, source, lambda: pipeline.drops)
-                page.start(pause, records_of(asked), {"drift": lambda: {ONLY: watch.state.figures()}})
+                shown = page
+
+                def show(work: AtWork) -> None:
+                    shown.watch(None, arguments.camera, work.location, work.detector, source, lambda: pipeline.drops)
+
+                show(work)
+                parts = {"drift": lambda: {ONLY: watch.state.figures()}}
+                page.start(pause, records_of(asked), parts, _taking_over(page.recipes, work, pipeline, show))
             with _pacing(source.trigger, arguments.every_ms, arguments.frames):
                 pipeline.run()
+
+
+def _taking_over(
+    store: RecipeStore | None, work: AtWork, pipeline: Pipeline, show: Callable[[AtWork], None]
+) -> Callable[[], None] | None:
+    """What lets the recipe in force take over while the stream runs; None without a folder of recipes."""
+    if store is None:
+        return None
+
+    def take() -> Detector:
+        detector = work.take(store)
+        show(work)
+        return detector
+
+    return lambda: pipeline.change(take)
 
 
 def _check_pace(arguments: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from runtime.cli import as_flag, positive, run, sibling, some_path
 from runtime.detector import Detector
 from runtime.drift import DriftWatch
 from runtime.drift.keeper import DRIFT_HELP, DriftKeeper
-from runtime.engine_options import add_engine_options, open_detector, some_location
+from runtime.engine_options import add_engine_options, open_detector, open_sealed, some_location
 from runtime.frames import Frame
 from runtime.line.bindings import CONTROLLERS, add_binding_options, load_bindings, open_bindings
 from runtime.line.bindings import ROWS as BINDINGS
@@ -94,7 +94,8 @@ def _serve(arguments: argparse.Namespace) -> None:
                 "controller": partial(controller_state, handshake),
                 "drift": lambda: {ONLY: watch.state.figures()},
             }
-            reload = changes.reload if store is not None and page.seals_into(store.folder) else None
+            here = None if store is None or page.recipes is None else page.recipes.folder == store.folder.resolve()
+            reload = changes.reload if here else None
             page.start(handshake, None if recorder is None else recorder.store, parts, reload)
         opened.enter_context(open_bindings(Levels(handshake), vars(arguments)))
         with signalled() as wait:
@@ -160,17 +161,9 @@ def _camera_options(arguments: argparse.Namespace, handshake: Handshake) -> dict
 
 
 def _opener(arguments: argparse.Namespace) -> Callable[[Location], Detector]:
-    """What opens a detector as the command line says. Nothing is written into a sealed recipe, whose key is the
-    plan's, too."""
-
-    def opened(location: Location) -> Detector:
-        options = argparse.Namespace(**vars(arguments))
-        if arguments.recipes is not None:
-            is_plan = isinstance(location, Path) and location.suffix == ".plan"
-            options.no_rebuild, options.key_file = is_plan, arguments.key_file if is_plan else None
-        return open_detector(location, options)
-
-    return opened
+    """What opens a detector as the command line says."""
+    opened = open_detector if arguments.recipes is None else open_sealed
+    return lambda location: opened(location, arguments)
 
 
 def _store(arguments: argparse.Namespace) -> RecipeStore | None:

@@ -180,6 +180,10 @@ class RecipeStore:
         """Where the files of a version lie."""
         return self.folder / name / f"{version:04d}"
 
+    def files(self, seal: Seal) -> list[Path]:
+        """Where the files of a version lie, each."""
+        return [self.path(seal.name, seal.version) / name for name in seal.files]
+
     def names(self) -> list[str]:
         """The recipes that there are."""
         with suppress(OSError):

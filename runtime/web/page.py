@@ -36,6 +36,7 @@ from runtime.location import Location
 from runtime.outputs import say
 from runtime.pause import Pausable
 from runtime.recipe import Recipe
+from runtime.recipes.store import RecipeStore
 from runtime.records.store import RecordStore
 from runtime.verdict import Decision, Verdict
 from runtime.web.collector import Collector
@@ -154,9 +155,11 @@ class Page(Closing):
         self._totals.setdefault(camera or ONLY, Totals())
         self._described += 1
 
-    def seals_into(self, folder: Path) -> bool:
-        """Whether recipes that are sealed on the page go into that folder."""
-        return self.serving.recipes is not None and Path(self.serving.recipes) == folder.resolve()
+    @property
+    def recipes(self) -> RecipeStore | None:
+        """The folder of recipes that the page seals into; None where it has none. Raises `InputError` for a key file
+        that cannot be read."""
+        return self.serving.store()
 
     def start(
         self,

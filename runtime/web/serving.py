@@ -1,7 +1,7 @@
 """Where the page is served and to whom: what ``--serve`` says, checked before anything is opened."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from runtime.bounds import check_between
 from runtime.errors import InputError
 from runtime.line.address import parse_address
+from runtime.recipes.store import RecipeStore, file_sha256
 from runtime.signing import read_key
 from runtime.tls import server_context
 from runtime.web.users import read_users
@@ -60,6 +61,14 @@ class Serving:
     def labels(self) -> dict[str, str]:
         """Of every metric."""
         return {"site": self.site, "line": self.line, "station": self.station}
+
+    def store(self, hash_of: Callable[[Path], str] = file_sha256) -> RecipeStore | None:
+        """The folder of sealed recipes, which hashes files by `hash_of`; None without. Raises `InputError` for a key
+        file that cannot be read."""
+        if self.recipes is None:
+            return None
+        key = read_key(None if self.recipes_key is None else Path(self.recipes_key))
+        return RecipeStore(Path(self.recipes), key, hash_of)
 
     def tls(self) -> ssl.SSLContext | None:
         """The context of TLS 1.2 and above; None without. Raises `InputError` for files that are none."""

@@ -1,5 +1,6 @@
 """Good parts from the line: collected, looked at, made into a detector and tried beside the one in force."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from runtime.images import read_image
-from runtime.web.desk import Asked, Field, Refused, Route
+from runtime.recipes.store import Seal
+from runtime.web.desk import Asked, Desk, Field, Refused, Route
 from runtime.web.drawing import as_jpeg
+from runtime.web.in_force import put_in_force, store_of, store_state, told
 from runtime.web.part_sets import GOOD, REFUSED, TRIAL
 from runtime.web.users import Role
 from runtime.web.workshop import HOW, Workshop
@@ -24,7 +27,7 @@ async def good_parts(asked: Asked) -> Response:
     workshop = asked.desk.workshop
     if workshop is None:
         return JSONResponse({"set": None, "job": None, "can": None})
-    return JSONResponse(await run_in_threadpool(lambda: workshop.document))
+    return JSONResponse(await run_in_threadpool(lambda: workshop.document | {"recipe": _proposed(asked.desk)}))
 
 
 async def pictures(asked: Asked) -> Response:
@@ -82,6 +85,14 @@ async def try_out(asked: Asked) -> Response:
     return await _done(asked, _workshop(asked).try_out, asked.body["parts"], asked.user.name)
 
 
+async def seal(asked: Asked) -> Response:
+    """Seal what was made as the next version of a recipe, and put that in force."""
+    body = asked.body
+    _workshop(asked)
+    found = await run_in_threadpool(_sealed, asked.desk, body["name"], asked.user.name, body["reason"])
+    return JSONResponse(put_in_force(asked.desk, found))
+
+
 async def cancel(asked: Asked) -> Response:
     """End the job at work."""
     return await _done(asked, _workshop(asked).cancel, asked.user.name)
@@ -92,6 +103,26 @@ def _workshop(asked: Asked) -> Workshop:
     if found is None:
         raise Refused(409, "no folder for pictures of good parts was given; start with parts=FOLDER in --serve")
     return found
+
+
+def _sealed(desk: Desk, name: str, by: str, reason: str) -> Seal:
+    workshop, store = desk.workshop, store_of(desk)
+    assert workshop is not None
+    carried = store.files(store.find(name)) if name in store.names() else []
+    with tempfile.TemporaryDirectory() as folder:
+        new = store.seal(name, workshop.files(carried, Path(folder)), by, reason)
+    found = store.activate(new.name, by, reason, new.version)
+    workshop.current.write("sealed", told(found))
+    return found
+
+
+def _proposed(desk: Desk) -> str | None:
+    """The name of the recipe that runs, or is in force; None where nothing can be sealed."""
+    if desk.serving.recipes is None:
+        return None
+    states = [store_state(desk, camera) or {} for camera in desk.board.hello.cameras.values()]
+    found = [state[key]["name"] for key in ("running", "active") for state in states if state.get(key) is not None]
+    return str(found[0]) if found else ""
 
 
 async def _done(asked: Asked, work: Any, *values: Any) -> Response:
@@ -133,6 +164,10 @@ ROUTES = (
     Route(
         "POST", "/api/good-parts/try", Role.ENGINEER, "judge the next parts by both detectors", try_out,
         {"parts": COUNT},
+    ),
+    Route(
+        "POST", "/api/good-parts/seal", Role.ENGINEER, "seal what was made as a recipe, and put it in force", seal,
+        {"name": Field(str, "of the recipe", 40), "reason": Field(str, "why", 300)},
     ),
     Route("POST", "/api/good-parts/cancel", Role.ENGINEER, "end the job at work", cancel),
 )  # fmt: skip

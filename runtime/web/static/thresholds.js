@@ -6,6 +6,7 @@ import { currentState } from "./live.js";
 import { moment, number, share, word } from "./words.js";
 
 const STEPS = 400;
+const OPENED_MS = 5000; // when another detector is open, mostly
 const WAIT_MS = 150; // of a slider that moves, before the server is asked
 
 export function open(main) {
@@ -85,8 +86,9 @@ function recipes(camera, state, tried, attempt, load, said) {
   const reason = h("input", { maxlength: 300, required: true, id: "why" });
   const send = (path, body, text) => attempt(async () => {
     const seal = await post(path, body);
-    said.textContent = word(text, seal.name, seal.version);
+    said.textContent = word(seal.at_once ? `${text}Now` : text, seal.name, seal.version);
     await load();
+    if (seal.at_once) setTimeout(load, OPENED_MS);
   });
   const apply = h("form", { class: "search", id: "apply", onsubmit: (event) => {
     event.preventDefault();
@@ -97,7 +99,7 @@ function recipes(camera, state, tried, attempt, load, said) {
   return [
     active ? h("p", { id: "in-force" }, word("inForce", active.name, active.version, active.by, active.reason)) : null,
     running ? h("p", { class: "dim" }, word("runs", running.name, running.version)) : null,
-    differs ? h("p", {}, h("strong", {}, word("restart"))) : null, problem ? h("p", { class: "dim" }, problem) : null,
+    differs ? h("p", {}, h("strong", {}, word(currentState()?.reloads ? "differs" : "restart"))) : null, problem ? h("p", { class: "dim" }, problem) : null,
     may("engineer") ? apply : h("p", { class: "dim" }, word("needEngineer")),
     history.length ? h("h2", {}, word("history")) : null,
     history.length ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": word("history") }, h("table", { class: "history" },

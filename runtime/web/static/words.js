@@ -31,6 +31,7 @@ const WORDS = {
     kind_good: "good parts of the set", kind_refused: "parts taken out", kind_trial: "parts since then", pictures: "Pictures", oldRejects: "Rejected by the one in force", newRejects: "Rejected by the new one", judgedOtherwise: "Judged otherwise", old: "in force", new: "new",
     nextParts: "Parts that come next", tryParts: "Try on the next parts", tryHelp: "Both judge the same pictures. What was taken out should be rejected, and good parts should pass.", sealedAs: "Sealed as {0} {1} by {2}", recipeName: "Recipe", appliedNow: "Sealed as {0} {1}, and being put in force now; parts are rejected meanwhile.",
     rolledBackNow: "{0} {1} is being put in force now; parts are rejected meanwhile.", seconds: "{0} s", minutes: "{0} min",
+    differs: "Another recipe is in force than the one that runs: it is being opened, or could not be, which the log tells.",
   },
   de: {
     skip: "Zum Inhalt", live: "Live", rejects: "Ausschuss", threshold: "Schwelle", other: "English", dark: "Dunkel", light: "Hell",
@@ -64,6 +65,7 @@ const WORDS = {
     kind_good: "gute Teile des Satzes", kind_refused: "herausgenommene Teile", kind_trial: "Teile seither", pictures: "Bilder", oldRejects: "Vom geltenden ausgeschleust", newRejects: "Vom neuen ausgeschleust", judgedOtherwise: "Anders beurteilt", old: "in Kraft", new: "neu",
     nextParts: "Teile, die als nächste kommen", tryParts: "An den nächsten Teilen erproben", tryHelp: "Beide beurteilen dieselben Bilder. Was herausgenommen wurde, sollte ausgeschleust werden, und gute Teile sollten durchgehen.", sealedAs: "Versiegelt als {0} {1} von {2}", recipeName: "Rezept", appliedNow: "Versiegelt als {0} {1}, tritt jetzt in Kraft; solange wird jedes Teil ausgeschleust.",
     rolledBackNow: "{0} {1} tritt jetzt in Kraft; solange wird jedes Teil ausgeschleust.", seconds: "{0} s", minutes: "{0} min",
+    differs: "Ein anderes Rezept ist in Kraft, als läuft: es wird geöffnet, oder konnte es nicht werden, was das Protokoll sagt.",
   },
 };
 

@@ -157,6 +157,19 @@ def test_an_ok_part_is_found_by_its_id_and_marked_as_missed(page: Page, station:
     assert (found["mark"], found["marked_by"]) == ("missed", "otto")
 
 
+def runs(page: Page, version: int) -> None:
+    """Wait until the stream runs that version of its recipe."""
+    page.until(f"return document.querySelector('main').innerText.includes('What runs: flange {version}')")
+
+
+def take_back(page: Page, reason: str, version: int) -> None:
+    """Roll back to that version."""
+    page.type("#why", reason)
+    page.click("#rollback")
+    page.until(f"return document.querySelector('#said').innerText.startsWith('flange {version} is being put in force')")
+    runs(page, version)
+
+
 def test_an_engineer_tries_a_threshold_puts_it_in_force_and_takes_it_back(page: Page, station: Station) -> None:
     page.as_user("erna")
     ready(page, "#threshold")
@@ -177,10 +190,8 @@ def test_an_engineer_tries_a_threshold_puts_it_in_force_and_takes_it_back(page: 
     assert (active.version, active.by) == (2, "erna")
     assert active.reason.endswith("-> 30: a trial by the tests")
     assert read_detector(station.store.path("flange", 2) / "detector.onnx")[1].threshold.value == 30
-    page.until("return document.querySelector('main').innerText.includes('start the stream again')")
-    page.type("#why", "it was a trial")
-    page.click("#rollback")
-    page.until("return document.querySelector('#said').innerText.startsWith('flange 1 is in force')")
+    runs(page, 2)  # without a new start
+    take_back(page, "it was a trial", 1)
     assert station.store.history()[-1].reason == "it was a trial"
 
 
@@ -227,7 +238,12 @@ def test_good_parts_become_a_detector_that_is_tried_and_put_in_force(page: Page,
     assert recipe.recalibration.by == "erna"
     with Detector.open(place / "detector.onnx", threads=1) as detector:
         assert detector.inspect(read_image(place / "good.png")).decision is Decision.OK
-    station.store.roll_back("erna", "so that the other tests find what they expect")
+    ready(page, "#threshold")
+    runs(page, active.version)
+    page.go("#live")
+    page.until("return ['OK', 'NG'].includes(document.querySelector('.verdict').dataset.decision)")
+    ready(page, "#threshold")
+    take_back(page, "so that the other tests find what they expect", before.version)
 
 
 def test_dark_and_light_are_the_systems_until_somebody_switches(page: Page) -> None:
