@@ -6,7 +6,7 @@ import { currentState } from "./live.js";
 import { moment, number, share, word } from "./words.js";
 
 const STEPS = 400;
-const OPENED_MS = 5000; // when another detector is open, mostly
+const OPENED_MS = [2000, 10000]; // when another detector is open, mostly
 const WAIT_MS = 150; // of a slider that moves, before the server is asked
 
 export function open(main) {
@@ -88,7 +88,7 @@ function recipes(camera, state, tried, attempt, load, said) {
     const seal = await post(path, body);
     said.textContent = word(seal.at_once ? `${text}Now` : text, seal.name, seal.version);
     await load();
-    if (seal.at_once) setTimeout(load, OPENED_MS);
+    if (seal.at_once) for (const wait of OPENED_MS) setTimeout(load, wait);
   });
   const apply = h("form", { class: "search", id: "apply", onsubmit: (event) => {
     event.preventDefault();
