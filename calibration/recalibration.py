@@ -30,6 +30,7 @@ from runtime.errors import InputError
 from runtime.frames import Frame
 from runtime.health import HealthCheck, seen_by_health
 from runtime.images import read_image
+from runtime.lock import only_one_writes
 from runtime.machine import available_cores
 from runtime.onnx_file import graph_sha256, operand_beside, with_constants, with_metadata, with_outputs
 from runtime.preparation import scaled
@@ -40,7 +41,6 @@ from train.data import DifferentPictures, PreparedImages, Split, split_held_out
 from train.datasets import good_images
 from train.inspection import Inspector
 from train.inspection.inspector import Report
-from train.lock import only_one_writes
 from train.progress import Progress
 
 FEWEST = 10  # different pictures: five for the statistics and five for the threshold, as training holds out at least
