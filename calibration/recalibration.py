@@ -195,13 +195,8 @@ def _images(data: Path, recipe: Recipe, aim: Threshold, keep_statistics: bool) -
     inspector = Inspector(recipe.size_hw)
     PreparedImages(paths, recipe.size_hw, None).check(inspector.add)
     found = DifferentPictures.of(paths)
-    count = len(found.groups)
-    if count < FEWEST:
-        files = f" in {len(paths)} files" if len(paths) > count else ""
-        raise InputError(
-            f"found {count} different good images{files} in {data}; give {FEWEST} or more, and "
-            f"{to_prove(recipe, aim, keep_statistics):,} to prove a budget of {100 * aim.budget:.3g} %"
-        )
+    needed = to_prove(recipe, aim, keep_statistics)
+    found.check_enough(FEWEST, f", and {needed:,} to prove a budget of {100 * aim.budget:.3g} %", f"in {data}")
     return inspector.report(), split_held_out(found, not keep_statistics)
 
 
