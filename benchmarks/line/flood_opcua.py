@@ -98,13 +98,18 @@ def compute() -> None:
 def burdened(condition: str, port: int, processes: int) -> Iterator[None]:
     """Processes that compute or flood, unless the line is alone."""
     with ExitStack() as opened:
+        children = []
         for _ in range(processes if condition != "alone" else 0):
             line = [sys.executable, "-m", "benchmarks.line.flood_opcua", "--child", condition, "--port", str(port)]
-            child = subprocess.Popen(line)
+            children.append(child := subprocess.Popen(line))
             opened.callback(child.wait)
             opened.callback(child.kill)
         time.sleep(3.0 if condition != "alone" else 0.5)  # until they are at it
         yield
+        if any(child.poll() is not None for child in children):
+            raise InputError(
+                f"a process of the condition {condition} ended before it was told to; nothing was measured"
+            )
 
 
 def measure(parts: int, processes: int) -> dict[str, object]:

@@ -58,7 +58,8 @@ STATUSES = {
 MOST_STEPS = 40  # of an input
 DEADLINE_S = 1.0
 GOOD_EVERY = 100
-SAID = "of OPC UA|by OPC UA|OPC UA has|triggers accepted|; camera "  # by the line, on stderr
+# by the line, on stderr
+SAID = "of OPC UA|by OPC UA|OPC UA has|triggers accepted|; camera |^opcua at |^ready$|^drift: none found in "
 SLOW_S = 0.5  # of one request's decoding
 
 
