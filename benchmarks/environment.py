@@ -1,10 +1,9 @@
 """Where and with what a figure was measured. Every benchmark's JSON carries it."""
 
 import platform
-from datetime import datetime, timezone
 
 from runtime.machine import available_cores, cpu_model
-from runtime.versions import commit, versions
+from runtime.versions import commit, now, versions
 
 
 def describe_environment() -> dict[str, object]:
@@ -19,7 +18,7 @@ def describe_environment() -> dict[str, object]:
         "os": platform.platform(),
         "python": platform.python_version(),
         "packages": versions(),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": now(),
         "commit": commit(),
     }
 

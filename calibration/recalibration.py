@@ -30,6 +30,7 @@ from runtime.errors import InputError
 from runtime.frames import Frame
 from runtime.health import HealthCheck, seen_by_health
 from runtime.images import read_image
+from runtime.lock import only_one_writes
 from runtime.machine import available_cores
 from runtime.onnx_file import graph_sha256, operand_beside, with_constants, with_metadata, with_outputs
 from runtime.preparation import scaled
@@ -40,7 +41,6 @@ from train.data import DifferentPictures, PreparedImages, Split, split_held_out
 from train.datasets import good_images
 from train.inspection import Inspector
 from train.inspection.inspector import Report
-from train.lock import only_one_writes
 from train.progress import Progress
 
 FEWEST = 10  # different pictures: five for the statistics and five for the threshold, as training holds out at least
@@ -195,13 +195,8 @@ def _images(data: Path, recipe: Recipe, aim: Threshold, keep_statistics: bool) -
     inspector = Inspector(recipe.size_hw)
     PreparedImages(paths, recipe.size_hw, None).check(inspector.add)
     found = DifferentPictures.of(paths)
-    count = len(found.groups)
-    if count < FEWEST:
-        files = f" in {len(paths)} files" if len(paths) > count else ""
-        raise InputError(
-            f"found {count} different good images{files} in {data}; give {FEWEST} or more, and "
-            f"{to_prove(recipe, aim, keep_statistics):,} to prove a budget of {100 * aim.budget:.3g} %"
-        )
+    needed = to_prove(recipe, aim, keep_statistics)
+    found.check_enough(FEWEST, f", and {needed:,} to prove a budget of {100 * aim.budget:.3g} %", f"in {data}")
     return inspector.report(), split_held_out(found, not keep_statistics)
 
 

@@ -32,6 +32,7 @@ from export.provenance import provenance
 from runtime.atomic import write_atomically
 from runtime.engines import Engine
 from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+from runtime.lock import only_one_writes
 from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.parity import TOLERANCE
 from runtime.printable import printable
@@ -39,7 +40,6 @@ from runtime.recipe import Method, Recipe
 from runtime.threshold import Threshold
 from train.data import PreparedImages
 from train.dense import Form
-from train.lock import only_one_writes
 from train.method import TrainedRun
 from train.run_folder import SCORES
 

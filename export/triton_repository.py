@@ -1,26 +1,23 @@
 """A detector as a model in a repository of NVIDIA Triton: its configuration, its graph or plan, written at once."""
 
-import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from google.protobuf import text_format
-from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2 as pb
 
 from export.served_graph import check_served, fixed_count, served_graph
 from export.serving_options import FILES, ServingOptions
-from runtime.atomic import write_atomically
-from runtime.detector_file import read_detector, read_parity_frames
+from runtime.atomic import replace_folder, write_atomically
+from runtime.detector_file import frames_to_compare, read_detector, read_parity_frames
 from runtime.engines.triton_address import MODEL
 from runtime.errors import DetectorError, InputError
 from runtime.parity import Agreement
 from runtime.recipe import Recipe
+from runtime.refused import refused
 from runtime.served import IDENTITY, INPUT, served_outputs
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.plans import BuiltPlan, build_checked
@@ -56,7 +53,7 @@ def write_model(
     served, fixed = served_graph(model, recipe), fixed_count(model)
     if fixed not in (None, 1):
         raise DetectorError(f"{detector} takes {fixed} frames at once and no other number; export it again")
-    check_served(model, served, recipe, _frames(detector, recipe)[: fixed or COMPARED])
+    check_served(model, served, recipe, frames_to_compare(detector, recipe, fixed or COMPARED))
     max_batch = 0 if fixed else options.batch
     files, found = {"model.onnx": served}, None
     if options.backend == "tensorrt":
@@ -143,13 +140,6 @@ def check_precision(recipe: Recipe, options: ServingOptions) -> None:
         )
 
 
-def _frames(detector: Path, recipe: Recipe) -> NDArray[np.uint8]:
-    """Frames to compare on: the parity frames beside the detector or, where there are none, noise."""
-    if detector.with_suffix(".parity.npz").is_file():
-        return read_parity_frames(detector, recipe)
-    return np.random.default_rng(0).integers(0, 256, (COMPARED, *recipe.size_hw, 3), np.uint8)
-
-
 def _built(detector: Path, model: bytes, recipe: Recipe, served: bytes, batch: int, cuda: str) -> BuiltPlan:
     frames = read_parity_frames(detector, recipe)
     return build_checked(model, recipe, frames, BuildOptions(max_batch=batch), cuda, served=served)
@@ -180,37 +170,23 @@ def recipe_sha256_in(folder: Path) -> str | None:
 def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
     """Write a model's folder beside its repository, and move it there: a server that polls sees it whole.
 
-    One that is there is moved away right before. Raises `InputError` where that is not possible; it is then as it was.
+    One that is there is replaced in one step where the system can. Raises `InputError` where that is not possible; it
+    is then as it was, and so it is after Ctrl-C.
     """
     repository = folder.parent
     try:
         repository.mkdir(parents=True, exist_ok=True)
-        home = repository.resolve().parent
-        with _staging(home, folder.name) as staging:
-            new, old = staging / "new", staging / "old"
+        home = repository.resolve().parent  # outside of it: a server takes every folder in there for a model
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=home) as made:
+            new = Path(made) / "new"
             for name, data in files.items():
                 write_atomically(new / name, data)
-            replaces = folder.exists()
-            if replaces:
-                os.rename(folder, old)
-            try:
-                os.rename(new, folder)
-            except OSError:
-                if replaces:
-                    os.rename(old, folder)
-                raise
+            if folder.exists():
+                replace_folder(new, folder, Path(made) / "old")
+            else:
+                new.rename(folder)
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written ({error.strerror}); a model is prepared beside its repository, on the same "
-            "file system, and moved there"
+            f"{refused(folder, 'written', error, 'check the path')}; a model is prepared beside its repository, on the "
+            "same file system, and moved there"
         ) from error
-
-
-@contextlib.contextmanager
-def _staging(home: Path, name: str) -> Iterator[Path]:
-    """A folder for the work, outside the repository: a server takes every folder in there for a model."""
-    staging = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=home))
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

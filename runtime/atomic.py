@@ -1,16 +1,20 @@
-"""Files appear whole or not at all: a power cut leaves the old file, never half of a new one."""
+"""Files and folders appear whole or not at all: a power cut leaves the old one, never half of a new one."""
 
 import contextlib
+import ctypes
 import errno
 import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from runtime.errors import InputError
+from runtime.refused import refused
 
+ELSEWHERE = "choose a folder that can"
+_EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE and AT_FDCWD of Linux: renameat2(2)
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -32,7 +36,7 @@ def write_atomically(path: Path, data: bytes, *, only_ours: bool = False) -> Non
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         file = open(temporary, "xb")  # noqa: SIM115
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder that can") from error
+        raise InputError(refused(path, "written", error, ELSEWHERE)) from error
     try:
         with removed_on_error(temporary):
             with file:
@@ -46,7 +50,7 @@ def write_atomically(path: Path, data: bytes, *, only_ours: bool = False) -> Non
             os.chmod(temporary, mode & ~_OTHERS_WRITE if only_ours else mode)
             os.replace(temporary, target)
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); free space or choose another place") from error
+        raise InputError(refused(path, "written", error, ELSEWHERE)) from error
 
 
 @contextlib.contextmanager
@@ -59,6 +63,45 @@ def removed_on_error(temporary: Path) -> Iterator[None]:
         raise
 
 
+def replace_folder(fresh: Path, folder: Path, before: Path) -> None:
+    """Put the folder `fresh` in the place of `folder`, which is called `before` from then on. None of them may be a
+    mount point, all lie on one file system, and `before` is a name that is free. Raises `OSError`.
+
+    Whatever ends this, `folder` is the old one or the new one, whole, and the other one is there. An error or Ctrl-C
+    leaves no `before` unless it is the old one. Where the system exchanges no names (anything but Linux, some file
+    systems) there is for a moment no `folder`; a kill in it leaves the old one as `before`.
+    """
+    new = fresh.stat()
+    try:
+        fresh.rename(before)  # first: whoever clears `fresh` away, after a kill perhaps, removes nothing old with it
+        if _exchanged(before, folder):
+            return
+        before.rename(fresh)
+        folder.rename(before)
+        fresh.rename(folder)
+    except BaseException:
+        if before.exists():
+            if os.path.samestat(before.stat(), new):
+                before.rename(fresh)
+            elif not os.path.lexists(folder):
+                before.rename(folder)
+        raise
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two names change places at one moment; False where the system cannot."""
+    try:
+        rename: Callable[..., int] = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # not Linux, or a C library before 2018
+        return False
+    if rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
 def check_writable(path: Path) -> None:
     """Raise `InputError` where `write_atomically` would, before the work whose result `path` is for. Leaves nothing."""
     try:
@@ -69,7 +112,7 @@ def check_writable(path: Path) -> None:
             there = next(parent for parent in target.parents if parent.exists())
             tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); choose a folder that can") from error
+        raise InputError(refused(path, "written", error, ELSEWHERE)) from error
 
 
 def _target(path: Path) -> tuple[Path, os.stat_result | None]:

@@ -40,7 +40,7 @@ def write_recipe(path: Path, model: bytes, recipe: Recipe) -> None:
 
 def read_parity_frames(onnx: Path, recipe: Recipe) -> NDArray[np.uint8]:
     """The prepared frames uint8 [n, H, W, 3] that a detector was checked on, from beside it. Raises `DetectorError`."""
-    path = onnx.with_suffix(".parity.npz")
+    path = _parity_path(onnx)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -54,3 +54,16 @@ def read_parity_frames(onnx: Path, recipe: Recipe) -> NDArray[np.uint8]:
             return np.asarray(arrays["frames"], np.uint8)
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise DetectorError(f"{path} holds no frames; export the detector again") from error
+
+
+def frames_to_compare(onnx: Path, recipe: Recipe, most: int) -> NDArray[np.uint8]:
+    """Prepared frames uint8 [n, H, W, 3], `most` of them: the parity frames where they lie beside the detector, seeded
+    noise where not. Raises `DetectorError` for a file of parity frames that is not the detector's.
+    """
+    if _parity_path(onnx).is_file():
+        return read_parity_frames(onnx, recipe)[:most]
+    return np.random.default_rng(0).integers(0, 256, (most, *recipe.size_hw, 3), np.uint8)
+
+
+def _parity_path(onnx: Path) -> Path:
+    return onnx.with_suffix(".parity.npz")

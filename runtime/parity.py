@@ -120,6 +120,14 @@ def agreement(
     )
 
 
+def agreement_of(engine: Engine, recipe: Recipe, frames: NDArray[np.uint8], expected: Scored) -> Agreement:
+    """How well an engine that computes the detector of `recipe` agrees with what is `expected` of prepared `frames`
+    [n, H, W, 3]: by the recipe's own threshold, its precision's tolerance, and where it inspects. Raises `EngineError`.
+    """
+    inspected = recipe.scoring.in_regions(recipe.size_hw)
+    return agreement(expected, Scored.by(engine, frames), recipe.threshold.value, tolerance_of(recipe), inspected)
+
+
 def _flat(maps: NDArray[np.float32]) -> NDArray[np.float32]:
     """Maps [n, H, W] as [n, H·W]."""
     return maps.reshape(len(maps), -1)

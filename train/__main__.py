@@ -40,9 +40,9 @@ def make_detector(method: str, config: Any, run: Path, out: Path, budget: float,
     `config` is of the method's options, `exported` are `export.detector.ExportOptions`.
     """
     from calibration.destination import check_destination
+    from runtime.lock import only_one_writes
     from runtime.threshold import check_rates
     from train.checks import check_data
-    from train.lock import only_one_writes
     from train.run_folder import RunFolder
 
     check_data(config.data)

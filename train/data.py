@@ -21,6 +21,7 @@ from train.inspection.copies import group_copies, small_picture
 from train.progress import Progress
 
 FEWEST_IMAGES = 7  # two for statistics, two for the threshold (which needs two scores), three to train on
+MORE_IMAGES = " (a few hundred, to be good)"
 FEWEST_OF_A_USE = 5  # for statistics and threshold each, where a third of the images allows it
 SET_APART = 0.2  # share of good images kept for a test where a data set does not say which
 PROBLEMS_SHOWN = 5  # in one message
@@ -81,6 +82,14 @@ class DifferentPictures:
     def key(self, path: Path) -> str:
         """The key of the picture in one of the files."""
         return self.near.get(str(path), self.sha256[str(path)])
+
+    def check_enough(self, fewest: int, more: str, place: str = "") -> None:
+        """Raise `InputError` for fewer than `fewest` pictures. `more` says how many would be better, and `place`, as in
+        ``in FOLDER``, where they were looked for."""
+        count, files = len(self.groups), len(self.sha256)
+        if count < fewest:
+            counted = [f"found {count} different good images", f"in {files} files" if files > count else "", place]
+            raise InputError(f"{' '.join(filter(None, counted))}; give {fewest} or more{more}")
 
     def split(self, training: slice, statistics: slice, threshold: slice) -> "Split":
         """The split whose uses are these of the `groups`."""
@@ -202,7 +211,8 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
     """
     if not 0 < holdout < 1:
         raise InputError(f"holdout is {holdout:g}; expected a share between 0 and 1, such as 0.2")
-    found = _enough_pictures(paths)
+    found = DifferentPictures.of(paths)
+    found.check_enough(FEWEST_IMAGES, MORE_IMAGES)
     count = len(found.groups)
     half = max(round(count * holdout / 2), min(FEWEST_OF_A_USE, count // 6), 2)
     statistics = _for_statistics(2 * half)
@@ -233,21 +243,11 @@ def split_in_turn(paths: Sequence[Path], reference: float) -> Split:
     """
     if not 0 < reference < 1:
         raise InputError(f"reference is {reference:g}; expected a share between 0 and 1, such as 0.5")
-    found = _enough_pictures(paths)
+    found = DifferentPictures.of(paths)
+    found.check_enough(FEWEST_IMAGES, MORE_IMAGES)
     count = len(found.groups)
     statistics = min(max(round(count * reference), FEWEST_OF_A_USE // 2 + 1), count - FEWEST_OF_A_USE + 1)
     return found.split(slice(statistics, None), slice(statistics), slice(0))
-
-
-def _enough_pictures(paths: Sequence[Path]) -> DifferentPictures:
-    found = DifferentPictures.of(paths)
-    count = len(found.groups)
-    if count < FEWEST_IMAGES:
-        files = f" in {len(paths)} files" if len(paths) > count else ""
-        raise InputError(
-            f"found {count} different good images{files}; give {FEWEST_IMAGES} or more (a few hundred, to be good)"
-        )
-    return found
 
 
 def split_as_counted(paths: Sequence[Path], counts: Mapping[str, int]) -> Split:

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
+from runtime.lock import LOCK, only_one
 from train.config import as_mapping, as_yaml, configured, options_of
-from train.lock import LOCK, only_one
 from train.yaml_file import read_yaml
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class RunFolder:
         self.split_path = path / "split.json"
 
     def only_one(self) -> AbstractContextManager[None]:
-        """Keep other processes from working in the folder at the same time; see `train.lock.only_one`."""
+        """Keep other processes from working in the folder at the same time; see `runtime.lock.only_one`."""
         return only_one(self.path / LOCK, self.path)
 
     def check(self, config: Any) -> None:

@@ -11,7 +11,6 @@ whose engine computes nothing. The first parts of a turn warm up and do not coun
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -26,10 +25,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.errors import InputError
 
 SERVERS = ("echo", "instant", "prepared")
@@ -160,7 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
             "load_at_the_start": round(load, 1),
             "environment": environment,
         }
-        write_atomically(options.json, json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n")
+        write_document(options.json, document)
 
 
 if __name__ == "__main__":

@@ -21,15 +21,14 @@ from numpy.typing import NDArray
 
 from benchmarks.line.controllers import (
     PATIENCE_S,
-    START_S,
     RegisterController,
     ended,
-    free_port,
     line,
     ready_client,
     ready_registers,
 )
 from benchmarks.line.engine_faults import Absent, Seen, counted, inspected, told, until_well
+from benchmarks.line.processes import START_S, free_port
 from runtime.atomic import write_atomically
 from runtime.cameras import open_source
 from runtime.cameras.genicam.aravis import INSTALL

@@ -14,13 +14,13 @@ from typing import Any
 
 from pymodbus.client import ModbusTcpClient
 
+from benchmarks.line.processes import START_S
 from runtime.closing import Closing
 from runtime.errors import InputError, LineError
 from runtime.line.modbus import FROM_RUNTIME_AT, FROM_RUNTIME_WORDS, TO_RUNTIME_AT
 from runtime.line.python_client import LineClient
 from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, values_of, words_of
 
-START_S = 60.0  # for a process to be ready, on a machine with much else to do
 PATIENCE_S = 20.0
 LOOK_S = 0.01
 TRIGGER_READY = 2  # bit of the status
@@ -171,13 +171,6 @@ def ready_registers(port: int) -> ModbusController:
             return controller
         time.sleep(LOOK_S)
     raise InputError(f"nothing was ready at port {port} within {START_S:g} s")
-
-
-def free_port() -> int:
-    """A port that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def quantiles_ms(values: Sequence[float]) -> tuple[float, float, float]:

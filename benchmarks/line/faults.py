@@ -10,7 +10,6 @@ this machine is said to be missing, and why.
 """
 
 import argparse
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -18,12 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.line.command_faults import camera_gone, clock_steps, disk_full, killed, plc_client_gone, plc_server_gone
 from benchmarks.line.engine_faults import Absent, Seen, client_dead, deadline_missed, engine_error, frozen_frame
 from benchmarks.options import add_json_option
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.errors import InputError
 
 
@@ -119,7 +118,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{one_line(environment)}; load {load:.1f} at the start")
     if options.json:
         document = {"faults": rows, "load_at_the_start": round(load, 1), "environment": environment}
-        write_atomically(options.json, json.dumps(document, indent=1).encode() + b"\n")
+        write_document(options.json, document)
 
 
 def _made(fault: Fault) -> Seen:

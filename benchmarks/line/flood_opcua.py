@@ -9,7 +9,6 @@ the second adds to the first is the machine's, which has few cores.
 
 import argparse
 import asyncio
-import json
 import random
 import socket
 import struct
@@ -25,11 +24,11 @@ import numpy as np
 from asyncua import Client, ua
 from numpy.typing import NDArray
 
-from benchmarks.environment import describe_environment, one_line
+from benchmarks.documents import tell
 from benchmarks.line.fuzz_opcua import recorded
+from benchmarks.line.processes import START_S, free_port, once_ready
 from benchmarks.options import add_json_option
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.cameras import open_source
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import InputError, LineError
@@ -38,18 +37,17 @@ from runtime.line.opcua.server import quieten
 from runtime.line.python_client import Accepted, LineClient
 from runtime.line.results import Part
 
-START_S = 60.0
 SIZE_HW = (256, 256)
 ROUNDS = 4
 CONDITIONS = ("alone", "computing", "flooded")
 SEQUENCE_AT, REQUEST_AT, CHANNEL_AT = 16, 20, 8  # in a message
 
 
-async def _ask(port: int) -> None:
-    """All registers, once."""
+async def _ask(port: int) -> bool:
+    """All registers, once; whether there was an answer."""
     async with Client(f"opc.tcp://127.0.0.1:{port}", timeout=START_S) as client:
         ids = [ua.NodeId(each, INDEX) for each in registers()] * 10
-        await client.uaclient.read_attributes(ids, ua.AttributeIds.Value)
+        return len(await client.uaclient.read_attributes(ids, ua.AttributeIds.Value)) == len(ids)
 
 
 def flood(port: int) -> None:
@@ -100,13 +98,18 @@ def compute() -> None:
 def burdened(condition: str, port: int, processes: int) -> Iterator[None]:
     """Processes that compute or flood, unless the line is alone."""
     with ExitStack() as opened:
+        children = []
         for _ in range(processes if condition != "alone" else 0):
             line = [sys.executable, "-m", "benchmarks.line.flood_opcua", "--child", condition, "--port", str(port)]
-            child = subprocess.Popen(line)
+            children.append(child := subprocess.Popen(line))
             opened.callback(child.wait)
             opened.callback(child.kill)
         time.sleep(3.0 if condition != "alone" else 0.5)  # until they are at it
         yield
+        if any(child.poll() is not None for child in children):
+            raise InputError(
+                f"a process of the condition {condition} ended before it was told to; nothing was measured"
+            )
 
 
 def measure(parts: int, processes: int) -> dict[str, object]:
@@ -116,15 +119,13 @@ def measure(parts: int, processes: int) -> dict[str, object]:
     assert frame is not None
     took_ms: dict[str, list[float]] = {each: [] for each in CONDITIONS}
     beats: dict[str, list[float]] = {each: [] for each in CONDITIONS}
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port, path = probe.getsockname()[1], Path(folder) / "line.sock"
-        probe.close()
+    with tempfile.TemporaryDirectory() as folder:
+        port, path = free_port(), Path(folder) / "line.sock"
         words = [DEMO_DETECTOR, "--socket", path, "--opcua", f"127.0.0.1:{port}?control=no", "--deadline-ms", 20_000]
         line = subprocess.Popen([sys.executable, "-m", "runtime.line", *map(str, words), "--threads", "1"])
         try:
-            with _opened(path) as client:
-                _wait_for(port)
+            with once_ready(lambda: LineClient(path, SIZE_HW, timeout_s=START_S), (LineError,), "the line") as client:
+                once_ready(lambda: asyncio.run(_ask(port)), (OSError,), "the server")
                 for _ in range(ROUNDS):
                     for condition in CONDITIONS:
                         with burdened(condition, port, processes):
@@ -144,27 +145,6 @@ def measure(parts: int, processes: int) -> dict[str, object]:
 def _figures(took_ms: list[float], beats: list[float]) -> dict[str, float]:
     p50, p99 = np.percentile(took_ms, [50, 99])
     return {"p50_ms": float(p50), "p99_ms": float(p99), "max_ms": max(took_ms), "beats_per_s": float(np.mean(beats))}
-
-
-def _opened(path: Path) -> LineClient:
-    until_s = time.monotonic() + START_S
-    while True:
-        try:
-            return LineClient(path, SIZE_HW, timeout_s=START_S)
-        except LineError as error:
-            if time.monotonic() > until_s:
-                raise InputError(f"the line did not start within {START_S:g} s") from error
-            time.sleep(0.1)
-
-
-def _wait_for(port: int) -> None:
-    until_s = time.monotonic() + START_S
-    while time.monotonic() < until_s:
-        with suppress(OSError):
-            asyncio.run(_ask(port))
-            return
-        time.sleep(0.1)
-    raise InputError(f"the server did not start within {START_S:g} s")
 
 
 def _part(client: LineClient, image: NDArray[np.uint8]) -> float:
@@ -194,11 +174,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.child is not None:
         flood(options.port) if options.child == "flooded" else compute()
     quieten()
-    found, environment = measure(options.parts, options.processes), describe_environment()
-    print("\n".join([json.dumps(found), one_line(environment)]))
-    if options.json:
-        document = {**found, "environment": environment}
-        write_atomically(options.json, json.dumps(document, indent=1).encode() + b"\n")
+    tell(measure(options.parts, options.processes), options.json)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ part has to pass. At the end the server must have the threads and descriptors th
 
 import argparse
 import fcntl
-import json
 import os
 import random
 import socket
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -20,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.environment import describe_environment, one_line
-from benchmarks.line.__main__ import START_S, server
+from benchmarks.documents import tell
+from benchmarks.line.__main__ import server
+from benchmarks.line.processes import START_S, holds_more, once_ready, settled
 from benchmarks.options import add_json_option
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.errors import InputError, LineError, WireError
 from runtime.line.python_client import Accepted, LineClient
 from runtime.line.results import Part
@@ -33,8 +31,6 @@ from runtime.line.wire import CLOSED, HELLO, MESSAGES, MOST_BYTES, Closing, pack
 SIZE_HW = (32, 48)
 SLOT_BYTES = 32 * 48 * 3
 GOOD_EVERY = 100
-QUIET_S = 0.5  # after a controller has gone, for its threads to end
-SETTLE_S = 10.0  # after the last, who may have said nothing at all
 
 
 def rubbish(rng: random.Random) -> bytes:
@@ -85,9 +81,8 @@ def measure(seconds: float, seed: int) -> dict[str, object]:
     """Attack for that long. Raises `InputError` where a good controller did not get its pass, or something is left."""
     rng, ends, passes = random.Random(seed), Counter[str](), 0
     with tempfile.TemporaryDirectory() as folder, server("instant", path := Path(folder) / "line", SIZE_HW) as child:
-        _wait_for(path)
-        time.sleep(QUIET_S)
-        before, until_s = _held(child), time.monotonic() + seconds
+        once_ready(lambda: good(path), (LineError,), "the server")
+        before, until_s = settled(child), time.monotonic() + seconds
         while time.monotonic() < until_s:
             try:
                 ends[attack(path, rng)] += 1
@@ -97,36 +92,10 @@ def measure(seconds: float, seed: int) -> dict[str, object]:
                 if not good(path):
                     raise InputError(f"a good controller had no pass after {ends.total()} connections")
                 passes += 1
-        until_s = time.monotonic() + SETTLE_S
-        while _more(after := _held(child), before) and time.monotonic() < until_s:
-            time.sleep(0.1)
-    if _more(after, before):
+        after = settled(child, before)
+    if holds_more(after, before):
         raise InputError(f"the server began with {before} and ended with {after}")
     return {"connections": ends.total(), "ends": dict(ends), "good_passes": passes, "before": before, "after": after}
-
-
-def _wait_for(path: Path) -> None:
-    until_s = time.monotonic() + START_S
-    while time.monotonic() < until_s:
-        with suppress(LineError):
-            if good(path):
-                return
-        time.sleep(0.1)
-    raise InputError(f"the server did not start within {START_S:g} s")
-
-
-def _more(after: dict[str, int], before: dict[str, int]) -> bool:
-    return any(after[name] > before[name] for name in ("threads", "descriptors"))
-
-
-def _held(child: subprocess.Popen[bytes]) -> dict[str, int]:
-    status = Path(f"/proc/{child.pid}/status").read_text()
-    fields = dict(line.split(":", 1) for line in status.splitlines())
-    return {
-        "threads": int(fields["Threads"]),
-        "descriptors": len(os.listdir(f"/proc/{child.pid}/fd")),
-        "memory_kb": int(fields["VmRSS"].split()[0]),
-    }
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -138,11 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     add_json_option(parser)
     options = parser.parse_args(arguments)
     found = measure(options.seconds, options.seed)
-    environment = describe_environment()
-    print("\n".join([json.dumps(found), one_line(environment)]))
-    if options.json:
-        document = {"seconds": options.seconds, "seed": options.seed, **found, "environment": environment}
-        write_atomically(options.json, json.dumps(document, indent=1).encode() + b"\n")
+    tell(found, options.json, {"seconds": options.seconds, "seed": options.seed})
 
 
 if __name__ == "__main__":

@@ -24,10 +24,9 @@ from typing import Any
 
 import jsonschema
 
-from benchmarks.environment import describe_environment, one_line
+from benchmarks.documents import tell
 from benchmarks.options import add_json_option
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from runtime.line.results import LONGEST_TEXT
 from runtime.publishing import commands
@@ -207,11 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
     found, kept = measure(options.inputs, options.seed)
     if options.corpus:
         write_corpus(options.corpus, kept)
-    environment = describe_environment()
-    print("\n".join([json.dumps(found), one_line(environment)]))
-    if options.json:
-        document = {**found, "environment": environment}
-        write_atomically(options.json, json.dumps(document, indent=1).encode() + b"\n")
+    tell(found, options.json)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ began with.
 
 import argparse
 import asyncio
-import json
 import random
 import re
 import socket
@@ -33,11 +32,10 @@ from asyncua import Client, ua
 from asyncua.common.utils import Buffer
 from asyncua.ua import ua_binary
 
-from benchmarks.environment import describe_environment, one_line
-from benchmarks.line.fuzz import SETTLE_S, _held, _more
+from benchmarks.documents import tell
+from benchmarks.line.processes import START_S, free_port, holds_more, once_ready, settled
 from benchmarks.options import add_json_option
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import InputError
 from runtime.line.handshake import BUFFER, Handshake
@@ -60,8 +58,8 @@ STATUSES = {
 MOST_STEPS = 40  # of an input
 DEADLINE_S = 1.0
 GOOD_EVERY = 100
-START_S = 60.0
-SAID = "of OPC UA|by OPC UA|OPC UA has|triggers accepted|; camera "  # by the line, on stderr
+# by the line, on stderr
+SAID = "of OPC UA|by OPC UA|OPC UA has|triggers accepted|; camera |^opcua at |^ready$|^drift: none found in "
 SLOW_S = 0.5  # of one request's decoding
 
 
@@ -372,16 +370,14 @@ def _changed(data: bytearray, rng: random.Random) -> bytearray:
 def fuzz_socket(count: int, seed: int) -> dict[str, object]:
     """So many messages to a real line. Raises `InputError` where a good one is not served, or something stays."""
     rng, sent, connections, served = random.Random(seed), 0, 0, 0
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     words = [str(DEMO_DETECTOR), "--camera", "demo?seed=3", "--opcua", f"127.0.0.1:{port}", "--deadline-ms", "20000"]
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen([sys.executable, "-m", "runtime.line", *words, "--threads", "1"], stderr=said)
         try:
-            _wait_for(port, child)
+            once_ready(lambda: asyncio.run(good(port)), (OSError, ua.UaError), "the line", child)
             messages = recorded(port, good)
-            before = _settled(child, None)
+            before = settled(child)
             while sent < count:
                 sent += attack(port, messages, rng)
                 connections += 1
@@ -389,7 +385,7 @@ def fuzz_socket(count: int, seed: int) -> dict[str, object]:
                     if not asyncio.run(good(port)):
                         raise InputError(f"a good controller had no result after {connections} connections")
                     served += 1
-            after = _settled(child, before)
+            after = settled(child, before)
         finally:
             child.terminate()
             status = child.wait(START_S)
@@ -397,30 +393,12 @@ def fuzz_socket(count: int, seed: int) -> dict[str, object]:
         lines = said.read().decode().splitlines()
     if strange := [line for line in lines if not re.search(SAID, line)]:
         raise InputError(f"the line printed what is none of its messages: {strange[-20:]}")
-    if _more(after, before) or status:
+    if holds_more(after, before) or status:
         raise InputError(f"the line began with {before}, had {after}, and ended with status {status}")
     return {
         "messages": sent, "connections": connections, "good_results": served, "before": before, "after": after,
         "lines_on_stderr": len(lines),
     }  # fmt: skip
-
-
-def _wait_for(port: int, child: subprocess.Popen[bytes]) -> None:
-    until_s = time.monotonic() + START_S
-    while time.monotonic() < until_s and child.poll() is None:
-        with suppress(OSError, ua.UaError):
-            if asyncio.run(good(port)):
-                return
-        time.sleep(0.1)
-    raise InputError(f"the line did not start within {START_S:g} s")
-
-
-def _settled(child: Any, before: dict[str, int] | None) -> dict[str, int]:
-    until_s = time.monotonic() + SETTLE_S
-    time.sleep(1.0)
-    while before is not None and _more(_held(child), before) and time.monotonic() < until_s:
-        time.sleep(0.1)
-    return _held(child)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -439,11 +417,7 @@ def main(arguments: list[str] | None = None) -> None:
         values = fuzz_values(options.runs, options.seed, corpus)
     quieten()
     found = {"values": values, "socket": fuzz_socket(options.messages, options.seed)}
-    environment = describe_environment()
-    print("\n".join([json.dumps(found), one_line(environment)]))
-    if options.json:
-        document = {"seed": options.seed, **found, "environment": environment}
-        write_atomically(options.json, json.dumps(document, indent=1).encode() + b"\n")
+    tell(found, options.json, {"seed": options.seed})
 
 
 if __name__ == "__main__":

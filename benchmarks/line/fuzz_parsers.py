@@ -29,6 +29,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option
 from runtime import cli
@@ -112,7 +113,7 @@ def _note(path: Path, name: str, found: Searched, environment: dict[str, object]
     rows[name] = row | {"environment": environment}
     document["limits"] = {"seconds_an_input": SECONDS_AN_INPUT, "most_mib": MOST_MIB}
     document["parsers"] = {each: rows[each] for each in NAMES if each in rows}
-    write_atomically(path, json.dumps(document, indent=1).encode() + b"\n")
+    write_document(path, document)
 
 
 def search(name: str, runs: int, corpus: Path | None) -> Searched:

@@ -6,17 +6,14 @@ an area that cannot be read is accepted. `--corpus` writes a few inputs of each 
 """
 
 import argparse
-import json
 import random
 import re
 import time
 from collections import Counter
-from pathlib import Path
 
-from benchmarks.environment import describe_environment, one_line
+from benchmarks.documents import tell, write_document
 from benchmarks.options import add_json_option
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from runtime.line.handshake import Handshake
 from runtime.line.levels import Levels
@@ -112,16 +109,9 @@ def main(arguments: list[str] | None = None) -> None:
     add_json_option(parser)
     options = parser.parse_args(arguments)
     found, corpus = measure(options.inputs, options.seed)
-    environment = describe_environment()
-    print("\n".join([json.dumps(found, indent=1), one_line(environment)]))
-    if options.json:
-        _write(options.json, {"seed": options.seed, **found, "environment": environment})
+    tell(found, options.json, {"seed": options.seed})
     if options.corpus:
-        _write(options.corpus, corpus)
-
-
-def _write(path: Path, document: object) -> None:
-    write_atomically(path, json.dumps(document, indent=1).encode() + b"\n")
+        write_document(options.corpus, corpus)
 
 
 if __name__ == "__main__":

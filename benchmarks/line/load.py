@@ -13,7 +13,6 @@ inference takes no time, which tells of memory by more parts.
 """
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -23,23 +22,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.line.__main__ import server
 from benchmarks.line.controllers import (
     PATIENCE_S,
-    START_S,
     RegisterController,
-    free_port,
     line,
     quantiles_ms,
     ready_client,
     ready_registers,
 )
+from benchmarks.line.processes import START_S, free_port
 from benchmarks.options import add_json_option
 from benchmarks.stream.soak import READINGS, Memory, resident_mib
 from benchmarks.stream.triggers import KeptParts
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import InputError
 from runtime.line.python_client import Accepted, LineClient
@@ -310,7 +308,7 @@ def main(arguments: list[str] | None = None) -> None:
             "load_at_the_start": round(load, 1),
             "environment": environment,
         }
-        write_atomically(options.json, json.dumps(document, indent=1).encode() + b"\n")
+        write_document(options.json, document)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,6 @@ alone loads nothing yet.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -19,10 +18,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.errors import InputError, ProctorError
 
 MODULE = "runtime.detector"
@@ -99,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cost, environment = measure(MODULE, options.repeats), describe_environment()
     if options.json:
         document = {**asdict(cost), "cost_s": cost.cost_s, "target_s": TARGET_S, "environment": environment}
-        write_atomically(options.json, json.dumps(document, indent=2).encode())
+        write_document(options.json, document)
     print(report(cost))
     print(one_line(environment))
     if cost.unwanted:

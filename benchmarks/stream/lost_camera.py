@@ -29,10 +29,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_threads_option
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import InputError, ProctorError
 
@@ -251,7 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
     print("\n".join([*found.lines(), one_line(environment)]))
     if options.json:
         figures = {**asdict(found), "ratio": found.ratio, "complete": found.complete, "target_ratio": TARGET_RATIO}
-        write_atomically(options.json, json.dumps({**figures, "environment": environment}, indent=1).encode())
+        write_document(options.json, {**figures, "environment": environment})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """What is read during a long run of the stream: memory, and the time from a picture to the output of its verdict."""
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -9,11 +8,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option
 from benchmarks.stream.soak import READINGS, Memory, resident_mib
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.engines import Output
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import InputError
@@ -108,7 +107,7 @@ def publish(
     figures = {"summary": summary, "seen": asdict(seen), "growth_mib_per_1000": growth, "unit": unit}
     document = figures | {"environment": environment}
     if options.json:
-        write_atomically(options.json, json.dumps(document, indent=1).encode())
+        write_document(options.json, document)
     if options.plot:
         from benchmarks.plots import save
         from benchmarks.stream.triggers_plot import draw

@@ -10,7 +10,6 @@ which buffers find their size.
 """
 
 import argparse
-import json
 import math
 import os
 from dataclasses import asdict, dataclass
@@ -18,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_threads_option
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.cameras import open_source
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.detector import Detector
@@ -102,7 +101,7 @@ def main() -> None:
     if options.json:
         trend = {**asdict(memory), "growth_mib_per_1000": memory.growth_mib_per_1000}
         document = {"summary": summary, "memory": trend, "environment": environment}
-        write_atomically(options.json, json.dumps(document, indent=1).encode())
+        write_document(options.json, document)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_threads_option
 from benchmarks.stream.imports import run_python
 from benchmarks.stream.startup_probe import PHASES
 from runtime import cli
-from runtime.atomic import write_atomically
 from runtime.errors import ProctorError
 
 TARGET_S = 2.0
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(one_line(environment))
     if options.json:
         document = {**asdict(found), "target_s": TARGET_S, "environment": environment}
-        write_atomically(options.json, json.dumps(document, indent=1).encode())
+        write_document(options.json, document)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ that.
 """
 
 import argparse
-import json
 import os
 import threading
 import time
@@ -22,19 +21,20 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_threads_option
 from benchmarks.throughput.timing import Percentiles
 from runtime import cli
-from runtime.atomic import write_atomically
-from runtime.choice.engines import frames_to_compare
+from runtime.choice.engines import MOST_COMPARED
 from runtime.detector import Detector
+from runtime.detector_file import frames_to_compare
 from runtime.engine_options import some_location
 from runtime.engines.base import Engine
 from runtime.errors import EngineError, InputError, ParityError
 from runtime.location import Address
 from runtime.machine import available_cores
-from runtime.parity import Agreement, Scored, agreement, tolerance_of
+from runtime.parity import Agreement, Scored, agreement_of
 
 LOCAL = 0  # clients: the engine here
 
@@ -137,13 +137,7 @@ def compared(detector: Detector, served: Detector, frames: NDArray[np.uint8]) ->
         raise InputError(
             f"the server has the recipe {served.recipe.sha256[:12]}, the file {recipe.sha256[:12]}; serve the file"
         )
-    found = agreement(
-        Scored.by(detector.engine, frames),
-        Scored.by(served.engine, frames),
-        recipe.threshold.value,
-        tolerance_of(recipe),
-        recipe.scoring.in_regions(recipe.size_hw),
-    )
+    found = agreement_of(served.engine, recipe, frames, Scored.by(detector.engine, frames))
     if (problem := found.problem("the served detector", "the one here")) is not None:
         raise ParityError(f"{problem}; nothing was timed")
     return found
@@ -158,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with ExitStack() as stack:
         local = stack.enter_context(Detector.open(options.detector, engine="onnxruntime", threads=threads))
         served = [stack.enter_context(Detector.open(str(options.address))) for _ in range(max(options.clients))]
-        frames = frames_to_compare(options.detector, local.recipe)
+        frames = frames_to_compare(options.detector, local.recipe, MOST_COMPARED)
         found = compared(local, served[0], frames)
         print(found.describe())
         engines = {LOCAL: [local.engine]} | {
@@ -182,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(one_line(environment))
     if options.json:
         document = {"parity": asdict(found), "rows": [asdict(row) for row in rows], "environment": environment}
-        write_atomically(options.json, json.dumps(document, indent=1).encode())
+        write_document(options.json, document)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ from runtime.backup.manifest import COPY_AGAIN, MOST_BYTES, MOST_FILES, Manifest
 from runtime.closing import Closing
 from runtime.errors import InputError
 from runtime.printable import printable
+from runtime.refused import refused
 
 PREFIX, MANIFEST = "station/", "MANIFEST.json"
 BLOCK = tarfile.BLOCKSIZE
@@ -50,9 +51,9 @@ class ArchiveWriter:
             except FileNotFoundError:
                 return False
             except OSError as error:
-                raise InputError(f"{path} cannot be read ({error.strerror}); run as a user who may") from error
+                raise InputError(refused(path, "read", error, "check the disk, or leave it out")) from error
             with source:
-                found = self._copied(name, source)
+                found = self._copied(name, path, source)
             if found is not None:
                 self.files[name] = found
                 return True
@@ -71,12 +72,12 @@ class ArchiveWriter:
         self._end(len(data))
         self._out.write(bytes(2 * BLOCK))
 
-    def _copied(self, name: str, source: IO[bytes]) -> tuple[int, int, str] | None:
+    def _copied(self, name: str, path: Path, source: IO[bytes]) -> tuple[int, int, str] | None:
         """What the manifest says of a file that was copied; None where it changed meanwhile."""
         before, sha256 = os.fstat(source.fileno()), hashlib.sha256()
         left, mode = before.st_size, before.st_mode & OWNER_WRITES | 0o600
         self._begin(PREFIX + name, left, mode, before.st_mtime)
-        while left and (chunk := source.read(min(left, CHUNK))):
+        while left and (chunk := _read(source, path, left)):
             sha256.update(chunk)
             self._out.write(chunk)
             left -= len(chunk)
@@ -112,10 +113,13 @@ class Archive(Closing):
         try:
             self._file = path.open("rb")
         except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
+            raise InputError(refused(path, "read", error, "check the path")) from error
         try:
             self.manifest = self._opened(key)
-        except (InputError, OSError) as error:
+        except OSError as error:
+            self._file.close()
+            raise InputError(refused(path, "read", error, COPY_AGAIN)) from error
+        except InputError as error:
             self._file.close()
             raise InputError(f"{path}: {error}") from error
 
@@ -141,7 +145,7 @@ class Archive(Closing):
         kept, left = self.manifest.kept(name), self.manifest.kept(name).size
         sha256 = hashlib.sha256()
         self._file.seek(self._offsets[name])
-        while left and (chunk := self._file.read(min(left, CHUNK))):
+        while left and (chunk := _read(self._file, self.path, left)):
             sha256.update(chunk)
             left -= len(chunk)
             if out is not None:
@@ -180,6 +184,14 @@ class Archive(Closing):
         if not found:
             raise InputError("it is empty; expected a backup as proctor backup writes it")
         return found
+
+
+def _read(source: IO[bytes], path: Path, left: int) -> bytes:
+    """A piece of the bytes that are left. Raises `InputError`: an `OSError` would pass for one of whoever writes."""
+    try:
+        return source.read(min(left, CHUNK))
+    except OSError as error:
+        raise InputError(refused(path, "read", error, COPY_AGAIN)) from error
 
 
 def _read_members(file: IO[bytes], end: int) -> Iterator[_Member]:

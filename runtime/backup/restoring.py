@@ -1,52 +1,64 @@
 """A backup put back: everything is checked before anything is written, and the folder is there whole or not at all."""
 
-import ctypes
-import errno
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+import stat
 from datetime import datetime
 from pathlib import Path
 
+from runtime.atomic import replace_folder
 from runtime.backup.archive import Archive
+from runtime.backup.staging import staging
 from runtime.errors import InputError
+from runtime.refused import refused
 
 SPARE = 64 * 2**20  # bytes that stay free on the disk
-_EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE and AT_FDCWD of Linux: renameat2(2)
 
 
 def restore(archive: Archive, folder: Path, overwrite: bool) -> Path | None:
     """Unpack a backup into `folder`; where what was there lies now, if anything was.
 
-    Raises `InputError` for a backup that is damaged, a folder that holds something unless `overwrite`, and a disk that
-    does not take it; the folder is as it was then.
+    Raises `InputError` for a backup that is damaged, a folder that holds something unless `overwrite`, one that is a
+    mount point, and a disk that does not take it; the folder is as it was then. What a restore that was killed left
+    beside the folder is removed.
     """
     folder = Path(os.path.realpath(folder))
-    holds = folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
-    if holds and not overwrite:
-        raise InputError(f"{folder} holds something already; choose a new folder, or give --overwrite to replace it")
-    archive.check()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder.parent).free
-        if free < archive.manifest.total_bytes + SPARE:
+        holds = _holds_something(folder)
+        if holds and not overwrite:
             raise InputError(
-                f"the backup has {archive.manifest.total_bytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free on "
-                f"the disk of {folder}; free some"
+                f"{folder} holds something already; choose a new folder, or give --overwrite to replace it"
             )
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as made:
-            fresh = Path(made) / folder.name
+        if os.path.ismount(folder):  # found before the work; one of the same file system is found by the system
+            raise InputError(f"{folder} is a mount point, which cannot be replaced; restore into a folder below it")
+        archive.check()
+        with staging(folder) as made:
+            _check_room(archive, folder)
+            fresh = made / folder.name
             fresh.mkdir()
             archive.unpack(fresh)
+            if folder.is_dir():  # whoever could not look into the old one cannot look into the new one
+                fresh.chmod(stat.S_IMODE(folder.stat().st_mode) | stat.S_IRWXU)
             if hasattr(os, "sync"):
                 os.sync()  # names must not be on the disk before what they name
             return _put_in_place(fresh, folder, holds)
     except OSError as error:
+        raise InputError(refused(error.filename or folder, "written", error, "choose another folder")) from error
+
+
+def _holds_something(folder: Path) -> bool:
+    if folder.is_dir():
+        return any(folder.iterdir())
+    return os.path.lexists(folder)
+
+
+def _check_room(archive: Archive, folder: Path) -> None:
+    free = shutil.disk_usage(folder.parent).free
+    if free < archive.manifest.total_bytes + SPARE:
         raise InputError(
-            f"{error.filename or folder} cannot be written ({error.strerror}); a mount point is restored into a folder "
-            "below it"
-        ) from error
+            f"the backup has {archive.manifest.total_bytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free on "
+            f"the disk of {folder}; free some"
+        )
 
 
 def _put_in_place(fresh: Path, folder: Path, holds: bool) -> Path | None:
@@ -54,32 +66,7 @@ def _put_in_place(fresh: Path, folder: Path, holds: bool) -> Path | None:
         fresh.rename(folder)  # over an empty folder, too
         return None
     before = folder.with_name(f"{folder.name}.before-{datetime.now():%Y%m%dT%H%M%S}")
-    if before.exists():
+    if os.path.lexists(before):
         raise InputError(f"{before} is there already; move it away")
-    fresh.rename(
-        before
-    )  # out of the temporary folder first: whatever ends this process, nothing old is removed with it
-    if _exchanged(before, folder):
-        return before
-    before.rename(fresh)
-    folder.rename(before)  # a file system that exchanges no names: for a moment there is no folder
-    try:
-        fresh.rename(folder)
-    except OSError:
-        before.rename(folder)
-        raise
+    replace_folder(fresh, folder, before)
     return before
-
-
-def _exchanged(one: Path, other: Path) -> bool:
-    """Let two names change places at one moment; False where the system cannot."""
-    try:
-        rename: Callable[..., int] = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError, TypeError):  # not Linux, or a C library before 2018
-        return False
-    if rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-        return False
-    raise OSError(number, os.strerror(number), str(other))

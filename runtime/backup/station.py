@@ -6,20 +6,31 @@ what is no file (sockets). A link is refused: what it points at would be missed 
 
 import os
 import stat
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from enum import Enum, auto
 from pathlib import Path
 
 from runtime.backup.archive import Archive, ArchiveWriter
 from runtime.backup.manifest import SCHEMA, Manifest
 from runtime.backup.snapshot import BESIDE, forget_pictures, is_records, is_sqlite, pictures, snapshot
+from runtime.backup.staging import staging
 from runtime.errors import InputError
 from runtime.recipes.store import JOURNAL
 from runtime.records.images import FOLDER as PICTURES
-from runtime.versions import release
+from runtime.refused import refused
+from runtime.versions import now, release
+
+LEAVE_OUT = "check the disk, or leave it out (--leave-out)"
+
+
+class Kind(Enum):
+    """What a name in the folder stands for."""
+
+    PLAIN = auto()  # a file that is copied as it is
+    SQLITE = auto()
+    OTHER = auto()  # a socket, a pipe, a device
 
 
 @dataclass(frozen=True)
@@ -42,10 +53,11 @@ def back_up(folder: Path, out: Path, with_pictures: bool, leave_out: Sequence[Pa
         raise InputError(f"{folder} is no folder; give the one that holds the station's recipes, records and detectors")
     if out.is_relative_to(folder):
         raise InputError(f"{out} lies in the folder that is backed up; write it elsewhere, best on another disk")
+    if not out.parent.is_dir():  # a disk that is not plugged in, perhaps: nothing is made in its place
+        raise InputError(f"there is no folder {out.parent}; make it, or mount its disk")
     found = _look(folder, with_pictures, [_below(folder, each) for each in leave_out])
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as made:
-            scratch = Path(made)
+        with staging(out) as scratch:
             half = scratch / "half"
             with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # it holds passwords
                 manifest = _written(ArchiveWriter(file), folder, found, with_pictures, scratch, key)
@@ -55,7 +67,7 @@ def back_up(folder: Path, out: Path, with_pictures: bool, leave_out: Sequence[Pa
                 archive.check()
             half.replace(out)
     except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror}); free space or choose another place") from error
+        raise InputError(refused(out, "written", error, "choose another place")) from error
     return manifest
 
 
@@ -74,7 +86,7 @@ def _written(
     manifest = Manifest(
         SCHEMA,
         release(),
-        datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        now(),
         str(folder),
         with_pictures,
         found.left_out,
@@ -94,16 +106,14 @@ def _add_pictures(writer: ArchiveWriter, folder: Path, name: str, copy: Path, wa
 def _look(folder: Path, with_pictures: bool, leave_out: list[str]) -> Found:
     plain, databases, records, left = list[str](), list[str](), set[str](), Counter[str]()
     for name, path in _walk(folder, leave_out, left):
-        mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            raise InputError(f"{path} is a link; put the file itself there, or leave it out (--leave-out {name})")
-        if not stat.S_ISREG(mode):
+        kind = _kind(name, path)
+        if kind is Kind.OTHER:
             left["sockets and other things that are no files"] += 1
-        elif _readable(path):
+        elif kind is Kind.SQLITE:
             databases.append(name)
             if is_records(path):
                 records.add(name)
-        else:
+        elif kind is Kind.PLAIN:
             plain.append(name)
     beside = {f"{name}{ending}" for name in databases for ending in BESIDE}
     drawers = tuple(f"{Path(name).parent / PICTURES}/" for name in records)
@@ -121,7 +131,8 @@ def _walk(folder: Path, leave_out: list[str], left: Counter[str]) -> Iterator[tu
     """Everything below a folder that is no folder, with its name there; links are not followed."""
 
     def fail(error: OSError) -> None:
-        raise InputError(f"{error.filename} cannot be read ({error.strerror}); run as a user who may") from error
+        if not isinstance(error, FileNotFoundError):  # the line removes folders of old pictures
+            raise InputError(refused(error.filename, "read", error, LEAVE_OUT)) from error
 
     for place, folders, files in os.walk(folder, onerror=fail):
         relative = Path(place).relative_to(folder)
@@ -136,12 +147,22 @@ def _walk(folder: Path, leave_out: list[str], left: Counter[str]) -> Iterator[tu
         )
 
 
-def _readable(path: Path) -> bool:
-    """Whether a file is SQLite's. Raises `InputError` for one that cannot be read."""
+def _kind(name: str, path: Path) -> Kind | None:
+    """What there is of that name; None where it is gone: a line that runs removes old pictures and SQLite's logs.
+
+    Raises `InputError` for a link, and for a file that cannot be read.
+    """
     try:
-        return is_sqlite(path)
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            raise InputError(f"{path} is a link; put the file itself there, or leave it out (--leave-out {name})")
+        if not stat.S_ISREG(mode):
+            return Kind.OTHER
+        return Kind.SQLITE if is_sqlite(path) else Kind.PLAIN
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); run as a user who may") from error
+        raise InputError(refused(path, "read", error, LEAVE_OUT)) from error
 
 
 def _below(folder: Path, path: Path) -> str:

@@ -1,6 +1,7 @@
 """``python -m runtime.bundle``: everything that a station needs, to be installed without a network."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -30,16 +31,17 @@ def main() -> None:
     release = make_bundle(arguments.out, station, arguments.extras, arguments.wheel, not arguments.no_trial)
     tried = "not tried" if arguments.no_trial else "installed once on trial"
     print(f"{arguments.out}: release {release} for {prefix}, {tried}")
-    unpack = f"tar -xf {arguments.out.name} && " if arguments.out.name.endswith(PACKED) else ""
-    folder = f"proctor-{release}" if unpack else arguments.out.name
-    print(f"on the station, as root: {unpack}sh {folder}/{INSTALLER}")
+    name = arguments.out.name
+    unpack = f"tar -xf {shlex.quote(name)} && " if name.endswith(PACKED) else ""
+    folder = f"proctor-{release}" if unpack else name
+    print(f"on the station, as root: {unpack}sh {shlex.quote(f'{folder}/{INSTALLER}')}")
     if not words:
         print("no unit of systemd is in it; give the line's words behind --, as python -m runtime.line takes them")
 
 
-def _extras(text: str) -> list[str]:
+def _extras(text: str) -> tuple[str, ...]:
     """An argument type: names with commas between them."""
-    return sorted({each.strip() for each in text.split(",") if each.strip()})
+    return tuple(sorted({each.strip() for each in text.split(",") if each.strip()}))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=cli.file, metavar="OUT", help="new folder, or file that ends with .tar.gz")
     parser.add_argument("--detector", type=cli.file, required=True, metavar="FILE", help="detector.onnx")
     extras_help = "of Proctor that the line needs, as modbus,parquet"
-    parser.add_argument("--extras", type=_extras, default=[], metavar="NAMES", help=extras_help)
+    parser.add_argument("--extras", type=_extras, default=(), metavar="NAMES", help=extras_help)
     prefix_help = f"where the station keeps its releases ({PREFIX})"
     parser.add_argument("--prefix", type=cli.some_path, default=PREFIX, metavar="DIR", help=prefix_help)
     wheel_help = "Proctor's own wheel; needed where it was installed from one"

@@ -13,11 +13,12 @@
 
 import hashlib
 import platform
+import shlex
 import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from runtime.doctor.probe import last_line
 from runtime.errors import InputError
 from runtime.line.__main__ import LineAtBoot
 from runtime.recipe import Recipe
+from runtime.refused import refused
 from runtime.service.unit import Unit
 from runtime.versions import commit
 
@@ -69,7 +71,7 @@ def line_unit(
     return Unit(name, command, folder, user, cores, nice, program, line.gpio, safe, realtime, line.socket)
 
 
-def make_bundle(out: Path, station: Station, extras: Sequence[str], own: Path | None, trial: bool) -> str:
+def make_bundle(out: Path, station: Station, extras: tuple[str, ...], own: Path | None, trial: bool) -> str:
     """Make a bundle, a folder or a ``.tar.gz`` by its name; the name of its release.
 
     With `trial` it is installed once, without a network, into a folder that is removed. Raises `InputError` or
@@ -83,7 +85,7 @@ def make_bundle(out: Path, station: Station, extras: Sequence[str], own: Path | 
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.absolute().parent) as made:
             folder = Path(made) / "bundle"
             folder.mkdir()
-            version = _fill(folder, station, tuple(extras), own, recipe)
+            version = _fill(folder, station, extras, own, recipe)
             if station.unit is not None and unit is not None:
                 (folder / f"{station.unit.name}.service").write_text(unit, encoding="utf-8")
             (folder / SETTINGS).write_text(_settings(station, version), encoding="utf-8")
@@ -92,7 +94,7 @@ def make_bundle(out: Path, station: Station, extras: Sequence[str], own: Path | 
                 try_bundle(folder, Path(made) / "trial")
             _put(folder, out, f"proctor-{release}")
     except OSError as error:
-        raise InputError(f"{out} cannot be made ({error.strerror}); check its folder and the free space") from error
+        raise InputError(refused(out, "made", error, "check its folder")) from error
     return release
 
 
@@ -142,21 +144,17 @@ def _fill(folder: Path, station: Station, extras: tuple[str, ...], given: Path |
 
 def _settings(station: Station, version: str) -> str:
     major, minor, _ = platform.python_version_tuple()
-    python = platform.python_implementation(), f"{major}.{minor}", platform.system(), platform.machine()
+    release = f"{major}.{minor}"
+    python = platform.python_implementation(), release, platform.system(), platform.machine()
     found: Mapping[str, str] = {
         "version": version,
         "bundled_prefix": str(station.prefix),
         "unit": "" if station.unit is None else f"{station.unit.name}.service",
         "user": "" if station.unit is None else station.unit.user or "",
         "python_needed": " ".join(python),
-        "python_command": f"python{major}.{minor}",
+        "python_command": f"python{release}",
     }
-    return "".join(f"{name}={_in_shell(value)}\n" for name, value in found.items())
-
-
-def _in_shell(value: str) -> str:
-    escaped = value.replace("'", "'\\''")
-    return f"'{escaped}'"
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in found.items())
 
 
 def _reason(complaint: str) -> str:

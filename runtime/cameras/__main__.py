@@ -8,8 +8,10 @@ from itertools import count
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-from runtime.atomic import write_atomically
+from runtime.atomic import check_writable, write_atomically
 from runtime.camera_options import add_camera_options, camera_options
 from runtime.cameras import KNOWN, open_camera
 from runtime.cameras.base import Found
@@ -35,6 +37,7 @@ def main() -> None:
     if not 0 < arguments.seconds <= LONGEST_S:
         raise InputError(f"--seconds is {arguments.seconds:g}; expected more than 0, and {LONGEST_S:,.0f} at most")
     target = arguments.save or _free_name()
+    check_writable(target)  # before the camera is disturbed
     options = camera_options(arguments)
     stopped = threading.Event()
     with (
@@ -44,15 +47,15 @@ def main() -> None:
     ):
         trial = try_camera(source, arguments.seconds, stopped.is_set)
     shown = without_password(arguments.uri)
-    if trial.picture is not None:
-        encoded, data = cv2.imencode(".png", trial.picture)
-        assert encoded
-        write_atomically(target, data.tobytes())
+    unsaved = None if trial.picture is None else _unsaved(trial.picture, target)
+    saved = target if trial.picture is not None and unsaved is None else None
     if arguments.json:
-        saved = str(target) if trial.picture is not None else None
-        print(json.dumps({"camera": shown, "saved": saved, **trial.document()}, indent=2))
+        named = None if saved is None else str(saved)
+        print(json.dumps({"camera": shown, "saved": named, **trial.document()}, indent=2))
     else:
-        print("\n".join(told(trial, shown, target)))
+        print("\n".join(told(trial, shown, saved)))
+    if unsaved is not None:
+        raise unsaved
     if trial.picture is None:
         reason = next(iter(trial.problems), f"nothing came within {trial.watched_s:.1f} s")
         raise SourceError(f"{shown} delivered no whole picture: {reason}")
@@ -70,8 +73,19 @@ def listed(found: list[Found]) -> list[str]:
     return [*lines, f"next: {sibling('cameras', 'runtime.cameras')} {example}"]
 
 
-def told(trial: Trial, shown: str, target: Path) -> list[str]:
-    """A trial in lines."""
+def _unsaved(picture: NDArray[np.uint8], target: Path) -> InputError | None:
+    """Save a picture; why that was not possible, which is no reason to keep quiet about the camera."""
+    encoded, data = cv2.imencode(".png", picture)
+    assert encoded
+    try:
+        write_atomically(target, data.tobytes())
+    except InputError as error:
+        return error
+    return None
+
+
+def told(trial: Trial, shown: str, saved: Path | None) -> list[str]:
+    """A trial in lines; `saved` is where its picture lies, if it does."""
     sizes = ", ".join(f"{width}×{height}" for width, height in trial.sizes) or "no size known"
     sent = f", sent as {trial.sent_as}" if trial.sent_as else ""
     lines = [f"{shown}: {trial.pictures} pictures in {trial.watched_s:.1f} s; {sizes}{sent}"]
@@ -85,7 +99,7 @@ def told(trial: Trial, shown: str, target: Path) -> list[str]:
     if trial.repeated:
         lines.append(f"repeated: {trial.repeated} pictures equal to the one before, which a stream rejects as frozen")
     lines += [f"problem: {reason} ({times} times)" for reason, times in trial.problems.most_common()]
-    return [*lines, f"saved: {target}"] if trial.picture is not None else lines
+    return lines if saved is None else [*lines, f"saved: {saved}"]
 
 
 def next_command(arguments: argparse.Namespace, shown: str) -> str:

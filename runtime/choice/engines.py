@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from runtime.choice.memory import Choice, Circumstances, recall, remember
 from runtime.choice.turns import BUDGET_S, fastest, one_inference, ratios, seconds_in_turns
-from runtime.detector_file import read_detector, read_parity_frames
+from runtime.detector_file import frames_to_compare, read_detector
 from runtime.engines.base import Engine
 from runtime.errors import DetectorError, ProctorError
 from runtime.machine import Machine, available_cores, physical_cores
 from runtime.opening import AutoOptions
-from runtime.parity import Scored, agreement, tolerance_of
+from runtime.parity import Scored, agreement_of
 from runtime.recipe import Recipe
 
 MOST_COMPARED = 4  # frames: each costs every engine one inference
@@ -53,7 +53,7 @@ def open_fastest(path: Path, options: AutoOptions) -> tuple[Recipe, Engine, str]
     if remembered is not None:
         engine = next(one for one in found if one.name == remembered.chosen).open()
         return recipe, engine, f"auto: {remembered.words()}"
-    choice, engine = measured(found, now, recipe, frames_to_compare(path, recipe))
+    choice, engine = measured(found, now, recipe, frames_to_compare(path, recipe, MOST_COMPARED))
     notes = [choice.words(), *filter(None, (stale, remember(memory, choice)))]
     return recipe, engine, f"auto: {'; '.join(notes)}"
 
@@ -79,17 +79,6 @@ def alternatives(path: Path, model: bytes, recipe: Recipe, options: AutoOptions)
     return found
 
 
-def frames_to_compare(path: Path, recipe: Recipe) -> NDArray[np.uint8]:
-    """Prepared frames uint8 [n, H, W, 3]: the parity frames where they lie beside the detector, seeded noise where not.
-
-    Raises `DetectorError` for a file of parity frames that is not the detector's.
-    """
-    if path.with_suffix(".parity.npz").is_file():
-        return read_parity_frames(path, recipe)[:MOST_COMPARED]
-    shape = (MOST_COMPARED, *recipe.size_hw, 3)
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
 def measured(
     found: Sequence[Alternative],
     now: Circumstances,
@@ -106,15 +95,7 @@ def measured(
         for one in found[1:]:
             try:
                 engines[one.name] = one.open()
-                scored = Scored.by(engines[one.name], frames)
-                compared = agreement(
-                    expected,
-                    scored,
-                    recipe.threshold.value,
-                    tolerance_of(recipe),
-                    recipe.scoring.in_regions(recipe.size_hw),
-                )
-                problem = compared.problem("it", found[0].name)
+                problem = agreement_of(engines[one.name], recipe, frames, expected).problem("it", found[0].name)
             except ProctorError as error:
                 problem = str(error)
             if problem:

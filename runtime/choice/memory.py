@@ -2,13 +2,13 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
 from runtime.machine import Machine
 from runtime.typed import build
+from runtime.versions import now as this_moment
 
 SCHEMA = 1
 
@@ -42,7 +42,7 @@ class Choice:
     chosen: str
     ratios: dict[str, float]  # median time, of that of the first alternative
     left_out: dict[str, str]  # alternatives that could not be chosen, with the reason
-    created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))  # ISO 8601
+    created: str = field(default_factory=this_moment)  # ISO 8601
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:

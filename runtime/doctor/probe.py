@@ -43,6 +43,9 @@ def ask(module: str, *arguments: str, timeout_s: float = TIMEOUT_S) -> Answer:
     except subprocess.TimeoutExpired:
         _kill(process)
         return Answer(problem=f"no answer within {timeout_s:g} s")
+    except BaseException:  # Ctrl-C: nobody waits for it any more
+        _kill(process)
+        raise
     return _answer(process.returncode, out, complaint)
 
 

@@ -1,13 +1,14 @@
 """``triton://HOST:PORT/MODEL?…``: which detector on which server, and how it is reached."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from runtime.bounds import check_between
 from runtime.errors import InputError
 from runtime.location import Address
+from runtime.query import options_in
 from runtime.typed import build
 
 PORT = 8001  # Triton's for gRPC
@@ -58,6 +59,9 @@ class TritonAddress:
         return f"{self.model} at {self.target}"
 
 
+OPTIONS = tuple(each.name for each in fields(TritonAddress) if each.name not in ("host", "port", "model"))
+
+
 def parse_triton(address: Address) -> TritonAddress:
     """Raises `InputError` for what is no such address, after it."""
     try:
@@ -65,14 +69,12 @@ def parse_triton(address: Address) -> TritonAddress:
         host, port = parts.hostname, PORT if parts.port is None else parts.port
     except ValueError as error:  # a port that is none, half an IPv6 address
         raise InputError(f"{address}: {error}; expected {FORM}") from error
-    model, given = unquote(parts.path.strip("/")), parse_qsl(parts.query, keep_blank_values=True)
-    options = dict(given)
-    if not host or not model or parts.fragment or "@" in parts.netloc or (parts.query and not given):
+    model = unquote(parts.path.strip("/"))
+    if not host or not model or parts.fragment or "@" in parts.netloc or address.text.endswith("?"):
         raise InputError(f"the detector is {address}; expected {FORM}")
-    if len(options) < len(given):
-        raise InputError(f"{address} has an option twice; leave one out")
-    if {"host", "port", "model"} & set(options):
-        raise InputError(f"{address} has a host, port or model as an option; expected {FORM}")
+    options, wrong = options_in(parts.query, OPTIONS)
+    if wrong:
+        raise InputError(f"{address} has {wrong} among its options; expected {FORM}")
     secure = {"tls": "yes"} if {"ca", "certificate", "key"} & set(options) else {}
     try:
         return build(TritonAddress, {"host": host, "port": port, "model": model} | secure | options)

@@ -77,7 +77,7 @@ class PolledController(Binding):
         try:
             peer = self._connect()
             self.connections += 1
-            log.info("connected to the controller at %s", self._place)
+            log.info("connected to the controller at %s (connection %d)", self._place, self.connections)
             while not self._closing.is_set():
                 started_s = time.monotonic()
                 self._exchange(peer, begins=not worked)

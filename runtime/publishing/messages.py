@@ -144,6 +144,7 @@ STATUS = Message(
         Field("verdicts", COUNT, "verdicts and refusals of this session"),
         Field("waiting", COUNT, "of them, not yet taken by the broker"),
         Field("dropped", COUNT, "of them, dropped"),
+        Field("connections", COUNT, "how often the broker was reached in this session: one that counts up was lost"),
     ),
     retained=True,
 )

@@ -298,7 +298,8 @@ class MqttPublisher(Publisher):
 
     def _connection(self) -> _Connection:
         """One connection, until it is lost or this is closed."""
-        will = encoded(self._status("lost"))
+        # published, if ever, of a connection that was counted
+        will = encoded(self._status("lost") | {"connections": self.connections + 1})
         connection = _Connection(self._options, self.outbox.changed, self._writer, will, self._answer)
         try:
             connection.open()
@@ -399,4 +400,5 @@ class MqttPublisher(Publisher):
             "verdicts": self.outbox.added,
             "waiting": self.outbox.waiting,
             "dropped": self.outbox.dropped,
+            "connections": self.connections,
         }

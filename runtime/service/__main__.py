@@ -1,6 +1,7 @@
 """``python -m runtime.service``: a unit of systemd that runs a line at boot."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from runtime import cli
@@ -24,8 +25,9 @@ def main() -> None:
         print(unit.text(), end="")
         return
     write_atomically(arguments.out, unit.text().encode())
+    source = shlex.quote(str(arguments.out))
     print(
-        f"{arguments.out} written. As root: cp {arguments.out} /etc/systemd/system/{unit.name}.service; "
+        f"{arguments.out} written. As root: cp {source} /etc/systemd/system/{unit.name}.service; "
         f"systemctl daemon-reload; systemctl enable --now {unit.name}"
     )
 

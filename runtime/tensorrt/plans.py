@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from runtime.engines.base import Engine
 from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from runtime.errors import DetectorError, InputError, ParityError
 from runtime.opening import TensorRtOptions
-from runtime.parity import FRAME_TIMEOUT_S, Agreement, Scored, agreement, tolerance_of
+from runtime.parity import FRAME_TIMEOUT_S, Agreement, Scored, agreement_of
 from runtime.recipe import Recipe
 from runtime.served import identity_of, served_outputs
 from runtime.signing import read_key
@@ -32,6 +31,7 @@ from runtime.tensorrt.cuda import open_cuda
 from runtime.tensorrt.engine import TensorRtEngine
 from runtime.tensorrt.permissions import check_only_ours
 from runtime.tensorrt.sidecar import AGAIN, Checked, Machine, Sidecar, is_signed, sidecar_from_json
+from runtime.versions import now
 
 log = logging.getLogger("proctor.tensorrt")
 
@@ -128,7 +128,7 @@ def build_checked(
         options=options,
         tensors=engine.tensors,
         checked=Checked(found.frames, found.map_deviation, found.score_deviation, found.tolerance),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=now(),
     )
     return BuiltPlan(built, sidecar, found)
 
@@ -156,13 +156,7 @@ def checked_against_onnxruntime(
         expected = Scored.by(reference, frames)
     finally:
         reference.close()
-    found = agreement(
-        expected,
-        Scored.by(engine, frames),
-        recipe.threshold.value,
-        tolerance_of(recipe),
-        recipe.scoring.in_regions(recipe.size_hw),
-    )
+    found = agreement_of(engine, recipe, frames, expected)
     problem = found.problem("the plan", "ONNX Runtime")
     if problem:
         raise ParityError(

@@ -1,11 +1,13 @@
 """A detector as a model in Triton's repository: what its configuration says; what is never replaced, or half there."""
 
-import os
+import contextlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from export import triton_repository
 from export.served_graph import check_served, served_graph
 from export.serving_options import ServingOptions
 from export.triton_repository import write_model
+from runtime import atomic
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.detector_file import read_detector, write_recipe
 from runtime.engines.onnxruntime_engine import open_session
@@ -163,19 +166,59 @@ def test_a_server_that_looks_meanwhile_never_sees_half_a_model(tmp_path: Path, m
 def test_a_model_that_cannot_be_moved_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = tmp_path / "models"
     demo_model(models, batch=2)
-    rename, calls = os.rename, []
 
-    def failing(source: Path, target: Path) -> None:
-        calls.append(target)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        rename(source, target)
+    def failing(one: Path, other: Path) -> bool:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "rename", failing)
-    with pytest.raises(InputError, match=r"demo cannot be written \(No space left on device\); a model is prepared"):
+    monkeypatch.setattr(atomic, "_exchanged", failing)
+    said = (
+        r"demo cannot be written \(No space left on device\); free space or choose another place; a model is prepared"
+    )
+    with pytest.raises(InputError, match=said):
         demo_model(models, batch=4)
     assert configured(models / "demo").max_batch_size == 2
     assert [each.name for each in tmp_path.iterdir()] == ["models"]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("step", range(1, 6))
+def test_ctrl_c_leaves_the_model_of_before_or_the_new_one(
+    exchanges: bool, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, calls = tmp_path / "models", []
+    demo_model(models, batch=2)
+
+    def interrupted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*words: Path) -> Any:
+            found = call(*words)
+            calls.append(words)
+            if len(calls) == step:
+                raise KeyboardInterrupt
+            return found
+
+        return counted
+
+    monkeypatch.setattr(Path, "rename", interrupted(Path.rename))
+    monkeypatch.setattr(atomic, "_exchanged", interrupted(atomic._exchanged if exchanges else lambda one, other: False))
+    steps = 2 if exchanges else 5
+    with pytest.raises(KeyboardInterrupt) if step <= steps else contextlib.nullcontext():
+        demo_model(models, batch=4)
+    assert configured(models / "demo").max_batch_size == (2 if step < steps else 4)
+    assert [each.name for each in tmp_path.iterdir()] == ["models"]
+    assert [each.name for each in models.iterdir()] == ["demo"]
+
+
+def test_ctrl_c_while_a_first_model_is_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = triton_repository.write_atomically
+
+    def interrupted(path: Path, data: bytes) -> None:
+        write(path, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(triton_repository, "write_atomically", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        demo_model(tmp_path / "models")
+    assert [str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*")] == ["models"]
 
 
 def test_int8_is_not_left_to_a_backend_that_may_round_it_otherwise(tmp_path: Path) -> None:

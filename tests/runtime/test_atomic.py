@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runtime.atomic import check_writable, write_atomically
+from runtime import atomic
+from runtime.atomic import check_writable, replace_folder, write_atomically
 from runtime.errors import InputError
 
 
@@ -150,3 +152,46 @@ def test_asking_whether_a_file_can_be_written_leaves_it_as_it_is(tmp_path: Path)
     check_writable(tmp_path / "a.bin")
     check_writable(tmp_path / "b" / "c.bin")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.bin", b"old")]
+
+
+class _Ended(BaseException):
+    """Whatever ends a command, as Ctrl-C does."""
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("after", [True, False])
+@pytest.mark.parametrize("step", range(1, 6))
+def test_a_folder_is_replaced_whole_or_not_at_all_wherever_it_is_ended(
+    exchanges: bool, after: bool, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh, folder, before = tmp_path / "made" / "station", tmp_path / "station", tmp_path / "before"
+    for each, text in ((fresh, "new"), (folder, "old")):
+        each.mkdir(parents=True)
+        (each / "file").write_text(text)
+    count = 0
+
+    def ending(call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*words: Path) -> Any:
+            nonlocal count
+            count += 1
+            if count == step and not after:
+                raise _Ended
+            found = call(*words)
+            if count == step:
+                raise _Ended
+            return found
+
+        return counted
+
+    monkeypatch.setattr(Path, "rename", ending(Path.rename))
+    monkeypatch.setattr(atomic, "_exchanged", ending(atomic._exchanged if exchanges else lambda one, other: False))
+    ended = False
+    try:
+        replace_folder(fresh, folder, before)
+    except _Ended:
+        ended = True
+    assert ended is (step <= (2 if exchanges else 5))
+    found = {each: (each / "file").read_text() for each in (fresh, folder, before) if each.exists()}
+    assert found in ({fresh: "new", folder: "old"}, {folder: "new", before: "old"})
+    if not ended:
+        assert found == {folder: "new", before: "old"}

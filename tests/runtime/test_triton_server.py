@@ -25,7 +25,7 @@ from runtime.detector import Detector
 from runtime.detector_file import read_detector, write_recipe
 from runtime.engines import Engine
 from runtime.errors import EngineError
-from runtime.parity import Scored, agreement, tolerance_of
+from runtime.parity import Scored, agreement_of
 from runtime.verdict import Decision
 
 SPOT = grey_frame(spot=200)  # of the tiny detector: its score is 0.5625, above the threshold
@@ -92,8 +92,8 @@ def test_a_served_detector_computes_what_it_does_here(demo_server: TritonServer)
         assert served.engine.description.startswith("Triton 2.")
         assert served.engine.max_batch == 4
         recipe = local.recipe
-        expected, found = Scored.by(local.engine, frames), Scored.by(served.engine, frames)
-        compared = agreement(expected, found, recipe.threshold.value, tolerance_of(recipe))
+        expected = Scored.by(local.engine, frames)
+        compared = agreement_of(served.engine, recipe, frames, expected)
         assert compared.problem("served", "here") is None
         batch = served.engine.result(served.engine.submit(frames))
         np.testing.assert_allclose(batch.anomaly_score, expected.scores, rtol=1e-4)

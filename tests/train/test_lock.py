@@ -13,9 +13,9 @@ import pytest
 
 from calibration.calibrate import calibrate_folder
 from runtime.errors import InputError
+from runtime.lock import LOCK, only_one, only_one_writes
 from train.__main__ import make_detector
 from train.config import as_mapping, as_yaml
-from train.lock import LOCK, only_one, only_one_writes
 from train.options import StudentsConfig, TeacherConfig
 from train.run_folder import RunFolder
 from train.student_training import train_students
@@ -26,7 +26,7 @@ pytest.importorskip("fcntl", reason="this system has no file locks")
 HOLD = """
 import sys
 from pathlib import Path
-from train.lock import only_one
+from runtime.lock import only_one
 path = Path(sys.argv[1])
 with only_one(path, path.parent):
     print("held", flush=True)
@@ -80,7 +80,7 @@ def test_of_many_that_start_at_once_one_gets_it(environment: dict[str, str], tmp
         "import sys, time\n"
         "from pathlib import Path\n"
         "from runtime.errors import InputError\n"
-        "from train.lock import only_one\n"
+        "from runtime.lock import only_one\n"
         "folder, done, refusal = Path(sys.argv[1]), 0, None\n"
         "until = time.monotonic() + 60\n"
         "while done < 40:\n"

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("asyncua", reason="OPC UA IS NOT TESTED here: pip install 'proctor[opcua]'")
 
-from benchmarks.line.fuzz_opcua import attack, good, recorded, target
+from benchmarks.line.fuzz_opcua import attack, fuzz_socket, good, recorded, target
 from runtime.line.handshake import Handshake
 from runtime.line.levels import Levels
 from runtime.line.opcua import controller
@@ -56,3 +56,9 @@ def test_a_server_bears_changed_messages_of_a_real_client() -> None:
         assert {each[:3] for each in messages} >= {b"HEL", b"OPN", b"MSG", b"CLO"}
         assert sum(attack(server.port, messages, random.Random(seed)) for seed in range(20)) > 100
         assert asyncio.run(good(server.port))
+
+
+def test_garbage_for_a_moment_leaves_a_real_line_as_it_was() -> None:
+    found = fuzz_socket(200, seed=1)
+    assert int(str(found["messages"])) >= 200
+    assert int(str(found["connections"])) > 5

@@ -1,5 +1,6 @@
 """A station's state in one file and back: whole, while records are written, and refused for whatever is not right."""
 
+import errno
 import hashlib
 import io
 import json
@@ -13,14 +14,16 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from runtime.backup import archive, restoring
+from runtime import atomic
+from runtime.backup import archive
+from runtime.backup import station as station_module
 from runtime.backup.archive import MANIFEST, PREFIX, Archive
 from runtime.backup.manifest import SCHEMA
 from runtime.backup.restoring import restore
@@ -321,7 +324,7 @@ def test_it_is_replaced_where_names_cannot_be_exchanged(
 ) -> None:
     backup = saved(station)
     (station / "line.yaml").write_text("spoilt")
-    monkeypatch.setattr(restoring, "_exchanged", lambda one, other: False)
+    monkeypatch.setattr(atomic, "_exchanged", lambda one, other: False)
     old = restored(backup, station, overwrite=True)
     assert old is not None
     assert (old / "line.yaml").read_text() == "spoilt"
@@ -361,6 +364,181 @@ def test_a_restore_that_is_killed_leaves_the_folder_as_it_was(
     child.wait(START_S)
     moved = list(tmp_path.glob("station.before-*"))
     assert contents(station) == before if not moved else contents(moved[0]) == before
+
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from runtime import atomic
+from runtime.backup.archive import Archive
+from runtime.backup.restoring import restore
+left, renamed, exchanged = int(sys.argv[3]), Path.rename, atomic._exchanged
+
+def counted(step):
+    def dying(*words):
+        global left
+        found = step(*words)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+    return dying
+
+Path.rename = counted(renamed)
+atomic._exchanged = counted(exchanged) if sys.argv[4] == "exchanged" else lambda one, other: False
+with Archive(Path(sys.argv[1])) as opened:
+    restore(opened, Path(sys.argv[2]), True)
+"""
+
+
+@pytest.mark.parametrize(("how", "steps"), [("exchanged", 2), ("renamed", 4)])
+def test_a_kill_between_the_names_loses_nothing_and_a_second_restore_works(
+    how: str, steps: int, station: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    backup, whole = saved(station), contents(station)
+    for step in range(1, steps + 1):
+        for old in tmp_path.glob("station.before-*"):
+            shutil.rmtree(old)
+        (station / "line.yaml").write_text(f"spoilt {step}")
+        spoilt = contents(station)
+        command = [sys.executable, "-c", DYING, backup, station, str(step), how]
+        assert subprocess.run(command, env=environment, timeout=START_S).returncode == -signal.SIGKILL
+        there = [contents(each) for each in tmp_path.iterdir() if each.is_dir() and not each.name.startswith(".")]
+        assert spoilt in there
+        time.sleep(1.0)  # the name of what was there before holds the second
+        restored(backup, station, overwrite=True)
+        assert contents(station)["line.yaml"] == whole["line.yaml"]
+        assert spoilt in [contents(each) for each in tmp_path.glob("station.before-*")]
+        assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
+
+
+def test_what_a_killed_restore_left_takes_no_room_from_the_next(
+    station: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup, left = saved(station), tmp_path / ".station.unfinished" / "station"
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(bytes(10**6))
+    usage = shutil.disk_usage
+
+    def scarce(path: Path) -> object:
+        found = usage(path)
+        return found._replace(free=0) if left.exists() else found
+
+    monkeypatch.setattr(shutil, "disk_usage", scarce)
+    restored(backup, station, overwrite=True)
+    assert not left.parent.exists()
+
+
+def test_two_restores_at_once_are_refused(
+    station: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup, unpack = saved(station), Archive.unpack
+    command = [sys.executable, "-m", "runtime.backup.restore", backup, station, "--overwrite"]
+    refusals = []
+
+    def meanwhile(opened: Archive, into: Path) -> None:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=START_S)
+        refusals.append((done.returncode, done.stderr))
+        unpack(opened, into)
+
+    monkeypatch.setattr(Archive, "unpack", meanwhile)
+    restored(backup, station, overwrite=True)
+    ((status, said),) = refusals
+    assert status == 2
+    assert said.startswith(f"error: {station} is in use by process {os.getpid()} on ")
+
+
+def test_a_folder_that_takes_no_other_name_is_left_as_it_was(
+    station: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup, before = saved(station), contents(station)
+
+    def busy(one: Path, other: Path) -> bool:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(other))
+
+    monkeypatch.setattr(atomic, "_exchanged", busy)
+    with pytest.raises(InputError, match=r"station cannot be written \(Device or resource busy\); a mount point, or"):
+        restored(backup, station, overwrite=True)
+    assert contents(station) == before
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["backup.tar", "station"]
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == str(station))
+    with pytest.raises(InputError, match="station is a mount point, which cannot be replaced; restore into a folder"):
+        restored(backup, station, overwrite=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
+def test_a_real_mount_point_is_refused_whichever_way_it_is_found(station: Path, tmp_path: Path) -> None:
+    backup, mounts = saved(station), tmp_path / "mounts"
+    for name, words in (("tmpfs", ("-t", "tmpfs", "none")), ("bound", ("--bind", str(station)))):
+        place = mounts / name
+        place.mkdir(parents=True)
+        if subprocess.run(["mount", *words, place], capture_output=True).returncode != 0:
+            pytest.skip("nothing can be mounted here")
+        try:
+            with pytest.raises(InputError, match="mount point"):
+                restored(backup, place, overwrite=True)
+            assert [each.name for each in mounts.iterdir()] == [name]
+        finally:
+            subprocess.run(["umount", place], check=True)
+        place.rmdir()
+
+
+def test_a_folder_that_nobody_else_may_enter_stays_so(station: Path) -> None:
+    backup = saved(station)
+    station.chmod(0o700)
+    restored(backup, station, overwrite=True)
+    assert station.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_disk_that_fails_while_the_backup_is_read_is_not_the_folders_fault(
+    station: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = saved(station)
+
+    class Failing(io.BufferedReader):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 10_000:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(size)
+
+    with Archive(backup) as opened:
+        opened.close()
+        monkeypatch.setattr(opened, "_file", Failing(io.FileIO(backup)))
+        with pytest.raises(
+            InputError, match=r"backup\.tar cannot be read \(Input/output error\); the disk or its cable"
+        ):
+            restore(opened, tmp_path / "fresh", False)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["backup.tar", "station"]
+
+
+def test_what_a_line_removes_while_it_is_backed_up_is_not_missed(
+    station: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (station / "records" / "images" / "old").mkdir()
+    walked, gone = os.walk, []
+
+    def walk(folder: Path, **others: object) -> Iterator[tuple[str, list[str], list[str]]]:
+        for place, folders, files in walked(folder, **others):  # type: ignore[call-overload]
+            for name in [name for name in files if name.endswith("2.jpg")]:
+                (Path(place) / name).unlink()
+                gone.append(name)
+            if "old" in folders:
+                (Path(place) / "old").rmdir()
+                gone.append("old")
+            yield place, folders, files
+
+    monkeypatch.setattr(station_module.os, "walk", walk)
+    backup = saved(station)
+    assert len(gone) > 1
+    assert "old" in gone
+    restored(backup, tmp_path / "fresh")
+    assert not [name for name in contents(tmp_path / "fresh") if Path(name).name in gone]
+
+
+def test_a_disk_that_is_not_there_is_not_made_up(station: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no folder .*/usb; make it, or mount its disk"):
+        back_up(station, tmp_path / "usb" / "backup.tar", True, (), None)
+    assert not (tmp_path / "usb").exists()
 
 
 def growing(path: Path, times: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from runtime.bundle.making import (
     SUMS,
     WORDS,
     Station,
+    _settings,
     line_unit,
     make_bundle,
     try_bundle,
@@ -429,6 +430,15 @@ def test_what_cannot_be_bundled_leaves_nothing(
     with pytest.raises(InputError, match=reason):
         make_bundle(tmp_path / out, Station(Path("/opt/proctor"), DEMO), extras, wheel, trial=False)
     assert [each.name for each in tmp_path.iterdir()] == ["there"]
+
+
+def test_settings_reach_the_shell_as_they_are(tmp_path: Path) -> None:
+    prefix = Path('/opt/it\'s $(touch hit) "a" `b`; c')
+    (tmp_path / "bundle.env").write_text(_settings(Station(prefix, DEMO), "0.1.0"))
+    shell = '. ./bundle.env; printf "%s|%s|%s" "$bundled_prefix" "$unit" "$version"'
+    done = subprocess.run(["sh", "-eu", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{prefix}||0.1.0"
+    assert [each.name for each in tmp_path.iterdir()] == ["bundle.env"]
 
 
 def test_a_detector_or_a_line_that_is_none_is_refused_at_once(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ from runtime.cameras.base import Found
 from runtime.cameras.capture import Capture
 from runtime.cameras.genicam.aravis import INSTALL, aravis_driver
 from runtime.cameras.genicam.capture import Unwrapped
-from runtime.cameras.genicam.search import search
+from runtime.cameras.listing import found_by
 from runtime.cameras.live import LiveSource
 from runtime.errors import SetupError, SourceError
 from runtime.frames import Frame
@@ -182,4 +182,4 @@ def test_a_counter_of_16_bits_goes_on() -> None:
 @needs_camera
 def test_cameras_that_answer_are_listed_with_what_to_type() -> None:
     with camera():
-        assert search("aravis") == [Found(URI, "Aravis-Fake-GV01")]
+        assert found_by("runtime.cameras.genicam.aravis:found_here", "aravis", 30.0) == [Found(URI, "Aravis-Fake-GV01")]

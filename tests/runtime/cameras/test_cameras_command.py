@@ -1,5 +1,6 @@
 """``python -m runtime.cameras``: what is listed, and what is told of a camera that is tried."""
 
+import errno
 import json
 import os
 import re
@@ -16,15 +17,14 @@ import pytest
 from http_camera import jpeg, part, playing, serving
 from video_samples import cut, number_of, numbered_picture
 
-from runtime.cameras import ROWS
-from runtime.cameras.__main__ import listed, told
+from runtime.cameras import ROWS, CameraRow, listing
+from runtime.cameras.__main__ import listed, main, told
 from runtime.cameras.base import Found
 from runtime.cameras.capture import without_password
-from runtime.cameras.genicam import search
-from runtime.cameras.listing import found_cameras
+from runtime.cameras.listing import found_by, found_cameras
 from runtime.cameras.trial import Trial
 from runtime.cameras.v4l2 import list_v4l2
-from runtime.errors import SourceError
+from runtime.errors import InputError
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -113,6 +113,40 @@ def test_a_camera_that_delivers_nothing_whole_ends_with_its_reason_and_status_2(
     assert done.stderr == "error: --rtsp-transport is for rtsp://…, and this camera is 'demo'; leave it out\n"
 
 
+def test_a_picture_that_cannot_be_saved_is_told_before_the_camera_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    for place, reason in (("taken", "Is a directory"), ("camera.jpg/a.png", "Not a directory")):
+        (tmp_path / "camera.jpg").touch()
+        done = cameras("rtsp://nowhere.invalid/", "--save", place, cwd=tmp_path)
+        assert done.returncode == 2
+        assert done.stderr == f"error: {place} cannot be written ({reason}); choose a folder that can\n"
+        assert done.stdout == ""
+
+
+def test_a_disk_that_is_full_at_the_end_keeps_no_figures_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for words in ([], ["--json"]):
+        monkeypatch.setattr(
+            sys, "argv", ["cameras", "demo", "--seconds", "0.5", "--save", str(tmp_path / "a.png"), *words]
+        )
+        with pytest.raises(InputError, match=r"a\.png cannot be written \(No space left on device\); free space"):
+            main()
+        out = capsys.readouterr().out
+        assert "saved: " not in out
+        if words:
+            told_of = json.loads(out)
+            assert told_of["saved"] is None
+            assert told_of["pictures"] > 0
+        else:
+            assert re.match(r"demo: [1-9]\d* pictures in ", out)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_ends_a_trial_with_what_came_so_far(tmp_path: Path) -> None:
     seen = threading.Event()
 
@@ -150,18 +184,53 @@ def test_passwords_in_a_pipeline_stay_out_of_messages(uri: str) -> None:
     assert without_password(uri).startswith("gst:")
 
 
-def test_a_driver_that_hangs_or_dies_while_it_looks_is_given_up(
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import time; time.sleep(60)", "no answer within 3 s"),
+        ("import os; os.abort()", "crashed (SIGABRT)"),
+        ("raise SystemExit('it is not installed')", "failed: it is not installed"),
+        ("import os; os._exit(0)", "ended without an answer"),
+        ("print('{')", "failed: AttributeError: module 'sick' has no attribute 'found_here'"),
+    ],
+)
+def test_a_driver_that_hangs_or_dies_while_it_looks_is_one_line(
+    code: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sick.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    (line,) = found_by("sick:found_here", "sick:N", timeout_s=3.0 if "sleep" in code else 30.0)
+    assert line == Found(None, f"sick:N: looking for cameras in a process of its own: {said}")
+
+
+def test_a_driver_that_prints_and_crashes_at_its_end_is_heard_all_the_same(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    module = tmp_path / "sick.py"
-    monkeypatch.setattr(search, "MODULE", "sick")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    for code, said in (
-        ("import time; time.sleep(60)", "took more than 2 s, and was given up"),
-        ("import os; os.abort()", "looking for cameras failed (-6: no word)"),
-        ("raise SystemExit('error: it is not installed')", "failed (1: error: it is not installed)"),
-    ):
-        module.write_text(code)
-        monkeypatch.setattr(search, "TIMEOUT_S", 2.0)
-        with pytest.raises(SourceError, match=re.escape(said)):
-            search.search("pylon")
+    (tmp_path / "noisy.py").write_text(
+        "import atexit, os\n"
+        "from runtime.cameras.base import Found\n"
+        "atexit.register(os.abort)\n"
+        "def found_here():\n"
+        "    print('welcome', end='')\n"
+        "    return [Found('noisy:1', 'Camera ü')]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert found_by("noisy:found_here", "noisy:N", 30.0) == [Found("noisy:1", "Camera ü")]
+
+
+def test_one_kind_that_hangs_or_dies_hides_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mixed.py").write_text(
+        "import os, time\n"
+        "from runtime.cameras.base import Found\n"
+        "def hangs(): time.sleep(60)\n"
+        "def dies(): os.abort()\n"
+        "def works(): return [Found('works:0', 'Webcam')]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    names = ("hangs", "dies", "works")
+    rows = [CameraRow(f"{name}:N", (name,), "mixed:open", (), lister=f"mixed:{name}") for name in names]
+    monkeypatch.setattr(listing, "ROWS", rows)
+    hung, dead, there = found_cameras(timeout_s=5.0)
+    assert hung.text == "hangs:N: looking for cameras in a process of its own: no answer within 5 s"
+    assert dead.text == "dies:N: looking for cameras in a process of its own: crashed (SIGABRT)"
+    assert there == Found("works:0", "Webcam")

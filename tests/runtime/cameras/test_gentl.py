@@ -10,8 +10,7 @@ import pytest
 from runtime.cameras import open_source
 from runtime.cameras.capture import Capture
 from runtime.cameras.genicam.gentl import gentl_driver
-from runtime.cameras.genicam.search import search
-from runtime.cameras.listing import found_cameras
+from runtime.cameras.listing import found_by, found_cameras
 from runtime.cameras.live import LiveSource
 from runtime.errors import SetupError, SourceError
 
@@ -115,7 +114,7 @@ def test_a_camera_without_triggers_refuses_them() -> None:
 
 def test_cameras_of_the_producers_on_the_path_are_listed_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENICAM_GENTL64_PATH", str(SIMULATOR.parent))
-    found = search("gentl")
+    found = found_by("runtime.cameras.genicam.gentl:found_here", "gentl", 30.0)
     assert URI in [each.uri for each in found]
     with open_source(str(found[0].uri)) as source:
         assert source.read(timeout_s=30) is not None

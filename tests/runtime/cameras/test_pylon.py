@@ -17,7 +17,7 @@ from runtime.cameras.base import Found
 from runtime.cameras.capture import Damaged, Shot
 from runtime.cameras.driver.hosted import HostedCapture
 from runtime.cameras.genicam.pylon import pylon_driver
-from runtime.cameras.genicam.search import search
+from runtime.cameras.listing import found_by
 from runtime.errors import SetupError, SourceError
 
 pytest.importorskip("pypylon", reason="PYLON IS NOT TESTED here: pip install '.[pylon]'")
@@ -210,4 +210,7 @@ def test_contradictions_of_trigger_and_settings_are_refused() -> None:
 
 
 def test_cameras_that_answer_are_listed_with_what_to_type() -> None:
-    assert search("pylon") == [Found("pylon:0815-0000", "Emulation"), Found("pylon:0815-0001", "Emulation")]
+    assert found_by("runtime.cameras.genicam.pylon:found_here", "pylon", 30.0) == [
+        Found("pylon:0815-0000", "Emulation"),
+        Found("pylon:0815-0001", "Emulation"),
+    ]

@@ -145,10 +145,10 @@ def test_frames_are_those_of_the_parity_gate_or_noise(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="the detector of this test is built with the onnx package")
     path = write_detector(tmp_path / "detector.onnx")
     recipe = read_detector(path)[1]
-    assert frames_to_compare(path, recipe).shape == (4, *SIZE_HW, 3)
+    assert frames_to_compare(path, recipe, 4).shape == (4, *SIZE_HW, 3)
     path.with_suffix(".parity.npz").write_bytes(b"other")
     with pytest.raises(DetectorError, match=r"is not the file that detector\.onnx was exported with"):
-        frames_to_compare(path, recipe)
+        frames_to_compare(path, recipe, 4)
 
 
 @pytest.mark.parametrize(

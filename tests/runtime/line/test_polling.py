@@ -115,6 +115,7 @@ def test_one_that_stays_away_is_said_once_and_what_breaks_down_is_told_with_its_
         until(lambda: memory.seen)
     said = [record.getMessage() for record in caplog.records]
     assert said.count("the controller at plc: it does not answer; connecting until it is there") == 1
-    assert said.count("connected to the controller at plc") == 2
+    connected = [each for each in said if each.startswith("connected to the controller at plc")]
+    assert connected == [f"connected to the controller at plc (connection {number})" for number in (1, 2)]
     (broke,) = [record for record in caplog.records if record.exc_info]
     assert "broke down" in broke.getMessage()

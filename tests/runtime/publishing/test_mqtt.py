@@ -76,6 +76,7 @@ def test_every_verdict_arrives_though_the_broker_is_killed_mid_run(
             given = [writer.verdict_id(number) for number in range(1, next(numbers))]
             until(lambda: set(ids(seen)) >= set(given), f"all of {len(given)} verdicts")
             assert publisher.connections >= 3
+            seen.wait("status", lambda each: each["connections"] == publisher.connections)
             assert publisher.outbox.dropped == 0
             until(lambda: publisher.outbox.waiting == 0, "confirmations")
         seen.wait("status", lambda each: each["why"] == "stopped")

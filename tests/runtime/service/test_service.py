@@ -1,5 +1,6 @@
 """The line as a service: a unit that systemd accepts, and what the service tells systemd."""
 
+import shlex
 import shutil
 import signal
 import socket
@@ -167,3 +168,12 @@ def test_words_reach_the_program_as_they_are() -> None:
     assert line.endswith(r'''-m runtime.line "a b" "c\"d" 50%% "$$HOME" "e\\f"''')
     with pytest.raises(InputError, match="line break"):
         Unit("x", ("a\nb",), Path("/srv")).text()
+
+
+def test_the_command_to_install_a_unit_can_be_pasted(tmp_path: Path, environment: dict[str, str]) -> None:
+    out = tmp_path / "my unit.service"
+    words = ["--name", "bottle", "--out", out, "--", DEMO, "--socket", tmp_path / "line.sock"]
+    command = [sys.executable, "-m", "runtime.service", *map(str, words)]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    copy = said.partition("As root: ")[2].partition(";")[0]
+    assert shlex.split(copy) == ["cp", str(out), "/etc/systemd/system/bottle.service"]

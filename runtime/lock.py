@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runtime.errors import InputError
 from runtime.outputs import say
+from runtime.refused import refused
 
 try:
     import fcntl
@@ -64,7 +65,7 @@ def _make_folders(folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} cannot be made ({error.strerror}); choose another place") from error
+        raise InputError(refused(folder, "made", error, "choose another place")) from error
     return missing
 
 
@@ -74,7 +75,7 @@ def _taken(path: Path, of: Path) -> int | None:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise InputError(f"{path.parent} cannot be written ({error.strerror}); choose another place") from error
+            raise InputError(refused(path.parent, "written", error, "choose another place")) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
