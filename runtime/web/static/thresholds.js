@@ -6,7 +6,7 @@ import { currentState } from "./live.js";
 import { moment, number, share, word } from "./words.js";
 
 const STEPS = 400;
-const OPENED_MS = [2000, 10000]; // when another detector is open, mostly
+const OPENED_MS = 2500, LOOKS = 4; // how often it is looked whether another detector is open
 const WAIT_MS = 150; // of a slider that moves, before the server is asked
 
 export function open(main) {
@@ -14,7 +14,7 @@ export function open(main) {
   const choice = h("select", { "aria-label": word("camera"), onchange: () => load() }, ...cameras.map((each) => h("option", {}, each)));
   const body = h("div", { class: "stack" }), error = h("p", { class: "error", role: "alert" }), said = h("p", { role: "status", id: "said" });
   main.replaceChildren(h("section", { class: "card stack" }, h("h1", {}, word("thresholdTitle")), cameras.length > 1 ? choice : null, error, said, body));
-  let open = true;
+  let open = true, looks = LOOKS;
 
   const attempt = async (work) => {
     try {
@@ -28,11 +28,17 @@ export function open(main) {
     const camera = choice.value || cameras[0];
     if (camera === undefined) return;
     const found = await get("/api/threshold", { camera });
-    if (open) body.replaceChildren(...panel(camera, found, attempt, load, said));
+    if (!open) return;
+    body.replaceChildren(...panel(camera, found, attempt, load, said));
+    if (!differ(found.recipes)) looks = LOOKS;
+    else if (currentState()?.reloads && looks-- > 0) setTimeout(load, OPENED_MS);
   });
   load();
   return () => { open = false; };
 }
+
+/** Whether another recipe is in force than the one that runs. */
+const differ = (recipes) => Boolean(recipes?.active && recipes.running) && (recipes.active.name !== recipes.running.name || recipes.active.version !== recipes.running.version);
 
 function panel(camera, found, attempt, load, said) {
   const kept = Object.values(found.score_quantiles), current = found.threshold;
@@ -88,18 +94,16 @@ function recipes(camera, state, tried, attempt, load, said) {
     const seal = await post(path, body);
     said.textContent = word(seal.at_once ? `${text}Now` : text, seal.name, seal.version);
     await load();
-    if (seal.at_once) for (const wait of OPENED_MS) setTimeout(load, wait);
   });
   const apply = h("form", { class: "search", id: "apply", onsubmit: (event) => {
     event.preventDefault();
     send("/api/threshold", { camera, value: tried(), reason: reason.value }, "applied");
   } }, h("label", {}, word("reason"), reason), h("div", { class: "row" }, h("button", { class: "primary" }, word("apply")),
     history.length ? h("button", { type: "button", id: "rollback", onclick: () => reason.reportValidity() && send("/api/threshold/rollback", { reason: reason.value }, "rolledBack") }, word("rollBack")) : null));
-  const differs = active && running && (active.name !== running.name || active.version !== running.version);
   return [
     active ? h("p", { id: "in-force" }, word("inForce", active.name, active.version, active.by, active.reason)) : null,
     running ? h("p", { class: "dim" }, word("runs", running.name, running.version)) : null,
-    differs ? h("p", {}, h("strong", {}, word(currentState()?.reloads ? "differs" : "restart"))) : null, problem ? h("p", { class: "dim" }, problem) : null,
+    differ(state) ? h("p", {}, h("strong", {}, word(currentState()?.reloads ? "differs" : "restart"))) : null, problem ? h("p", { class: "dim" }, problem) : null,
     may("engineer") ? apply : h("p", { class: "dim" }, word("needEngineer")),
     history.length ? h("h2", {}, word("history")) : null,
     history.length ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": word("history") }, h("table", { class: "history" },

@@ -218,7 +218,8 @@ def test_good_parts_become_a_detector_that_is_tried_and_put_in_force(page: Page,
     assert page.text("#made").startswith("Threshold ")
     page.until("return document.querySelector('img.report')?.naturalWidth > 0")
     cells = "[...document.querySelectorAll('#comparison [data-kind=refused] td')].map((each) => each.innerText)"
-    assert page.run(f"return {cells}")[:3] == [str(len(out))] * 3  # what was taken out, both reject
+    pictures, old, new = map(int, page.run(f"return {cells}")[:3])
+    assert pictures == old == len(out) >= new  # few good parts give a threshold that some defects stay below
     page.type("#trial-parts", "3")
     page.click("#try")
     page.until(
