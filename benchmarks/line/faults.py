@@ -136,7 +136,7 @@ FAULTS = (
     ),
     Fault(
         "Triton gone",
-        "a Triton server is killed, and is started again after three parts",
+        "a Triton server is killed, and is started again after three parts and an idle self-check",
         "from the server's start to the next pass",
         triton_gone,
     ),

@@ -27,7 +27,7 @@ EXPECTED: dict[str, tuple[tuple[str, ...], dict[str, int]]] = {
     "broker gone": (("NG JUDGED", "OK NONE"), {"arrived": 11, "missing": 7}),
     "broker of commands gone": (("OK NONE", "OK NONE"), {"missed": 0}),
     "receiver gone": (("NG JUDGED", "OK NONE"), {"arrived": 18, "missing": 0}),
-    "Triton gone": (("NO_DECISION ENGINE",), {"missed": 0}),
+    "Triton gone": (("NO_DECISION ENGINE", "REFUSED HELD"), {"too_late": 0}),
 }
 
 
