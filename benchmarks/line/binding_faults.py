@@ -12,10 +12,10 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.line.controllers import START_S, RegisterController, line, ready_registers
+from benchmarks.line.controllers import RegisterController, line, ready_registers
+from benchmarks.line.processes import START_S, free_port, until
 from benchmarks.line.recorded_chip import Change, recorded_chip
 from benchmarks.line.seen import Absent, Seen
-from benchmarks.line.waiting import free_port, until
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import InputError
 from runtime.line.modbus import FROM_RUNTIME_AT, FROM_RUNTIME_WORDS, TO_RUNTIME_AT

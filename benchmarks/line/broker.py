@@ -17,8 +17,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from benchmarks.line.processes import free_port, until
 from benchmarks.line.seen import Absent
-from benchmarks.line.waiting import free_port, until
 from runtime.errors import InputError
 from runtime.publishing.documents import now_ms
 

@@ -12,9 +12,9 @@ from benchmarks.line.broker import PLACE, Peer, broker, peer
 from benchmarks.line.command_faults import DEMO_HW, GONE_S, DemoParts, demo_parts, quiet
 from benchmarks.line.controllers import PATIENCE_S, line, ready_client
 from benchmarks.line.engine_faults import inspected, told, until_well
+from benchmarks.line.processes import free_port, until
 from benchmarks.line.receiver import receiver_program
 from benchmarks.line.seen import Seen
-from benchmarks.line.waiting import free_port, until
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import InputError
 from runtime.line.python_client import LineClient, PartResult

@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from benchmarks.line.waiting import until
+from benchmarks.line.processes import until
 from runtime.errors import InputError
 
 FRESH_S = 60.0  # a document that was signed longer ago is refused

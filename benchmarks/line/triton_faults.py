@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.line.command_faults import DEMO_HW, demo_parts
-from benchmarks.line.controllers import PATIENCE_S, START_S, TRIGGER_READY, line, ready_client
+from benchmarks.line.controllers import PATIENCE_S, TRIGGER_READY, line, ready_client
 from benchmarks.line.engine_faults import counted, inspected, told, until_well
+from benchmarks.line.processes import START_S, until
 from benchmarks.line.seen import Absent, Seen
-from benchmarks.line.waiting import until
 from export.serving_options import ServingOptions
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import InputError

@@ -15,8 +15,8 @@ from pathlib import Path
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
+from benchmarks.line.processes import free_port
 from benchmarks.line.seen import Absent
-from benchmarks.line.waiting import free_port
 from runtime.errors import InputError
 
 READY_S = 90.0
