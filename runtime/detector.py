@@ -39,6 +39,7 @@ class Pending:
     placed: Placement | None = None  # how the part lies, where the recipe has an alignment
     since_s: float = field(default_factory=time.monotonic)  # monotonic clock
     measured: Measured | None = None  # of the frame, where it is healthy
+    unanswered: bool = False  # there is no ticket since the engine takes none
 
 
 class Detector(Closing):
@@ -111,17 +112,17 @@ class Detector(Closing):
         try:
             self._late = [late for late in self._late if not self._is_done(late)]
             prepared = prepare(frame.image, self.recipe.size_hw, self.recipe.alignment, self._prepared)
-            problem = (
-                self._health.problem(frame, prepared.scaled) or self._not_in_place(prepared) or self._stalled(frame)
-            )
-            if problem is None:
-                ticket = self.engine.submit(prepared.frame[None])
-                return Pending(frame, ticket, None, prepared.placed, measured=self._health.measured)
+            problem = self._health.problem(frame, prepared.scaled) or self._not_in_place(prepared)
+            if problem is not None:
+                return Pending(frame, None, problem)
+            if (stalled := self._stalled(frame)) is not None:
+                return Pending(frame, None, stalled, unanswered=True)
+            ticket = self.engine.submit(prepared.frame[None])
+            return Pending(frame, ticket, None, prepared.placed, measured=self._health.measured)
         except ImageError as error:
-            problem = str(error)
+            return Pending(frame, None, str(error))
         except EngineError as error:
-            problem = f"engine error: {error}"
-        return Pending(frame, None, problem)
+            return Pending(frame, None, f"engine error: {error}", unanswered=True)
 
     def result(self, pending: Pending, timeout_s: float = 30.0) -> Verdict:
         """Wait for the verdict on a submitted frame, once for each. Raises `InputError` for what `submit` did not
@@ -131,16 +132,16 @@ class Detector(Closing):
         if not isinstance(pending, Pending):
             raise InputError(f"result got {described(pending)}; expected what submit returned")
         if pending.ticket is None:
-            return self.no_decision(pending.frame, pending.problem or "")
+            return replace(self.no_decision(pending.frame, pending.problem or ""), unanswered=pending.unanswered)
         try:
             output = self.engine.result(pending.ticket, timeout_s)
         except ResultTimeout as error:
             reason = f"engine error: {error}{self._behind(pending)}"
             if pending not in self._late:  # asked again
                 self._late.append(pending)
-            return self.no_decision(pending.frame, reason)
+            return replace(self.no_decision(pending.frame, reason), unanswered=True)
         except EngineError as error:
-            return self.no_decision(pending.frame, f"engine error: {error}")
+            return replace(self.no_decision(pending.frame, f"engine error: {error}"), unanswered=True)
         return self._judged(pending, output)
 
     def no_decision(self, frame: Frame, reason: str) -> Verdict:

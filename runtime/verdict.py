@@ -80,6 +80,9 @@ class Verdict:
     placed: Placement | None = field(default=None, repr=False, compare=False)
     # brightness and sharpness of the frame, for the drift watch; none where nothing was scored
     measured: Measured | None = field(default=None, repr=False, compare=False)
+    # whether the engine said nothing of the frame: it failed, hangs or cannot be reached. What it says of the next one
+    # may be right; where it said what cannot be, such as NaN, this is False
+    unanswered: bool = field(default=False, repr=False, compare=False)
 
     @property
     def scored_map(self) -> NDArray[np.float32] | None:
@@ -104,7 +107,10 @@ class Verdict:
 
     def to_json(self) -> str:
         """One line, without the maps."""
-        apart = ("anomaly_map", "deviation_map", "ignored", "inspected", "aligned", "placed", "measured", "regions")
+        apart = (
+            "anomaly_map", "deviation_map", "ignored", "inspected", "aligned", "placed", "measured", "regions",
+            "unanswered",
+        )  # fmt: skip
         document = {name: value for name, value in vars(self).items() if name not in apart}
         if self.camera is None:
             del document["camera"]

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import runtime  # noqa: F401  # first: it switches telemetry off, and tests load ONNX Runtime themselves
+from benchmarks.line.seen import Absent
 
 if TYPE_CHECKING:
     from train.ensemble import Scale
@@ -33,6 +35,27 @@ for name, usual in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_D
         signal.signal(getattr(signal, name), usual)
 
 ScaleMaker = Callable[..., "Scale"]
+
+
+@contextmanager
+def skipped_without_its_other_side() -> Iterator[None]:
+    """A real broker, server or chip that is missing here skips the test that asks for it, with what to install."""
+    try:
+        yield
+    except Absent as absent:
+        pytest.skip(f"NOT TESTED here: {absent}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    with skipped_without_its_other_side():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    with skipped_without_its_other_side():
+        return (yield)
 
 
 def pytest_runtest_teardown() -> None:

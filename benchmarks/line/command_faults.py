@@ -1,4 +1,4 @@
-"""Faults around ``python -m runtime.line``: it is killed, its disk is full, its clock leaps, camera or PLC are gone."""
+"""Faults around ``python -m runtime.line``: it is killed, its disk is full, its clock leaps, its camera is gone."""
 
 import os
 import shutil
@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +26,20 @@ from benchmarks.line.controllers import (
     ready_client,
     ready_registers,
 )
-from benchmarks.line.engine_faults import Absent, Seen, counted, inspected, told, until_well
+from benchmarks.line.engine_faults import counted, inspected, told, until_well
 from benchmarks.line.processes import START_S, free_port
+from benchmarks.line.seen import Absent, Seen
 from runtime.atomic import write_atomically
 from runtime.cameras import open_source
 from runtime.cameras.genicam.aravis import INSTALL
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import InputError, LineError
-from runtime.line.modbus import FROM_RUNTIME_AT, FROM_RUNTIME_WORDS, TO_RUNTIME_AT
 from runtime.line.python_client import PartResult
-from runtime.line.results import Cause, Code, Part
+from runtime.line.results import Cause, Part
 from runtime.records.reading import Question, Records
 
 DEMO_HW = (256, 256)
 GONE_S = 1.0  # how long the camera is away
-PLC_DEADLINE_S = 2.0  # a PLC is away for longer
 RESTART_S = 1.0  # of the supervisor, as in a unit of `runtime.service`
 FAKE_CAMERA, GIGE_VISION_PORT = "arv-fake-gv-camera-0.8", 3956
 
@@ -221,79 +219,6 @@ def clock_steps(folder: Path) -> Seen:
     return Seen(tuple(sorted({told(one) for one in results})), {"records": len(rows)}, longest_s)
 
 
-def plc_client_gone(folder: Path) -> Seen:
-    """See `benchmarks.line.faults.FAULTS`."""
-    port = free_port()
-    words = (DEMO_DETECTOR, "--camera", "demo?defect_rate=0", "--modbus", f"127.0.0.1:{port}", "--threads", 1)
-    with line(*words, "--deadline-ms", 1e3 * PLC_DEADLINE_S):
-        with ready_registers(port) as controller:
-            controller.trigger(1)
-            controller.result_of(1)
-            controller.write(trigger=True, part_id=2)  # and it has seen nothing of it
-        time.sleep(PLC_DEADLINE_S + 0.5)
-        begun_s = time.monotonic()
-        with ready_registers(port) as controller:
-            return _goes_on(controller, begun_s)
-
-
-_PLC = """
-import os, sys
-from benchmarks.line.command_faults import plc
-with plc(int(sys.argv[1])) as controller:
-    controller.trigger(1)
-    controller.result_of(1)
-    controller.write(trigger=True, part_id=2)
-    controller.until(lambda seen: seen["trigger_acknowledge"], "acknowledgement")
-    os._exit(0)  # before the runtime polls again, which would show it the result
-"""
-
-
-def plc_server_gone(folder: Path) -> Seen:
-    """See `benchmarks.line.faults.FAULTS`."""
-    port = free_port()
-    address = f"127.0.0.1:{port}?period_ms=250"
-    words = (DEMO_DETECTOR, "--camera", "demo?defect_rate=0", "--modbus-client", address, "--threads", 1)
-    with line(*words, "--deadline-ms", 1e3 * PLC_DEADLINE_S):
-        subprocess.run([sys.executable, "-c", _PLC, str(port)], check=True, timeout=START_S)
-        time.sleep(PLC_DEADLINE_S + 0.5)
-        begun_s = time.monotonic()
-        with plc(port) as controller:
-            return _goes_on(controller, begun_s)
-
-
-def _goes_on(controller: RegisterController, begun_s: float) -> Seen:
-    """The part that was under way has its result; the next one passes."""
-    result, part_id = controller.result_of(2), 2
-    until_s = time.monotonic() + START_S
-    while controller.results[-1].code != Code.OK:
-        if time.monotonic() > until_s:
-            raise InputError(f"no part passed within {START_S:g} s: {controller.results[-1]}")
-        part_id += 1
-        if controller.trigger(part_id):
-            controller.result_of(part_id)
-    seen = controller.read()
-    word = f"{Code(result.code).name} {Cause(result.cause).name}"
-    return Seen((word,), {name: seen[name] for name in ("missed", "too_late")}, controller.results[-1].seen_s - begun_s)
-
-
-@contextmanager
-def plc(port: int) -> Iterator[RegisterController]:
-    """A PLC that is a Modbus server, whose program goes on once the runtime has written its registers."""
-    if find_spec("pyModbusTCP") is None:
-        raise Absent("a PLC that is the server takes another library; pip install pyModbusTCP")
-    served = import_module("pyModbusTCP.server").ModbusServer("127.0.0.1", port, no_block=True)
-    served.start()
-    try:
-        controller = RegisterController(
-            lambda: list(served.data_bank.get_holding_registers(FROM_RUNTIME_AT, FROM_RUNTIME_WORDS)),
-            lambda words: served.data_bank.set_holding_registers(TO_RUNTIME_AT, words),
-        )
-        controller.until(lambda seen: seen["session_id"] and seen["state"] > 1, "runtime")
-        yield controller
-    finally:
-        served.stop()
-
-
 def camera_gone(folder: Path) -> Seen:
     """See `benchmarks.line.faults.FAULTS`."""
     _check_camera()
@@ -314,8 +239,7 @@ def camera_gone(folder: Path) -> Seen:
         begun_s = time.monotonic()
         _until_pictured(controller, number + 2)
         well_s = controller.results[-1].seen_s
-        word = f"{Code(result.code).name} {Cause(result.cause).name}"
-        return Seen((word,), {"missed": controller.read()["missed"] - missed}, well_s - begun_s)
+        return Seen((result.told,), {"missed": controller.read()["missed"] - missed}, well_s - begun_s)
 
 
 def _check_camera() -> None:

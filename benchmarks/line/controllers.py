@@ -20,6 +20,7 @@ from runtime.errors import InputError, LineError
 from runtime.line.modbus import FROM_RUNTIME_AT, FROM_RUNTIME_WORDS, TO_RUNTIME_AT
 from runtime.line.python_client import LineClient
 from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, values_of, words_of
+from runtime.line.results import Cause, Code
 
 PATIENCE_S = 20.0
 LOOK_S = 0.01
@@ -68,7 +69,13 @@ class RegisterResult:
     code: int
     cause: int
     took_ms: int
+    inspection_id: int
     seen_s: float  # monotonic clock
+
+    @property
+    def told(self) -> str:
+        """In two words."""
+        return f"{Code(self.code).name} {Cause(self.cause).name}"
 
 
 class RegisterController(Closing):
@@ -117,8 +124,16 @@ class RegisterController(Closing):
         """Read once; a result that is there is taken and acknowledged."""
         seen = self.read()
         if seen["results_valid"]:
-            part_id, code, cause = (seen[name] for name in ("result_part_id", "result_code", "result_cause"))
-            self.results.append(RegisterResult(part_id, code, cause, seen["took_ms"], time.monotonic()))
+            self.results.append(
+                RegisterResult(
+                    part_id=seen["result_part_id"],
+                    code=seen["result_code"],
+                    cause=seen["result_cause"],
+                    took_ms=seen["took_ms"],
+                    inspection_id=seen["inspection_id"],
+                    seen_s=time.monotonic(),
+                )
+            )
             self.write(results_acknowledge=True)
             self.until(lambda seen: not seen["results_valid"], "end of a result")
             self.write(results_acknowledge=False)

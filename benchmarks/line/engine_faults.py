@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.line.__main__ import server
 from benchmarks.line.controllers import PATIENCE_S, ready_client
+from benchmarks.line.seen import Seen
 from benchmarks.line.servers import FAILS, HANGS
 from runtime.errors import InputError
 from runtime.line.python_client import Accepted, LineClient, PartResult
@@ -20,19 +20,6 @@ from runtime.line.results import Part
 
 SIZE_HW = (32, 48)
 GREY = 128
-
-
-class Absent(InputError):
-    """The fault cannot be made on this machine."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What a fault did."""
-
-    parts: tuple[str, ...]  # what the controller was told of each part that it met: code and cause, refused, or nothing
-    counters: dict[str, int]  # of the runtime or the records, by name
-    recovery_s: float  # see the fault's `until`
 
 
 def picture(grey: int) -> NDArray[np.uint8]:
@@ -54,9 +41,11 @@ def inspected(client: LineClient, image: NDArray[np.uint8], part_id: int, record
     return result
 
 
-def until_well(client: LineClient, image: NDArray[np.uint8], first_part: int) -> tuple[float, int]:
+def until_well(
+    client: LineClient, image: NDArray[np.uint8], first_part: int, patience_s: float = PATIENCE_S
+) -> tuple[float, int]:
     """When the first of these parts passed, monotonic clock, and its number. Raises `InputError` where none does."""
-    until_s, part_id = time.monotonic() + PATIENCE_S, first_part
+    until_s, part_id = time.monotonic() + patience_s, first_part
     while time.monotonic() < until_s:
         answer = client.trigger(image, Part(part_id), True, PATIENCE_S)
         if isinstance(answer, Accepted):
@@ -65,7 +54,7 @@ def until_well(client: LineClient, image: NDArray[np.uint8], first_part: int) ->
                 return time.monotonic(), part_id
         part_id += 1
         time.sleep(0.005)
-    raise InputError(f"no part passed within {PATIENCE_S:g} s")
+    raise InputError(f"no part passed within {patience_s:g} s")
 
 
 @contextmanager

@@ -5,8 +5,9 @@
     python -m benchmarks.line.faults [NAME …] [--repeats 3] [--json FILE]
 
 Each fault is made on purpose, in a runtime that is a process of its own: ``python -m runtime.line``, or, where the
-engine itself has to fail, the same parts over an engine that does (`benchmarks.line.servers`). What cannot be made on
-this machine is said to be missing, and why.
+engine itself has to fail, the same parts over an engine that does (`benchmarks.line.servers`). Whoever is on the other
+side is real: a broker, a receiver, a PLC, a client, a Triton server, each a process that is killed; only the GPIO chip
+is one that records. What cannot be made on this machine is said to be missing, and why.
 """
 
 import argparse
@@ -19,8 +20,18 @@ from statistics import median
 
 from benchmarks.documents import write_document
 from benchmarks.environment import describe_environment, one_line
-from benchmarks.line.command_faults import camera_gone, clock_steps, disk_full, killed, plc_client_gone, plc_server_gone
-from benchmarks.line.engine_faults import Absent, Seen, client_dead, deadline_missed, engine_error, frozen_frame
+from benchmarks.line.binding_faults import (
+    killed_amid_a_pulse,
+    opcua_client_dead,
+    plc_client_gone,
+    plc_server_gone,
+    s7_gone,
+)
+from benchmarks.line.command_faults import camera_gone, clock_steps, disk_full, killed
+from benchmarks.line.engine_faults import client_dead, deadline_missed, engine_error, frozen_frame
+from benchmarks.line.publishing_faults import broker_gone, commands_gone, receiver_gone
+from benchmarks.line.seen import Absent, Seen
+from benchmarks.line.triton_faults import triton_gone
 from benchmarks.options import add_json_option
 from runtime import cli
 from runtime.errors import InputError
@@ -87,6 +98,48 @@ FAULTS = (
         "from then to the next pass",
         plc_server_gone,
     ),
+    Fault(
+        "S7 gone",
+        "an S7 controller ends as it is shown a pass, and is there again when that is late",
+        "from then to the next pass",
+        s7_gone,
+    ),
+    Fault(
+        "OPC UA client dead",
+        "an OPC UA client is killed with a part under way",
+        "from the kill to the first pass of the next one",
+        opcua_client_dead,
+    ),
+    Fault(
+        "killed amid a pulse",
+        "the runtime gets SIGKILL within a pulse of 10 s at a digital output",
+        "from the kill to the last output that is inactive",
+        killed_amid_a_pulse,
+    ),
+    Fault(
+        "broker gone",
+        "an MQTT broker is killed with a part under way, and is there again after a second and more parts than wait",
+        "from the broker's start to the first verdict that waited",
+        broker_gone,
+    ),
+    Fault(
+        "broker of commands gone",
+        "an MQTT broker is killed with a part under way that was triggered by it, and is there again after a second",
+        "from the broker's start to the answer to the next trigger",
+        commands_gone,
+    ),
+    Fault(
+        "receiver gone",
+        "a webhook's receiver hangs, is killed, and is there again after a second",
+        "from the receiver's start to the first verdict that waited",
+        receiver_gone,
+    ),
+    Fault(
+        "Triton gone",
+        "a Triton server is killed, and is started again after three parts and an idle self-check",
+        "from the server's start to the next pass",
+        triton_gone,
+    ),
 )
 
 
@@ -100,12 +153,12 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             seen = [_made(fault) for _ in range(options.repeats)]
         except Absent as absent:
-            print(f"{fault.name:<20} NOT MADE: {absent}", flush=True)
+            print(f"{fault.name:<24} NOT MADE: {absent}", flush=True)
             rows[fault.name] = {"what": fault.what, "not_made": str(absent)}
             continue
         times_s = sorted(each.recovery_s for each in seen)
         print(
-            f"{fault.name:<20} {', '.join(seen[-1].parts)}; {seen[-1].counters}; {median(times_s):.3f} s {fault.until}"
+            f"{fault.name:<24} {', '.join(seen[-1].parts)}; {seen[-1].counters}; {median(times_s):.3f} s {fault.until}"
         )
         rows[fault.name] = {
             "what": fault.what,

@@ -26,6 +26,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def until(found: Callable[[], T], what: str = "it", patience_s: float = START_S) -> T:
+    """What `found` returns once that is true, looked for often. Raises `InputError` where it never is."""
+    until_s = time.monotonic() + patience_s
+    while not (value := found()):
+        if time.monotonic() > until_s:
+            raise InputError(f"{what} did not come within {patience_s:g} s")
+        time.sleep(0.005)
+    return value
+
+
 def once_ready(
     ask: Callable[[], T],
     not_yet: tuple[type[Exception], ...],

@@ -41,7 +41,7 @@ class InspectionLoop:
         self._handshake, self._inspector, self._picture_of = handshake, inspector, picture_of
         self._self_check, self._inspected = self_check, inspected
         self._take = take or handshake.take
-        self._wrong: str | None = None  # what the self-check found; it stays
+        self._wrong: str | None = None  # what the self-check found
         self._stopping = False
 
     def run(self) -> None:
@@ -49,6 +49,8 @@ class InspectionLoop:
         try:
             while not self._stopping:
                 self._pass()
+            if self._wrong is not None and self._self_check is not None and not self._self_check.stays:
+                self._handshake.release()  # it was of this engine, and the next one may be another
         except BaseException as error:
             self._handshake.hold(Cause.ENGINE, f"the inference loop ended: {_in_words(error)}")
             raise
@@ -96,11 +98,13 @@ class InspectionLoop:
             return missing_frame(acquisition.acquisition_id, _in_words(error))
 
     def _check(self, self_check: SelfCheck) -> None:
-        found = self_check.problem()
-        if found is not None and self._wrong is None:
-            log.error("the line is held: %s; see to the detector and start again", found)
-            self._wrong = found
-            self._handshake.hold(Cause.HELD, found)
+        before, self._wrong = self._wrong, self_check.problem()
+        if self._wrong is not None and before is None:
+            log.error("the line is held: %s; see to the detector", self._wrong)
+            self._handshake.hold(Cause.HELD, self._wrong)
+        elif self._wrong is None and before is not None:
+            log.warning("the line goes on: the self-check's good frame is what it was")
+            self._handshake.release()
 
 
 def _in_words(error: BaseException) -> str:

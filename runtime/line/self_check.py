@@ -1,7 +1,8 @@
 """The self-check of an idle line: a good picture that is inspected over and over has to stay good.
 
 A detector that is broken in a way that raises nothing (memory of the accelerator, a library, a file) would say OK or NG
-of parts at random. A kept good frame finds it out before a part comes; from then on the line is held for good.
+of parts at random. A kept good frame finds it out before a part comes; from then on the line is held for good. With an
+engine that says nothing, such as a server that is away, it is held until the right answer is there again.
 """
 
 import logging
@@ -56,6 +57,8 @@ class SelfCheck:
         check_above_zero("the period of the self-check", period_s)
         self._inspector, self._tolerance, self._period_s, self._clock = inspector, tolerance, period_s, clock
         self._kept: _Kept | None = None
+        self._found: str | None = None
+        self.stays = False  # what is wrong, whatever the engine says next
         self._since_s = clock()
         self.checks = 0
 
@@ -73,13 +76,16 @@ class SelfCheck:
             self._keep(frame, verdict)
 
     def problem(self) -> str | None:
-        """Inspect the kept frame if it is time; what is wrong, in words, or None."""
-        if self._kept is None or self._clock() - self._since_s < self._period_s:
-            return None
+        """Inspect the kept frame if it is time; what was wrong the last time, in words, or None. Where the engine said
+        nothing it is asked again; a wrong answer `stays`."""
+        if self._kept is None or self.stays or self._clock() - self._since_s < self._period_s:
+            return self._found
         verdict = self._inspector.inspect(self._kept.frame, INSPECTION_S)
         self._since_s = self._clock()
         self.checks += 1
-        return _wrong(verdict, self._kept)
+        self._found = _wrong(verdict, self._kept)
+        self.stays = self._found is not None and not verdict.unanswered
+        return self._found
 
     def _keep(self, frame: Frame, verdict: Verdict) -> None:
         if verdict.score is None:

@@ -1,7 +1,7 @@
 """What a service tells systemd (sd_notify(3)): that it is ready, that it is alive, that it ends.
 
 The watchdog is fed by the same rule as the heartbeat that the controller sees: passes of the inference loop, and none
-while the line is held. So a loop that hangs is restarted, and so is a line that a self-check has held for good.
+while the line is held. So a loop that hangs is restarted, and so is a line that a self-check holds.
 """
 
 import os

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from runtime_samples import write_detector
-from triton_server import TritonServer, environment
 from triton_stand_in import StandIn
 
+from benchmarks.line.triton_server import TritonServer, environment
 from export.serving_options import ServingOptions
 from export.triton_repository import write_model
 

@@ -173,6 +173,7 @@ def test_an_engine_error_is_no_decision() -> None:
     with fake_detector(fail) as detector:
         verdict = detector.inspect(grey_frame())
     assert (verdict.decision, verdict.reason) == (Decision.NO_DECISION, "engine error: out of memory")
+    assert verdict.unanswered
 
 
 @pytest.mark.parametrize("fault", [MemoryError("8 GB"), TypeError("a bug")])
@@ -211,6 +212,7 @@ def test_a_score_that_is_no_number_is_no_decision(value: float) -> None:
     with fake_detector(lambda frames: np.full(frames.shape[:3], value, np.float32)) as detector:
         verdict = detector.inspect(grey_frame())
     assert (verdict.decision, verdict.reason) == (Decision.NO_DECISION, f"engine error: the score is {value}")
+    assert not verdict.unanswered  # it said what cannot be
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

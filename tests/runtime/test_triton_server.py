@@ -14,9 +14,9 @@ pytest.importorskip("onnx", reason="the graphs of these tests are built with the
 
 from google.protobuf import text_format
 from served_samples import make_certificates
-from triton_server import TritonServer, environment
 from tritonclient.grpc import model_config_pb2 as pb
 
+from benchmarks.line.triton_server import TritonServer, environment
 from export.serving_options import ServingOptions
 from export.triton_repository import configuration, write_model
 from runtime.default_detector import DEMO_DETECTOR

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from line_samples import PATIENCE_S, ROOT
-from recorded_chip import RecordedChip, recorded_chip
 from waiting import until
 
+from benchmarks.line.recorded_chip import RecordedChip, recorded_chip
 from runtime.records.reading import Question, Records
 
 DEMO = ROOT / "runtime" / "data" / "demo.onnx"

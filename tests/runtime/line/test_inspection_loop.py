@@ -12,7 +12,7 @@ from runtime_samples import fake_detector, grey_frame
 from waiting import until
 
 from runtime.detector import Detector
-from runtime.errors import InputError
+from runtime.errors import EngineError, InputError
 from runtime.frames import Frame, missing_frame
 from runtime.line.handshake import BUFFER, Acquisition, Handshake, State
 from runtime.line.inspection_loop import InspectionLoop
@@ -32,6 +32,17 @@ class Drifting:
         self.inspected.append(frame)
         shifted = (frame.image.astype(np.int16) + self.shift).clip(0, 255).astype(np.uint8)
         return self.detector.inspect(Frame(shifted, frame.frame_id), timeout_s)
+
+
+class Turning:
+    """A detector for the first frame, another one from then on."""
+
+    def __init__(self, first: Detector, then: Detector) -> None:
+        self.detectors = [first, then]
+
+    def inspect(self, frame: Frame, timeout_s: float = 30.0) -> Verdict:
+        detector = self.detectors.pop(0) if len(self.detectors) > 1 else self.detectors[0]
+        return detector.inspect(frame, timeout_s)
 
 
 def result_of(handshake: Handshake, part: Part | None = None) -> Result:
@@ -108,6 +119,62 @@ def test_a_wrong_self_check_holds_the_line_for_good(tmp_path: Path) -> None:
             drifting.shift = 0
             time.sleep(0.4)
             assert not handshake.view().trigger_ready
+
+
+@pytest.mark.parametrize(
+    ("broken", "is_back"), [("it cannot be reached", True), (float("nan"), False)], ids=["says nothing", "says NaN"]
+)
+def test_an_engine_that_says_nothing_holds_the_line_until_it_has_the_right_answer(
+    tmp_path: Path, broken: str | float, is_back: bool
+) -> None:
+    now: list[str | float | None] = [None]
+
+    def output(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if isinstance(now[0], str):
+            raise EngineError(now[0])
+        return np.full(frames.shape[:3], -1.0 if now[0] is None else now[0], np.float32)
+
+    with fake_detector(output) as detector:
+        self_check = SelfCheck(detector, tolerance=1e-3, period_s=0.1)
+        with serving(
+            tmp_path / "line.sock", detector, self_check=self_check, picture_of=lambda _: Frame(GREY, 1)
+        ) as served:
+            handshake = served.handshake
+            assert result_of(handshake).passes  # the first one that is OK is kept
+            now[0] = broken
+            until(lambda: not handshake.view().trigger_ready)
+            assert handshake.view().error is Cause.HELD
+            beats, checks = handshake.view().heartbeat, self_check.checks
+            time.sleep(0.3)
+            assert handshake.view().heartbeat == beats
+            assert (self_check.checks > checks) is is_back
+            now[0] = None
+            time.sleep(0.3)
+            if is_back:
+                until(lambda: handshake.view().trigger_ready)
+                assert result_of(handshake).passes
+            else:
+                assert not handshake.view().trigger_ready
+
+
+def test_a_loop_that_ends_leaves_no_line_held_by_an_engine_that_said_nothing() -> None:
+    """The next loop is another engine's, of another recipe."""
+
+    def output(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        raise EngineError("it cannot be reached")
+
+    handshake = Handshake(1.0)
+    handshake.ready()
+    with fake_detector() as detector, fake_detector(output) as silent:
+        self_check = SelfCheck(Turning(detector, silent), 1e-3, period_s=1e-6)
+        self_check.keep(grey_frame())
+        loop = InspectionLoop(handshake, silent, lambda _: Frame(GREY, 1), self_check)
+        thread = threading.Thread(target=loop.run)
+        thread.start()
+        until(lambda: handshake.view().error is Cause.HELD)
+        loop.stop()
+        thread.join(PATIENCE_S)
+    assert handshake.view().trigger_ready
 
 
 def test_a_self_check_waits_for_a_pause(tmp_path: Path) -> None:

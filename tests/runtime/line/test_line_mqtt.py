@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from line_samples import ROOT, command
-from mqtt_broker import PLACE, Peer, broker, check_all, peer
+from mqtt_broker import check_all
 
+from benchmarks.line.broker import PLACE, broker, peer
 from runtime.errors import InputError
 from runtime.line.bindings import open_bindings
 from runtime.line.handshake import Handshake
@@ -25,12 +26,6 @@ DEMO = ROOT / "runtime" / "data" / "demo.onnx"
 PARTS = 6
 
 
-def asked(seen: Peer, name: str, id: str, **values: object) -> dict[str, Any]:
-    """A command's answer."""
-    seen.send({"command": name, "id": id, "sent_at_ms": now_ms(), **values})
-    return seen.wait("answer", lambda each: each["id"] == id)
-
-
 def test_commands_trigger_the_demo_line_and_every_verdict_comes(environment: dict[str, str], tmp_path: Path) -> None:
     with broker(tmp_path) as mosquitto, peer(mosquitto) as seen:
         old = {"command": "trigger", "id": "old", "sent_at_ms": now_ms(), "part_id": 99}
@@ -42,7 +37,7 @@ def test_commands_trigger_the_demo_line_and_every_verdict_comes(environment: dic
             seen.wait("registers", lambda each: each["registers"]["trigger_ready"])
             for number in range(1, PARTS + 1):
                 values = {"part_id": number, "serial": f"A-{number}", "order": "7"}
-                answer = asked(seen, "trigger", f"t-{number}", **values)
+                answer = seen.ask("trigger", f"t-{number}", **values)
                 assert answer["done"], answer
                 verdict = seen.wait("verdict", lambda each, number=number: each["part_id"] == str(number))
                 assert (verdict["serial"], verdict["order"], verdict["mode"]) == (f"A-{number}", "7", "RUN")
@@ -50,9 +45,9 @@ def test_commands_trigger_the_demo_line_and_every_verdict_comes(environment: dic
                 assert (verdict["code"] == "OK") == (verdict["score"] <= verdict["threshold"])
                 held = seen.wait("registers", lambda each, verdict=verdict: each["verdict"] == verdict["id"])
                 assert_same(held["registers"], verdict)
-                assert asked(seen, "acknowledge", f"a-{number}", verdict=verdict["id"])["done"]
-            assert asked(seen, "set_offline", "off", offline=True)["done"]
-            assert asked(seen, "trigger", "t-off", part_id=50)["cause"] == "OFFLINE"
+                assert seen.ask("acknowledge", f"a-{number}", verdict=verdict["id"])["done"]
+            assert seen.ask("set_offline", "off", offline=True)["done"]
+            assert seen.ask("trigger", "t-off", part_id=50)["cause"] == "OFFLINE"
             assert seen.wait("event")["part_id"] == "50"
             seen.send(b"garbage")
             assert seen.wait("answer", lambda each: each["id"] is None)["reason"] == "the command is no JSON in UTF-8"
@@ -167,7 +162,7 @@ def test_commands_of_an_outage_are_not_replayed(tmp_path: Path) -> None:
         seen.send({"command": "trigger", "id": "1", "sent_at_ms": between_ms, "part_id": 1})
         with open_mqtt(Levels(handshake), f"127.0.0.1:{mosquitto.port}{asked_for}"):
             seen.wait("status", lambda each: each["running"] and each["started_at_ms"] >= between_ms)
-            assert asked(seen, "mode", "2", mode="RUN")["done"]
+            assert seen.ask("mode", "2", mode="RUN")["done"]
         assert [each["id"] for each in seen.of("answer")] == ["2"]
     assert handshake.view().accepted == 0
 

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mqtt_broker import PATH, PLACE, Peer, broker, check_all, make_certificates, peer
+from mqtt_broker import check_all, make_certificates
 from waiting import until
 
+from benchmarks.line.broker import PATH, PLACE, Peer, broker, peer
 from runtime.errors import InputError
 from runtime.line.handshake import Refusal
 from runtime.line.results import Cause, Code, Mode, Part, Result

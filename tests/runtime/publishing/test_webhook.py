@@ -1,17 +1,13 @@
 """The webhook against receivers that work, fail, hang, close early, trickle, redirect and answer without end."""
 
 import base64
-import hashlib
-import hmac
 import json
 import logging
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,8 @@ import pytest
 from mqtt_broker import make_certificates
 from waiting import free_port, until
 
+from benchmarks.line.broker import PLACE
+from benchmarks.line.receiver import Receiver
 from runtime.errors import InputError
 from runtime.line.handshake import Refusal
 from runtime.line.results import Cause, Code, Mode, Part, Result
@@ -26,7 +24,6 @@ from runtime.publishing.documents import Writer
 from runtime.publishing.webhook import WebhookPublisher, webhook_options
 
 KEY = bytes(range(32))
-PLACE = "site=north&line=3&station=cap"
 
 
 @pytest.fixture
@@ -47,58 +44,9 @@ def result(number: int, code: Code = Code.NG) -> Result:
     return Result(number, number, Part(number), code, Cause.JUDGED, "score", Mode.RUN, now_s, now_s, 2.0, 1.0)
 
 
-class Receiver:
-    """A receiver by Python's own server, which checks each signature and does as a test says before it answers 204."""
-
-    def __init__(self, tls: Path | None = None) -> None:
-        self.documents: list[dict[str, Any]] = []
-        self.paths: list[str] = []
-        self.statuses: list[int] = []  # to answer with, before it works
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # the library's name
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                assert verified(dict(self.headers.items()), body), "the signature is wrong"
-                receiver.paths.append(self.path)
-                status = receiver.statuses.pop(0) if receiver.statuses else 204
-                if status < 300:
-                    receiver.documents.append(json.loads(body))
-                self.send_response(status)
-                self.send_header("Location", f"http://127.0.0.1:{receiver.port}/elsewhere")
-                self.end_headers()
-
-            def log_message(self, *words: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        if tls is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(tls / "server.crt", tls / "server.key")
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # of peers that leave
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-def verified(headers: dict[str, str], body: bytes) -> bool:
-    """As Standard Webhooks says, by nothing of ours; and not older than a minute."""
-    headers = {name.lower(): value for name, value in headers.items()}
-    stamp = headers["webhook-timestamp"]
-    signed = hmac.new(KEY, f"{headers['webhook-id']}.{stamp}.".encode() + body, hashlib.sha256).digest()
-    is_fresh = abs(time.time() - int(stamp)) < 60
-    return is_fresh and headers["webhook-signature"] == f"v1,{base64.b64encode(signed).decode()}"
-
-
 @contextmanager
 def receiving(tls: Path | None = None) -> Iterator[Receiver]:
-    found = Receiver(tls)
+    found = Receiver(KEY, tls=tls)
     try:
         yield found
     finally:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqtt_broker import PLACE, broker, check_all, peer
+from mqtt_broker import check_all
 from waiting import free_port
 
+from benchmarks.line.broker import PLACE, broker, peer
 from runtime.errors import InputError
 from runtime.sinks import open_sinks
 

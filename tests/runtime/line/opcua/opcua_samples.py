@@ -8,14 +8,14 @@ from typing import Any
 
 from asyncua import Client, ua
 
+from benchmarks.line.opcua_client import node
 from runtime.line.handshake import Handshake
 from runtime.line.levels import Levels
-from runtime.line.opcua.nodes import INDEX, LINE, METHODS, TYPES, registers
+from runtime.line.opcua.nodes import INDEX, TYPES, registers
 from runtime.line.opcua.server import OpcUaServer, open_server
 from runtime.line.results import Cause, Code, Outcome
 
 PATIENCE_S = 120.0  # for what takes a moment
-METHOD = {method.name: method for method in METHODS}
 
 
 def verdict_of(part_id: int) -> Outcome:
@@ -53,11 +53,6 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(asyncio.wait_for(work, PATIENCE_S))
 
 
-def node(client: Client, name: str) -> Any:
-    """By its identifier."""
-    return client.get_node(ua.NodeId(name, INDEX))
-
-
 async def look(client: Client) -> dict[str, Any]:
     """All registers from the runtime, in one request."""
     names = [name for name in registers() if name.startswith("From")]
@@ -80,15 +75,6 @@ async def put(client: Client, **values: Any) -> list[str]:
         item.Value = ua.DataValue(value if isinstance(value, ua.Variant) else ua.Variant(value, ua.VariantType[kind]))
         params.NodesToWrite.append(item)
     return [each.name for each in await client.uaclient.write(params)]
-
-
-async def call(client: Client, name: str, *values: Any) -> dict[str, Any]:
-    """Call a method of the line; what it gives, by name."""
-    takes = METHOD[name].takes
-    given = [ua.Variant(value, ua.VariantType[each.type]) for each, value in zip(takes, values, strict=True)]
-    found = await node(client, LINE).call_method(ua.NodeId(f"{LINE}.{name}", INDEX), *given)
-    found = found if isinstance(found, list) else [found]
-    return {each.name: value for each, value in zip(METHOD[name].gives, found, strict=True)}
 
 
 @asynccontextmanager

@@ -15,8 +15,9 @@ from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from opcua_samples import PATIENCE_S, Served, call, run, served
+from opcua_samples import PATIENCE_S, Served, run, served
 
+from benchmarks.line.opcua_client import call
 from runtime.errors import InputError
 from runtime.line.handshake import Handshake
 from runtime.line.levels import Levels

@@ -18,10 +18,8 @@ from opcua_samples import (
     PATIENCE_S,
     Served,
     Told,
-    call,
     connected,
     look,
-    node,
     put,
     run,
     served,
@@ -31,6 +29,7 @@ from opcua_samples import (
 )
 from runtime_samples import inspecting
 
+from benchmarks.line.opcua_client import call, node
 from runtime.errors import InputError
 from runtime.line.handshake import Handshake
 from runtime.line.levels import Levels

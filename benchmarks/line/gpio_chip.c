@@ -1,8 +1,8 @@
-/* A GPIO chip for tests, put before the system's calls by LD_PRELOAD, so that libgpiod and its bindings run as they are.
+/* A GPIO chip for tests and benchmarks, put before the system's calls by LD_PRELOAD, so that libgpiod and its bindings run as they are.
 
-   PROCTOR_GPIO_CHIP is the path of the device, a plain file, and PROCTOR_GPIO_SOCKET that of the test, which plays the
-   chip. A request for lines is a connection to the test, and its descriptor the connection itself: edges and levels go
-   through it, and the test sees when it is closed. All structures are the kernel's own, linux/gpio.h. */
+   PROCTOR_GPIO_CHIP is the path of the device, a plain file, and PROCTOR_GPIO_SOCKET that of whoever plays the
+   chip. A request for lines is a connection to that, and its descriptor the connection itself: edges and levels go
+   through it, and its other side sees when it is closed. All structures are the kernel's own, linux/gpio.h. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-"""A GPIO chip that records: the test plays it behind ``gpio_chip.c``, which stands before the system's calls.
+"""A GPIO chip that records: whoever plays it stands behind ``gpio_chip.c``, which stands before the system's calls.
 
 The real bindings, the real libgpiod and the kernel's structures are used by whatever process has `environment`; what is
 below them is here: 32 lines, edges with times, holders, and what can go wrong.
@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from benchmarks.line.seen import Absent
 
 SHIM = Path(__file__).with_name("gpio_chip.c")
 LINES = 32
@@ -199,9 +199,9 @@ class RecordedChip:
 
 @contextmanager
 def recorded_chip(folder: Path) -> Iterator[RecordedChip]:
-    """A chip; a test without the compiler or the kernel's header is skipped."""
+    """A chip. Raises `Absent` without the compiler or the kernel's header."""
     if shutil.which("gcc") is None or not os.path.exists("/usr/include/linux/gpio.h"):
-        pytest.skip("DIGITAL INPUTS AND OUTPUTS ARE NOT TESTED here: apt-get install gcc libc6-dev linux-libc-dev")
+        raise Absent("a GPIO chip that records is compiled; apt-get install gcc libc6-dev linux-libc-dev")
     chip = RecordedChip(folder)
     try:
         yield chip

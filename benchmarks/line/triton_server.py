@@ -12,14 +12,16 @@ import subprocess
 import time
 from pathlib import Path
 
-import pytest
-from waiting import free_port
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+
+from benchmarks.line.processes import free_port
+from benchmarks.line.seen import Absent
+from runtime.errors import InputError
 
 READY_S = 90.0
 PACKAGE = "lib/python3.*/site-packages/pytriton"
-MISSING = (
-    "PROCTOR_TRITON names no environment with nvidia-pytriton (.ci/triton FOLDER makes one): NO real Triton was run"
-)
+MISSING = "PROCTOR_TRITON names no environment with nvidia-pytriton, a real Triton; .ci/triton FOLDER makes one"
 
 
 class TritonServer:
@@ -51,10 +53,7 @@ class TritonServer:
         return self._process.wait(timeout_s)
 
     def wait_until_ready(self) -> "TritonServer":
-        """Wait until all models are served. Fails with the log where it ends, or takes too long."""
-        from tritonclient.grpc import InferenceServerClient
-        from tritonclient.utils import InferenceServerException
-
+        """Wait until all models are served. Raises `InputError`, with the log, where it ends, or takes too long."""
         deadline_s = time.monotonic() + READY_S
         with InferenceServerClient(f"127.0.0.1:{self.port}") as client:
             while time.monotonic() < deadline_s and self._process.poll() is None:
@@ -64,7 +63,7 @@ class TritonServer:
                 except InferenceServerException:
                     pass
                 time.sleep(0.05)
-        pytest.fail(f"Triton did not start:\n{self.log[-4000:]}")
+        raise InputError(f"Triton did not start:\n{self.log[-4000:]}")
 
     def pause(self) -> None:
         """Stop it from running, as a machine that hangs."""
@@ -82,10 +81,10 @@ class TritonServer:
 
 
 def environment() -> Path:
-    """The virtual environment; the test is skipped, aloud, where there is none."""
+    """The virtual environment. Raises `Absent` where there is none."""
     venv = os.environ.get("PROCTOR_TRITON")
     if not venv or not any(Path(venv).glob(PACKAGE)):
-        pytest.skip(MISSING)
+        raise Absent(MISSING)
     return Path(venv)
 
 
@@ -107,7 +106,7 @@ def with_stub(venv: Path, work: Path) -> Path:
 
 def settings(venv: Path) -> dict[str, str]:
     """Environment variables: models run with the packages of `venv`, which is found by PATH."""
-    command = [venv / "bin" / "python", "-c", "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"]
+    command = [str(venv / "bin" / "python"), "-c", "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"]
     found = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     of_python = subprocess.run(
         command, check=True, capture_output=True, text=True, timeout=60, env=found
