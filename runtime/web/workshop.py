@@ -31,7 +31,9 @@ INSPECTION = "inspection"
 REPORT = "report.png"
 TOLD = ("decision", "score", "reason")
 DIFFERING = 60  # pictures that both detectors judge otherwise, that are shown
-HOW = {"recalibrate": "recalibrate", "train": "train"}  # what makes a detector, by the extra that brings it
+THRESHOLD, RECALIBRATE, TRAIN = "threshold", "recalibrate", "train"
+# what makes a detector, by the extra that brings it
+HOW = {THRESHOLD: "recalibrate", RECALIBRATE: "recalibrate", TRAIN: "train"}
 
 
 @dataclass(frozen=True)
@@ -293,11 +295,12 @@ class Workshop:
 
     def _making(self, how: str, by: str, current: PartSet, running: Running) -> list[Step]:
         good, made = str(current.folder / GOOD), str(current.made)
-        if how == "train":
+        if how == TRAIN:
             steps = [Step("training", "train", ("--data", good, "--out", made, "--run", str(current.folder / "run")))]
         else:
             report = ("--report", str(current.made.with_name(REPORT)))
-            words = (str(running.path), good, "--out", made, "--by", by, *report)
+            alone = ("--keep-statistics",) if how == THRESHOLD else ()
+            words = (str(running.path), good, "--out", made, "--by", by, *report, *alone)
             steps = [Step("recalibration", "calibration.recalibrate", words)]
         if running.is_plan:
             key = self._serving.recipes_key
@@ -331,6 +334,7 @@ class Workshop:
         counts = {kind: len(current.names(kind)) for kind in (GOOD, REFUSED, TRIAL)}
         inspection, confirmed = current.read("inspection") or {}, current.read("confirmed")
         problem = (self._board.state.get("collecting") or {}).get("problem")
+        made = not self._is_busy and current.made.is_file()
         return {
             "number": current.number,
             "folder": str(current.folder),
@@ -341,20 +345,9 @@ class Workshop:
             "inspected": inspection.get("images", 0),
             "notes": inspection.get("notes", []),
             "confirmed": confirmed,
-            # changes with all that `pictures` tells
-            "revision": ".".join(
-                map(
-                    str,
-                    (
-                        current.number,
-                        counts[GOOD],
-                        counts[REFUSED],
-                        _changed(current, "inspection"),
-                        current.made.exists(),
-                    ),
-                )
-            ),
-            "made": None if self._is_busy or not current.made.is_file() else self._made_of(current),
+            # changes with all that `pictures` tells, and with whether it may be changed
+            "revision": f"{current.number} {counts[GOOD]} {counts[REFUSED]} {_changed(current, 'inspection')} {made}",
+            "made": self._made_of(current) if made else None,
             "tries": None if self._tries is None else self._tries[0],
             "comparison": _summary(current),
             "sealed": current.read("sealed"),

@@ -105,7 +105,7 @@ function card(each, mayChange, act) {
   const button = h("button", { type: "button", "aria-pressed": String(!each.good), "aria-label": `${word("notGood")}, ${each.part_id ?? each.name}`,
     onclick: () => act("say", { name: each.name, good: each.good ? "no" : "yes" }) }, word("notGood"));
   return h("li", { class: "card", "data-name": each.name }, h("p", { class: "part-head" }, title),
-    image(each.good ? "good" : "refused", each.name, each.part_id ?? each.name),
+    image(each.good ? "good" : "refused", each.name, `${word("part")} ${each.part_id ?? each.name}`),
     each.suspect.length ? h("p", {}, h("strong", {}, word("suspect")), ` ${each.suspect.join("; ")}`) : null,
     mayChange ? h("div", { class: "row" }, button) : each.good ? null : h("p", { class: "dim" }, word("notGood")));
 }
@@ -121,12 +121,13 @@ function making({ set, job, can }, isBusy, act) {
   const made = set?.made;
   const result = made ? [h("p", { id: "made" }, made.problem ?? `${word("threshold")} ${number(made.threshold, 3)}. ${made.explained}`),
     made.report ? h("img", { src: `${PLACE}/report.png`, alt: word("reportAlt"), class: "report" }) : null,
+    job?.kind in can && !job.problem ? h("pre", { class: "log", tabindex: 0, "aria-label": word("log") }, job.lines.join("\n")) : null,
     job?.kind in can && !job.problem ? h("p", { class: "dim" }, ...Object.entries(job.took_s).map(([step, seconds]) => `${step}: ${duration(seconds)}. `)) : null] : [];
   if (!may("engineer")) return [failed, ...result, h("p", { class: "dim" }, word("needEngineer"))];
   if (!set?.confirmed) return [failed, ...result, h("p", { class: "dim" }, word("confirmFirst"))];
-  const button = (how) => h("div", { class: "row" }, h("button", { type: "button", id: how, disabled: !can[how], onclick: () => act("make", { how }) }, word(how)),
-    h("span", { class: "dim" }, can[how] ? word(`${how}Help`) : word("notInstalled", `pip install 'proctor[${how}]'`)));
-  return [failed, ...result, button("recalibrate"), button("train")];
+  const button = (how) => h("div", { class: "row" }, h("button", { type: "button", id: how, disabled: !can[how], onclick: () => act("make", { how }) }, word(how === "threshold" ? "fitThreshold" : how)),
+    h("span", { class: "dim" }, can[how] ? word(`${how}Help`) : word("notInstalled", `pip install 'proctor[${how === "train" ? "train" : "recalibrate"}]'`)));
+  return [failed, ...result, button("threshold"), button("recalibrate"), button("train")];
 }
 
 function trying({ set }, isBusy, act) {
@@ -136,7 +137,7 @@ function trying({ set }, isBusy, act) {
   const table = found ? h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": word("tryTitle") }, h("table", { class: "history", id: "comparison" },
     h("thead", {}, h("tr", {}, h("td", {}), ...["pictures", "oldRejects", "newRejects", "judgedOtherwise"].map((each) => h("th", { scope: "col" }, word(each))))), h("tbody", {}, ...rows))) : null;
   const differing = (found?.kinds ?? []).flatMap((each) => each.shown.map((one) => h("li", { class: "card" }, h("p", { class: "part-head" }, `${word(`kind_${each.kind}`)}, ${one.name}`),
-    image(each.kind, one.name, one.name), ...["old", "new"].map((side) => h("p", {}, h("span", { class: `mark ${one[side].decision}` }, shape(one[side].decision)), `${word(side)}: ${word(one[side].decision)}`,
+    image(each.kind, one.name, `${word("part")} ${one.name}`), ...["old", "new"].map((side) => h("p", {}, h("span", { class: `mark ${one[side].decision}` }, shape(one[side].decision)), `${word(side)}: ${word(one[side].decision)}`,
       one[side].score === null ? `, ${one[side].reason}` : ` (${number(one[side].score, 2)})`)))));
   const count = h("input", { type: "number", min: 1, max: 500, value: 20, required: true, id: "trial-parts" });
   const now = set.collecting?.kind === "trial" ? set.collecting : null;

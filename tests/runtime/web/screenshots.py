@@ -33,6 +33,20 @@ def main() -> None:
         page.until("return document.querySelector('#proof').innerText.includes('up to')")
         page.until("return document.querySelector('#change .big')")
         save(page, folder / "threshold.png", 1280)
+        page.go("#parts")
+        page.type("#wanted", "30")
+        page.click("#collect")
+        page.until("return document.querySelectorAll('#pictures li').length === 30", patience_s=90)
+        rejected = "[...document.querySelectorAll('#pictures li:has(.mark.NG)')].map((each) => each.dataset.name)"
+        for name in page.run(f"return {rejected}"):
+            page.click(f"#pictures li[data-name='{name}'] button")
+            page.until("return document.querySelector(arguments[0])", f"li[data-name='{name}'] [aria-pressed=true]")
+        page.click("#confirm")
+        page.until("return document.querySelector('#confirmed')")
+        page.click("#threshold")
+        page.until("return document.querySelector('#comparison') && document.querySelector('#try')", patience_s=180)
+        page.until("return document.querySelector('img.report')?.naturalWidth > 0")
+        save(page, folder / "parts.png", 1280, 2600)
         page.click("#theme")
         page.click("#language")
         ready(page, "#live")
@@ -42,9 +56,9 @@ def main() -> None:
         save(page, folder / "phone.png", 360)
 
 
-def save(page: Page, path: Path, width: int) -> None:
-    """The whole page, without what lies below 1500 pixels."""
-    height = min(1500, int(page.run("return document.documentElement.scrollHeight")))
+def save(page: Page, path: Path, width: int, most: int = 1500) -> None:
+    """The whole page, without what lies below `most` pixels."""
+    height = min(most, int(page.run("return document.documentElement.scrollHeight")))
     page.run("window.scrollTo(0, 0)")
     clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 0.75 if width > 600 else 1}
     shot = page.driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
