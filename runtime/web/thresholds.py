@@ -16,6 +16,7 @@ from runtime.location import Address, as_location
 from runtime.recipes.store import LONGEST_REASON, RecipeStore, Seal, file_sha256
 from runtime.records.reading import Question, Records
 from runtime.signing import read_key
+from runtime.web.answers import SEAL, THRESHOLD, WHAT_IF
 from runtime.web.desk import Asked, Desk, Field, Refused, Route
 from runtime.web.once import once_per_change
 from runtime.web.totals import ONLY
@@ -174,6 +175,7 @@ ROUTES = (
         "scores, and what is in force",
         thresholds,
         {"camera": CAMERA},
+        answer=THRESHOLD,
     ),
     Route(
         "GET",
@@ -182,6 +184,7 @@ ROUTES = (
         "what another threshold would have changed",
         what_if,
         {"camera": CAMERA, "value": VALUE},
+        answer=WHAT_IF,
     ),
     Route(
         "POST",
@@ -190,6 +193,7 @@ ROUTES = (
         "seal the running recipe with another threshold, and put it in force",
         apply,
         {"camera": CAMERA, "value": VALUE, "reason": REASON},
+        answer=SEAL,
     ),
     Route(
         "POST",
@@ -198,5 +202,6 @@ ROUTES = (
         "put in force what was before",
         roll_back,
         {"reason": REASON},
+        answer=SEAL,
     ),
 )
