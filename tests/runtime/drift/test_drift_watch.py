@@ -211,16 +211,17 @@ def test_another_recipe_is_watched_anew_and_one_that_is_opened_again_goes_on(
     recipe: Recipe, verdict: Verdict, tmp_path: Path
 ) -> None:
     other = recipe.with_threshold(2.0)
-    with FollowingWatch(tmp_path / "drift.json") as watch:
-        watch.follow(recipe)
-        for each in verdicts(verdict, 20, 14):
-            watch.add(each)
-        watch.follow(recipe)
-        assert watch.figures()["parts"] == 20
-        watch.follow(other)
-        assert watch.figures()["parts"] == 0
-        for each in verdicts(verdict, 5, 15):
-            watch.add(each)
+    for path in (None, tmp_path / "drift.json"):
+        with FollowingWatch(path) as watch:
+            watch.follow(recipe)
+            for each in verdicts(verdict, 20, 14):
+                watch.add(each)
+            watch.follow(recipe)
+            assert watch.figures()["parts"] == 20
+            watch.follow(other)
+            assert watch.figures()["parts"] == 0
+            for each in verdicts(verdict, 5, 15):
+                watch.add(each)
     with FollowingWatch(tmp_path / "drift.json") as again:
         again.follow(other)
         assert again.figures()["parts"] == 5

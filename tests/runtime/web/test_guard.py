@@ -194,6 +194,12 @@ def test_what_is_no_json_of_the_fields_gets_a_sentence(browser: Browser) -> None
     assert (half.status_code, "is not known here" in half.json()["error"]) == (400, True)
     for odd in (5, True, None, {}, 1.5):
         assert posted(json={"name": odd, "password": "x"}).json() == {"error": "name is none: of the user"}
+    browser.log_in("otto")
+    for odd in (1.5, "1", True, 1e400):
+        answer = browser.http.post("/api/marks", content=json.dumps({"record": odd, "mark": "missed"}), headers={
+            "x-csrf-token": browser.csrf, "content-type": "application/json"
+        })  # fmt: skip
+        assert (answer.status_code, answer.json()) == (400, {"error": "record is none: number of the record"})
     assert posted(content=b"a=b", headers={"content-type": "application/x-www-form-urlencoded"}).status_code == 415
 
 
@@ -297,7 +303,9 @@ def test_a_session_that_somebody_planted_is_worth_nothing_after_the_login(page: 
     assert fresh != planted
     assert browser.get("/api/session").json()["user"] == "otto"
     with httpx.Client(base_url=page.base, cookies={"proctor-0": planted}, trust_env=False) as attacker:
-        assert attacker.get("/api/session").json()["user"] is None
+        answer = attacker.get("/api/session")
+        assert answer.json()["user"] is None
+        assert "set-cookie" in answer.headers  # a new one: the planted one is known no more
         assert attacker.get("/api/rejects").status_code == 401
     with httpx.Client(base_url=page.base, cookies={"proctor-0": "chosen-by-somebody"}, trust_env=False) as attacker:
         answer = attacker.get("/api/session")
@@ -365,7 +373,8 @@ def test_a_post_of_another_sites_page_is_refused(page: Alone, browser: Browser, 
 def test_another_sites_page_is_told_nothing(headers: dict[str, str]) -> None:
     with server_alone(Serving("127.0.0.1", 0)) as alone, browsing(alone.base) as browser:
         for path in (guard.EVENTS, "/api/rejects", "/api/session", "/metrics"):
-            assert browser.get(path, headers=headers).status_code == 403
+            with browser.http.stream("GET", path, headers=headers) as answer:
+                assert answer.status_code == 403
         assert (alone.desk.viewers, alone.asked) == (0, [])
         assert browser.get("/api/rejects", headers={"sec-fetch-site": "none"}).status_code == 200  # typed
         assert browser.get("/", headers=headers).status_code == 200  # a link to the page
