@@ -47,6 +47,7 @@ PAGES = {
         "runtime/tensorrt/README.md",
         "runtime/web/README.md",
         "runtime/web/MONITORING.md",
+        "runtime/web/SECURITY.md",
         "train/README.md",
         "train/backbones/README.md",
         "train/teachers/README.md",

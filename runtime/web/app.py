@@ -1,12 +1,13 @@
 """The page's application: every route with who may ask it, and what is checked before its handler runs."""
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,6 +15,7 @@ from starlette.routing import Route as Mounted
 
 from runtime.errors import ProctorError
 from runtime.signing import read_key
+from runtime.web.answers import ANYTHING
 from runtime.web.desk import LOCAL, Asked, Desk, Refused, Route, body_of, checked
 from runtime.web.gallery import ROUTES as GALLERY
 from runtime.web.guard import Guard
@@ -33,9 +35,18 @@ STATIC = {
 SCRIPT = "text/javascript; charset=utf-8"
 
 
+class Number(IntegerConvertor):
+    """Of a path; no longer than SQLite's integers, nor than Python reads."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_url_convertor("int", Number())
+
+
 async def openapi(asked: Asked) -> Response:
     """This very table."""
-    return JSONResponse(document_of(ROUTES))
+    return JSONResponse(document_of(ROUTES, asked.desk.cookie))
 
 
 ROUTES: tuple[Route, ...] = (
@@ -44,13 +55,16 @@ ROUTES: tuple[Route, ...] = (
     *THRESHOLDS,
     *TEACHING,
     *METRICS,
-    Route("GET", "/openapi.json", None, "this description", openapi),
+    Route("GET", "/openapi.json", None, "this description", openapi, answer=ANYTHING),
 )
 
 
 def application(desk: Desk) -> Guard:
     """The page's application. Its files are read once: no path of a request ever reaches a file system."""
-    mounted = [Mounted(route.path, _endpoint(desk, route), methods=[route.method]) for route in ROUTES]
+    by_path: dict[str, dict[str, Route]] = {}
+    for route in ROUTES:
+        by_path.setdefault(route.path, {})[route.method] = route
+    mounted = [Mounted(path, _endpoint(desk, routes), methods=list(routes)) for path, routes in by_path.items()]
     for name, (kind, data) in static_files().items():
         path = "/" if name == "index.html" else f"/static/{name}"
         mounted.append(Mounted(path, _file(kind, data), methods=["GET"]))
@@ -76,15 +90,19 @@ def _file(kind: str, data: bytes) -> Callable[[Request], Awaitable[Response]]:
     return answer
 
 
-def _endpoint(desk: Desk, route: Route) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(desk: Desk, routes: Mapping[str, Route]) -> Callable[[Request], Awaitable[Response]]:
+    """Of one path, by method: so a 405 says all that are allowed."""
+
     async def answer(request: Request) -> Response:
+        route = routes["GET" if request.method == "HEAD" else request.method]
         session = desk.sessions.find(request.cookies.get(desk.cookie))
+        _check_origin(request)
         user = _who(desk, route, request, session)
         if route.method == "POST":
-            _check_origin(request, session)
+            _check_token(request, session)
             values = await body_of(request, route.takes)
         else:
-            values = checked(dict(request.query_params), route.takes)
+            values = checked(dict(request.query_params), route.takes, is_query=True)
         return await route.handler(Asked(desk, request, session, user, values))
 
     return answer
@@ -114,12 +132,17 @@ def _has_token(desk: Desk, request: Request) -> bool:
     return token is not None and hmac.compare_digest(token, given.encode())
 
 
-def _check_origin(request: Request, session: Session | None) -> None:
-    """Raise `Refused` for a post that another site's page makes. `SameSite=Strict` keeps its cookie away before."""
+def _check_origin(request: Request) -> None:
+    """Raise `Refused` for what another site's page asks. `SameSite=Strict` keeps its cookie away before; of a page that
+    knows no users it would take a viewer's place."""
     own = f"{request.url.scheme}://{request.headers['host']}"
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "same-origin")
-    if origin not in (None, own) or site != "same-origin":
-        raise Refused(403, "this post comes from another page")
+    typed = site == "none" and request.method != "POST"  # into the address line
+    if origin not in (None, own) or not (site == "same-origin" or typed):
+        raise Refused(403, f"this {request.method} comes from another page")
+
+
+def _check_token(request: Request, session: Session | None) -> None:
     if session is None or not session.vouches(request.headers.get("x-csrf-token", "")):
         raise Refused(403, "this post lacks the token of its session; load the page again")
 
@@ -131,7 +154,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)  # with what is allowed, of a 405
 
 
 async def _cannot(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from runtime.errors import InputError
+from runtime.printable import printable
 from runtime.web.board import Board
 from runtime.web.guard import MOST_BODY
 from runtime.web.serving import Serving
@@ -19,6 +20,10 @@ from runtime.web.users import Role, User, read_users
 from runtime.web.workshop import Workshop
 
 BODY_S = 5.0
+# no character that controls how others are shown: of lines, of direction, without width
+SHOWN = r"^[^\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]*$"
+HALF = re.compile(r"[\ud800-\udfff]")  # of a character, which only JSON can say
+MOST_NUMBER, MOST_INTEGER = 1e30, 2**63 - 1  # of either sign; SQLite has no greater integers
 LOCAL = User("somebody at this machine", Role.VIEW)  # where no users are known
 
 
@@ -77,12 +82,7 @@ class Asked:
     request: Request
     session: Session | None
     user: User  # who asks
-    body: dict[str, Any]  # of a post; checked against the route's fields
-
-    @property
-    def query(self) -> dict[str, str]:
-        """What stands behind the question mark."""
-        return dict(self.request.query_params)
+    body: dict[str, Any]  # of a post its body, else its query; checked against the route's fields
 
 
 Handler = Callable[[Asked], Awaitable[Response]]
@@ -110,6 +110,8 @@ class Route:
     handler: Handler
     takes: dict[str, Field] = field(default_factory=dict)  # of a post its body, else its query
     gives: str = "application/json"
+    answer: dict[str, Any] = field(default_factory=dict)  # JSON Schema of what it gives; empty where that is no JSON
+    also: dict[int, tuple[str, dict[str, Any]]] = field(default_factory=dict)  # by status above 499: when, and a schema
 
 
 async def body_of(request: Request, takes: dict[str, Field]) -> dict[str, Any]:
@@ -129,11 +131,12 @@ async def body_of(request: Request, takes: dict[str, Field]) -> dict[str, Any]:
     return checked(found, takes)
 
 
-def checked(found: dict[str, Any], takes: dict[str, Field]) -> dict[str, Any]:
-    """Values of the kinds that a route takes, no more and no fewer. Raises `Refused`."""
+def checked(found: dict[str, Any], takes: dict[str, Field], is_query: bool = False) -> dict[str, Any]:
+    """Values of the kinds that a route takes, no more and no fewer; in a query all are text. Raises `Refused`."""
     unknown = sorted(set(found) - set(takes))
     if unknown:
-        raise Refused(400, f"{unknown[0][:40]} is not known here; known are {', '.join(takes) or 'no names'}")
+        name = printable(unknown[0][:40])
+        raise Refused(400, f"{name} is not known here; known are {', '.join(takes) or 'no names'}")
     values: dict[str, Any] = {}
     for name, each in takes.items():
         if name not in found:
@@ -141,22 +144,27 @@ def checked(found: dict[str, Any], takes: dict[str, Field]) -> dict[str, Any]:
                 raise Refused(400, f"{name} is missing: {each.meaning}")
             values[name] = None
             continue
-        values[name] = _converted(name, found[name], each)
+        values[name] = _converted(name, found[name], each, is_query)
     return values
 
 
-def _converted(name: str, value: object, each: Field) -> object:
+def _converted(name: str, value: Any, each: Field, is_text: bool) -> object:
+    if isinstance(value, float) and value.is_integer() and not is_text:
+        value = int(value)  # JSON has one kind of numbers
+    kinds = str if is_text or each.kind is str else (int, float) if each.kind is float else int
     try:
-        converted = each.kind(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+        converted = each.kind(value) if isinstance(value, kinds) and not isinstance(value, bool) else None
     except (ValueError, OverflowError):
         converted = None
-    if converted is None or (each.kind is float and not -1e30 < converted < 1e30):
+    if converted is None or (each.kind is float and not -MOST_NUMBER < converted < MOST_NUMBER):
         raise Refused(400, f"{name} is none: {each.meaning}")
-    if isinstance(converted, str) and (len(converted) > each.most or not converted.isprintable()):
-        raise Refused(400, f"{name} is longer than {each.most} characters, or has some that cannot be printed")
+    if isinstance(converted, str) and (
+        HALF.search(converted) or len(converted) > each.most or not re.fullmatch(SHOWN, converted)
+    ):
+        raise Refused(400, f"{name} is longer than {each.most} characters, or has some that cannot be shown")
     if each.choices and converted not in each.choices:
         raise Refused(400, f"{name} is none of {', '.join(each.choices)}")
-    if isinstance(converted, int) and not abs(converted) < 2**63:
+    if isinstance(converted, int) and not abs(converted) <= MOST_INTEGER:
         raise Refused(400, f"{name} is out of range")
     return converted
 
@@ -168,8 +176,3 @@ async def _read(request: Request) -> bytes:
         if len(data) > MOST_BODY:
             raise Refused(413, f"a body has {MOST_BODY} bytes at most", connection="close")
     return data
-
-
-def as_refused(error: InputError) -> Refused:
-    """What the user gave cannot be used: its sentence."""
-    return Refused(409, str(error))

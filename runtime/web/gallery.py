@@ -5,17 +5,19 @@ records the memory has all, and nothing can be marked.
 """
 
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from runtime.errors import InputError
 from runtime.records.marks import Mark, Marks
 from runtime.records.reading import Question, Records
+from runtime.web.answers import MARKED
+from runtime.web.answers import PARTS as FOUND
 from runtime.web.board import Picture
-from runtime.web.desk import Asked, Desk, Field, Refused, Route, as_refused
+from runtime.web.desk import Asked, Desk, Field, Refused, Route
 from runtime.web.totals import ONLY
 from runtime.web.users import Role
 
@@ -38,10 +40,7 @@ async def parts(asked: Asked) -> Response:
 async def mark(asked: Asked) -> Response:
     """Say what a recorded part really was."""
     folder, body = _folder(asked.desk), asked.body
-    try:
-        await run_in_threadpool(_mark, folder, body["record"], body["mark"], asked.user.name)
-    except InputError as error:
-        raise as_refused(error) from error
+    await run_in_threadpool(_mark, folder, body["record"], body["mark"], asked.user.name)
     return JSONResponse({"record": body["record"], "mark": body["mark"], "by": asked.user.name})
 
 
@@ -81,11 +80,12 @@ def _rejects(desk: Desk) -> list[dict[str, Any]]:
 
 def _remembered(picture: Picture) -> dict[str, Any]:
     """A reject of this process's memory."""
-    keys = ("camera", "part_id", "frame_id", "at", "decision", "reason", "score", "threshold", "frame_hw", "regions")
+    keys = ("camera", "part_id", "frame_id", "decision", "reason", "score", "threshold", "frame_hw", "regions")
     shown = {key: picture.shown[key] for key in keys}
+    shown["at"] = datetime.fromtimestamp(picture.shown["at"], timezone.utc).isoformat()  # as records have it
     place = f"/api/rejects/{picture.number}"
     heat = f"{place}.png" if picture.has_heat else None
-    return {"record": None, "mark": None, **shown, "image": f"{place}.jpg", "heat": heat}
+    return {"record": None, "mark": None, "marked_by": None, **shown, "image": f"{place}.jpg", "heat": heat}
 
 
 def _recorded(desk: Desk, folder: Path, question: Question, limit: int) -> list[dict[str, Any]]:
@@ -141,10 +141,18 @@ async def _encoded(asked: Asked) -> tuple[bytes, bytes | None]:
 MARKS = tuple(each.words for each in Mark)
 MARKING = {"record": Field(int, "number of the record"), "mark": Field(str, "what it was", choices=MARKS)}
 ROUTES = (
-    Route("GET", "/api/rejects", Role.VIEW, "the last rejects", rejects),
+    Route("GET", "/api/rejects", Role.VIEW, "the last rejects", rejects, answer=FOUND),
     Route("GET", "/api/rejects/{number:int}.jpg", Role.VIEW, "a reject's picture", reject_jpeg, gives="image/jpeg"),
     Route("GET", "/api/rejects/{number:int}.png", Role.VIEW, "a reject's heat map", reject_png, gives="image/png"),
     Route("GET", "/api/records/{record:int}.jpg", Role.VIEW, "a recorded picture", record_jpeg, gives="image/jpeg"),
-    Route("GET", "/api/parts", Role.VIEW, "what was recorded of a part", parts, {"part_id": Field(str, "its id", 100)}),
-    Route("POST", "/api/marks", Role.OPERATE, "say what a part really was", mark, MARKING),
+    Route(
+        "GET",
+        "/api/parts",
+        Role.VIEW,
+        "what was recorded of a part",
+        parts,
+        {"part_id": Field(str, "its id", 100)},
+        answer=FOUND,
+    ),
+    Route("POST", "/api/marks", Role.OPERATE, "say what a part really was", mark, MARKING, answer=MARKED),
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import json
 import re
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -21,6 +22,7 @@ MOST_BODY = 16 * 2**10  # bytes; the longest sensible body is a reason of some h
 REQUEST_S = 10.0  # for a request to arrive whole, from its first byte or the connection's
 ANSWER_S = 30.0  # for an answer to be taken
 TAKE_S = 5.0  # for a viewer to take one piece of the stream of events
+MOST_WAITING = 32  # connections whose request is not whole; the oldest makes room for the next
 USER_TIMEOUT_MS = 20_000  # without a word from a peer that has something to take
 EVENTS = "/api/events"  # the one answer that has no end
 
@@ -56,10 +58,18 @@ class BoundedProtocol(H11Protocol):
         if connected is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
         self._expect()
+        waiting = [each for each in CONNECTIONS.values() if each.is_waiting]
+        for each in waiting[:-MOST_WAITING]:  # connections that send nothing must not keep out those that do
+            each.give_up()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has no request that came whole and is not answered yet."""
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
-        CONNECTIONS.pop(self.client, None)
+        self._forget()
         self._arrived()
         super().connection_lost(exc)
 
@@ -78,7 +88,12 @@ class BoundedProtocol(H11Protocol):
 
     def give_up(self) -> None:
         """End the connection at once, with what was not taken yet."""
+        self._forget()
         self.transport.abort()
+
+    def _forget(self) -> None:
+        if CONNECTIONS.get(self.client) is self:
+            del CONNECTIONS[self.client]
 
     def _expect(self) -> None:
         self._overdue = self.loop.call_later(REQUEST_S, self.give_up)
@@ -166,8 +181,8 @@ class Guard:
 
 
 async def _answer(send: Send, status: int, reason: str) -> None:
-    body = reason.encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    body = json.dumps({"error": reason}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

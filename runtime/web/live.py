@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from runtime.web.answers import ERROR, EVENT, LOGGED_IN, NOTHING, PAUSE, SESSION, STATUS
 from runtime.web.desk import Asked, Desk, Field, Refused, Route
 from runtime.web.guard import EVENTS
 from runtime.web.thermal import temperatures
@@ -127,7 +128,7 @@ def state_of(desk: Desk) -> dict[str, Any]:
     cameras = {}
     for name in {**board.hello.cameras, **board.state.get("cameras", {})}:
         said = board.hello.cameras.get(name, {})
-        shown = {key: said.get(key) for key in ("uri", "engine", "threshold")}
+        shown = {key: said.get(key) for key in ("uri", "engine", "threshold", "recipe")}
         cameras[name] = {**shown, **board.state.get("cameras", {}).get(name, {})}
     return {
         **{key: value for key, value in board.state.items() if key != "cameras"},
@@ -227,15 +228,35 @@ LOGIN = {
     "name": Field(str, "of the user", 40),
     "password": Field(str, "of the user", LONGEST_PASSWORD),
 }
+SILENT = {504: ("the stream does not answer", ERROR)}
 ROUTES = (
-    Route("GET", "/api/session", None, "who asks, and the token that posts need", session),
-    Route("POST", "/api/login", None, "log in", login, LOGIN),
-    Route("POST", "/api/logout", None, "log out", logout),
-    Route("GET", EVENTS, Role.VIEW, "what is new, as lines of JSON", events, gives="application/x-ndjson"),
+    Route("GET", "/api/session", None, "who asks, and the token that posts need", session, answer=SESSION),
+    Route("POST", "/api/login", None, "log in", login, LOGIN, answer=LOGGED_IN),
+    Route("POST", "/api/logout", None, "log out", logout, answer=NOTHING),
+    Route(
+        "GET",
+        EVENTS,
+        Role.VIEW,
+        "what is new, as lines of JSON",
+        events,
+        gives="application/x-ndjson",
+        answer=EVENT,
+        also={503: ("too many viewers", ERROR)},
+    ),
     Route("GET", "/api/cameras/{camera}/{number:int}.jpg", Role.VIEW, "a picture", picture, gives="image/jpeg"),
     Route("GET", "/api/cameras/{camera}/{number:int}.png", Role.VIEW, "its heat map", heat, gives="image/png"),
-    Route("POST", "/api/pause", Role.OPERATE, "reject every part until somebody resumes", pause),
-    Route("POST", "/api/resume", Role.OPERATE, "end the pause", resume),
-    Route("GET", "/healthz", None, "whether the page's process answers", healthz),
-    Route("GET", "/readyz", None, "whether the stream works and parts may pass", readyz),
+    Route(
+        "POST", "/api/pause", Role.OPERATE, "reject every part until somebody resumes", pause, answer=PAUSE, also=SILENT
+    ),
+    Route("POST", "/api/resume", Role.OPERATE, "end the pause", resume, answer=PAUSE, also=SILENT),
+    Route("GET", "/healthz", None, "whether the page's process answers", healthz, answer=STATUS),
+    Route(
+        "GET",
+        "/readyz",
+        None,
+        "whether the stream works and parts may pass",
+        readyz,
+        answer=STATUS,
+        also={503: ("not so", STATUS)},
+    ),
 )

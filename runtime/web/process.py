@@ -22,7 +22,7 @@ from runtime.web.serving import from_document
 log = logging.getLogger("proctor.web")
 
 NICE = 10  # the inspection comes first
-MOST_CONNECTIONS = 64
+MOST_CONNECTIONS = 64  # beside those of viewers
 KEEP_ALIVE_S = 5
 
 
@@ -59,10 +59,11 @@ def server_of(desk: Desk) -> Server:
         lifespan="off",
         loop="asyncio",
         log_config=None,
+        log_level="error",  # else whoever sends what is no request fills the log
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=MOST_CONNECTIONS + desk.serving.viewers,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=MOST_BODY,

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from runtime.images import read_image
 from runtime.recipes.store import Seal
+from runtime.web.answers import GOOD_PARTS, IN_FORCE, PICTURES
 from runtime.web.desk import Asked, Desk, Field, Refused, Route
 from runtime.web.drawing import as_jpeg
 from runtime.web.in_force import put_in_force, store_of, store_state, told
@@ -140,8 +141,13 @@ CAMERA = Field(str, "name of the camera", 60)
 NAME = Field(str, "name of the picture", 40)
 COUNT = Field(int, "how many pictures")
 ROUTES = (
-    Route("GET", "/api/good-parts", Role.VIEW, "pictures of good parts, and what is made of them", good_parts),
-    Route("GET", "/api/good-parts/pictures", Role.VIEW, "every picture of the newest set", pictures),
+    Route(
+        "GET", "/api/good-parts", Role.VIEW, "pictures of good parts, and what is made of them", good_parts,
+        answer=GOOD_PARTS,
+    ),
+    Route(
+        "GET", "/api/good-parts/pictures", Role.VIEW, "every picture of the newest set", pictures, answer=PICTURES,
+    ),
     Route(
         "GET", "/api/good-parts/picture.jpg", Role.VIEW, "one of them", picture,
         {"kind": Field(str, "of the picture", choices=(GOOD, REFUSED, TRIAL)), "name": NAME}, "image/jpeg",
@@ -150,24 +156,28 @@ ROUTES = (
     Route(
         "POST", "/api/good-parts/collect", Role.OPERATE, "keep the next pictures of a camera", collect,
         {"camera": CAMERA, "pictures": COUNT, "new": Field(str, "whether in a new set", choices=YES_NO)},
+        answer=GOOD_PARTS,
     ),
-    Route("POST", "/api/good-parts/stop", Role.OPERATE, "keep no more", stop),
+    Route("POST", "/api/good-parts/stop", Role.OPERATE, "keep no more", stop, answer=GOOD_PARTS),
     Route(
         "POST", "/api/good-parts/say", Role.OPERATE, "count a picture as one of a good part, or not", say,
-        {"name": NAME, "good": Field(str, "whether it is", choices=YES_NO)},
+        {"name": NAME, "good": Field(str, "whether it is", choices=YES_NO)}, answer=GOOD_PARTS,
     ),
-    Route("POST", "/api/good-parts/confirm", Role.OPERATE, "say that all of them are of good parts", confirm),
+    Route(
+        "POST", "/api/good-parts/confirm", Role.OPERATE, "say that all of them are of good parts", confirm,
+        answer=GOOD_PARTS,
+    ),
     Route(
         "POST", "/api/good-parts/make", Role.ENGINEER, "make a detector of the confirmed pictures", make,
-        {"how": Field(str, "from the detector in force, or anew", choices=tuple(HOW))},
+        {"how": Field(str, "from the detector in force, or anew", choices=tuple(HOW))}, answer=GOOD_PARTS,
     ),
     Route(
         "POST", "/api/good-parts/try", Role.ENGINEER, "judge the next parts by both detectors", try_out,
-        {"parts": COUNT},
+        {"parts": COUNT}, answer=GOOD_PARTS,
     ),
     Route(
         "POST", "/api/good-parts/seal", Role.ENGINEER, "seal what was made as a recipe, and put it in force", seal,
-        {"name": Field(str, "of the recipe", 40), "reason": Field(str, "why", 300)},
+        {"name": Field(str, "of the recipe", 40), "reason": Field(str, "why", 300)}, answer=IN_FORCE,
     ),
-    Route("POST", "/api/good-parts/cancel", Role.ENGINEER, "end the job at work", cancel),
+    Route("POST", "/api/good-parts/cancel", Role.ENGINEER, "end the job at work", cancel, answer=GOOD_PARTS),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from runtime.adjust import adjust
 from runtime.recipes.store import LONGEST_REASON, Seal
 from runtime.records.reading import Question, Records
+from runtime.web.answers import IN_FORCE, THRESHOLD, WHAT_IF
 from runtime.web.desk import Asked, Desk, Field, Route
 from runtime.web.in_force import put_in_force, running_seal, store_of, store_state
 from runtime.web.totals import ONLY
@@ -98,6 +99,7 @@ ROUTES = (
         "scores, and what is in force",
         thresholds,
         {"camera": CAMERA},
+        answer=THRESHOLD,
     ),
     Route(
         "GET",
@@ -106,6 +108,7 @@ ROUTES = (
         "what another threshold would have changed",
         what_if,
         {"camera": CAMERA, "value": VALUE},
+        answer=WHAT_IF,
     ),
     Route(
         "POST",
@@ -114,6 +117,7 @@ ROUTES = (
         "seal the running recipe with another threshold, and put it in force",
         apply,
         {"camera": CAMERA, "value": VALUE, "reason": REASON},
+        answer=IN_FORCE,
     ),
     Route(
         "POST",
@@ -122,5 +126,6 @@ ROUTES = (
         "put in force what was before",
         roll_back,
         {"reason": REASON},
+        answer=IN_FORCE,
     ),
 )

@@ -6,7 +6,7 @@ import { currentState } from "./live.js";
 import { moment, number, share, word } from "./words.js";
 
 const STEPS = 400;
-const OPENED_MS = 2500, LOOKS = 4; // how often it is looked whether another detector is open
+const FOLLOW_MS = 1000;
 const WAIT_MS = 150; // of a slider that moves, before the server is asked
 
 export function open(main) {
@@ -14,7 +14,7 @@ export function open(main) {
   const choice = h("select", { "aria-label": word("camera"), onchange: () => load() }, ...cameras.map((each) => h("option", {}, each)));
   const body = h("div", { class: "stack" }), error = h("p", { class: "error", role: "alert" }), said = h("p", { role: "status", id: "said" });
   main.replaceChildren(h("section", { class: "card stack" }, h("h1", {}, word("thresholdTitle")), cameras.length > 1 ? choice : null, error, said, body));
-  let open = true, looks = LOOKS;
+  let open = true, shown = null; // the recipe
 
   const attempt = async (work) => {
     try {
@@ -28,13 +28,15 @@ export function open(main) {
     const camera = choice.value || cameras[0];
     if (camera === undefined) return;
     const found = await get("/api/threshold", { camera });
-    if (!open) return;
-    body.replaceChildren(...panel(camera, found, attempt, load, said));
-    if (!differ(found.recipes)) looks = LOOKS;
-    else if (currentState()?.reloads && looks-- > 0) setTimeout(load, OPENED_MS);
+    shown = found.recipe;
+    if (open) body.replaceChildren(...panel(camera, found, attempt, load, said));
   });
   load();
-  return () => { open = false; };
+  const follow = setInterval(() => { // a line may change its recipe while somebody looks
+    const runs = currentState()?.cameras[choice.value || cameras[0]]?.recipe;
+    if (shown !== null && runs && runs !== shown) load();
+  }, FOLLOW_MS);
+  return () => { open = false; clearInterval(follow); };
 }
 
 /** Whether another recipe is in force than the one that runs. */

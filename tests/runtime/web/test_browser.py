@@ -5,10 +5,13 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from chromium import AXE, START_S, Page, Station, chromium, demo_station
+from runtime_samples import fake_detector
 from waiting import until
+from web_samples import fed_page
 
 from runtime.detector import Detector
 from runtime.detector_file import read_detector
@@ -245,6 +248,22 @@ def test_good_parts_become_a_detector_that_is_tried_and_put_in_force(page: Page,
     page.until("return ['OK', 'NG'].includes(document.querySelector('.verdict').dataset.decision)")
     ready(page, "#threshold")
     take_back(page, "so that the other tests find what they expect", before.version)
+
+
+def test_the_threshold_view_follows_a_change_of_recipe(driver: object) -> None:
+    with fed_page() as fed:
+        page = Page(driver, fed.base)
+        fed.feed()
+        page.open("#threshold")
+        page.until("return document.querySelector('#value')?.value === '0.500'")
+        page.until("return document.querySelector('#change')?.innerText.includes('of the last 1')")
+        with fake_detector() as detector:
+            detector.recipe = detector.recipe.with_threshold(0.625)
+            fed.page.watch(None, "demo", Path("detector.onnx"), detector, None)
+            page.until("return document.querySelector('#value')?.value === '0.625'")
+            page.until("return document.querySelector('#change')?.innerText.includes('of the last 0')")
+            page.go("#live")
+            page.until("return document.querySelector('.facts')?.innerText.includes('fake')")
 
 
 def test_dark_and_light_are_the_systems_until_somebody_switches(page: Page) -> None:

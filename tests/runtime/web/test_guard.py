@@ -1,17 +1,22 @@
-"""What somebody tries who should not be let in, and the answer: the table of runtime/web/README.md, row by row."""
+"""What somebody tries who should not be let in, and the answer: the table of runtime/web/SECURITY.md, row by row."""
 
+import http.client
+import json
 import re
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
 import pytest
+from tries import tried
 from waiting import until
-from web_samples import PASSWORDS, Alone, Browser, browsing, certificate, server_alone, users_file
+from web_samples import Alone, Browser, browsing, certificate, server_alone, users_file
 
 from runtime.errors import InputError
 from runtime.web import desk, guard, live
@@ -20,8 +25,8 @@ from runtime.web.serving import Serving, parse_serving
 from runtime.web.sessions import FREE_TRIES, Sessions, Tries
 from runtime.web.users import Role, User
 
-ROOT = Path(__file__).parents[3]
 ANSWER_S = 10.0
+EVIL = "http://evil.example"
 
 
 @pytest.fixture(scope="module")
@@ -61,29 +66,54 @@ def request(path: str, host: str = "127.0.0.1", *headers: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: close", *headers, "", ""]).encode()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/static/../users.yaml", "/static/%2e%2e/%2e%2e/users.yaml", "/static/..%2f..%2fusers.yaml", "//etc/passwd",
-        "/static//etc/passwd", "/static/page.css/../../users.yaml", "/static/%00", "/static/..%5cusers.yaml",
-        "/api/records/../../users.yaml", "/api/cameras/..%2f..%2fetc/1.jpg", "/api/records/-1.jpg",
-    ],
-)  # fmt: skip
-def test_no_path_reaches_a_file_that_is_not_the_pages_own(page: Alone, path: str) -> None:
-    answer = raw(page.port, request(path))
-    assert status_of(answer) in (401, 404)
-    assert b"scrypt" not in answer
-    assert b"root:" not in answer
+def cookies_of(browser: Browser) -> str:
+    return "; ".join(f"{name}={value}" for name, value in browser.http.cookies.items())
+
+
+UP = ("..", "%2e%2e", "%252e%252e", "%c0%ae%c0%ae", "....", "..;", "..%00", "%2e%2e%2e")  # of a folder
+SLASH = ("/", "%2f", "%252f", "\\", "%5c", "//", "%c0%af")
+PLACES = ("static", "api/records", "api/rejects", "api/cameras/camera", "")
+
+
+@tried(
+    "`..` to other files: encoded once, twice or too long, with backslashes, with zeros",
+    "404; no path of a request reaches a file system",
+)
+def test_no_path_reaches_a_file_that_is_not_the_pages_own(page: Alone, browser: Browser) -> None:
+    browser.log_in("erna")
+    own = ("/static//etc/passwd", "/static/page.css/../../users.yaml", "/api/records/-1.jpg", "file:///etc/passwd")
+    with closing(http.client.HTTPConnection("127.0.0.1", page.port, timeout=ANSWER_S)) as connection:
+        for path in [*own, *(f"/{place}/{slash.join([up] * 8)}{slash}{name}" for place in PLACES for up in UP
+                            for slash in SLASH for name in ("etc/passwd", "users.yaml", "1.jpg"))]:  # fmt: skip
+            connection.putrequest("GET", path)
+            connection.putheader("Cookie", cookies_of(browser))
+            connection.endheaders()
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (404, b'{"error":"Not Found"}'), path
+
+
+@tried("numbers of a path that are too large for SQLite, or for Python", "404")
+def test_a_number_too_large_is_not_found(page: Alone, browser: Browser) -> None:
+    browser.log_in("erna")
+    for digits in (18, 19, 40, 5000):
+        for place in ("records", "rejects", "cameras/camera"):
+            answer = browser.get(f"/api/{place}/{'9' * digits}.jpg")
+            expected = (404, 409) if digits < 19 and place == "records" else (404,)  # here nothing is recorded
+            assert answer.status_code in expected, answer.text
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "10.0.0.1", "[::1"]
 )
+@tried("a name that another site's DNS points here (rebinding)", "421, for every path")
 def test_a_name_that_somebody_elses_dns_points_here_is_no_name_of_the_page(page: Alone, host: str) -> None:
     for path in ("/", "/api/session", "/healthz", "/metrics"):
-        assert status_of(raw(page.port, request(path, host))) == 421
+        answer = raw(page.port, request(path, host, "X-Forwarded-Host: 127.0.0.1", "Forwarded: host=127.0.0.1"))
+        assert status_of(answer) == 421
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"].startswith("this page is not reached by that name")
 
 
+@tried("two hosts, none", "400")
 def test_a_request_of_two_hosts_or_none_is_refused(page: Alone) -> None:
     assert status_of(raw(page.port, request("/", "127.0.0.1", "Host: evil.example"))) == 400
     assert status_of(raw(page.port, b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")) == 400
@@ -101,6 +131,7 @@ def test_a_page_for_others_knows_addresses_and_the_names_it_was_given() -> None:
     assert not any(remote._is_ours(host) for host in ("evil.example", "plant.example", "hmi.evil.example", ""))
 
 
+@tried("a body of 1 GB, one without an end", "413, 411, unread; 16 KiB are the most")
 def test_a_body_that_is_too_long_is_not_read(page: Alone) -> None:
     head = "POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     assert status_of(raw(page.port, f"{head}Content-Length: {10**9}\r\n\r\n".encode())) == 413
@@ -111,11 +142,42 @@ def test_a_body_that_is_too_long_is_not_read(page: Alone) -> None:
     assert status_of(raw(page.port, f"{head}Content-Length: -5\r\n\r\n".encode())) == 400
 
 
+@tried("a head of 1 MB, by one header, by many or by the address", "400 or cut off")
 def test_a_head_that_is_too_long_ends_the_connection(page: Alone) -> None:
-    answer = raw(page.port, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 10**6)
-    assert answer == b"" or status_of(answer) == 400
+    for head in (b"/ HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"a" * 10**6,
+                 b"/ HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X: a\r\n" * 2 * 10**5, b"/" + b"a" * 10**6):  # fmt: skip
+        answer = raw(page.port, b"GET " + head)
+        assert answer == b"" or status_of(answer) == 400
 
 
+@tried("a length that is said twice, and one beside chunks (smuggling)", "400, 411, and the connection ends")
+def test_one_connection_holds_no_second_request_that_is_hidden(page: Alone) -> None:
+    head = "POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    hidden = "0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    for lengths, expected in (
+        ("Content-Length: 5\r\nContent-Length: 6\r\n", 400),
+        (f"Content-Length: {len(hidden)}\r\nTransfer-Encoding: chunked\r\n", 411),
+        ("Transfer-Encoding: chunked, identity\r\n", 400),
+    ):
+        answer = raw(page.port, f"{head}{lengths}\r\n{hidden}".encode())
+        assert status_of(answer) == expected
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+
+@tried("`OPTIONS` of another site, `TRACE`, `PUT`, `DELETE`", "405, and no other site is let in")
+def test_no_other_method_is_served(page: Alone, browser: Browser) -> None:
+    browser.log_in("erna")
+    for method in ("OPTIONS", "TRACE", "PUT", "DELETE", "PATCH"):
+        for path, allowed in (("/api/pause", {"POST"}), ("/api/rejects", {"GET", "HEAD"}), ("/", {"GET", "HEAD"})):
+            answer = browser.http.request(method, path, headers={"origin": EVIL})
+            assert answer.status_code == 405
+            assert set(answer.headers["allow"].split(", ")) == allowed
+            assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+@tried(
+    "JSON that is none, nested 16,000 deep, with other fields, other types or half characters", "400 with a sentence"
+)
 def test_what_is_no_json_of_the_fields_gets_a_sentence(browser: Browser) -> None:
     def posted(**options: object) -> httpx.Response:
         headers = {"x-csrf-token": browser.csrf, "content-type": "application/json"}
@@ -128,9 +190,20 @@ def test_what_is_no_json_of_the_fields_gets_a_sentence(browser: Browser) -> None
     assert posted(json={"name": ["vera"], "password": "x"}).status_code == 400
     assert posted(json={"name": "vera", "password": "x" * 300}).status_code == 400
     assert "admin is not known here" in posted(json={"name": "v", "password": "x", "admin": 1}).json()["error"]
+    half = posted(content=b'{"\\ud800": 1}')  # of a character: it cannot be sent back
+    assert (half.status_code, "is not known here" in half.json()["error"]) == (400, True)
+    for odd in (5, True, None, {}, 1.5):
+        assert posted(json={"name": odd, "password": "x"}).json() == {"error": "name is none: of the user"}
+    browser.log_in("otto")
+    for odd in (1.5, "1", True, 1e400):
+        answer = browser.http.post("/api/marks", content=json.dumps({"record": odd, "mark": "missed"}), headers={
+            "x-csrf-token": browser.csrf, "content-type": "application/json"
+        })  # fmt: skip
+        assert (answer.status_code, answer.json()) == (400, {"error": "record is none: number of the record"})
     assert posted(content=b"a=b", headers={"content-type": "application/x-www-form-urlencoded"}).status_code == 415
 
 
+@tried("a head byte by byte (slowloris), on a kept connection, too", "cut off after 10 s")
 def test_a_head_that_comes_too_slowly_is_cut_off(page: Alone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "REQUEST_S", 0.3)
     assert raw(page.port, b"GET / HTTP/1.1\r\nHos") == b""
@@ -144,6 +217,29 @@ def test_a_head_that_comes_too_slowly_is_cut_off(page: Alone, monkeypatch: pytes
         assert until(lambda: kept.recv(65536) == b"")
 
 
+@tried(
+    "300 connections that send half a head, or half a body",
+    "the oldest make room: whoever sends a request whole is answered",
+)
+def test_connections_that_wait_keep_nobody_out(page: Alone, browser: Browser) -> None:
+    post = (
+        f"POST /api/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n"
+        f"Cookie: {cookies_of(browser)}\r\nX-CSRF-Token: {browser.csrf}\r\n\r\n{{"
+    )
+    with ExitStack() as opened:
+        slow = []
+        for number in range(300):
+            connection = opened.enter_context(socket.create_connection(("127.0.0.1", page.port), ANSWER_S))
+            connection.sendall(post.encode() if number % 2 else b"GET / HTTP/1.1\r\nHos")
+            slow.append(connection)
+        for _ in range(5):
+            assert httpx.get(f"{page.base}/healthz", trust_env=False, timeout=ANSWER_S).status_code == 200
+        waiting = [each for each in guard.CONNECTIONS.values() if each.is_waiting]
+        assert len(waiting) <= guard.MOST_WAITING
+        assert {each.client for each in waiting} >= {each.getsockname() for each in slow[-20:]}  # the newest
+
+
+@tried("a body byte by byte", "408 after 5 s")
 def test_a_body_that_comes_too_slowly_is_cut_off(
     page: Alone, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +252,7 @@ def test_a_body_that_comes_too_slowly_is_cut_off(
     assert status_of(raw(page.port, head.encode())) == 408
 
 
+@tried("a viewer that takes nothing", "cut off after 5 s")
 def test_a_viewer_that_takes_nothing_is_dropped_and_makes_room(
     page: Alone, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +281,7 @@ def test_a_viewer_that_takes_nothing_is_dropped_and_makes_room(
     assert page.asked[-1] == {"watched": False}
 
 
+@tried("more viewers than there may be", "503 with a sentence")
 def test_a_viewer_beyond_the_number_gets_a_clear_answer(tmp_path: Path) -> None:
     serving = Serving("127.0.0.1", 0, viewers=2)
     with server_alone(serving) as alone, httpx.Client(base_url=alone.base, trust_env=False) as client:
@@ -197,6 +295,7 @@ def test_a_viewer_beyond_the_number_gets_a_clear_answer(tmp_path: Path) -> None:
         assert alone.asked == [{"watched": True}, {"watched": False}]
 
 
+@tried("a session planted before the login (fixation)", "the login gives a new one, the planted one is worth nothing")
 def test_a_session_that_somebody_planted_is_worth_nothing_after_the_login(page: Alone, browser: Browser) -> None:
     planted = browser.http.cookies["proctor-0"]
     assert browser.log_in("otto").status_code == 200
@@ -204,13 +303,16 @@ def test_a_session_that_somebody_planted_is_worth_nothing_after_the_login(page: 
     assert fresh != planted
     assert browser.get("/api/session").json()["user"] == "otto"
     with httpx.Client(base_url=page.base, cookies={"proctor-0": planted}, trust_env=False) as attacker:
-        assert attacker.get("/api/session").json()["user"] is None
+        answer = attacker.get("/api/session")
+        assert answer.json()["user"] is None
+        assert "set-cookie" in answer.headers  # a new one: the planted one is known no more
         assert attacker.get("/api/rejects").status_code == 401
     with httpx.Client(base_url=page.base, cookies={"proctor-0": "chosen-by-somebody"}, trust_env=False) as attacker:
         answer = attacker.get("/api/session")
         assert "chosen-by-somebody" not in answer.headers["set-cookie"]
 
 
+@tried("the cookie of a session that was logged out", "401")
 def test_a_logged_out_session_is_over(page: Alone, browser: Browser) -> None:
     browser.log_in("otto")
     kept = browser.http.cookies["proctor-0"]
@@ -233,6 +335,7 @@ def test_a_session_ends_when_nobody_uses_it_and_at_the_latest_after_a_shift() ->
     assert sessions.find(busy) is None
 
 
+@tried("flooding with new sessions", "who is logged in stays")
 def test_who_only_visits_pushes_nobody_out() -> None:
     sessions = Sessions()
     secret, _ = sessions.begin(User("otto", Role.OPERATE, ""))
@@ -245,11 +348,12 @@ def test_who_only_visits_pushes_nobody_out() -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        {"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "https://127.0.0.1"},
+        {"origin": EVIL}, {"origin": "null"}, {"origin": "https://127.0.0.1"},
         {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"x-csrf-token": ""},
         {"x-csrf-token": "guessed"},
     ],
 )  # fmt: skip
+@tried("a post by another site's page", "403, by origin, fetch metadata and the session's token, each alone")
 def test_a_post_of_another_sites_page_is_refused(page: Alone, browser: Browser, headers: dict[str, str]) -> None:
     browser.log_in("otto")
     before = list(page.asked)
@@ -258,12 +362,45 @@ def test_a_post_of_another_sites_page_is_refused(page: Alone, browser: Browser, 
     assert browser.post("/api/pause", **{"sec-fetch-site": "same-origin"}).json() == {"paused_by": "otto"}
 
 
+@tried(
+    "pictures, numbers or the stream of events, asked by another site's page",
+    "403, by origin and fetch metadata; no viewer's place is taken",
+)
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": EVIL}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}],
+)
+def test_another_sites_page_is_told_nothing(headers: dict[str, str]) -> None:
+    with server_alone(Serving("127.0.0.1", 0)) as alone, browsing(alone.base) as browser:
+        for path in (guard.EVENTS, "/api/rejects", "/api/session", "/metrics"):
+            with browser.http.stream("GET", path, headers=headers) as answer:
+                assert answer.status_code == 403
+        assert (alone.desk.viewers, alone.asked) == (0, [])
+        assert browser.get("/api/rejects", headers={"sec-fetch-site": "none"}).status_code == 200  # typed
+        assert browser.get("/", headers=headers).status_code == 200  # a link to the page
+
+
+@tried("a WebSocket, from another origin, too", "there is none: an ordinary answer, never 101")
+def test_there_is_no_websocket(page: Alone) -> None:
+    upgrade = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    for path, origin, expected in (
+        ("/", EVIL, 200), ("/ws", EVIL, 404), (guard.EVENTS, EVIL, 403), (guard.EVENTS, page.base, 401),
+    ):  # fmt: skip
+        head = "\r\n".join([f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{page.port}", f"Origin: {origin}",
+                            "Connection: Upgrade, close", *upgrade, "", ""])  # fmt: skip
+        assert status_of(raw(page.port, head.encode())) == expected
+
+
+@tried("the token of another session", "403")
 def test_the_token_of_another_session_is_worth_nothing(page: Alone, browser: Browser) -> None:
     browser.log_in("otto")
     with browsing(page.base, "erna") as other:
         assert browser.post("/api/pause", **{"x-csrf-token": other.csrf}).status_code == 403
 
 
+@tried(
+    "the session's cookie, read by a script or sent to another site", "HttpOnly, SameSite=Strict, for this host alone"
+)
 def test_the_cookie_is_for_this_site_alone_and_no_script_sees_it(page: Alone) -> None:
     (cookie,) = httpx.get(f"{page.base}/api/session", trust_env=False).headers.get_list("set-cookie")
     assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
@@ -286,8 +423,13 @@ def test_over_tls_the_cookie_is_for_tls_and_for_this_host_alone(tmp_path: Path) 
         assert b"200" not in answered
 
 
+@tried(
+    "guessing passwords, also under other forwarded addresses",
+    "after five failures 429, for 2 s, doubled up to 300 s, by user and by address",
+)
 def test_a_password_cannot_be_guessed_by_many_tries(page: Alone, browser: Browser) -> None:
-    for _ in range(FREE_TRIES):
+    for number in range(FREE_TRIES):
+        browser.http.headers["x-forwarded-for"] = f"10.0.0.{number}"
         assert browser.log_in("otto", "wrong-password").status_code == 401
     answer = browser.log_in("otto")  # the right one
     assert answer.status_code == 429
@@ -295,6 +437,7 @@ def test_a_password_cannot_be_guessed_by_many_tries(page: Alone, browser: Browse
     assert browser.log_in("nobody-of-that-name", "wrong-password").status_code == 429  # by the address, too
 
 
+@tried("24 guesses at once", "five are looked at")
 def test_tries_that_come_together_pass_no_more_often(page: Alone, browser: Browser) -> None:
     def tried(_: int) -> int:
         return browser.log_in("otto", "wrong-password").status_code
@@ -320,6 +463,7 @@ def test_each_failure_doubles_the_wait_and_time_forgets_it() -> None:
     assert tries.wait_s("user otto") == 0.0
 
 
+@tried("telling which users exist by time or text", "the same answer at the cost of the same hash")
 def test_no_user_is_told_from_a_wrong_password(page: Alone, browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed = []
     monkeypatch.setattr(User, "has", lambda user, password: hashed.append(user.name))
@@ -331,6 +475,7 @@ def test_no_user_is_told_from_a_wrong_password(page: Alone, browser: Browser, mo
 @pytest.mark.parametrize(
     ("name", "role"), [(None, None), ("vera", Role.VIEW), ("otto", Role.OPERATE), ("erna", Role.ENGINEER)]
 )
+@tried("a viewer who posts, an operator who sets thresholds", "403, for every route")
 def test_each_role_may_do_what_it_may_and_no_more(
     page: Alone, browser: Browser, name: str | None, role: Role | None
 ) -> None:
@@ -361,6 +506,7 @@ def test_without_users_everyone_here_may_look_and_nobody_may_change_anything() -
         assert alone.asked == []
 
 
+@tried("`/metrics` without its token, and its token for something else", "401")
 def test_metrics_take_a_token_where_there_are_users(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("a-token-for-prometheus\n")
@@ -374,6 +520,7 @@ def test_metrics_take_a_token_where_there_are_users(tmp_path: Path) -> None:
         assert client.get("/healthz").json() == {"status": "ok"}
 
 
+@tried("the page in a frame, its answers taken for code or kept", "headers forbid it, on every answer, refusals too")
 def test_every_answer_has_the_headers_that_browsers_obey(page: Alone, browser: Browser) -> None:
     answers = [
         browser.get(path)
@@ -407,6 +554,14 @@ def test_the_page_asks_nothing_of_anybody_else_and_holds_no_code_that_its_policy
             assert forbidden not in text, f"{name}: {forbidden}"
 
 
+@tried("requests that are none, a thousand of them", "400; the log stays as it was")
+def test_nobody_fills_the_log(page: Alone, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(1000):
+        assert status_of(raw(page.port, b"no request\r\n\r\n")) == 400
+    assert caplog.records == []
+
+
+@tried("serving to others without TLS or login", "refused at the start")
 def test_others_reach_the_page_by_tls_and_a_login_alone(tmp_path: Path) -> None:
     made, key = certificate(tmp_path)
     users = users_file(tmp_path)
@@ -416,6 +571,11 @@ def test_others_reach_the_page_by_tls_and_a_login_alone(tmp_path: Path) -> None:
     assert parse_serving(f"0.0.0.0:8443?certificate={made}&key={key}&users={users}").is_encrypted
     with pytest.raises(InputError, match="cannot be used"):
         parse_serving(f"0.0.0.0:8443?certificate={users}&key={key}&users={users}")
+    locked = tmp_path / "locked.pem"
+    command = ["openssl", "ec", "-in", str(key), "-aes256", "-passout", "pass:a-password", "-out", str(locked)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    with pytest.raises(InputError, match=r"locked.pem cannot be used .*the key without a password$"):
+        parse_serving(f"0.0.0.0:8443?certificate={made}&key={locked}&users={users}")
     empty = tmp_path / "empty.yaml"
     empty.write_text("")
     with pytest.raises(InputError, match="names no users"):
@@ -428,12 +588,3 @@ def test_others_reach_the_page_by_tls_and_a_login_alone(tmp_path: Path) -> None:
 def test_what_serve_cannot_take_is_one_sentence(asked: str) -> None:
     with pytest.raises(InputError, match=r"^(--serve|viewers)[^\n]*$"):
         parse_serving(asked)
-
-
-def test_the_table_in_the_readme_names_a_test_for_each_row() -> None:
-    text = (ROOT / "runtime" / "web" / "README.md").read_text()
-    named = re.findall(r"\| `(test_\w+)` \|$", text, re.MULTILINE)
-    assert len(named) >= 12
-    for name in named:
-        assert name in globals(), name
-    assert PASSWORDS

@@ -1,6 +1,9 @@
 """The page of a line, as it is started: an operator pauses it, and its controller reads that in its answers."""
 
+import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +18,8 @@ from runtime_samples import SIZE_HW
 from waiting import until
 from web_samples import PATIENCE_S, browsing, users_file
 
+from runtime.adjust import adjust
+from runtime.detector_file import read_detector
 from runtime.line.python_client import Accepted, LineClient
 from runtime.line.results import Cause, Part
 from runtime.recipes.store import RecipeStore
@@ -31,7 +36,9 @@ def serving(folder: Path, *words: str) -> Iterator[tuple["subprocess.Popen[str]"
     command = [sys.executable, "-m", "runtime.line", *words, "--socket", str(socket_path), "--threads", "1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command += ["--deadline-ms", "20000"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as line:
+    # a terminal's SIGHUP would end it
+    streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **streams) as line:  # type: ignore[call-overload]
         try:
             assert line.stderr is not None
             address = next(text.split(" ", 2)[2].strip() for text in line.stderr if text.startswith("live page:"))
@@ -99,6 +106,45 @@ def test_a_threshold_is_put_in_force_while_the_line_runs(detector_file: Path, tm
         said = ended(line)
     assert "the recipe bottle 2 is in force in place of the recipe bottle 1" in said
     assert "the recipe bottle 1 is in force in place of the recipe bottle 2" in said
+
+
+def test_after_a_change_of_recipe_the_page_is_of_the_new_one(detector_file: Path, tmp_path: Path) -> None:
+    """Its threshold, its calibration, scores by it alone, and a watch of drift that knows nothing yet."""
+    store = RecipeStore(tmp_path / "recipes")
+    other = tmp_path / "other" / "detector.onnx"
+    other.parent.mkdir()
+    shutil.copy(detector_file, other)
+    adjust(other, {"threshold": 0.625})
+    for name, file in (("bottle", detector_file), ("can", other)):
+        store.seal(name, [file], "erna", "for the test")
+    store.activate("bottle", "erna", "to begin with")
+    words = ["--recipes", str(store.folder), "--serve", f"0?recipes={store.folder}"]
+    with serving(tmp_path, *words, "--drift", str(tmp_path / "drift.json")) as (line, base, controller):
+        with httpx.Client(base_url=base, timeout=PATIENCE_S, trust_env=False) as client:
+
+            def shown() -> dict[str, Any]:
+                return dict(client.get("/api/threshold", params={"camera": ONLY}).json())
+
+            def watched() -> float:
+                found = re.search(r'proctor_drift{.*name="parts".*} (\S+)', client.get("/metrics").text)
+                return -1.0 if found is None else float(found[1])
+
+            assert all(_passes(controller, number) for number in (1, 2, 3))
+            until(lambda: watched() == 3 and len(shown()["scores"]) == 3)
+            first = shown()
+            assert (first["threshold"], first["recipes"]["running"]["name"]) == (0.5, "bottle")
+            store.activate("can", "erna", "the next order")
+            line.send_signal(signal.SIGHUP)
+            until(lambda: shown()["threshold"] == 0.625)
+            then = shown()
+            assert (then["scores"], then["method"]) == ([], "manual")
+            assert then["recipes"]["running"]["name"] == "can"
+            until(lambda: watched() == 0)
+            assert _passes(controller, 4)
+            until(lambda: watched() == 1 and len(shown()["scores"]) == 1)
+            assert 'proctor_threshold{camera="camera",line="",site="",station=""} 0.625' in client.get("/metrics").text
+        ended(line)
+    assert json.loads((tmp_path / "drift.json").read_text())["recipe_sha256"] == read_detector(other)[1].sha256
 
 
 def _passes(controller: LineClient, part_id: int) -> bool:

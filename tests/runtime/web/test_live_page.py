@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[3]
 
 def news(base: str, wanted: Any) -> dict[str, Any]:
     """The first news for which `wanted` is true."""
+    end_s = time.monotonic() + 3 * PATIENCE_S
     with (
         httpx.Client(base_url=base, timeout=PATIENCE_S, trust_env=False) as client,
         client.stream("GET", "/api/events") as stream,
@@ -44,7 +45,8 @@ def news(base: str, wanted: Any) -> dict[str, Any]:
             found = json.loads(line)
             if wanted(found):
                 return dict(found)
-    raise AssertionError("it was not told")
+            assert time.monotonic() < end_s, f"it was not told: {line}"
+    raise AssertionError("the news ended")
 
 
 class Told:
