@@ -32,7 +32,7 @@ from runtime.web.openapi import document_of
 from runtime.web.page import _shown
 from runtime.web.part_sets import FEWEST, GOOD, begin
 from runtime.web.serving import Serving
-from runtime.web.sessions import Session, Tries
+from runtime.web.sessions import Session
 from runtime.web.totals import ONLY
 
 KEPT = "/api/good-parts"
@@ -214,7 +214,6 @@ def test_news_are_as_the_description_says(page: Alone) -> None:
 )
 def every_answer_is_one_that_the_description_says(case: schemathesis.Case, page: Alone) -> None:
     log_in(page)
-    page.desk.tries = Tries()
     page.desk.board.take({"kind": "state", "cameras": {}, "paused_by": None}, b"")  # the stream is there
     case.call_and_validate(base_url=page.base, timeout=PATIENCE_S)
 
