@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from runtime_samples import grey_frame, make_recipe, write_detector
+from tries import tried
 from waiting import until
 from web_samples import Alone, browsing, fed_page, server_alone, users_file
 
@@ -298,11 +299,25 @@ def test_pictures_are_seen_smaller_and_by_their_names_alone(tmp_path: Path) -> N
         assert browser.post(f"{place}/say", {"name": "000002.png", "good": "no"}).status_code == 200
         listed = browser.get(f"{place}/pictures").json()["pictures"]
         assert [each["name"] for each in listed if not each["good"]] == ["000002.png"]
-        for name in ("../set.json", "..%2f..%2fusers.yaml", "/etc/passwd"):
-            answer = browser.get(f"{place}/picture.jpg", params={"kind": GOOD, "name": name})
-            assert (answer.status_code, answer.json()["error"]) == (409, "there is no such picture in this set")
-        assert browser.get(f"{place}/picture.jpg", params={"kind": "made", "name": "000001.png"}).status_code == 400
         assert browser.post(f"{place}/make", {"how": "train"}).status_code == 403
+
+
+@tried("pictures of good parts by names that lead elsewhere, to be seen or moved", "409 or 400, with a sentence")
+def test_no_name_of_a_picture_leads_out_of_its_set(tmp_path: Path) -> None:
+    place = "/api/good-parts"
+    with station(tmp_path) as alone, browsing(alone.base, "otto") as browser:
+        made = filled(tmp_path / "parts")
+        (made.folder / "000001.png").write_bytes(b"beside the pictures")
+        for name in ("../set.json", "..%2f..%2fusers.yaml", "/etc/passwd", "../000001.png", "set.json"):
+            for answer in (
+                browser.get(f"{place}/picture.jpg", params={"kind": GOOD, "name": name}),
+                browser.post(f"{place}/say", {"name": name, "good": "no"}),
+            ):
+                assert (answer.status_code, answer.json()["error"]) == (409, "there is no such picture in this set")
+        for kind in ("made", "..", "."):
+            answer = browser.get(f"{place}/picture.jpg", params={"kind": kind, "name": "000001.png"})
+            assert answer.status_code == 400
+        assert (tmp_path / "users.yaml").is_file()
 
 
 def test_without_a_folder_the_page_says_how_to_give_one(tmp_path: Path) -> None:
