@@ -46,7 +46,7 @@ def main() -> None:
         page.click("#threshold")
         page.until("return document.querySelector('#comparison') && document.querySelector('#try')", patience_s=180)
         page.until("return document.querySelector('img.report')?.naturalWidth > 0")
-        save(page, folder / "parts.png", 1280, 2600)
+        save(page, folder / "parts.png", 1280, 1790)
         page.click("#theme")
         page.click("#language")
         ready(page, "#live")
