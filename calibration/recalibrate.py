@@ -4,10 +4,12 @@ import argparse
 import getpass
 
 from runtime import cli
+from runtime.priority import give_way
 
 
 def main() -> None:
     arguments = _parser().parse_args()
+    give_way("recalibration")
     from calibration.recalibration import Options, recalibrate
     from calibration.recalibration_report import draw, lines, warnings
     from runtime.atomic import check_writable, write_atomically

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from runtime import cli
 from runtime.printable import printable
+from runtime.priority import give_way
 
 IMAGES = 32  # for the ranges
 
 
 def main() -> None:
     arguments = _parser().parse_args()
+    give_way("quantization")
     detector: Path = arguments.detector
     out = arguments.out or detector.with_name(f"{detector.stem}.int8.onnx")
     from export.int8_detector import Options, find_split, quantize

@@ -29,6 +29,7 @@ from runtime.opencv_log import quiet_opencv
 from runtime.outputs import delivering, say
 from runtime.pause import Pause
 from runtime.pipeline import Pipeline
+from runtime.priority import inspecting
 from runtime.recipes.at_work import AtWork
 from runtime.recipes.store import RecipeStore
 from runtime.signals import stopping_on_signals
@@ -65,7 +66,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.summary:
         check_writable(arguments.summary)
-    with logging_to(arguments.log_file):
+    with logging_to(arguments.log_file), inspecting():
         _stream(arguments, parser)
 
 

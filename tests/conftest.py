@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # shapes are tiny: more threads than one only wait for each other (PyTorch reads this when it is first imported)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# tests train beside tests that inspect, and wait for it
+os.environ["PROCTOR_PRIORITY"] = "keep"
+
 # the same examples in each run, and none is too slow on a machine that is busy
 hypothesis.settings.register_profile(
     "same", derandomize=True, deadline=None, database=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

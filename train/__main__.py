@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import cli
+from runtime.priority import give_way
 from train.config import add_options, given_options
 from train.method import METHODS, file_of, loaded
 from train.preset import AUTO, ON_CPU, ON_GPU, configuration, method_of, preset_names, presets_of, renamed
@@ -19,6 +20,7 @@ def main() -> None:
     preset, method = _preset_and_method(sys.argv[1:])
     options = loaded(METHODS[method].options)
     arguments = _parser(options).parse_args()
+    give_way("training")
     from export.detector import ExportOptions
     from export.tiles import parsed
 

@@ -41,6 +41,7 @@ from runtime.line.unix_server import UnixServer
 from runtime.location import Location
 from runtime.log_file import add_log_option, logging_to
 from runtime.outputs import say
+from runtime.priority import inspecting
 from runtime.publishing.tables import message_tables
 from runtime.recipes.choice import Choice, in_force, warm_up
 from runtime.recipes.store import RecipeStore
@@ -66,7 +67,7 @@ def main() -> None:
     if arguments.check:
         _try(arguments)
         return
-    with logging_to(arguments.log_file):
+    with logging_to(arguments.log_file), inspecting():
         _serve(arguments)
 
 
