@@ -42,7 +42,7 @@ export function open(main) {
     const { set, job, can } = found, isBusy = job !== null && !job.done && job.kind !== "inspection";
     const cameras = Object.keys(currentState()?.cameras ?? {});
     into("collect", [set?.number, set?.made !== null, set?.collecting, set?.problem, cameras, isBusy], () => collecting(found, cameras, isBusy, act));
-    into("look", [set && { ...set, comparison: null, tries: null }, isBusy], () => looking(found, isBusy, act));
+    into("look", [set && { ...set, comparison: null, tries: null }, isBusy, job?.kind === "inspection" && job.problem], () => looking(found, isBusy, act));
     into("make", [set?.confirmed, set?.made, can, job && { ...job, seconds: job.done ? job.seconds : Math.floor(job.seconds) }, isBusy], () => making(found, isBusy, act));
     into("try", [set?.made, set?.comparison, set?.tries, set?.collecting, isBusy], () => trying(found, isBusy, act));
     into("seal", [set?.made, set?.sealed, isBusy, found.recipe], () => sealing(found, isBusy, (body) => attempt(async () => {
@@ -91,11 +91,12 @@ function collecting({ set, fewest, most }, cameras, isBusy, act) {
       isOpen ? h("button", { type: "button", id: "more", disabled: isBusy, onclick: () => begin(false) }, word("moreOf", set.number)) : null)];
 }
 
-function looking({ set }, isBusy, act) {
+function looking({ set, job }, isBusy, act) {
   if (set === null) return [h("p", { class: "dim" }, word("noSet"))];
   const { good, refused } = set.counts, by = set.confirmed?.by;
   const confirm = h("button", { type: "button", class: "primary", id: "confirm", disabled: isBusy || set.collecting !== null || good === 0, onclick: () => act("confirm") }, word("confirmAll", number(good)));
   return [h("p", {}, word("setOf", set.number, number(good), number(refused))), h("p", { class: "dim" }, word(set.made === null ? "lookHelp" : "isClosed")),
+    job?.kind === "inspection" && job.problem ? h("p", { class: "dim" }, `${word("notInspected")} ${job.problem}`) : null,
     set.notes.length ? h("ul", { class: "dim" }, ...set.notes.map((each) => h("li", {}, each))) : null,
     by ? h("p", { id: "confirmed" }, word("confirmedBy", by, number(set.confirmed.pictures))) : may("operate") && set.made === null ? h("div", { class: "row" }, confirm) : null];
 }
