@@ -5,6 +5,7 @@
     python -m benchmarks.recalibration.plots RESULT.json --out recalibration.svg
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.recalibration.measure import BEFORE, FULL, KEPT
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE_IN = (9.0, 5.6)
-FIGURES = (
-    ("good parts rejected, %", lambda row: 100 * row["rejected"] / row["good"]),
-    ("defects found, %", lambda row: 100 * row["found"] / row["defective"]),
-    ("image AUROC", lambda row: row["image_auroc"]),
+FIGURES: tuple[tuple[str, Callable[[dict[str, Any]], float]], ...] = (
+    ("good parts rejected, %", lambda row: float(100 * row["rejected"] / row["good"])),
+    ("defects found, %", lambda row: float(100 * row["found"] / row["defective"])),
+    ("image AUROC", lambda row: float(row["image_auroc"])),
 )
 
 
