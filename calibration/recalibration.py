@@ -212,9 +212,7 @@ def _images(data: Path, recipe: Recipe, aim: Threshold, keep_statistics: bool) -
     found = DifferentPictures.of(paths)
     needed = to_prove(recipe, aim, keep_statistics)
     found.check_enough(FEWEST, f", and {needed:,} to prove a budget of {100 * aim.budget:.3g} %", f"in {data}")
-    return inspector.report(), split_held_out(
-        found, 0 if keep_statistics else _for_statistics(recipe, len(found.groups))
-    )
+    return inspector.report(), split_held_out(found, 0 if keep_statistics else statistics_of(recipe, len(found.groups)))
 
 
 def to_prove(recipe: Recipe, aim: Threshold, keep_statistics: bool) -> int:
@@ -223,10 +221,10 @@ def to_prove(recipe: Recipe, aim: Threshold, keep_statistics: bool) -> int:
     fair = len(recipe.method.evidence) == 1 and not recipe.scoring.by_position
     if keep_statistics or fair:
         return needed
-    return next(given for given in count(needed) if given - _for_statistics(recipe, given) >= needed)
+    return next(given for given in count(needed) if given - statistics_of(recipe, given) >= needed)
 
 
-def _for_statistics(recipe: Recipe, given: int) -> int:
+def statistics_of(recipe: Recipe, given: int) -> int:
     """How many of the pictures given are for the statistics.
 
     Means and deviations of kinds are of all pixels, for which training's share does; what each position shows, and the
