@@ -44,8 +44,8 @@ from train.inspection import Inspector
 from train.inspection.inspector import Report
 from train.progress import Progress
 
-# different pictures for statistics by position, where half of all are so many. Of fewer the units of map and frame are
-# rough, and defects pass (`python -m benchmarks.recalibration`)
+# different pictures for statistics by position, where half of all are so many. Of fewer, units of map
+# and frame are so rough that defects pass or good parts are rejected (`python -m benchmarks.recalibration`)
 ENOUGH_BY_POSITION = 20
 FEWEST = 10  # different pictures: five for the statistics and five for the threshold, as training holds out at least
 

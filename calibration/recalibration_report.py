@@ -109,8 +109,8 @@ def _rough(done: Recalibrated) -> str | None:
         return None
     more = f"give {2 * ENOUGH_BY_POSITION} different good images or more"
     return (
-        f"statistics by position are fitted to {used} images alone; below {ENOUGH_BY_POSITION} expect a threshold that "
-        f"is far too high, and defects that pass: {more}"
+        f"statistics by position are fitted to {used} images alone; below {ENOUGH_BY_POSITION} expect defects that "
+        f"pass, or several times the false rejects of the budget: {more}"
         + ("" if done.looks_otherwise else ", or --keep-statistics: these still score as the file's own good images")
     )
 

@@ -271,8 +271,10 @@ def test_few_images_for_statistics_are_warned_of_and_kept_ones_that_no_longer_fi
         done = recalibrate(demo, good, tmp_path / "new.onnx", replace(WHO, keep_statistics=keep))
         return "\n".join(line for line in warnings(done) if "fitted to" in line)
 
-    few = "statistics by position are fitted to {} images alone; below 20 expect a threshold that is far too high, and "
-    few += "defects that pass: give 40 different good images or more"
+    few = (
+        "statistics by position are fitted to {} images alone; below 20 expect defects that pass, or several times the "
+    )
+    few += "false rejects of the budget: give 40 different good images or more"
     assert said(darker, False) == few.format(9)
     assert (
         said(usual, False) == few.format(6) + ", or --keep-statistics: these still score as the file's own good images"

@@ -14,6 +14,7 @@ from benchmarks.recalibration.plots import recalibration_plot
 from calibration.recalibration import Options, recalibrate
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.demo import DemoLine
+from runtime.demo.defects import DEFECTS
 from runtime.detector import Detector
 from runtime.errors import InputError
 
@@ -30,7 +31,7 @@ def test_fresh_parts_have_the_scores_that_the_recalibrated_file_gives_them(tmp_p
         with Detector.open(file, threads=1) as detector:
             for number, score in enumerate([*good, *defective]):
                 line, index = line_under(0.9, FRESH_SEED + number)
-                part = line.good(index) if number < 2 else line.defective(index, ["stain", "missing_hole"][number % 2])
+                part = line.good(index) if number < 2 else line.defective(index, list(DEFECTS)[number])
                 assert detector.inspect(part.image).score == score
 
 
