@@ -11,6 +11,7 @@ choose weights of kinds or places give no score to the threshold (`Split.thresho
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,15 @@ from runtime.preparation import scaled
 from runtime.recipe import CONSTANTS, HealthLimits, Method, Recalibration, Recipe, constants_of
 from runtime.threshold import Threshold, check_rates, images_needed
 from runtime.versions import commit, now, versions
-from train.data import DifferentPictures, PreparedImages, Split, split_held_out
+from train.data import DifferentPictures, PreparedImages, Split, for_statistics, split_held_out
 from train.datasets import good_images
 from train.inspection import Inspector
 from train.inspection.inspector import Report
 from train.progress import Progress
 
+# different pictures for statistics by position, where half of all are so many. Of fewer, units of map
+# and frame are so rough that defects pass or good parts are rejected (`python -m benchmarks.recalibration`)
+ENOUGH_BY_POSITION = 20
 FEWEST = 10  # different pictures: five for the statistics and five for the threshold, as training holds out at least
 
 
@@ -80,6 +84,17 @@ class Recalibrated:
     def counted_scores(self) -> NDArray[np.float64]:
         """Their new scores."""
         return np.asarray(self.new_scores[self.counted])
+
+    @property
+    def statistics(self) -> int:
+        """How many different pictures gave new statistics; 0 where they were kept."""
+        made = self.after.recalibration
+        return made.images["statistics"] if made is not None and made.statistics else 0
+
+    @property
+    def looks_otherwise(self) -> bool:
+        """Whether half of the images score, by the file as it was, above 95 % of those that it was fitted to."""
+        return float(np.median(self.old_scores)) > self.before.score_quantiles.get("0.95", np.inf)
 
     def images_above(self, scores: NDArray[np.float64], recipe: Recipe) -> list[Path]:
         """The images whose scores [n] are above the threshold of a recipe, the highest first."""
@@ -197,14 +212,25 @@ def _images(data: Path, recipe: Recipe, aim: Threshold, keep_statistics: bool) -
     found = DifferentPictures.of(paths)
     needed = to_prove(recipe, aim, keep_statistics)
     found.check_enough(FEWEST, f", and {needed:,} to prove a budget of {100 * aim.budget:.3g} %", f"in {data}")
-    return inspector.report(), split_held_out(found, not keep_statistics)
+    return inspector.report(), split_held_out(found, 0 if keep_statistics else statistics_of(recipe, len(found.groups)))
 
 
 def to_prove(recipe: Recipe, aim: Threshold, keep_statistics: bool) -> int:
-    """How many different pictures prove the budget aimed at; a quarter of them may be for the statistics."""
+    """How many different pictures prove the budget aimed at, beside those whose statistics choose weights."""
     needed = images_needed(aim.budget, aim.confidence)
     fair = len(recipe.method.evidence) == 1 and not recipe.scoring.by_position
-    return needed if keep_statistics or fair else -(-4 * needed // 3)
+    if keep_statistics or fair:
+        return needed
+    return next(given for given in count(needed) if given - statistics_of(recipe, given) >= needed)
+
+
+def statistics_of(recipe: Recipe, given: int) -> int:
+    """How many of the pictures given are for the statistics.
+
+    Means and deviations of kinds are of all pixels, for which training's share does; what each position shows, and the
+    whole frame, takes more.
+    """
+    return for_statistics(given, ENOUGH_BY_POSITION) if recipe.scoring.by_position else for_statistics(given)
 
 
 def _health(split: Split, recipe: Recipe) -> tuple[HealthLimits, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calibration.concerns import unproven
 from calibration.file_scores import describe_highest, quantiles
 from calibration.health import unlimited
-from calibration.recalibration import Recalibrated, to_prove
+from calibration.recalibration import ENOUGH_BY_POSITION, Recalibrated, to_prove
 from calibration.threshold import fit_threshold
 from runtime.overlay import BACKGROUND, DIM, INK, Image, draw_text
 from runtime.recipe import Recipe
@@ -37,7 +37,7 @@ def warnings(done: Recalibrated) -> list[str]:
             "take it out and begin again: it raises the new threshold"
         )
     said.append(describe_highest(done.counted_images, done.counted_scores))
-    said += filter(None, [_raised(done), unproven(done.after.threshold)])
+    said += filter(None, [_rough(done), _outdated(done), _raised(done), unproven(done.after.threshold)])
     return said + [
         sentence for sentence in unlimited(done.after.health) if sentence not in unlimited(done.before.health)
     ]
@@ -100,6 +100,29 @@ def _histogram(title: str, scores: NDArray[np.float64], recipe: Recipe) -> Image
     for score in (low, low + span / 2, high):
         draw_text(picture, f"{score:.3g}", (at(score) - 14, base + 20), 0.45, DIM)
     return picture
+
+
+def _rough(done: Recalibrated) -> str | None:
+    """A sentence where so few images gave statistics by position that defects pass."""
+    used = done.statistics
+    if not done.after.scoring.by_position or not 0 < used < ENOUGH_BY_POSITION:
+        return None
+    more = f"give {2 * ENOUGH_BY_POSITION} different good images or more"
+    return (
+        f"statistics by position are fitted to {used} images alone; below {ENOUGH_BY_POSITION} expect defects that "
+        f"pass, or several times the false rejects of the budget: {more}"
+        + ("" if done.looks_otherwise else ", or --keep-statistics: these still score as the file's own good images")
+    )
+
+
+def _outdated(done: Recalibrated) -> str | None:
+    """A sentence where statistics were kept that these images no longer show."""
+    if done.statistics or not done.looks_otherwise:
+        return None
+    return (
+        "half of these images score above 95 % of the good images that the file was fitted to: its statistics no "
+        "longer fit, and defects pass; recalibrate without --keep-statistics"
+    )
 
 
 def _raised(done: Recalibrated) -> str | None:

@@ -215,24 +215,24 @@ def split_by_content(paths: Sequence[Path], holdout: float) -> Split:
     found.check_enough(FEWEST_IMAGES, MORE_IMAGES)
     count = len(found.groups)
     half = max(round(count * holdout / 2), min(FEWEST_OF_A_USE, count // 6), 2)
-    statistics = _for_statistics(2 * half)
+    statistics = for_statistics(2 * half)
     if count - 2 * half < 1:
         raise InputError(f"holdout {holdout:g} of {count} images leaves none to train on; use a smaller share")
     return found.split(slice(2 * half, None), slice(statistics), slice(statistics, 2 * half))
 
 
-def split_held_out(found: DifferentPictures, statistics: bool = True) -> Split:
-    """All of these pictures for statistics and threshold, as `split_by_content` shares out what it holds out.
+def split_held_out(found: DifferentPictures, statistics: int) -> Split:
+    """All of these pictures for statistics, so many of them, and threshold.
 
-    Pictures that one training held out are shared out as that did. Without `statistics` all are for the threshold.
+    With `for_statistics` pictures that one training held out are shared out as that did.
     """
-    first = _for_statistics(len(found.groups)) if statistics else 0
-    return found.split(slice(0), slice(first), slice(first, None))
+    return found.split(slice(0), slice(statistics), slice(statistics, None))
 
 
-def _for_statistics(held_out: int) -> int:
-    """How many pictures of those held out are for the statistics."""
-    return max(held_out // 4, min(held_out // 2, FEWEST_OF_A_USE))
+def for_statistics(held_out: int, fewest: int = FEWEST_OF_A_USE) -> int:
+    """How many pictures of those held out are for the statistics: a quarter or, where that is fewer than `fewest`, so
+    many or half of them."""
+    return max(held_out // 4, min(held_out // 2, fewest))
 
 
 def split_in_turn(paths: Sequence[Path], reference: float) -> Split:

@@ -22,7 +22,8 @@ from calibration.calibrated import CalibratedRun
 from calibration.image_evidence import fit_image_evidence
 from calibration.methods import open_run
 from calibration.positions import fit_positions, in_score_units
-from calibration.recalibration import Options, recalibrate, refitted
+from calibration.recalibration import Options, recalibrate, refitted, statistics_of, to_prove
+from calibration.recalibration_report import warnings
 from calibration.threshold import fit_threshold
 from export.detector import ExportOptions, export
 from export.int8_detector import quantize
@@ -76,10 +77,10 @@ def demo() -> Path:
 
 @pytest.fixture(scope="module")
 def darker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """14 good parts of another line, under less light."""
+    """18 good parts of another line, under less light."""
     folder = tmp_path_factory.mktemp("darker")
     line = DemoLine(5, (256, 256), 0.0)
-    for number in range(14):
+    for number in range(18):
         cv2.imwrite(str(folder / f"{number:02}.png"), (0.7 * line.good(number).image).astype(np.uint8))
     return folder
 
@@ -197,22 +198,22 @@ def test_parts_that_the_old_file_rejects_pass_by_the_new_and_the_recipe_says_whe
 ) -> None:
     shutil.copy(demo, tmp_path / "detector.onnx")
     done = recalibrate(tmp_path / "detector.onnx", darker, tmp_path / "detector.onnx", WHO)  # in its own place
-    assert len(done.images_above(done.old_scores, done.before)) == 14 == len(done.images)
+    assert len(done.images_above(done.old_scores, done.before)) == 18 == len(done.images)
     assert not set(done.images_above(done.new_scores, done.after)) & set(done.counted_images)
     recipe = read_detector(tmp_path / "detector.onnx")[1]
     assert recipe == done.after == recipe_from_json(recipe.to_json())
     made = recipe.recalibration
     assert made is not None
     assert (made.source_sha256, made.statistics, made.by) == (done.before.sha256, True, "a tester")
-    assert made.images == {"statistics": 5, "threshold": 9}
+    assert made.images == {"statistics": 9, "threshold": 9}  # half of so few, by position
     assert recipe.provenance == done.before.provenance  # of the networks
     assert recipe.threshold == fit_threshold(done.counted_scores, 0.3, 0.95)
     assert recipe.threshold.method == "order-statistic"  # none of the images is in the memory
     assert (recipe.threshold.sample_size, int(done.counted.sum())) == (9, 9)
     assert recipe.health.brightness_low < done.before.health.brightness_low
     frames = read_parity_frames(tmp_path / "detector.onnx", recipe)
-    assert frames.shape == (14, *recipe.size_hw, 3)
-    assert "by a tester: statistics and threshold, to 14 other good images (5 for" in facts_of(recipe)["Recalibrated"]
+    assert frames.shape == (16, *recipe.size_hw, 3)
+    assert "by a tester: statistics and threshold, to 18 other good images (9 for" in facts_of(recipe)["Recalibrated"]
     with Detector.open(tmp_path / "detector.onnx", threads=1) as detector:
         assert {detector.inspect(cv2.imread(str(path))).score for path in done.images} == set(done.new_scores)
 
@@ -242,9 +243,9 @@ def test_copies_count_once_and_suspects_come_first(
     first = next(index for index, line in enumerate(told) if not line.startswith("warning: "))
     assert all(line.startswith("warning: ") for line in told[:first])
     warned = "\n".join(told[:first])
-    assert "no picture of a part to the file as it was (1 of 15): " in warned
+    assert "no picture of a part to the file as it was (1 of 19): " in warned
     assert "black.png: black: mean brightness 0 of 255" in warned
-    assert "rejected by the file as it was (15 of 15): " in warned
+    assert "rejected by the file as it was (19 of 19): " in warned
     assert "highest scores of good images: " in warned
     assert "9 files are copies of others, and prove nothing" in text
     recipe = read_detector(tmp_path / "new.onnx")[1]
@@ -257,6 +258,57 @@ def test_copies_count_once_and_suspects_come_first(
     assert picture.shape == (480, 900, 3)
 
 
+def test_few_images_for_statistics_are_warned_of_and_kept_ones_that_no_longer_fit(
+    demo: Path, darker: Path, tmp_path: Path
+) -> None:
+    """Parts that look as they did may keep the statistics, darker ones may not."""
+    usual = tmp_path / "usual"
+    usual.mkdir()
+    for number in range(12):
+        cv2.imwrite(str(usual / f"{number:02}.png"), DemoLine(5, (256, 256), 0.0).good(number).image)
+
+    def said(good: Path, keep: bool) -> str:
+        done = recalibrate(demo, good, tmp_path / "new.onnx", replace(WHO, keep_statistics=keep))
+        return "\n".join(line for line in warnings(done) if "fitted to" in line)
+
+    few = (
+        "statistics by position are fitted to {} images alone; below 20 expect defects that pass, or several times the "
+    )
+    few += "false rejects of the budget: give 40 different good images or more"
+    assert said(darker, False) == few.format(9)
+    assert (
+        said(usual, False) == few.format(6) + ", or --keep-statistics: these still score as the file's own good images"
+    )
+    assert said(darker, True) == (
+        "half of these images score above 95 % of the good images that the file was fitted to: its statistics no "
+        "longer fit, and defects pass; recalibrate without --keep-statistics"
+    )
+    assert said(usual, True) == ""
+
+
+@pytest.mark.parametrize(("given", "used"), [(10, 5), (21, 10), (39, 19), (40, 20), (83, 20), (84, 21), (398, 99)])
+def test_by_position_half_of_few_images_and_a_quarter_of_many_are_for_statistics(
+    demo: Path, given: int, used: int
+) -> None:
+    recipe = read_detector(demo)[1]
+    assert statistics_of(recipe, given) == used
+    plain = replace(
+        recipe,
+        method=replace(recipe.method, image_evidence=()),
+        scoring=replace(recipe.scoring, by_position=False),
+    )
+    assert statistics_of(plain, given) == max(given // 4, 5)
+
+
+def test_so_many_images_prove_a_budget_and_one_fewer_does_not(demo: Path) -> None:
+    recipe = read_detector(demo)[1]
+    for budget in (0.005, 0.01, 0.05, 0.1, 0.3):
+        aim = replace(recipe.threshold, budget=budget)
+        given = to_prove(recipe, aim, keep_statistics=False)
+        proven = [fit_threshold(np.arange(n - statistics_of(recipe, n)), budget).supported for n in (given - 1, given)]
+        assert proven == [False, True]
+
+
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
     command.main()
@@ -266,7 +318,7 @@ def test_a_threshold_that_so_few_images_do_not_prove_says_how_many_would(
     demo: Path, darker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call(monkeypatch, demo, darker, "--out", tmp_path / "new.onnx", "--budget", "0.01")
-    assert "to prove the budget, recalibrate with 399 different good images" in capsys.readouterr().out
+    assert "to prove the budget, recalibrate with 398 different good images" in capsys.readouterr().out
     call(monkeypatch, demo, darker, "--out", tmp_path / "new.onnx", "--budget", "0.01", "--keep-statistics")
     assert "to prove the budget, recalibrate with 299 different good images" in capsys.readouterr().out
     assert not read_detector(tmp_path / "new.onnx")[1].threshold.supported
@@ -277,7 +329,7 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(
 ) -> None:
     out = tmp_path / "new.onnx"
     few = copied(tuple(sorted(darker.glob("*.png"))[:4]), tmp_path / "few")
-    with pytest.raises(InputError, match=r"found 4 different good images in .*few; give 10 or more, and 12 to prove a"):
+    with pytest.raises(InputError, match=r"found 4 different good images in .*few; give 10 or more, and 17 to prove a"):
         recalibrate(demo, few, out, WHO)
     with pytest.raises(InputError, match=r"is of schema 1, which cannot be recalibrated; export it again"):
         recalibrate(schema1_file, darker, out, WHO)

@@ -19,6 +19,7 @@ from train.data import (
     PreparedImages,
     Split,
     file_sha256,
+    for_statistics,
     set_apart,
     split_as_counted,
     split_by_content,
@@ -459,7 +460,7 @@ def test_images_of_the_statistics_serve_the_threshold_where_they_weigh_nothing(t
 def test_what_one_training_held_out_is_shared_out_again_as_it_did(tmp_path: Path, count: int, holdout: float) -> None:
     split = split_by_content(write_images(tmp_path, count), holdout)
     held_out = DifferentPictures.of((*split.threshold, *split.statistics))
-    again = split_held_out(held_out)
+    again = split_held_out(held_out, for_statistics(len(held_out.groups)))
     assert (again.training, again.statistics, again.threshold) == ((), split.statistics, split.threshold)
-    kept = split_held_out(held_out, statistics=False)
+    kept = split_held_out(held_out, 0)
     assert (kept.statistics, kept.threshold) == ((), (*split.statistics, *split.threshold))

@@ -1,0 +1,1 @@
+"""How many good parts a recalibration needs, with new statistics and without."""
