@@ -176,15 +176,15 @@ class RunningLine:
     def of(self, camera: str) -> list[dict[str, Any]]:
         return [verdict for verdict in self.verdicts if verdict["camera"] == camera]
 
-    def wait(self, camera: str, more: int, scored: bool = True) -> None:
-        """Wait until a camera has `more` verdicts than now: on pictures, or on what was no picture."""
+    def count(self, camera: str, scored: bool = True) -> int:
+        """How many verdicts a camera has: on pictures, or on what was no picture."""
+        return sum((verdict["score"] is not None) == scored for verdict in self.of(camera))
 
-        def found() -> int:
-            return sum((verdict["score"] is not None) == scored for verdict in self.of(camera))
-
+    def wait(self, camera: str, more: int, scored: bool = True, before: int | None = None) -> None:
+        """Wait until a camera has `more` verdicts than `before`, or than now."""
         with self._changed:
-            before = found()
-            assert self._changed.wait_for(lambda: found() >= before + more, 60), (camera, self.verdicts[-3:])
+            least = more + (self.count(camera, scored) if before is None else before)
+            assert self._changed.wait_for(lambda: self.count(camera, scored) >= least, 60), (camera, self.verdicts[-3:])
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """End it by a signal: its status and what it said."""
@@ -221,8 +221,9 @@ def test_a_camera_that_is_killed_and_gone_for_seconds_costs_the_other_no_verdict
         urls = f"  left: {{uri: '{left.url}'}}\n  right: {{uri: '{right.url}'}}"
         with line_of(tmp_path, environment, urls) as line:
             line.wait("left", 3)
+            lost_before = line.count("left", scored=False)  # it may be told while the camera still ends
             left.take_off()
-            line.wait("left", 1, scored=False)
+            line.wait("left", 1, scored=False, before=lost_before)
             line.wait("right", 10)  # 2.5 s
             lost = [verdict["reason"] for verdict in line.of("left") if verdict["decision"] == "NO_DECISION"]
             left.put_back()
@@ -254,8 +255,9 @@ def test_a_camera_that_does_not_come_back_is_said_and_the_line_ends_with_status_
         urls = f"  left: {{uri: '{left.url}', reconnect_limit: 1}}\n  right: {{uri: '{right.url}'}}"
         with line_of(tmp_path, environment, urls) as line:
             line.wait("left", 1)
+            lost_before = line.count("left", scored=False)  # it may be told while the camera still ends
             left.take_off()
-            line.wait("left", 1, scored=False)
+            line.wait("left", 1, scored=False, before=lost_before)
             line.wait("right", 6)
             status, said = line.end()
     finally:

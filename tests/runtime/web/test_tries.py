@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import test_document
 import test_good_parts
 import test_guard
+import test_page_description
 from tries import TRIES
 
 PAGE = Path(__file__).parents[3] / "runtime" / "web" / "SECURITY.md"
@@ -15,7 +15,7 @@ def test_the_table_is_what_is_tried() -> None:
     assert head == "| what was tried | what the page answers | test |"
     tried = [
         each.row
-        for module in (test_guard, test_good_parts, test_document)
+        for module in (test_guard, test_good_parts, test_page_description)
         for each in TRIES
         if each.file == module.__name__
     ]
