@@ -367,3 +367,27 @@ def test_the_stream_keeps_what_the_page_asks_for(tmp_path: Path) -> None:
         found = browser.get("/api/good-parts").json()["set"]
         assert (found["counts"], found["by"]) == ({GOOD: 3, REFUSED: 0, TRIAL: 0}, "otto")
         assert browser.get("/api/good-parts/pictures").json()["pictures"][0]["decision"] == "OK"
+
+
+def test_a_plan_is_built_while_no_part_passes_and_a_pause_of_somebody_else_stays(tmp_path: Path) -> None:
+    with station(tmp_path) as alone:
+        workshop = alone.desk.workshop
+        assert workshop is not None
+        alone.desk.board.hello.cameras[ONLY]["detector"] = str(tmp_path / "detector.plan")
+        made = filled(tmp_path / "parts")
+        running = workshop._running(made)
+        assert (running.path, running.is_plan) == (tmp_path / "detector.onnx", True)
+        steps = workshop._making("threshold", "erna", made, running)
+        assert [(each.module, each.holds) for each in steps] == [
+            ("calibration.recalibrate", False), ("export.engine", True),
+        ]  # fmt: skip
+        assert "--keep-statistics" in steps[0].words
+        assert steps[1].words == (str(made.made),)
+        workshop._hold(True, "erna")
+        assert alone.desk.board.state["paused_by"] == "erna, while a plan is built"
+        workshop._hold(False, "erna")
+        assert alone.desk.board.state["paused_by"] is None
+        alone.desk.ask({"pause": "otto"})
+        workshop._hold(True, "erna")
+        workshop._hold(False, "erna")
+        assert alone.desk.board.state["paused_by"] == "otto"
