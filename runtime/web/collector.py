@@ -23,6 +23,7 @@ from runtime.closing import Closing
 from runtime.errors import InputError
 from runtime.frames import Frame
 from runtime.outputs import say
+from runtime.refused import refused
 from runtime.verdict import Verdict
 
 WAITING = 2  # pictures
@@ -141,5 +142,5 @@ def _kept(folder: Path, image: NDArray[np.uint8], told: dict[str, Any]) -> str |
     except InputError as error:
         return str(error)
     except OSError as error:
-        return f"{error.filename or folder} cannot be written ({error.strerror})"
+        return refused(error.filename or folder, "written", error, "check the path")
     return None

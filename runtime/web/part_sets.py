@@ -20,12 +20,13 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from runtime.atomic import write_atomically
 from runtime.errors import InputError
+from runtime.refused import refused
+from runtime.versions import now
 
 GOOD, REFUSED, TRIAL, MADE = "good", "refused", "trial", "made"
 DETECTOR = "detector.onnx"
@@ -93,7 +94,7 @@ class PartSet:
         count = len(self.names())
         if count < FEWEST:
             raise InputError(f"the set has {count} good pictures; collect {FEWEST} or more")
-        self.write("confirmed", {"by": by, "at": _now(), "pictures": count})
+        self.write("confirmed", {"by": by, "at": now(), "pictures": count})
 
     def read(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the set's; None where there is none that can be read."""
@@ -123,7 +124,7 @@ def begin(folder: Path, camera: str, wanted: int, by: str) -> PartSet:
         taken = [int(each.name) for each in folder.iterdir() if each.name.isdecimal()]
         made = PartSet(folder / f"{max(taken, default=0) + 1:04d}")
         (made.folder / GOOD).mkdir(parents=True)
-        made.write("set", {"camera": camera, "wanted": wanted, "by": by, "at": _now()})
+        made.write("set", {"camera": camera, "wanted": wanted, "by": by, "at": now()})
         return made
 
 
@@ -133,10 +134,4 @@ def _writing(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(
-            f"{error.filename or place} cannot be written ({error.strerror}); check permissions and space"
-        ) from error
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+        raise InputError(refused(error.filename or place, "written", error, "check the path")) from error
