@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from runtime.priority import lower
+
 F_SETSIG = 10  # of Linux' fcntl.h; Python's module has no name for it
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -84,7 +86,7 @@ def main() -> None:
     lifeline, nice, module, *words = sys.argv[1:]
     die_with(int(lifeline))
     os.set_inheritable(int(lifeline), True)
-    os.nice(int(nice))
+    lower(int(nice))
     os.execv(sys.executable, [sys.executable, "-m", module, *words])
 
 

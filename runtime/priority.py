@@ -4,10 +4,18 @@ Whoever inspects has a name in the kernel's abstract namespace, which is gone wi
 Whoever would take the processor for long looks for such names. Between containers with networks of their own nobody is
 seen.
 With ``PROCTOR_PRIORITY=keep`` in its environment a command keeps the priority that it was given.
+
+Where Linux shares the processor between sessions first (sched(7), autogroup), a process's nice value counts among those
+of its own session alone: training at nice 19 in another terminal takes as much as the line does. So the session's own
+value is lowered, too.
 """
 
+import atexit
 import os
+import re
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +24,9 @@ from runtime.outputs import say
 
 NAME = "proctor-inspects-"  # and the process's number
 TABLE = Path("/proc/net/unix")
+SESSION = "/proc/{}/autogroup"  # such as "/autogroup-20 nice 0"; absent where there is no such sharing
 LOWEST = 19
+LOOK_S = 2.0  # between two looks at whether an inspection has begun
 KEEPS = ("PROCTOR_PRIORITY", "keep")
 
 
@@ -30,6 +40,9 @@ def inspecting() -> Iterator[None]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mark:
         with suppress(OSError):  # the name is a courtesy
             mark.bind(f"\0{NAME}{os.getpid()}")
+        session, nice = _session(), os.getpriority(os.PRIO_PROCESS, 0)
+        if session is not None and session[1] > nice:  # work that was killed in this terminal had lowered it
+            _set_session(max(0, nice))
         yield
 
 
@@ -43,12 +56,62 @@ def inspections() -> list[int]:
     return sorted({int(pid) for pid in found if pid.isdecimal()} - {os.getpid()})
 
 
+def lower(by: int) -> None:
+    """Lower the priority of this process, and of its session where no process of that inspects: its nice value by so
+    much, to 19 at most. Where there are no nice values nothing is done."""
+    if not hasattr(os, "setpriority"):
+        return
+    nice = min(LOWEST, os.getpriority(os.PRIO_PROCESS, 0) + by)
+    for thread in _threads():
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, thread, nice)  # Linux has a value for each thread
+    session = _session()
+    if session is None or session[1] >= nice or session[0] in {(_session(pid) or ("",))[0] for pid in inspections()}:
+        return
+    _set_session(nice)
+    atexit.register(_set_session, session[1])  # the terminal outlives this process
+
+
 def give_way(what: str) -> None:
-    """Go on at the lowest priority where an inspection runs on this machine, and say so; `what` goes on, in words."""
+    """Go on at the lowest priority as soon as an inspection runs on this machine, and say so; `what` goes on, in
+    words."""
     if os.environ.get(KEEPS[0]) == KEEPS[1] or not hasattr(os, "setpriority"):
         return
+    if not _gave_way(what):
+        threading.Thread(target=_look, args=(what,), name="priority", daemon=True).start()
+
+
+def _look(what: str) -> None:
+    while not _gave_way(what):
+        time.sleep(LOOK_S)
+
+
+def _gave_way(what: str) -> bool:
     found = inspections()
-    if found and os.getpriority(os.PRIO_PROCESS, 0) < LOWEST:
-        os.setpriority(os.PRIO_PROCESS, 0, LOWEST)
-        who = ", ".join(map(str, found))
-        say(f"an inspection runs on this machine (process {who}): {what} goes on at the lowest priority")
+    if not found:
+        return False
+    lower(LOWEST)
+    who = ", ".join(map(str, found))
+    say(f"an inspection runs on this machine (process {who}): {what} goes on at the lowest priority")
+    return True
+
+
+def _threads() -> list[int]:
+    """Those of this process; 0, the calling one, where the system does not tell."""
+    try:
+        return [int(name) for name in os.listdir("/proc/self/task")]
+    except OSError:
+        return [0]
+
+
+def _session(pid: int | str = "self") -> tuple[str, int] | None:
+    """The name and the nice value of the session that a process shares the processor in; None where there is none."""
+    with suppress(OSError):
+        if found := re.fullmatch(r"(\S+) nice (-?\d+)\s*", Path(SESSION.format(pid)).read_text()):
+            return found[1], int(found[2])
+    return None
+
+
+def _set_session(nice: int) -> None:
+    with suppress(OSError):
+        Path(SESSION.format("self")).write_text(str(nice))

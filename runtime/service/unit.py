@@ -73,6 +73,8 @@ class Unit:
                 f"WorkingDirectory={_one_line(str(self.folder)).replace('%', '%%')}",  # taken as it is, but for %
                 *optional,
                 f"Nice={self.nice}",
+                # where processes are grouped by session, Nice= counts inside this unit alone: see runtime.priority
+                f"ExecStartPost=-+/bin/sh -c 'echo {self.nice} >/proc/$MAINPID/autogroup'",
                 f"WatchdogSec={WATCHDOG_S}",
                 f"TimeoutStartSec={START_S}",
                 f"TimeoutStopSec={STOP_S}",

@@ -12,6 +12,7 @@ from typing import Any
 from uvicorn import Config, Server
 
 from runtime.cli import run
+from runtime.priority import lower
 from runtime.web.app import application
 from runtime.web.board import Board, Hello
 from runtime.web.desk import Desk
@@ -28,7 +29,7 @@ KEEP_ALIVE_S = 5
 
 def main() -> None:
     """Serve until the stream closes its end."""
-    os.nice(NICE)
+    lower(NICE)
     stream, listening = (socket.socket(fileno=int(each)) for each in sys.argv[1:3])
     first = receive(stream)
     if first is None:
