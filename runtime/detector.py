@@ -16,6 +16,7 @@ from runtime.arguments import as_seconds, described, given_options
 from runtime.closing import Closing
 from runtime.engines.base import Engine, Output
 from runtime.errors import EngineError, ImageError, InputError, ResultTimeout
+from runtime.explain import explained
 from runtime.frames import Frame
 from runtime.health import HealthCheck, Measured, seen_by_health
 from runtime.judgement import Judgement, by_evidence, decide
@@ -212,9 +213,11 @@ class Detector(Closing):
         judgement = decide(output, self.recipe, (frame.image.shape[0], frame.image.shape[1]), placed)
         if judgement.decision is Decision.NO_DECISION:
             return self._verdict(frame, judgement)
+        explanation = explained(self.recipe, output, placed)
         if placed is not None:
             judgement, output = _in_picture(judgement, output, placed)
-        return replace(self._verdict(frame, judgement, output, placed), measured=pending.measured)
+        verdict = self._verdict(frame, judgement, output, placed)
+        return replace(verdict, measured=pending.measured, explanation=explanation)
 
     def _verdict(
         self, frame: Frame, judgement: Judgement, output: Output | None = None, placed: Placement | None = None

@@ -7,6 +7,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.explain import Explanation
 from runtime.health import Measured
 from runtime.interest import Inspected
 from runtime.placement import Placement
@@ -78,6 +79,8 @@ class Verdict:
     inspected: Inspected | None = field(default=None, repr=False, compare=False)
     aligned: bool = field(default=False, repr=False, compare=False)
     placed: Placement | None = field(default=None, repr=False, compare=False)
+    # what each kind of evidence has to do with it; none where the file does not explain itself
+    explanation: Explanation | None = field(default=None, repr=False, compare=False)
     # brightness and sharpness of the frame, for the drift watch; none where nothing was scored
     measured: Measured | None = field(default=None, repr=False, compare=False)
     # whether the engine said nothing of the frame: it failed, hangs or cannot be reached. What it says of the next one
@@ -109,7 +112,7 @@ class Verdict:
         """One line, without the maps."""
         apart = (
             "anomaly_map", "deviation_map", "ignored", "inspected", "aligned", "placed", "measured", "regions",
-            "unanswered",
+            "unanswered", "explanation",
         )  # fmt: skip
         document = {name: value for name, value in vars(self).items() if name not in apart}
         if self.camera is None:

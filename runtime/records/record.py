@@ -51,7 +51,7 @@ def record_of(verdict: Verdict, camera: str | None = None, part: Part | None = N
 
 
 def details_of(verdict: Verdict) -> str | None:
-    """Regions, scores by evidence and file name of a verdict as JSON; None where there are none."""
+    """Regions, scores by evidence, terms of the highest score and file name of a verdict as JSON; None without any."""
     found: dict[str, object] = {}
     if verdict.regions:
         found["regions"] = [region.document for region in verdict.regions]
@@ -60,6 +60,8 @@ def details_of(verdict: Verdict) -> str | None:
     if verdict.evidence_scores and verdict.decision is not Decision.OK:
         found["evidence_scores"] = verdict.evidence_scores
         found["rejected_by"] = verdict.rejected_by
+    if verdict.explanation is not None and verdict.decision is Decision.NG:
+        found["terms"] = verdict.explanation.at_the_highest()
     if verdict.name:
         found["name"] = verdict.name
     return json.dumps(found, separators=(",", ":")) if found else None

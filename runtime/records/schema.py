@@ -43,7 +43,7 @@ MIGRATIONS = (
         score REAL,
         threshold REAL NOT NULL,
         reason TEXT,                          -- NULL for an OK within its threshold
-        details TEXT                          -- JSON: regions, scores by evidence, what rejected; NULL where none
+        details TEXT                          -- JSON: regions, scores by evidence, terms, what rejected; or NULL
     );
     CREATE INDEX verdicts_by_part ON verdicts (part_id) WHERE part_id IS NOT NULL;
     CREATE INDEX verdicts_by_serial ON verdicts (serial) WHERE serial IS NOT NULL;

@@ -64,6 +64,8 @@ PART = shape(
     threshold=NUMBER,
     frame_hw=or_null({**listed(WHOLE), "minItems": 2, "maxItems": 2}),
     regions=listed(_REGION),
+    scores={"type": "object", "additionalProperties": NUMBER},  # by evidence, of a frame that is judged as a whole, too
+    terms=listed(shape(kind=TEXT, value=NUMBER, heat=or_null(TEXT))),
     image=or_null(TEXT),
     heat=or_null(TEXT),
     marked_by=or_null(TEXT),

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +23,18 @@ class Picture:
     """One picture with its verdict; encoded when somebody looks, and once."""
 
     def __init__(
-        self, number: int, shown: dict[str, Any], image: NDArray[np.uint8], values: NDArray[np.float32]
+        self,
+        number: int,
+        shown: dict[str, Any],
+        image: NDArray[np.uint8],
+        values: NDArray[np.float32],
+        terms: Sequence[NDArray[np.float32]],
     ) -> None:
         self.number, self.shown = number, shown
         self.has_heat = values.size > 0
         self._image: NDArray[np.uint8] | None = image
         self._values: NDArray[np.float32] | None = values
+        self._terms: list[NDArray[np.float32] | bytes] = list(terms)  # as PNG once somebody looked
         self._encoded: tuple[bytes, bytes | None] | None = None
         self._lock = threading.Lock()
 
@@ -41,6 +48,23 @@ class Picture:
                 self._encoded = as_jpeg(self._image), heat
                 self._image = self._values = None
             return self._encoded
+
+    def term(self, index: int) -> bytes | None:
+        """PNG of the heat map of one term of the map, in the order of `shown["kinds"]`; None where there is none of
+        this number. From any thread."""
+        with self._lock:
+            if not 0 <= index < len(self._terms):
+                return None
+            found = self._terms[index]
+            if not isinstance(found, bytes):
+                found = self._terms[index] = heat_png(found, self.shown["threshold"])
+            return found
+
+    def encode(self) -> None:
+        """All of it, which takes a twentieth of the memory then."""
+        self.encoded()
+        for index in range(len(self._terms)):
+            self.term(index)
 
 
 @dataclass(frozen=True)
@@ -96,14 +120,16 @@ class Board:
 
     def _take_picture(self, kind: str, message: dict[str, Any], pixels: bytes) -> None:
         height, width = message.pop("size_hw")
-        map_hw = tuple(message.pop("map_hw"))
+        map_hw, terms_hw = message.pop("map_hw"), message.pop("terms_hw")
         image = np.frombuffer(pixels, np.uint8, height * width * 3).reshape(height, width, 3)
-        values = np.frombuffer(pixels, np.float32, offset=image.size) if len(pixels) > image.size else np.zeros(0)
+        maps = np.frombuffer(pixels[image.size :], np.float32)
+        values, terms = np.split(maps, [map_hw[0] * map_hw[1]])
         with self._lock:
             self._numbers += 1
-            picture = Picture(self._numbers, message, image, np.asarray(values, np.float32).reshape(map_hw))
+            of_kinds = terms.reshape(len(message["kinds"]), *terms_hw)
+            picture = Picture(self._numbers, message, image, values.reshape(map_hw), list(of_kinds))
         if kind == "reject":
-            picture.encoded()  # as JPEG it takes a twentieth of the memory
+            picture.encode()
             self._rejects.append(picture)
         else:
             self._pictures.setdefault(message["camera"], deque(maxlen=PICTURES)).append(picture)

@@ -18,6 +18,7 @@ from runtime.web.answers import MARKED
 from runtime.web.answers import PARTS as FOUND
 from runtime.web.board import Picture
 from runtime.web.desk import Asked, Desk, Field, Refused, Route
+from runtime.web.live import term_of
 from runtime.web.totals import ONLY
 from runtime.web.users import Role
 
@@ -57,6 +58,11 @@ async def reject_png(asked: Asked) -> Response:
     return Response(png, media_type="image/png")
 
 
+async def reject_term(asked: Asked) -> Response:
+    """The heat map of one kind of evidence of a reject, from memory."""
+    return await term_of(_found(asked), asked)
+
+
 async def record_jpeg(asked: Asked) -> Response:
     """A recorded picture, from the folder of the records."""
     data = await run_in_threadpool(_picture, _folder(asked.desk), asked.request.path_params["record"])
@@ -80,12 +86,28 @@ def _rejects(desk: Desk) -> list[dict[str, Any]]:
 
 def _remembered(picture: Picture) -> dict[str, Any]:
     """A reject of this process's memory."""
-    keys = ("camera", "part_id", "frame_id", "decision", "reason", "score", "threshold", "frame_hw", "regions")
+    keys = (
+        "camera", "part_id", "frame_id", "decision", "reason", "score", "threshold", "frame_hw", "regions", "scores",
+    )  # fmt: skip
     shown = {key: picture.shown[key] for key in keys}
+    shown["terms"] = _terms(picture.shown["terms"], picture)
     shown["at"] = datetime.fromtimestamp(picture.shown["at"], timezone.utc).isoformat()  # as records have it
     place = f"/api/rejects/{picture.number}"
     heat = f"{place}.png" if picture.has_heat else None
     return {"record": None, "mark": None, "marked_by": None, **shown, "image": f"{place}.jpg", "heat": heat}
+
+
+def _terms(values: dict[str, float], picture: Picture | None) -> list[dict[str, Any]]:
+    """What each kind of evidence has to do with the score, the most first, with its heat map where there is one."""
+    places = {} if picture is None else {kind: index for index, kind in enumerate(picture.shown["kinds"])}
+    return [
+        {
+            "kind": kind,
+            "value": value,
+            "heat": f"/api/rejects/{picture.number}/{places[kind]}.png" if picture and kind in places else None,
+        }
+        for kind, value in values.items()
+    ]
 
 
 def _recorded(desk: Desk, folder: Path, question: Question, limit: int) -> list[dict[str, Any]]:
@@ -110,6 +132,8 @@ def _recorded(desk: Desk, folder: Path, question: Question, limit: int) -> list[
                 {"box_xywh": each["box_xywh"], "score": each["peak_score"]}
                 for each in details.get("regions", [])[:REGIONS]
             ],
+            "scores": details.get("evidence_scores", {}),
+            "terms": _terms(details.get("terms", {}), picture),
             "image": image,
             "heat": f"/api/rejects/{picture.number}.png" if picture is not None and picture.has_heat else None,
         })  # fmt: skip
@@ -131,11 +155,15 @@ def _picture(folder: Path, record: int) -> bytes | None:
 
 
 async def _encoded(asked: Asked) -> tuple[bytes, bytes | None]:
+    return await run_in_threadpool(_found(asked).encoded)
+
+
+def _found(asked: Asked) -> Picture:
     number = asked.request.path_params["number"]
     found = next((each for each in asked.desk.board.rejects() if each.number == number), None)
     if found is None:
         raise Refused(404, "this picture is gone, there are newer ones")
-    return await run_in_threadpool(found.encoded)
+    return found
 
 
 MARKS = tuple(each.words for each in Mark)
@@ -144,6 +172,14 @@ ROUTES = (
     Route("GET", "/api/rejects", Role.VIEW, "the last rejects", rejects, answer=FOUND),
     Route("GET", "/api/rejects/{number:int}.jpg", Role.VIEW, "a reject's picture", reject_jpeg, gives="image/jpeg"),
     Route("GET", "/api/rejects/{number:int}.png", Role.VIEW, "a reject's heat map", reject_png, gives="image/png"),
+    Route(
+        "GET",
+        "/api/rejects/{number:int}/{kind:int}.png",
+        Role.VIEW,
+        "the heat map of one kind of evidence of a reject",
+        reject_term,
+        gives="image/png",
+    ),
     Route("GET", "/api/records/{record:int}.jpg", Role.VIEW, "a recorded picture", record_jpeg, gives="image/jpeg"),
     Route(
         "GET",

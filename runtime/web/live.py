@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from runtime.web.answers import ERROR, EVENT, LOGGED_IN, NOTHING, PAUSE, SESSION, STATUS
+from runtime.web.board import Picture
 from runtime.web.desk import Asked, Desk, Field, Refused, Route
 from runtime.web.guard import EVENTS
 from runtime.web.thermal import temperatures
@@ -90,6 +91,11 @@ async def picture(asked: Asked) -> Response:
 async def heat(asked: Asked) -> Response:
     """Its heat map, to be laid over it."""
     return await _picture(asked, is_heat=True)
+
+
+async def term(asked: Asked) -> Response:
+    """The heat map of one kind of evidence."""
+    return await term_of(_found(asked), asked)
 
 
 async def pause(asked: Asked) -> Response:
@@ -198,15 +204,27 @@ async def _events(desk: Desk) -> AsyncIterator[bytes]:
 
 
 async def _picture(asked: Asked, is_heat: bool) -> Response:
+    jpeg, png = await run_in_threadpool(_found(asked).encoded)
+    if is_heat and png is None:
+        raise Refused(404, "this picture was not scored")
+    return Response(png if is_heat else jpeg, media_type="image/png" if is_heat else "image/jpeg")
+
+
+def _found(asked: Asked) -> Picture:
     parameters = asked.request.path_params
     asked.desk.camera(parameters["camera"])
     found = asked.desk.board.picture(parameters["camera"], parameters["number"])
     if found is None:
         raise Refused(404, "this picture is gone, there are newer ones")
-    jpeg, png = await run_in_threadpool(found.encoded)
-    if is_heat and png is None:
-        raise Refused(404, "this picture was not scored")
-    return Response(png if is_heat else jpeg, media_type="image/png" if is_heat else "image/jpeg")
+    return found
+
+
+async def term_of(picture: Picture, asked: Asked) -> Response:
+    """The heat map of the kind of evidence that the path says."""
+    png = await run_in_threadpool(picture.term, asked.request.path_params["kind"])
+    if png is None:
+        raise Refused(404, "this picture has no such kind of evidence")
+    return Response(png, media_type="image/png")
 
 
 async def _set_pause(desk: Desk, by: str | None) -> Response:
@@ -245,6 +263,14 @@ ROUTES = (
     ),
     Route("GET", "/api/cameras/{camera}/{number:int}.jpg", Role.VIEW, "a picture", picture, gives="image/jpeg"),
     Route("GET", "/api/cameras/{camera}/{number:int}.png", Role.VIEW, "its heat map", heat, gives="image/png"),
+    Route(
+        "GET",
+        "/api/cameras/{camera}/{number:int}/{kind:int}.png",
+        Role.VIEW,
+        "the heat map of one kind of evidence",
+        term,
+        gives="image/png",
+    ),
     Route(
         "POST", "/api/pause", Role.OPERATE, "reject every part until somebody resumes", pause, answer=PAUSE, also=SILENT
     ),

@@ -52,7 +52,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOOK_S = 0.05  # between two sendings; nobody wakes the thread, since that would cost the pipeline a switch
 STATE_S = 0.5
 PICTURE_S = 0.2  # between two pictures of a camera that somebody looks at
-PICTURE_SIDE, MAP_SIDE = 960, 512  # longer side of what is sent, pixels
+PICTURE_SIDE, MAP_SIDE, TERMS_SIDE = 960, 512, 256  # longer side of what is sent, pixels
 VERDICTS, REJECTS = 256, 4  # that wait at most; older ones are not shown, and counted all the same
 STUCK_S = 5.0  # without the process taking anything: it hangs
 FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S = 1.0, 60.0, 60.0
@@ -313,13 +313,8 @@ class Page(Closing):
         pictured_s.update(dict.fromkeys(due, now_s))
         for kind, pictures in (("reject", rejects), ("picture", newest)):
             for camera, frame, verdict in pictures:
-                image = _reduced(frame.image, PICTURE_SIDE)
-                values = np.zeros((0, 0), np.float32)
-                if verdict.scored_map is not None:
-                    values = _reduced(np.asarray(verdict.scored_map, np.float32), MAP_SIDE)
-                document = {"kind": kind, "size_hw": image.shape[:2], "map_hw": values.shape}
-                document |= _shown(camera, frame, verdict, verdict.latency_ms)
-                send(to, document, image.data, values.data)
+                document, pixels = pictured(kind, camera, frame, verdict)
+                send(to, document, *pixels)
 
     def _listen(self, of: socket.socket) -> None:
         """What the page's process asks for, until it ends."""
@@ -422,6 +417,21 @@ def _reduced(image: NDArray[Any], side: int) -> NDArray[Any]:
         height, width = (max(1, round(each * side / longest)) for each in image.shape[:2])
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(image)
+
+
+def pictured(kind: str, camera: str, frame: Frame, verdict: Verdict) -> tuple[dict[str, Any], list[memoryview]]:
+    """The message of a picture, with its heat map and those of its terms where the file explains itself."""
+    image, values, terms = _reduced(frame.image, PICTURE_SIDE), np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+    if verdict.scored_map is not None:
+        values = _reduced(np.asarray(verdict.scored_map, np.float32), MAP_SIDE)
+    document: dict[str, Any] = {"kind": kind, "size_hw": image.shape[:2], "map_hw": values.shape, "terms_hw": (0, 0)}
+    document |= _shown(camera, frame, verdict, verdict.latency_ms)
+    document |= {"scores": verdict.evidence_scores, "kinds": (), "terms": {}}
+    if verdict.explanation is not None:
+        terms = np.ascontiguousarray(verdict.explanation.terms(TERMS_SIDE))
+        document |= {"terms_hw": terms.shape[1:], "kinds": verdict.explanation.kinds}
+        document["terms"] = verdict.explanation.at_the_highest()
+    return document, [image.data, values.data, terms.data]
 
 
 def _shown(camera: str, frame: Frame | None, verdict: Verdict, latency_ms: float | None) -> dict[str, Any]:

@@ -245,6 +245,7 @@ def test_raw_evidence_is_the_formulas_and_its_weighted_sum_is_the_map_before_smo
     with Detector.open(detector_file, threads=1) as detector:
         output = detector.engine.result(detector.engine.submit(frames))
         terms = normalized_evidence(detector.recipe, output)
+        shown = detector.inspect(frames[0])
     assert output.evidence is not None
     assert terms is not None
     expected = of_pixels(run.trained, run.trained.evidence(frames)).numpy()
@@ -253,7 +254,12 @@ def test_raw_evidence_is_the_formulas_and_its_weighted_sum_is_the_map_before_smo
         assert off < 1e-3 * expected[:, kind].std()
     unsmoothed = sum(kind.weight * terms[:, index] for index, kind in enumerate(detector.recipe.method.evidence))
     found = smoothed(torch.from_numpy(np.asarray(unsmoothed)), 1.5).numpy()
-    np.testing.assert_allclose(found, output.anomaly_map, atol=1e-4 * float(output.anomaly_map.std()))
+    off = 1e-4 * float(output.anomaly_map.std())
+    np.testing.assert_allclose(found, output.anomaly_map, atol=off)
+    assert shown.explanation is not None
+    assert shown.anomaly_map is not None
+    np.testing.assert_allclose(shown.explanation.terms(10_000).sum(axis=0), shown.anomaly_map, atol=off)
+    assert sum(shown.explanation.at_the_highest().values()) == pytest.approx(shown.anomaly_map.max(), abs=off)
     assert output.regression_error is output.predictive_variance is None
 
 

@@ -92,6 +92,23 @@ def fake_detector(maps: MapFunction = deviation_from_grey, slots: int = 2) -> De
     return Detector(make_recipe(), FakeEngine(SIZE_HW, maps, slots=slots))
 
 
+SHARES = (0.5, 0.25, 0.2, 0.05)  # of `explaining_detector`'s kinds in each value of its map
+
+
+def explaining_detector(size_hw: tuple[int, int] = SIZE_HW) -> Detector:
+    """A detector over a fake engine whose file explains itself: four kinds of evidence with fixed shares in the map."""
+    recipe = replace(make_recipe(), explain=True, size_hw=size_hw)
+    kinds = recipe.method.evidence
+
+    def infer(frames: NDArray[np.uint8]) -> Output:
+        maps = deviation_from_grey(frames)
+        terms = zip(SHARES, kinds, strict=True)
+        raw = [kind.mean + kind.deviation * share / kind.weight * maps for share, kind in terms]
+        return Output(maps, maps.max(axis=(1, 2)), evidence=np.stack(raw, axis=1).astype(np.float32))
+
+    return Detector(recipe, ThreadedEngine(infer, size_hw, 8, 2, "fake engine"))
+
+
 def grey_frame(frame_id: int = 0, grey: int = 128, spot: int | None = None, **fields: Any) -> Frame:
     """A flat grey frame of the detector's size; `spot` is the grey of 2×2 pixels at x 10, y 4."""
     image: NDArray[np.uint8] = np.full((*SIZE_HW, 3), grey, np.uint8)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from runtime_samples import SIZE_HW, make_recipe
+from runtime_samples import SHARES, SIZE_HW, explaining_detector, fake_detector, grey_frame, make_recipe
 from schema1_samples import PLAIN, RICH
 
 from runtime.engines.base import Output
-from runtime.explain import normalized_evidence
+from runtime.explain import Explanation, normalized_evidence
 from runtime.recipe import recipe_from_json
 
 
@@ -47,3 +47,57 @@ def test_of_a_lone_student_of_schema_1_the_error_is_all() -> None:
 
 def test_a_file_that_does_not_explain_itself_says_nothing() -> None:
     assert normalized_evidence(make_recipe(), output()) is None
+
+
+def spot_explained() -> Explanation:
+    """Of a frame with a spot at x 10, y 4."""
+    with explaining_detector() as detector:
+        found = detector.inspect(grey_frame(spot=255)).explanation
+    assert found is not None
+    return found
+
+
+def test_the_terms_of_a_frame_add_up_to_its_map() -> None:
+    found = spot_explained()
+    terms = found.terms(1000)
+    assert found.kinds == tuple(kind.name for kind in make_recipe().method.evidence)
+    assert terms.shape == (4, *SIZE_HW)
+    for share, term in zip(SHARES, terms, strict=True):
+        np.testing.assert_allclose(term, share * found.output.anomaly_map[0], atol=1e-5)
+
+
+def test_they_are_told_of_the_place_of_the_highest_score_the_largest_first() -> None:
+    found = spot_explained()
+    told, score = found.at_the_highest(), float(found.output.anomaly_score[0])
+    assert list(told) == [found.kinds[0], found.kinds[1], found.kinds[2], found.kinds[3]]
+    np.testing.assert_allclose([*told.values()], [share * score for share in SHARES], atol=1e-5)
+
+
+def test_of_the_place_that_is_inspected_alone() -> None:
+    found = spot_explained()
+    scoring = replace(found.recipe.scoring, region_of_interest=(8, 0, 8, 24))  # below the spot
+    outside = replace(found, recipe=replace(found.recipe, scoring=scoring))
+    assert sum(outside.at_the_highest().values()) < 0.1 * sum(found.at_the_highest().values())
+
+
+def test_for_showing_they_are_made_smaller() -> None:
+    assert spot_explained().terms(12).shape == (4, 8, 12)
+    np.testing.assert_allclose(spot_explained().terms(12).sum(), spot_explained().terms(24).sum() / 4, rtol=1e-3)
+
+
+def test_near_a_border_a_smoothed_term_is_that_of_the_whole_map() -> None:
+    found = spot_explained()
+    scoring = replace(found.recipe.scoring, smoothing=1.5)
+    noise = np.random.default_rng(3).normal(size=(1, 4, *SIZE_HW)).astype(np.float32)
+    for y, x in ((0, 0), (0, 23), (15, 11), (8, 12), (15, 0)):
+        scored = np.zeros((1, *SIZE_HW), np.float32)
+        scored[0, y, x] = 1.0
+        noisy = replace(found.output, anomaly_map=scored, evidence=noise)
+        each = replace(found, recipe=replace(found.recipe, scoring=scoring), output=noisy)
+        told = each.at_the_highest()
+        np.testing.assert_allclose([told[kind] for kind in each.kinds], each.terms(24)[:, y, x], rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_that_does_not_explain_itself_gives_no_explanation() -> None:
+    with fake_detector() as detector:
+        assert detector.inspect(grey_frame(spot=255)).explanation is None

@@ -2,19 +2,19 @@
 import { may, picture, post, session } from "./api.js";
 import { scoreChart } from "./chart.js";
 import { boxes, h, shape } from "./dom.js";
-import { number, word } from "./words.js";
+import { evidence, number, word } from "./words.js";
 
 const KEPT = 120; // verdicts of a camera that the chart shows
 const OPACITY = "proctor-opacity";
 const CHART_MS = 400;
 
-const seen = new Map(); // by camera: its verdicts, its newest picture
+const seen = new Map(); // by camera: its verdicts, its newest picture, the kind of evidence whose heat map is shown
 let state = null;
 let opacity = Number(localStorage.getItem(OPACITY) ?? 70);
 let view = null;
 
 const of = (camera) => {
-  if (!seen.has(camera)) seen.set(camera, { verdicts: [], shown: null, loading: false, next: null });
+  if (!seen.has(camera)) seen.set(camera, { verdicts: [], shown: null, loading: false, next: null, kind: null });
   return seen.get(camera);
 };
 
@@ -49,7 +49,9 @@ async function load(camera) {
   kept.loading = true;
   try {
     const place = `/api/cameras/${encodeURIComponent(camera)}/${wanted.number}`;
-    const [image, heat] = await Promise.all([picture(`${place}.jpg`), wanted.heat ? picture(`${place}.png`) : null]);
+    const kind = wanted.kinds.indexOf(kept.kind); // -1: of the score
+    const map = kind < 0 ? `${place}.png` : `${place}/${kind}.png`;
+    const [image, heat] = await Promise.all([picture(`${place}.jpg`), wanted.heat ? picture(map) : null]);
     await decoded(image); // else the place would be empty for a moment
     if (heat) await decoded(heat);
     const before = kept.shown;
@@ -116,7 +118,7 @@ function build(name) {
     verdict: h("p", { class: "verdict" }, word("waiting")),
     reason: h("p", { class: "reason dim" }),
     picture: h("div", { class: "picture" }, h("p", { class: "waiting" }, word("noPicture"))),
-    whose: h("p", { class: "dim" }), chart: h("div"), facts: h("dl", { class: "facts" }), counts: h("table", { class: "counts" }), chartAt: 0, last: null,
+    whose: h("p", { class: "dim" }), why: h("p", { class: "dim" }), kinds: h("select", { onchange: (event) => { of(name).kind = event.target.value || null; } }), chart: h("div"), facts: h("dl", { class: "facts" }), counts: h("table", { class: "counts" }), chartAt: 0, last: null,
   };
   const output = h("output", { class: "dim" }, `${opacity} %`);
   const slider = h("input", { type: "range", min: 0, max: 100, value: opacity, "aria-label": `${word("heat")} ${name}`, oninput: (event) => {
@@ -125,11 +127,12 @@ function build(name) {
     output.textContent = `${opacity} %`;
     for (const each of view.cameras.querySelectorAll("img.heat")) each.style.opacity = String(opacity / 100);
   } });
+  part.chosen = h("label", { class: "row", hidden: true }, h("span", {}, word("heatOf")), part.kinds);
   view.parts.set(name, part);
   const card = h("section", { class: "card camera", "aria-label": name, "data-camera": name },
     h("h2", {}, name), h("div", { class: "inside" },
       h("div", { class: "stack" }, part.verdict, part.reason),
-      h("div", { class: "stack look" }, part.picture, part.whose, h("div", { class: "slider" }, h("span", {}, word("heat")), slider, output)),
+      h("div", { class: "stack look" }, part.picture, part.whose, part.why, part.chosen, h("div", { class: "slider" }, h("span", {}, word("heat")), slider, output)),
       h("div", { class: "stack" }, h("h3", {}, word("scores")), part.chart, part.facts, h("h3", {}, word("counts")), part.counts)));
   if (of(name).shown) drawPicture(name);
   return card;
@@ -142,6 +145,11 @@ function drawPicture(name) {
   const heat = shown.heatUrl ? h("img", { src: shown.heatUrl, alt: "", class: "heat" }) : null;
   if (heat) heat.style.opacity = String(opacity / 100);
   part.whose.replaceChildren(h("span", { class: `mark ${shown.decision}` }, shape(shown.decision)), `${identity(shown)}: ${word(shown.decision)}`);
+  part.why.textContent = evidence(shown.scores, Object.entries(shown.terms));
+  part.chosen.hidden = !shown.kinds.length;
+  if (part.kinds.options.length !== shown.kinds.length + 1 || shown.kinds.some((kind, index) => part.kinds.options[index + 1].value !== kind)) {
+    part.kinds.replaceChildren(...["", ...shown.kinds].map((kind) => h("option", { value: kind, selected: kind === (of(name).kind ?? "") }, kind || word("ofScore"))));
+  }
   part.picture.style.aspectRatio = `${shown.frame_hw[1]} / ${shown.frame_hw[0]}`;
   part.picture.replaceChildren(...[image, heat, boxes(shown.frame_hw, shown.regions)].filter(Boolean));
 }

@@ -2,7 +2,7 @@
 import { get, may, post } from "./api.js";
 import { boxes, h, shape } from "./dom.js";
 import { currentState } from "./live.js";
-import { moment, number, word } from "./words.js";
+import { evidence, moment, number, word } from "./words.js";
 
 const AGAIN_MS = 2000, STILL_MS = 4000;
 const MARKS = { "false reject": "falseReject", "real defect": "realDefect", missed: "missed" };
@@ -79,6 +79,11 @@ function card(part, marked, showsHeat) {
     place.classList.add("no-picture");
     place.append(h("p", { class: "waiting" }, word("noPictureKept")));
   }
+  const hasMaps = heat && part.terms.some((each) => each.heat); // then their list has all terms, and the line the largest
+  const why = evidence(part.scores, part.terms.slice(0, hasMaps ? 1 : undefined).map(({ kind, value }) => [kind, value]));
+  const kinds = hasMaps ? h("label", { class: "stack" }, h("span", { class: "dim" }, word("heatOf")),
+    h("select", { onchange: (event) => { heat.src = event.target.value; } }, h("option", { value: part.heat }, word("ofScore")),
+      ...part.terms.filter((each) => each.heat).map((each) => h("option", { value: each.heat }, `${each.kind}: ${number(each.value, 2)}`)))) : null;
   const all = part.decision === "OK" ? ["missed"] : ["false reject", "real defect"];
   const buttons = part.record !== null && may("operate") ? all.map((mark) => h("button", { type: "button", "aria-pressed": String(part.mark === mark),
     "aria-label": `${word(MARKS[mark])}, ${who}`, onclick: () => marked(part, part.mark === mark ? "none" : mark, item) }, word(MARKS[mark]))) : [];
@@ -86,6 +91,7 @@ function card(part, marked, showsHeat) {
   const item = h("li", { class: "card", "data-record": part.record ?? "", "data-part": part.part_id ?? "" },
     h("p", { class: "part-head" }, h("span", {}, h("span", { class: `mark ${part.decision}` }, shape(part.decision)), h("strong", {}, who)), h("span", { class: "dim" }, moment(part.at))),
     place, h("p", {}, part.score === null ? part.reason ?? "" : `${word("score")} ${number(part.score, 2)}, ${word("limit")} ${number(part.threshold, 2)}`),
+    why ? h("p", { class: "dim" }, why) : null, kinds,
     part.score !== null && part.reason ? h("p", { class: "dim" }, part.reason) : null, said, h("div", { class: "row" }, ...buttons));
   return item;
 }

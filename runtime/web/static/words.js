@@ -31,6 +31,7 @@ const WORDS = {
     kind_good: "good parts of the set", kind_refused: "parts taken out", kind_trial: "parts since then", pictures: "Pictures", oldRejects: "Rejected by the one in force", newRejects: "Rejected by the new one", judgedOtherwise: "Judged otherwise", old: "in force", new: "new",
     nextParts: "Parts that come next", tryParts: "Try on the next parts", tryHelp: "Both judge the same pictures. What was taken out should be rejected, and good parts should pass.", sealedAs: "Sealed as {0} {1} by {2}", recipeName: "Recipe", appliedNow: "Sealed as {0} {1}, and being put in force now; parts are rejected meanwhile.",
     rolledBackNow: "{0} {1} is being put in force now; parts are rejected meanwhile.", seconds: "{0} s", minutes: "{0} min",
+    heatOf: "Heat map of", ofScore: "the score", atHighest: "At the highest place: {0}", byEvidence: "By evidence: {0}",
     differs: "Another recipe is in force than the one that runs: it is being opened, or could not be, which the log tells.",
   },
   de: {
@@ -65,6 +66,7 @@ const WORDS = {
     kind_good: "gute Teile des Satzes", kind_refused: "herausgenommene Teile", kind_trial: "Teile seither", pictures: "Bilder", oldRejects: "Vom geltenden ausgeschleust", newRejects: "Vom neuen ausgeschleust", judgedOtherwise: "Anders beurteilt", old: "in Kraft", new: "neu",
     nextParts: "Teile, die als nächste kommen", tryParts: "An den nächsten Teilen erproben", tryHelp: "Beide beurteilen dieselben Bilder. Was herausgenommen wurde, sollte ausgeschleust werden, und gute Teile sollten durchgehen.", sealedAs: "Versiegelt als {0} {1} von {2}", recipeName: "Rezept", appliedNow: "Versiegelt als {0} {1}, tritt jetzt in Kraft; solange wird jedes Teil ausgeschleust.",
     rolledBackNow: "{0} {1} tritt jetzt in Kraft; solange wird jedes Teil ausgeschleust.", seconds: "{0} s", minutes: "{0} min",
+    heatOf: "Wärmebild von", ofScore: "dem Wert", atHighest: "An der höchsten Stelle: {0}", byEvidence: "Nach Merkmalen: {0}",
     differs: "Ein anderes Rezept ist in Kraft, als läuft: es wird geöffnet, oder konnte es nicht werden, was das Protokoll sagt.",
   },
 };
@@ -90,6 +92,13 @@ export const number = (value, digits = 0) =>
 
 export const share = (value) =>
   value.toLocaleString(language, { style: "percent", maximumSignificantDigits: 3 });
+
+/** Which evidence a score comes from: scores of the map and of the whole frame, and terms of the map at its highest. */
+export function evidence(scores, terms) {
+  const listed = (values) => values.map(([name, value]) => `${name}: ${number(value, 2)}`).join("; ");
+  const found = [["byEvidence", Object.entries(scores)], ["atHighest", terms]].filter(([, values]) => values.length);
+  return found.map(([key, values]) => word(key, listed(values))).join(". ");
+}
 
 /** How long something took. */
 export const duration = (seconds) => seconds < 90 ? word("seconds", number(seconds)) : word("minutes", number(seconds / 60));

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from chromium import AXE, START_S, Page, Station, chromium, demo_station
-from runtime_samples import fake_detector
+from runtime_samples import explaining_detector, fake_detector
 from waiting import until
 from web_samples import fed_page
 
@@ -264,6 +264,48 @@ def test_the_threshold_view_follows_a_change_of_recipe(driver: object) -> None:
             page.until("return document.querySelector('#change')?.innerText.includes('of the last 0')")
             page.go("#live")
             page.until("return document.querySelector('.facts')?.innerText.includes('fake')")
+
+
+SEEN = """
+const heat = document.querySelector(arguments[0] + " img.heat"), canvas = document.createElement("canvas");
+if (!heat?.naturalWidth) return null;
+[canvas.width, canvas.height] = [heat.naturalWidth, heat.naturalHeight];
+const context = canvas.getContext("2d");
+context.drawImage(heat, 0, 0);
+const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+return data.some((value, index) => index % 4 === 3 && value > 0) ? "marked" : "clear";
+"""  # whether a heat map marks any pixel
+CHOOSE = """
+const select = document.querySelector(arguments[0] + " select");
+select.value = [...select.options].at(-1).value;
+select.dispatchEvent(new Event("change"));
+"""
+
+
+def test_where_the_file_explains_itself_each_kind_of_evidence_is_seen(driver: object) -> None:
+    with fed_page(opened=explaining_detector) as fed:
+        page = Page(driver, fed.base)
+
+        def fed_until(selector: str, wanted: str) -> None:
+            """Parts come until the heat map is so."""
+
+            def seen() -> bool:
+                fed.feed(255)
+                return page.run(SEEN, selector) == wanted
+
+            until(seen)
+
+        page.open("#live")
+        fed_until(".look", "marked")
+        kinds = page.run("return [...document.querySelector('.look select').options].map((each) => each.text)")
+        assert kinds == ["the score", *(kind.name for kind in fed.detector.recipe.method.evidence)]
+        assert "At the highest place: regression error, p = 17: 0.50; " in page.text(".look")
+        page.run(CHOOSE, ".look")
+        fed_until(".look", "clear")  # of this kind is a twentieth of the map
+        ready(page, "#rejects")
+        until(lambda: page.run(SEEN, "#gallery") == "marked")
+        page.run(CHOOSE, "#gallery")
+        until(lambda: page.run(SEEN, "#gallery") == "clear")
 
 
 def test_dark_and_light_are_the_systems_until_somebody_switches(page: Page) -> None:

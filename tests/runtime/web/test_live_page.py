@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from runtime_samples import ListSource, fake_detector, grey_frame
+from runtime_samples import ListSource, explaining_detector, fake_detector, grey_frame
 from waiting import until
 from web_samples import PATIENCE_S, Fed, browsing, fed_page, users_file
 
@@ -25,6 +25,9 @@ from runtime.line.results import Cause, Code, Mode, Part, Result
 from runtime.location import Address
 from runtime.pause import Pause
 from runtime.pipeline import Pipeline
+from runtime.records.reading import Question, Records, in_words
+from runtime.records.record import record_of
+from runtime.records.store import RecordStore
 from runtime.verdict import Decision, Verdict
 from runtime.web import page as page_module
 from runtime.web.page import Page
@@ -96,6 +99,43 @@ def test_a_viewer_sees_verdicts_counts_and_pictures() -> None:
             assert client.get("/api/cameras/camera/999999.jpg").status_code == 404
             assert client.get("/api/cameras/other/1.jpg").status_code == 404
         assert shown["frame_hw"] == [16, 24]
+
+
+def test_of_a_file_that_explains_itself_each_kind_of_evidence_has_its_heat_map() -> None:
+    with fed_page(opened=explaining_detector) as fed:
+        fed.feed(255)
+        (part,) = until(lambda: get(fed, "/api/rejects").json()["parts"])
+        assert [each["kind"] for each in part["terms"]] == [kind.name for kind in fed.detector.recipe.method.evidence]
+        assert sum(each["value"] for each in part["terms"]) == pytest.approx(part["score"], rel=1e-4)
+        pictures = [get(fed, each["heat"]) for each in part["terms"]]
+        assert all(each.content.startswith(b"\x89PNG") for each in pictures)
+        assert len({each.content for each in pictures}) == 4
+        assert get(fed, part["terms"][0]["heat"].replace("/0.png", "/4.png")).status_code == 404
+
+        def pictured(each: dict[str, Any]) -> bool:
+            fed.feed(255)
+            return bool(each["pictures"])
+
+        shown = news(fed.base, pictured)["pictures"]["camera"]
+        assert shown["kinds"] == [kind.name for kind in fed.detector.recipe.method.evidence]
+        assert get(fed, f"/api/cameras/camera/{shown['number']}/3.png").content.startswith(b"\x89PNG")
+        assert get(fed, f"/api/cameras/camera/{shown['number']}/4.png").status_code == 404
+
+
+def test_records_keep_what_each_kind_of_evidence_had_to_do_with_a_reject(tmp_path: Path) -> None:
+    with RecordStore(tmp_path) as records, fed_page(records=records, opened=explaining_detector) as fed:
+        frame = grey_frame(1, spot=255)
+        verdict = fed.detector.inspect(frame)
+        records.add(record_of(verdict), frame.image)
+        fed.page.write(frame, verdict)
+        assert records.settle()
+        (part,) = until(lambda: [each for each in get(fed, "/api/rejects").json()["parts"] if each["heat"]])
+        assert part["record"] is not None
+        assert sum(each["value"] for each in part["terms"]) == pytest.approx(part["score"], rel=1e-4)
+        assert get(fed, part["terms"][3]["heat"]).content.startswith(b"\x89PNG")
+        with Records(tmp_path) as kept:
+            (row,) = kept.find(Question(rejected=True), 5)
+        assert "at its highest: regression error, p = 17" in "\n".join(in_words(row))
 
 
 def test_rejects_are_kept_though_nobody_looks() -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import numpy as np
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from runtime_samples import fake_detector, grey_frame
+from runtime_samples import explaining_detector, grey_frame
 from tries import tried
 from waiting import until
 from web_samples import PASSWORDS, Alone, browsing, fed_page, server_alone, users_file
@@ -29,7 +28,7 @@ from runtime.web import guard
 from runtime.web.app import ROUTES
 from runtime.web.board import Hello
 from runtime.web.openapi import document_of
-from runtime.web.page import _shown
+from runtime.web.page import _shown, pictured
 from runtime.web.part_sets import FEWEST, GOOD, begin
 from runtime.web.serving import Serving
 from runtime.web.sessions import Session
@@ -62,7 +61,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alone]:
         parts=str(folder / "parts"),
     )  # fmt: skip
     good_parts(folder / "parts")
-    with server_alone(serving) as alone, RecordStore(folder / "records") as records, fake_detector() as detector:
+    with server_alone(serving) as alone, RecordStore(folder / "records") as records, explaining_detector() as detector:
         board = alone.desk.board
         camera = board.hello.cameras[ONLY] | {
             "detector": str(path), "recipe": recipe.sha256, "score_quantiles": recipe.score_quantiles,
@@ -75,11 +74,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alone]:
             records.add(record_of(verdict), frame.image)
             shown = _shown(ONLY, frame, verdict, verdict.latency_ms)
             board.take({"kind": "verdicts", "verdicts": [shown]}, b"")
-            values = np.asarray(verdict.scored_map, np.float32)
-            sizes = {"size_hw": frame.image.shape[:2], "map_hw": values.shape}
-            pixels = frame.image.tobytes() + values.tobytes()
             for kind in ("picture", *(["reject"] if verdict.decision is not Decision.OK else [])):
-                board.take({"kind": kind, **sizes, **shown}, pixels)
+                document, pixels = pictured(kind, ONLY, frame, verdict)
+                board.take(document, b"".join(pixels))
         assert records.settle()
         yield alone
         assert alone.desk.workshop is not None
@@ -148,6 +145,8 @@ def test_what_is_asked_rightly_is_answered_as_the_description_says(page: Alone) 
         right: dict[str, tuple[str, dict[str, Any]]] = {
             "GET /api/cameras/{camera}/{number}.jpg": (f"/api/cameras/{ONLY}/{picture}.jpg", {}),
             "GET /api/cameras/{camera}/{number}.png": (f"/api/cameras/{ONLY}/{picture}.png", {}),
+            "GET /api/cameras/{camera}/{number}/{kind}.png": (f"/api/cameras/{ONLY}/{picture}/0.png", {}),
+            "GET /api/rejects/{number}/{kind}.png": (reject["terms"][0]["heat"], {}),
             "GET /api/rejects/{number}.jpg": (reject["heat"].replace(".png", ".jpg"), {}),
             "GET /api/rejects/{number}.png": (reject["heat"], {}),
             "GET /api/records/{record}.jpg": (f"/api/records/{reject['record']}.jpg", {}),

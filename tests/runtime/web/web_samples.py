@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,10 +114,12 @@ class Fed:
 
 
 @contextmanager
-def fed_page(asked: str = "0", records: RecordStore | None = None) -> Iterator[Fed]:
+def fed_page(
+    asked: str = "0", records: RecordStore | None = None, opened: Callable[[], Detector] = fake_detector
+) -> Iterator[Fed]:
     """A page with its process, over a fake detector."""
     page, pause = Page(parse_serving(asked)), Pause()
-    with fake_detector() as detector, page:
+    with opened() as detector, page:
         page.watch(None, "demo", Path("detector.onnx"), detector, None)
         page.start(pause, records)
         yield Fed(page, pause, detector, page.address.rstrip("/"))
