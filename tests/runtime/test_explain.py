@@ -9,6 +9,7 @@ from schema1_samples import PLAIN, RICH
 
 from runtime.engines.base import Output
 from runtime.explain import Explanation, normalized_evidence
+from runtime.placement import Placement
 from runtime.recipe import recipe_from_json
 
 
@@ -83,6 +84,21 @@ def test_of_the_place_that_is_inspected_alone() -> None:
 def test_for_showing_they_are_made_smaller() -> None:
     assert spot_explained().terms(12).shape == (4, 8, 12)
     np.testing.assert_allclose(spot_explained().terms(12).sum(), spot_explained().terms(24).sum() / 4, rtol=1e-3)
+
+
+def test_made_smaller_they_are_smoothed_over_as_much_of_the_part() -> None:
+    found = spot_explained()
+    scoring = replace(found.recipe.scoring, smoothing=2.0)
+    smooth = replace(found, recipe=replace(found.recipe, scoring=scoring))
+    whole, small = (smooth.terms(side)[0] for side in (24, 12))
+    halved = whole.reshape(8, 2, 12, 2).mean(axis=(1, 3))
+    assert np.abs(small - halved).max() < 0.15 * halved.max()
+
+
+def test_they_lie_over_the_picture_where_the_part_was_found() -> None:
+    found = spot_explained()
+    moved = replace(found, placed=Placement(np.array([[1.0, 0, 3], [0, 1, 0]]), SIZE_HW, 1.0))
+    np.testing.assert_allclose(moved.terms(24)[:, :, 3:], found.terms(24)[:, :, :-3], atol=1e-5)
 
 
 def test_near_a_border_a_smoothed_term_is_that_of_the_whole_map() -> None:
