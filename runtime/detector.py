@@ -100,8 +100,15 @@ class Detector(Closing):
                 log.exception("frame %s was not scored", frame.frame_id)
                 return self.no_decision(frame, f"engine error: {type(error).__name__}: {error}")
 
+    @property
+    def room(self) -> int:
+        """How many frames may be pending: the engine's slots, but those of frames that were given up and are worked on
+        still. Where these have all of them it is one, and who submits it is told at once."""
+        self._forget_done()
+        return max(1, self.engine.slots - len(self._late))
+
     def submit(self, frame: Frame | NDArray[np.uint8]) -> Pending:
-        """Prepare and check a frame and hand it to the engine. At most `engine.slots` may be pending.
+        """Prepare and check a frame and hand it to the engine. At most `room` may be pending.
 
         It takes and raises what `inspect` does.
         """
@@ -111,7 +118,7 @@ class Detector(Closing):
         if frame.problem is not None:
             return Pending(frame, None, frame.problem)
         try:
-            self._late = [late for late in self._late if not self._is_done(late)]
+            self._forget_done()
             prepared = prepare(frame.image, self.recipe.size_hw, self.recipe.alignment, self._prepared)
             problem = self._health.problem(frame, prepared.scaled) or self._not_in_place(prepared)
             if problem is not None:
@@ -173,6 +180,9 @@ class Detector(Closing):
         elif frame.problem is None:
             check_array(frame.image)
         return frame
+
+    def _forget_done(self) -> None:
+        self._late = [late for late in self._late if not self._is_done(late)]
 
     def _is_done(self, late: Pending) -> bool:
         """Whether a late batch has ended at last, which frees its slot; its result came too late to be used."""

@@ -147,7 +147,7 @@ class Pipeline:
                 if self._changes and not pending:
                     self._detector = self._changes.popleft()()
                 detector = self._detector
-                while not self._changes and len(pending) < detector.engine.slots and taken != self._max_frames:
+                while not self._changes and len(pending) < detector.room and taken != self._max_frames:
                     frame = self._frames.get(timeout_s=self._patience_s if pending else POLL_S)
                     if frame is None:
                         break

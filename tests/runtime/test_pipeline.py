@@ -11,10 +11,10 @@ from functools import partial
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from runtime_samples import ListSource, fake_detector, grey_frame
+from runtime_samples import SIZE_HW, ListSource, fake_detector, grey_frame, make_recipe
 
 from runtime.detector import Detector
-from runtime.engines.fake import deviation_from_grey
+from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.errors import EngineError, SourceError, SourceTimeout
 from runtime.frames import Frame, missing_frame
 from runtime.pipeline import Pipeline
@@ -85,6 +85,29 @@ def test_the_slots_of_the_engine_are_kept_filled() -> None:
         detector.submit, detector.result = counting_submit, counting_result  # type: ignore[assignment, method-assign]
         Pipeline(ListSource(map(grey_frame, range(30))), detector, Collector()).run()
     assert most == 3
+
+
+def test_behind_a_frame_that_was_given_up_no_more_are_submitted_than_the_engine_takes() -> None:
+    """One that is late holds its slot beside those of the frames behind it."""
+    sink, release = Collector(), threading.Event()
+
+    def stall(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if frames[0, 0, 0, 0] == 0:
+            release.wait(10)
+        return deviation_from_grey(frames)
+
+    def frames() -> Iterator[Frame]:
+        yield from (grey_frame(number, grey=128 if number else 0) for number in range(3))
+        release.set()
+        yield from map(grey_frame, range(3, 8))
+
+    recipe = replace(make_recipe(), health=replace(make_recipe().health, brightness_low=0.0))
+    with Detector(recipe, FakeEngine(SIZE_HW, stall, slots=2)) as detector:
+        Pipeline(ListSource(frames()), detector, sink, result_timeout_s=0.1).run()
+    assert sink.ids == list(range(8))
+    assert sink.verdicts[0].reason.startswith("engine error: no result within 0.1 s")
+    assert [each.reason for each in sink.verdicts if "under way" in each.reason] == []
+    assert sink.verdicts[7].decision is Decision.OK
 
 
 def test_a_slow_engine_drops_live_frames_and_keeps_the_newest() -> None:
