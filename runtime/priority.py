@@ -58,8 +58,8 @@ def inspections() -> list[int]:
 
 def lower(by: int) -> None:
     """Lower the priority of this process, and of its session where no process of that inspects: its nice value by so
-    much, to 19 at most. Where there are no nice values nothing is done."""
-    if not hasattr(os, "setpriority"):
+    much, to 19 at most. Where there are no nice values, or it is to keep its own, nothing is done."""
+    if _keeps():
         return
     nice = min(LOWEST, os.getpriority(os.PRIO_PROCESS, 0) + by)
     for thread in _threads():
@@ -75,10 +75,14 @@ def lower(by: int) -> None:
 def give_way(what: str) -> None:
     """Go on at the lowest priority as soon as an inspection runs on this machine, and say so; `what` goes on, in
     words."""
-    if os.environ.get(KEEPS[0]) == KEEPS[1] or not hasattr(os, "setpriority"):
+    if _keeps():
         return
     if not _gave_way(what):
         threading.Thread(target=_look, args=(what,), name="priority", daemon=True).start()
+
+
+def _keeps() -> bool:
+    return os.environ.get(KEEPS[0]) == KEEPS[1] or not hasattr(os, "setpriority")
 
 
 def _look(what: str) -> None:

@@ -52,7 +52,10 @@ def pid_of_another(tied: Tied) -> int:
     return int(tied.output.readline().split()[1])
 
 
-def test_it_is_the_module_with_its_words_at_its_priority_and_its_status_is_told(module: str) -> None:
+def test_it_is_the_module_with_its_words_at_its_priority_and_its_status_is_told(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PROCTOR_PRIORITY")
     tied = Tied("words", ["a b", "ü"], 3)
     nice = min(19, os.nice(0) + 3)
     assert tied.output.read() == f"['a b', 'ü'] {nice} {nice}\n"
