@@ -1,7 +1,11 @@
-"""Session fixtures that are dear to make: a tiny finished run folder, and networks that behave like trained ones."""
+"""Session fixtures that are dear to make: tiny finished runs, their detectors, and networks that behave like trained
+ones."""
 
+import functools
 import os
+import shutil
 import signal
+import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,6 +42,8 @@ for name, usual in {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_D
         signal.signal(getattr(signal, name), usual)
 
 ScaleMaker = Callable[..., "Scale"]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+ExportedFile = Callable[..., Path]
 
 
 @contextmanager
@@ -66,6 +72,16 @@ def pytest_runtest_teardown() -> None:
     that this process starts would have it, too, and a busy browser would leave nothing to the rest."""
     if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def pytest_collection_finish() -> None:
+    """PyTorch's exporter parses the source of its 500 operators in each call, a third of the time that a small graph
+    takes; they are the same throughout a run."""
+    if "torch" in sys.modules:
+        from torch.onnx._internal.exporter import _registration
+
+        operators = _registration.onnxscript_apis
+        operators.get_torchlib_ops = functools.cache(operators.get_torchlib_ops)
 
 
 @pytest.fixture(scope="session")
@@ -123,25 +139,52 @@ def make_scale() -> ScaleMaker:
 
 
 @pytest.fixture(scope="session")
-def part_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A flat folder of 16 rendered good parts, 64×64 pixels."""
-    from runtime.demo import DemoLine
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """A folder that is made once for all processes of a run: its name, and what fills it. It belongs to all tests."""
+    from filelock import FileLock
 
-    folder, line = tmp_path_factory.mktemp("parts"), DemoLine(3, (64, 64), defect_rate=0)
-    for index in range(16):
-        assert cv2.imwrite(str(folder / f"{index:02}.png"), line.good(index).image)
-    return folder
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "made-once"
+    place.mkdir(exist_ok=True)
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, is_done = place / name, place / f"{name}.done"
+        with FileLock(place / f"{name}.lock"):
+            if not is_done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of another process, which could not finish it
+                folder.mkdir()
+                fill(folder)
+                is_done.touch()
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def part_images(made_once: MadeOnce) -> Path:
+    """A flat folder of 16 rendered good parts, 64×64 pixels."""
+    from runtime.demo import DemoLine
+
+    def fill(folder: Path) -> None:
+        line = DemoLine(3, (64, 64), defect_rate=0)
+        for index in range(16):
+            assert cv2.imwrite(str(folder / f"{index:02}.png"), line.good(index).image)
+
+    return made_once("parts", fill)
+
+
+@pytest.fixture(scope="session")
+def photographs(made_once: MadeOnce) -> Path:
     """A folder of eight smooth, differently coloured pictures of unequal size."""
-    folder, random = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
-    for index in range(8):
-        noise = random.integers(0, 256, (14, 18 + index, 3), np.uint8)
-        image = cv2.resize(noise, (180 + 10 * index, 150), interpolation=cv2.INTER_CUBIC)
-        assert cv2.imwrite(str(folder / f"{index}.png"), image)
-    return folder
+
+    def fill(folder: Path) -> None:
+        random = np.random.default_rng(0)
+        for index in range(8):
+            noise = random.integers(0, 256, (14, 18 + index, 3), np.uint8)
+            image = cv2.resize(noise, (180 + 10 * index, 150), interpolation=cv2.INTER_CUBIC)
+            assert cv2.imwrite(str(folder / f"{index}.png"), image)
+
+    return made_once("photographs", fill)
 
 
 @pytest.fixture(scope="session")
@@ -170,19 +213,21 @@ def weights(resnet: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def teacher_files(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+def teacher_files(made_once: MadeOnce) -> dict[int, Path]:
     """Files of random teachers by patch size."""
     import torch
 
     from train.files import save_network
     from train.networks import PATCH_SIZES, PatchNetwork
 
-    folder, files = tmp_path_factory.mktemp("teachers"), {}
-    for patch_size in PATCH_SIZES:
-        torch.manual_seed(patch_size)
-        files[patch_size] = folder / f"teacher-{patch_size}.safetensors"
-        save_network(files[patch_size], PatchNetwork(patch_size), {"made": "by a test"})
-    return files
+    def fill(folder: Path) -> None:
+        for patch_size in PATCH_SIZES:
+            torch.manual_seed(patch_size)
+            path = folder / f"teacher-{patch_size}.safetensors"
+            save_network(path, PatchNetwork(patch_size), {"made": "by a test"})
+
+    folder = made_once("teachers", fill)
+    return {patch_size: folder / f"teacher-{patch_size}.safetensors" for patch_size in PATCH_SIZES}
 
 
 @pytest.fixture(scope="session")
@@ -209,16 +254,17 @@ def tiny_config(part_images: Path, teacher_files: dict[int, Path]) -> "StudentsC
 
 
 @pytest.fixture(scope="session")
-def calibrated_run(tmp_path_factory: pytest.TempPathFactory, tiny_config: "StudentsConfig") -> Path:
+def calibrated_run(made_once: MadeOnce, tiny_config: "StudentsConfig") -> Path:
     """A run folder, trained and calibrated. It belongs to all tests: copy it before changing anything in it."""
     from calibration.calibrate import calibrate
     from calibration.methods import open_run
     from train.student_training import train_students
 
-    run = tmp_path_factory.mktemp("run") / "run"
-    assert train_students(replace(tiny_config), run)
-    calibrate(open_run(run), budget=0.2)
-    return run
+    def fill(folder: Path) -> None:
+        assert train_students(replace(tiny_config), folder / "run")
+        calibrate(open_run(folder / "run"), budget=0.2)
+
+    return made_once("students", fill) / "run"
 
 
 @pytest.fixture(scope="session")
@@ -256,28 +302,67 @@ def backbone_students_config(part_images: Path) -> "BackboneStudentsConfig":
 
 
 @pytest.fixture(scope="session")
-def backbone_students_run(
-    tmp_path_factory: pytest.TempPathFactory, backbone_students_config: "BackboneStudentsConfig"
-) -> Path:
+def backbone_students_run(made_once: MadeOnce, backbone_students_config: "BackboneStudentsConfig") -> Path:
     """A run folder of them, trained and calibrated. It belongs to all tests: copy it before changing anything in it."""
     from calibration.calibrate import calibrate
     from calibration.methods import open_run
     from train.backbone_students import train_backbone_students
 
-    run = tmp_path_factory.mktemp("backbone_students") / "run"
-    assert train_backbone_students(backbone_students_config, run)
-    calibrate(open_run(run), budget=0.2)
-    return run
+    def fill(folder: Path) -> None:
+        assert train_backbone_students(backbone_students_config, folder / "run")
+        calibrate(open_run(folder / "run"), budget=0.2)
+
+    return made_once("backbone-students", fill) / "run"
 
 
 @pytest.fixture(scope="session")
-def bank_run(tmp_path_factory: pytest.TempPathFactory, bank_config: "MemoryBankConfig") -> Path:
+def bank_run(made_once: MadeOnce, bank_config: "MemoryBankConfig") -> Path:
     """A run folder of it, filled and calibrated. It belongs to all tests: copy it before changing anything in it."""
     from calibration.calibrate import calibrate
     from calibration.methods import open_run
     from train.memory_bank import train_memory_bank
 
-    run = tmp_path_factory.mktemp("bank") / "run"
-    train_memory_bank(bank_config, run)
-    calibrate(open_run(run), budget=0.2)
-    return run
+    def fill(folder: Path) -> None:
+        train_memory_bank(bank_config, folder / "run")
+        calibrate(open_run(folder / "run"), budget=0.2)
+
+    return made_once("memory-bank", fill) / "run"
+
+
+@pytest.fixture(scope="session")
+def exported_file(made_once: MadeOnce) -> ExportedFile:
+    """The detector file of one of the runs above by the options of its export, its parity frames beside it, and a copy
+    of the run, in which export keeps scores."""
+    from runs import opened
+
+    from export.detector import ExportOptions, export
+
+    def make(run: Path, **options: Any) -> Path:
+        chosen, usual = vars(ExportOptions(**options)), vars(ExportOptions())
+        named = [f"{name}={value}" for name, value in chosen.items() if value != usual[name]]
+
+        def fill(folder: Path) -> None:
+            own = Path(shutil.copytree(run, folder / "run"))
+            export(opened(own), folder / "detector.onnx", ExportOptions(**options))
+
+        return made_once("-".join([run.parent.name, "file", *named]), fill) / "detector.onnx"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def detector_file(calibrated_run: Path, exported_file: ExportedFile) -> Path:
+    """The detector of the run of students in FP32, with its evidence as an output."""
+    return exported_file(calibrated_run, explain=True)
+
+
+@pytest.fixture(scope="session")
+def bank_file(bank_run: Path, exported_file: ExportedFile) -> Path:
+    """The same of the memory bank."""
+    return exported_file(bank_run, explain=True)
+
+
+@pytest.fixture(scope="session")
+def backbone_students_file(backbone_students_run: Path, exported_file: ExportedFile) -> Path:
+    """The same of a backbone's students."""
+    return exported_file(backbone_students_run, explain=True)

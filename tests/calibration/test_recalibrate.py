@@ -59,14 +59,14 @@ def students(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return run, exported(opened(run), folder)
 
 
-@pytest.fixture(scope="module")
-def by_position(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exported(opened(calibrated_run), tmp_path_factory.mktemp("by_position"))
+@pytest.fixture
+def by_position(detector_file: Path) -> Path:
+    return detector_file
 
 
-@pytest.fixture(scope="module")
-def bank(bank_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exported(opened(bank_run), tmp_path_factory.mktemp("bank"))
+@pytest.fixture
+def bank(bank_file: Path) -> Path:
+    return bank_file
 
 
 @pytest.fixture
@@ -219,13 +219,13 @@ def test_parts_that_the_old_file_rejects_pass_by_the_new_and_the_recipe_says_whe
 
 
 def test_a_plan_of_the_file_before_is_stale_unless_the_statistics_are_kept(
-    demo: Path, darker: Path, tmp_path: Path
+    bank: Path, darker: Path, tmp_path: Path
 ) -> None:
     machine = Machine("10.3.0", "NVIDIA Test", (8, 7))
     checked, options = Checked(4, 1e-6, 1e-6, 1e-3), BuildOptions(1)
-    sidecar = Sidecar(read_detector(demo)[1], "0" * 64, "0" * 64, machine, "12.6", options, (), checked, "2026-01-01")
+    sidecar = Sidecar(read_detector(bank)[1], "0" * 64, "0" * 64, machine, "12.6", options, (), checked, "2026-01-01")
     for keep, expected in ((False, "the detector.onnx beside it is another detector"), (True, None)):
-        done = recalibrate(demo, darker, tmp_path / "new.onnx", replace(WHO, keep_statistics=keep))
+        done = recalibrate(bank, darker, tmp_path / "new.onnx", replace(WHO, keep_statistics=keep))
         assert stale(sidecar, done.after, machine) == expected
 
 
@@ -315,11 +315,11 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
 
 
 def test_a_threshold_that_so_few_images_do_not_prove_says_how_many_would(
-    demo: Path, darker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    bank: Path, darker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call(monkeypatch, demo, darker, "--out", tmp_path / "new.onnx", "--budget", "0.01")
+    call(monkeypatch, bank, darker, "--out", tmp_path / "new.onnx", "--budget", "0.01")
     assert "to prove the budget, recalibrate with 398 different good images" in capsys.readouterr().out
-    call(monkeypatch, demo, darker, "--out", tmp_path / "new.onnx", "--budget", "0.01", "--keep-statistics")
+    call(monkeypatch, bank, darker, "--out", tmp_path / "new.onnx", "--budget", "0.01", "--keep-statistics")
     assert "to prove the budget, recalibrate with 299 different good images" in capsys.readouterr().out
     assert not read_detector(tmp_path / "new.onnx")[1].threshold.supported
 
@@ -350,8 +350,8 @@ def schema1_file() -> Path:
     return Path(__file__).parents[1] / "runtime" / "samples" / "schema1.onnx"
 
 
-def test_int8_is_made_before_and_not_after(demo: Path, darker: Path, tmp_path: Path) -> None:
-    recalibrate(demo, darker, tmp_path / "new.onnx", WHO)
+def test_int8_is_made_before_and_not_after(bank: Path, darker: Path, tmp_path: Path) -> None:
+    recalibrate(bank, darker, tmp_path / "new.onnx", WHO)
     with pytest.raises(InputError, match=r"new.onnx was recalibrated, and INT8 goes by the images of its training"):
         quantize(tmp_path / "new.onnx", Split((), (), (), {}), tmp_path / "int8.onnx")
 
@@ -377,9 +377,9 @@ runpy.run_module("calibration.recalibrate", run_name="__main__")
 
 
 def test_the_command_needs_neither_torch_nor_onnx(
-    demo: Path, darker: Path, environment: dict[str, str], tmp_path: Path
+    bank: Path, darker: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    words = [str(demo), str(darker), "--out", str(tmp_path / "new.onnx"), "--report", str(tmp_path / "r.png")]
+    words = [str(bank), str(darker), "--out", str(tmp_path / "new.onnx"), "--report", str(tmp_path / "r.png")]
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH, *words], env=environment, capture_output=True, text=True, timeout=120
     )

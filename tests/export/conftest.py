@@ -1,11 +1,10 @@
-"""Detectors of the shared runs, and some that are quick to quantize: real graphs of networks with a dozen channels."""
+"""Detectors that are quick to quantize: real graphs of networks with a dozen channels."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from train.data import Split
 
 NarrowDetector = Callable[..., Path]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 SIZE_HW = (48, 56)
 
 
@@ -26,7 +26,7 @@ def part_split(part_images: Path) -> "Split":
 
 
 @pytest.fixture(scope="session")
-def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactory) -> NarrowDetector:
+def narrow_detector(part_split: "Split", made_once: MadeOnce) -> NarrowDetector:
     """A detector file of random narrow networks whose students almost imitate the teacher; one for each form."""
     import torch
     from runs import run_of
@@ -60,8 +60,12 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
         no_bias.zero_()  # the exporter leaves such a bias out
         return network
 
-    @cache
-    def make(
+    def make(**options: Any) -> Path:
+        name = "-".join(["narrow", *(f"{name}={value}" for name, value in sorted(options.items()))])
+        return made_once(name, lambda folder: write(folder / "detector.onnx", **options)) / "detector.onnx"
+
+    def write(
+        path: Path,
         patch_size: int = 33,
         stride: int = 4,
         form: str = "bailer",
@@ -70,7 +74,7 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
         smoothing: float = 0.0,
         by_position: bool = False,
         separable: bool = False,
-    ) -> Path:
+    ) -> None:
         torch.manual_seed(patch_size + students)
         teacher, pupils = narrow(patch_size, channels), []
         for _ in range(students):
@@ -91,38 +95,9 @@ def narrow_detector(part_split: "Split", tmp_path_factory: pytest.TempPathFactor
             threshold=Threshold(5.0, 0.2, 0.95, 3, "gumbel", False, 0.63),
             largest_activation=1.0,
         )
-        path = tmp_path_factory.mktemp("narrow") / "detector.onnx"
         path.write_bytes(with_metadata(graph, recipe.metadata))
-        return path
 
     return make
-
-
-@pytest.fixture(scope="session")
-def detector_file(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The detector of the run of students in FP32, with its evidence as an output."""
-    return exported(calibrated_run, tmp_path_factory.mktemp("detector"))
-
-
-@pytest.fixture(scope="session")
-def bank_file(bank_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of the memory bank."""
-    return exported(bank_run, tmp_path_factory.mktemp("bank_file"))
-
-
-@pytest.fixture(scope="session")
-def backbone_students_file(backbone_students_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same of a backbone's students."""
-    return exported(backbone_students_run, tmp_path_factory.mktemp("backbone_students_file"))
-
-
-def exported(run: Path, folder: Path) -> Path:
-    from runs import opened
-
-    from export.detector import ExportOptions, export
-
-    export(opened(run), folder / "detector.onnx", ExportOptions(explain=True))
-    return folder / "detector.onnx"
 
 
 @pytest.fixture(scope="session")
@@ -132,10 +107,13 @@ def fp32_file(narrow_detector: NarrowDetector) -> Path:
 
 
 @pytest.fixture(scope="session")
-def int8_file(fp32_file: Path, part_split: "Split", tmp_path_factory: pytest.TempPathFactory) -> Path:
+def int8_file(fp32_file: Path, part_split: "Split", made_once: MadeOnce) -> Path:
     """The same in INT8, with its frames beside it."""
     from export.int8_detector import Options, quantize
 
-    out = tmp_path_factory.mktemp("int8") / "detector.int8.onnx"
-    quantize(fp32_file, part_split, out, Options(margin=0.05, threads=1, allow_slower=True))  # too small to gain speed
-    return out
+    options = Options(margin=0.05, threads=1, allow_slower=True)  # too small to gain speed
+
+    def fill(folder: Path) -> None:
+        quantize(fp32_file, part_split, folder / "detector.int8.onnx", options)
+
+    return made_once("int8", fill) / "detector.int8.onnx"

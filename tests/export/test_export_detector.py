@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from runtime.adjust import adjust
 from runtime.detector import Detector
 from runtime.detector_file import read_detector
 from runtime.errors import InputError, ParityError
-from runtime.explain import normalized_evidence
+from runtime.explain import explained, normalized_evidence
 from runtime.images import read_image
 from runtime.onnx_file import graph_sha256, read_constants, with_metadata
 from runtime.preparation import scaled
@@ -52,20 +53,16 @@ ALLOWED = {
 }
 
 
-@pytest.fixture(scope="session")
-def half_file(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def half_file(calibrated_run: Path, exported_file: Callable[..., Path]) -> Path:
     """The run's detector with convolutions in FP16, à trous."""
-    out = tmp_path_factory.mktemp("half") / "detector.onnx"
-    export(opened(calibrated_run), out, ExportOptions("fp16", "atrous"))
-    return out
+    return exported_file(calibrated_run, precision="fp16", form="atrous", explain=True)
 
 
-@pytest.fixture(scope="session")
-def small_file(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def small_file(calibrated_run: Path, exported_file: Callable[..., Path]) -> Path:
     """The run's detector with its weights stored in FP16."""
-    out = tmp_path_factory.mktemp("small") / "detector.onnx"
-    export(opened(calibrated_run), out, ExportOptions(weights="fp16"))
-    return out
+    return exported_file(calibrated_run, weights="fp16")
 
 
 @pytest.fixture
@@ -245,7 +242,8 @@ def test_raw_evidence_is_the_formulas_and_its_weighted_sum_is_the_map_before_smo
     with Detector.open(detector_file, threads=1) as detector:
         output = detector.engine.result(detector.engine.submit(frames))
         terms = normalized_evidence(detector.recipe, output)
-        shown = detector.inspect(frames[0])
+        first = detector.engine.result(detector.engine.submit(frames[:1]))
+        explanation = explained(detector.recipe, first, None)
     assert output.evidence is not None
     assert terms is not None
     expected = of_pixels(run.trained, run.trained.evidence(frames)).numpy()
@@ -256,10 +254,11 @@ def test_raw_evidence_is_the_formulas_and_its_weighted_sum_is_the_map_before_smo
     found = smoothed(torch.from_numpy(np.asarray(unsmoothed)), 1.5).numpy()
     off = 1e-4 * float(output.anomaly_map.std())
     np.testing.assert_allclose(found, output.anomaly_map, atol=off)
-    assert shown.explanation is not None
-    assert shown.anomaly_map is not None
-    np.testing.assert_allclose(shown.explanation.terms(10_000).sum(axis=0), shown.anomaly_map, atol=off)
-    assert sum(shown.explanation.at_the_highest().values()) == pytest.approx(shown.anomaly_map.max(), abs=off)
+    assert explanation is not None
+    np.testing.assert_allclose(explanation.terms(10_000).sum(axis=0), first.anomaly_map[0], atol=off)
+    assert first.deviation_map is not None
+    highest = np.where(run.trained.scoring.inspected((32, 36)).mask, first.deviation_map[0], -np.inf).argmax()
+    assert sum(explanation.at_the_highest().values()) == pytest.approx(first.anomaly_map[0].flat[highest], abs=off)
     assert output.regression_error is output.predictive_variance is None
 
 

@@ -51,11 +51,11 @@ def test_what_ran_until_time_was_up_is_counted(make_job: Callable[..., Job], slo
     def part(job: Job, found: Found) -> None:
         run_tests([slow_tests], tmp_path / "tests.xml", found)
 
-    job = make_job("tests", seconds=6.0)
+    job = make_job("tests", seconds=12.0)
     child.run(job, part)
     found = json.loads(child.found_file(job).read_text())
     assert (found["passed"], found["failed_tests"]) == (1, 0)
-    assert found["stopped"] == "its time of 6 s was over"
+    assert found["stopped"] == "its time of 12 s was over"
 
 
 def test_a_pytest_that_cannot_run_is_said(tmp_path: Path) -> None:

@@ -301,18 +301,12 @@ def test_the_recording_gpu_catches_a_graph_kept_over_a_change_of_shape(
     assert not is_right(engine, batch(2))
 
 
-def test_a_memory_bank_judges_as_on_onnx_runtime(bank_run: Path, tmp_path: Path, cuda: RecordingCuda) -> None:
-    pytest.importorskip("torch", reason="torch is not installed: NO exported memory bank was run")
-    from runs import opened
-
-    from export.detector import export
-
-    export(opened(bank_run), tmp_path / "detector.onnx")
-    model, recipe = read_detector(tmp_path / "detector.onnx")
+def test_a_memory_bank_judges_as_on_onnx_runtime(bank_file: Path, cuda: RecordingCuda) -> None:
+    model, recipe = read_detector(bank_file)
     trt = OnnxTensorRt(lambda: cuda)
     with cuda.current():
         plan = build_plan(trt, model, recipe.size_hw, BuildOptions(MAX_BATCH)).plan
-    frames = np.load(tmp_path / "detector.parity.npz")["frames"][:MAX_BATCH]
+    frames = np.load(bank_file.with_suffix(".parity.npz"))["frames"][:MAX_BATCH]
     plain = OnnxRuntimeEngine(model, recipe, threads=1)
     engine = TensorRtEngine(trt, cuda, plan, recipe)
     try:

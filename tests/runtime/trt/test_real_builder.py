@@ -4,6 +4,7 @@ A plan that it builds cannot be run here. What it shows: the calls are the right
 takes the detector in both forms and precisions, and errors arrive in words.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,31 +56,17 @@ def test_a_timing_cache_is_taken_up_again_and_a_damaged_one_begun_anew(
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("form", ["bailer", "atrous"])
 def test_every_exported_form_is_parsed_and_built(
-    trt: Any, precision: str, form: str, calibrated_run: Path, tmp_path: Path
+    trt: Any, precision: str, form: str, calibrated_run: Path, exported_file: Callable[..., Path]
 ) -> None:
-    pytest.importorskip("torch", reason="torch is not installed: NO exported form was built")
-    from runs import opened
-
-    from export.detector import ExportOptions, export
-
-    path = tmp_path / "detector.onnx"
-    export(opened(calibrated_run), path, ExportOptions(precision, form, explain=True))
-    model, recipe = read_detector(path)
+    model, recipe = read_detector(exported_file(calibrated_run, explain=True, precision=precision, form=form))
     assert build_plan(trt, model, recipe.size_hw, BuildOptions(max_batch=3)).plan
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_memory_bank_with_evidence_of_the_frame_is_parsed_and_built(
-    trt: Any, precision: str, bank_run: Path, tmp_path: Path
+    trt: Any, precision: str, bank_run: Path, exported_file: Callable[..., Path]
 ) -> None:
-    pytest.importorskip("torch", reason="torch is not installed: NO memory bank was built")
-    from runs import opened
-
-    from export.detector import ExportOptions, export
-
-    path = tmp_path / "detector.onnx"
-    export(opened(bank_run), path, ExportOptions(precision, explain=True))
-    model, recipe = read_detector(path)
+    model, recipe = read_detector(exported_file(bank_run, explain=True, precision=precision))
     assert "evidence_scores" in recipe.outputs
     assert build_plan(trt, model, recipe.size_hw, BuildOptions(max_batch=3)).plan
 

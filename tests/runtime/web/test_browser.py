@@ -437,5 +437,6 @@ def test_a_page_finds_a_process_that_was_started_again(page: Page, station: Stat
     seen = "return document.querySelector('main').innerText.includes('Log in to see this station')"
     page.until(seen, patience_s=START_S)
     page.log_in("vera")
+    page.until("return !document.querySelector('#login').open")
     ready(page, "#live")
     assert page.run("return document.querySelector('#notice').hidden")
