@@ -19,7 +19,7 @@ from runtime.line.inspection_loop import InspectionLoop
 from runtime.line.self_check import SelfCheck
 from runtime.location import Location
 from runtime.parity import tolerance_of
-from runtime.recipes.choice import Choice, choice_of, in_force, warm_up
+from runtime.recipes.choice import Choice, check_unchanged, choice_of, in_force, warm_up
 from runtime.recipes.store import RecipeStore
 
 log = logging.getLogger("proctor.line")
@@ -94,17 +94,19 @@ class DetectorChanges(Closing):
         return None
 
     def make(self) -> InspectionLoop:
-        """See `Changes`. Raises what opening the detector before raises, where that has to be."""
+        """See `Changes`. Raises what opening the detector before raises, where that has to be; `DetectorError`, too,
+        where its file is another one by now."""
         if self._make_loop is None:
             raise RuntimeError("no loop is made; call inspected_by first")
         self.close()
+        before = self.detector.recipe.sha256
         try:
             self._take(self._next)
             if self._asked is not None and self._store is not None and self._next.seal is not None:
                 self._store.activate(self._next.seal.name, BY, REASON, self._next.seal.version)
         except ProctorError as error:
             self.close()
-            self._take(self._now)
+            self._take(self._now, before)
             self._refuse(f"{self._next.words} was not put in force: {error}")
             if self._asked is None:
                 self._handshake.ready()
@@ -116,10 +118,13 @@ class DetectorChanges(Closing):
         self._handshake.ready()
         return self._make_loop(self._now, self.detector, self._self_check)
 
-    def _take(self, choice: Choice) -> None:
+    def _take(self, choice: Choice, sha256: str | None = None) -> None:
+        """Open a detector; with `sha256`, of its recipe, as the one that it was."""
         before = self._self_check
         self.detector, self._self_check = self._opened(choice)
         self._earlier_checks += before.checks
+        if sha256 is not None:
+            check_unchanged(choice.words, self.detector, sha256)
 
     def _asked_for(self, asked: str) -> Choice:
         if self._store is None:
@@ -146,7 +151,7 @@ class DetectorChanges(Closing):
     def _refuse(self, reason: str) -> None:
         log.error("%s", reason)
         if self._asked is not None:
-            self._handshake.refuse_recipe(reason)
+            self._handshake.refuse_recipe(self._asked, reason)
 
     def _say_what_is_in_force(self) -> None:
         name, version = ("", 0) if self._now.seal is None else (self._now.seal.name, self._now.seal.version)

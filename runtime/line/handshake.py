@@ -166,6 +166,7 @@ class Handshake:
         self._inspected = Inspected()
         self._beats = self._accepted = self._missed = self._too_late = self._inspections = 0
         self._refused: Refusal | None = None  # the last trigger, where it was refused
+        self._refusal = ""  # why the recipe that the controller wanted last could not be had
         self._missed_part_id, self._missed_cause = 0, Cause.NONE
         self._controllers = 0  # that are gone
         self._forgotten = 0  # acquisitions up to this one are of controllers that are gone
@@ -178,9 +179,12 @@ class Handshake:
     # the runtime's side
 
     def ready(self) -> None:
-        """The detector is warm and the camera open: accept triggers, unless the controller wants another recipe."""
+        """The detector is warm and the camera open: accept triggers, unless the controller wants another recipe, or
+        wanted one that it could not have."""
         with self._lock:
-            if self._inspected.asked is None:
+            if self._inspected.refused:
+                self._not_ready = (Cause.NOT_READY, self._refusal)
+            elif self._inspected.asked is None:
                 self._ready, self._not_ready = True, (Cause.NONE, "")
 
     def not_ready(self, cause: Cause, reason: str) -> None:
@@ -226,17 +230,21 @@ class Handshake:
             self._challenge.begin(reason)
 
     def set_recipe(self, name: str, version: int, asked: str | None = None) -> None:
-        """A recipe is in force; with `asked` because the controller wanted it by that name. `ready` follows."""
+        """A recipe is in force; with `asked` because the controller wanted it by that name. `ready` follows. Anything
+        else that the controller wants, or was refused, stays as it is: this is no answer to it."""
         with self._lock:
-            is_last = asked is None or self._inspected.asked == asked  # it may want another one by now
-            self._inspected = Inspected(name, version, None if is_last else self._inspected.asked)
+            is_answer = asked is not None and self._inspected.asked == asked
+            self._inspected = (
+                Inspected(name, version) if is_answer else replace(self._inspected, recipe=name, version=version)
+            )
 
-    def refuse_recipe(self, reason: str) -> None:
-        """What the controller wanted cannot be put in force. Its next parts are other ones than before, so triggers are
-        refused until it wants one that can."""
+    def refuse_recipe(self, asked: str, reason: str) -> None:
+        """What the controller wanted by the name `asked` cannot be put in force. Its next parts are other ones than
+        before, so triggers are refused until it wants one that can; it may want that by now."""
         with self._lock:
-            self._inspected = replace(self._inspected, asked=None, refused=True)
-            self.not_ready(Cause.NOT_READY, reason)
+            if self._inspected.asked == asked:
+                self._inspected, self._refusal = replace(self._inspected, asked=None, refused=True), reason
+                self.not_ready(Cause.NOT_READY, reason)
 
     @property
     def asked_recipe(self) -> str | None:

@@ -10,7 +10,7 @@ from runtime.frames import Frame
 from runtime.images import read_image
 from runtime.location import Location
 from runtime.outputs import say
-from runtime.recipes.choice import Choice, in_force, warm_up
+from runtime.recipes.choice import Choice, check_unchanged, in_force, warm_up
 from runtime.recipes.store import RecipeStore
 from runtime.verdict import Decision
 
@@ -27,7 +27,7 @@ class AtWork(Closing):
 
     def take(self, store: RecipeStore) -> Detector:
         """Let the recipe in force take over. What cannot be put in force is said, and the detector before is opened
-        again. Raises what opening that one raises."""
+        again. Raises what opening that one raises, and `DetectorError` where its file is another one by now."""
         try:
             choice = in_force(store)
         except ProctorError as error:
@@ -36,12 +36,15 @@ class AtWork(Closing):
         if os.path.realpath(str(choice.path)) == os.path.realpath(str(self.location)):
             say(f"{choice.words} is in force already")
             return self.detector
+        before = self.detector.recipe.sha256
         self.detector.close()
         try:
             self.detector = self._opened(choice)
         except ProctorError as error:
             say(f"error: {choice.words} was not put in force: {error}")
             self.detector = self._open(self.location)
+            check_unchanged(str(self.location), self.detector, before)
+            warm_up(self.detector)
             return self.detector
         say(f"{choice.words} is in force in place of {self.location}")
         self.location, self._open = choice.path, self._sealed

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from runtime.detector import Detector
-from runtime.errors import InputError
+from runtime.errors import DetectorError, InputError
 from runtime.location import Location
 from runtime.parity import FRAME_TIMEOUT_S
 from runtime.recipes.store import RecipeStore, Seal
@@ -46,6 +46,15 @@ def choice_of(store: RecipeStore, seal: Seal) -> Choice:
         raise InputError(f"the recipe {seal.name} {seal.version} has no {' or '.join(DETECTORS)}; seal it with one")
     good = next((place / name for name in sorted(seal.files) if Path(name).stem == GOOD_FRAME), None)
     return Choice(place / names[0], good, seal)
+
+
+def check_unchanged(words: str, detector: Detector, sha256: str) -> None:
+    """Raise `DetectorError` where a detector that was opened again has another recipe than it had."""
+    if detector.recipe.sha256 != sha256:
+        raise DetectorError(
+            f"{words} is not what it was: its file was changed while it was in force, so nothing can go on by it; put "
+            "the right one in force and start again"
+        )
 
 
 def warm_up(detector: Detector) -> None:

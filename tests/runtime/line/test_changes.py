@@ -2,7 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,15 +40,20 @@ class Station:
         self.handshake = Handshake(PATIENCE_S, at_once=2, challenge=challenge)
         self.levels = Levels(self.handshake)
         self.log: list[str] = []
-        self.broken = set[str]()
+        self.broken, self.changed = set[str](), set[str]()  # what cannot be opened, and what is another one by then
+        self.opening: dict[str, Callable[[], object]] = {}  # what happens meanwhile
+        self.ended: BaseException | None = None  # by what serving ended
         self.asked = threading.Event()
 
     def open(self, path: Path) -> Detector:
         name = f"{path.parent.parent.name} {int(path.parent.name)}"
         self.log.append(f"open {name}")
+        self.opening.pop(name, lambda: None)()
         if name in self.broken:
             raise DetectorError(f"{path} cannot be run")
         detector, log, closed = fake_detector(), self.log, Detector.close
+        if name in self.changed and log.count(f"open {name}") > 1:
+            detector.recipe = detector.recipe.with_threshold(0.9)
 
         class Watched(Detector):
             def close(self) -> None:
@@ -74,7 +80,14 @@ class Station:
         with DetectorChanges(self.handshake, in_force(self.store), self.open, 1e6, self.store) as changes:
             self.reload = changes.reload
             work = (self.handshake, changes.inspected_by(make), wait, changes)
-            thread = threading.Thread(target=serve, args=work)
+
+            def run() -> None:
+                try:
+                    serve(*work)
+                except BaseException as error:
+                    self.ended = error
+
+            thread = threading.Thread(target=run)
             thread.start()
             try:
                 until(lambda: self.handshake.view().error in (Cause.NONE, Cause.CHALLENGE))
@@ -203,6 +216,61 @@ def test_what_the_journal_says_is_put_in_force_and_a_bad_one_changes_nothing(sta
         until(lambda: station.handshake.view().trigger_ready)
         assert station.read()["active_recipe"] == "can"
         assert station.judged(2).passes
+
+
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_what_is_put_in_force_from_the_shell_is_no_answer_to_a_controller(station: Station, is_broken: bool) -> None:
+    """Its parts are other ones than the recipe's, whatever comes into force without it."""
+    with station.serving():
+        assert station.switch("nothing")["recipe_refused"]
+        station.write(switch_recipe=True, recipe="nothing")
+        until(lambda: bool(station.read()["recipe_refused"]))
+        station.broken |= {"can 1"} if is_broken else set()
+        station.store.activate("can", "the test", "from the shell")
+        station.reload()
+        until(lambda: "open can 1" in station.log and (not is_broken or station.log.count("open bottle 1") == 2))
+        until(lambda: station.read()["active_recipe"] == ("bottle" if is_broken else "can"))
+        time.sleep(0.2)
+        seen = station.read()
+        assert (seen["recipe_refused"], seen["recipe_acknowledge"], seen["trigger_ready"]) == (True, False, False)
+        assert "nothing" in station.handshake.view().error_text
+        station.write()
+        assert station.switch("bottle@1")["recipe_acknowledge"]
+        assert station.judged(1).passes
+
+
+def test_what_a_controller_asks_for_while_another_recipe_is_opened_comes_after_it(station: Station) -> None:
+    with station.serving():
+        station.opening = {"can 1": lambda: station.write(switch_recipe=True, recipe="bottle@2")}
+        station.store.activate("can", "the test", "from the shell")
+        station.reload()
+        until(lambda: bool(station.read()["recipe_acknowledge"]))
+        assert (station.read()["active_recipe"], station.read()["recipe_version"]) == ("bottle", 2)
+        assert station.judged(1).passes
+
+
+def test_what_it_asks_for_last_is_not_refused_for_what_it_asked_for_before(station: Station) -> None:
+    station.broken.add("can 1")
+    with station.serving():
+        station.opening = {"can 1": lambda: (station.write(), station.write(switch_recipe=True, recipe="bottle@2"))}
+        station.write(switch_recipe=True, recipe="can")
+        until(lambda: bool(station.read()["recipe_acknowledge"] or station.read()["recipe_refused"]))
+        assert not station.read()["recipe_refused"]
+        assert (station.read()["active_recipe"], station.read()["recipe_version"]) == ("bottle", 2)
+
+
+def test_a_detector_whose_file_was_changed_while_it_was_in_force_is_not_gone_back_to(
+    station: Station, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody released what lies there now."""
+    station.broken.add("can 1")
+    station.changed.add("bottle 1")  # from its second opening on
+    with pytest.raises(DetectorError, match="bottle 1 is not what it was"), station.serving():
+        station.write(switch_recipe=True, recipe="can")
+        until(lambda: station.ended is not None)
+        assert isinstance(station.handshake.trigger(Part(1)), Refusal)
+        assert station.ended is not None
+        raise station.ended
 
 
 def test_parts_under_way_are_finished_by_the_detector_that_they_were_triggered_for(station: Station) -> None:

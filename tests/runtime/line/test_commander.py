@@ -184,7 +184,7 @@ def test_a_recipe_is_answered_when_it_is_in_force_or_refused(monkeypatch: pytest
     assert (answer["id"], answer["done"]) == ("c-1", True)
     assert line.commander.late_answers() == []
     assert line.command("switch_recipe", recipe="none") is None
-    line.handshake.refuse_recipe("there is no recipe none")
+    line.handshake.refuse_recipe("none", "there is no recipe none")
     (answer,) = line.commander.late_answers()
     assert (answer["done"], answer["reason"]) == (False, "the recipe is refused: there is no recipe none")
     monkeypatch.setattr("runtime.line.commander.SWITCH_S", 0.0)

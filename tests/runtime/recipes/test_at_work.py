@@ -19,7 +19,7 @@ class Places:
 
     def __init__(self) -> None:
         self.log: list[str] = []
-        self.broken = set[str]()
+        self.broken, self.changed = set[str](), set[str]()
 
     def open(self, location: Location) -> Detector:
         name = "/".join(Path(str(location)).parts[-3:-1])
@@ -27,6 +27,8 @@ class Places:
         if name in self.broken:
             raise DetectorError(f"{location} cannot be run")
         detector, log, closed = fake_detector(), self.log, Detector.close
+        if name in self.changed:
+            detector.recipe = detector.recipe.with_threshold(0.9)
 
         class Watched(Detector):
             def close(self) -> None:
@@ -74,6 +76,18 @@ def test_one_that_cannot_be_opened_leaves_the_one_before_at_work(
         assert work.location == store.path("can", 1) / "detector.onnx"
     assert places.log == ["open can/0001", "close can/0001", "open can/0003", "open can/0001", "close can/0001"]
     assert "error: the recipe can 3 was not put in force" in capsys.readouterr().err
+
+
+def test_one_whose_file_was_changed_meanwhile_is_not_gone_back_to(store: RecipeStore) -> None:
+    """Nobody released what lies there now."""
+    places = Places()
+    places.broken.add("can/0003")
+    store.activate("can", "the test", "to begin with")
+    with AtWork(store.path("can", 1) / "detector.onnx", places.open, places.open) as work:
+        places.changed.add("can/0001")
+        with pytest.raises(DetectorError, match="is not what it was"):
+            work.take(store)
+    assert places.log.count("close can/0001") == 2
 
 
 @pytest.mark.parametrize(("grey", "is_taken"), [(128, True), (250, False)])

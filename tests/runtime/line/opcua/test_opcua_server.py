@@ -444,7 +444,7 @@ class Switching(Levels):
             self.handshake.set_recipe("bottle", 3, asked)
             self.handshake.ready()
         elif asked is not None:
-            self.handshake.refuse_recipe("refused")
+            self.handshake.refuse_recipe(asked, "refused")
 
 
 def test_a_recipe_is_switched_by_a_method_and_by_levels() -> None:
