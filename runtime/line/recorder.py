@@ -12,6 +12,8 @@ from runtime.records.record import Record, details_of
 from runtime.records.store import RecordStore
 from runtime.verdict import Verdict
 
+MOST_TAKEN_BACK = 1000  # parts between camera and reject gate whose passes may still be taken back
+
 
 class Recorder:
     """A `Listener` of the handshake that writes records. From any thread; it never waits for the disk."""
@@ -20,6 +22,7 @@ class Recorder:
         self.store = store
         self.follow(recipe)
         self._seen: OrderedDict[int, tuple[Frame, Verdict]] = OrderedDict()
+        self._by: OrderedDict[int, tuple[str, float]] = OrderedDict()  # hash and threshold of the recipe that inspected
         self._lock = threading.Lock()
 
     def follow(self, recipe: Recipe) -> None:
@@ -32,11 +35,15 @@ class Recorder:
             self._seen[acquisition_id] = frame, verdict
             while len(self._seen) > 2 * BUFFER:  # of results that were late
                 self._seen.popitem(last=False)
+            self._by[acquisition_id] = verdict.recipe_sha256, verdict.threshold
+            while len(self._by) > MOST_TAKEN_BACK:
+                self._by.popitem(last=False)
 
     def given(self, result: Result) -> None:
         """See `Listener`."""
         with self._lock:
             frame, verdict = self._seen.pop(result.acquisition_id, (None, None))
+            by = self._by.get(result.acquisition_id)  # a pass that is taken back was another recipe's, perhaps
         plain = result.passes and result.mode is Mode.RUN and (verdict is None or not verdict.passed_as_small)
         self.store.add(
             self._record(
@@ -49,6 +56,7 @@ class Recorder:
                 score=result.score,
                 mode=result.mode,
                 details=None if verdict is None else details_of(verdict),
+                by=by,
             ),
             None if frame is None or frame.problem else frame.image,
         )
@@ -75,7 +83,9 @@ class Recorder:
         score: float | None = None,
         mode: Mode = Mode.RUN,
         details: str | None = None,
+        by: tuple[str, float] | None = None,
     ) -> Record:
+        recipe, threshold = by or (self._recipe, self._threshold)
         now_ns, age_s = time.time_ns(), time.monotonic() - since_s
         return Record(
             frame_id=number,
@@ -85,10 +95,10 @@ class Recorder:
             latency_us=round(took_ms * 1e3),
             decision=code,
             score=score,
-            threshold=self._threshold,
+            threshold=threshold,
             reason=reason,
             details=details,
-            recipe=self._recipe,
+            recipe=recipe,
             batch=part.order or None,
             serial=part.serial or None,
             mode=mode,

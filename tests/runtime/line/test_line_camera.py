@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from line_samples import ROOT, command
 from modbus_controller import answering, connected, reading, run_parts, writing
-from runtime_samples import fake_detector, make_recipe
+from runtime_samples import fake_detector, grey_frame, make_recipe
 from triggered_camera import SimulatedCamera, number_in
 from waiting import free_port
 
@@ -21,7 +21,7 @@ from runtime.errors import InputError, SourceError
 from runtime.frames import Frame
 from runtime.line.address import parse_address
 from runtime.line.handshake import Acquisition, Handshake, Refusal
-from runtime.line.inspection_loop import InspectionLoop
+from runtime.line.inspection_loop import InspectionLoop, outcome_of
 from runtime.line.recorder import Recorder
 from runtime.line.results import Cause, Code, Mode, Outcome, Part
 from runtime.line.triggered_camera import TriggeredCamera
@@ -126,6 +126,37 @@ def test_a_camera_that_is_over_ends_the_loop_and_holds_the_line() -> None:
                 loop.run()
     refusal = handshake.trigger(Part(1))
     assert isinstance(refusal, Refusal)
+
+
+def test_a_pass_that_is_taken_back_is_recorded_by_the_recipe_that_gave_it(tmp_path: Path) -> None:
+    """Though another one is in force by then: a score has no meaning beside another recipe's."""
+    clock_s = [100.0]
+    with RecordStore(tmp_path) as store, fake_detector() as detector:
+        recorder = Recorder(store, detector.recipe)
+        handshake = Handshake(1.0, 4, lambda: clock_s[0])
+        handshake.listen(recorder)
+        handshake.ready()
+        handshake.trigger(Part(1))
+        verdict = detector.inspect(grey_frame(1))
+        recorder.inspected(1, grey_frame(1), verdict)
+        handshake.finish(1, outcome_of(verdict))
+        recorder.follow(detector.recipe.with_threshold(9.0))
+        clock_s[0] += 2.0
+        handshake.view()
+        handshake.trigger(Part(2))
+        clock_s[0] += 2.0
+        handshake.view()
+        store.settle()
+        rows = {"first": (detector.recipe.sha256, 0.5), "later": (detector.recipe.with_threshold(9.0).sha256, 9.0)}
+    with Records(tmp_path) as records:
+        found = [
+            (row["part_id"], row["decision"], (row["recipe"], row["threshold"])) for row in records.find(Question())
+        ]
+    assert found[::-1] == [
+        ("1", "OK", rows["first"]),
+        ("1", "NO_DECISION", rows["first"]),
+        ("2", "NO_DECISION", rows["later"]),
+    ]
 
 
 def test_what_the_controller_was_told_is_what_is_recorded(tmp_path: Path) -> None:
