@@ -125,7 +125,7 @@ class Page(Closing):
         self._collector = Collector()
         self._lock = threading.Lock()
         self._totals: dict[str, Totals] = {}
-        self._verdicts: deque[tuple[str, Frame | None, Verdict, float | None]] = deque(maxlen=VERDICTS)
+        self._verdicts: deque[dict[str, Any]] = deque(maxlen=VERDICTS)  # without their pictures, which are large
         self._rejects: deque[tuple[str, Frame, Verdict]] = deque(maxlen=REJECTS)
         self._newest: dict[str, tuple[Frame, Verdict]] = {}
         self._inspected: OrderedDict[int, tuple[Frame, Verdict]] = OrderedDict()  # of a line, before their results
@@ -213,9 +213,10 @@ class Page(Closing):
         return next((each.recipe.threshold.value for each in self._cameras.values()), 0.0)
 
     def _take(self, camera: str, frame: Frame | None, verdict: Verdict, latency_ms: float | None) -> None:
+        shown = _shown(camera, frame, verdict, latency_ms)
         with self._lock:
             self._totals.setdefault(camera, Totals()).add(verdict, latency_ms)
-            self._verdicts.append((camera, frame, verdict, latency_ms))
+            self._verdicts.append(shown)
             if frame is None or frame.problem is not None or not frame.image.size:
                 return
             if verdict.decision is not Decision.OK:
@@ -300,8 +301,7 @@ class Page(Closing):
             verdicts = list(self._verdicts)
             self._verdicts.clear()
         if verdicts:
-            shown = [_shown(camera, frame, verdict, latency_ms) for camera, frame, verdict, latency_ms in verdicts]
-            send(to, {"kind": "verdicts", "verdicts": shown})
+            send(to, {"kind": "verdicts", "verdicts": verdicts})
 
     def _send_pictures(self, to: socket.socket, pictured_s: dict[str, float]) -> None:
         now_s = time.monotonic()

@@ -1,6 +1,7 @@
 """The page's process beside a stream: what it is told, that nothing waits for it, and what happens when it breaks."""
 
 import ast
+import gc
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,6 +174,30 @@ def test_nothing_waits_for_a_page_that_takes_nothing() -> None:
         assert fed.page._totals["camera"].verdicts["NG", "judged"] == 5000
 
 
+def test_pictures_that_nobody_will_see_are_not_kept() -> None:
+    """While the page's process takes nothing: hundreds of a large camera would be gigabytes."""
+    with fed_page() as fed:
+        process = until(lambda: fed.page._process)
+        until(lambda: get(fed, "/healthz").status_code == 200)
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            alive, frame = [], grey_frame(1, spot=255)
+            verdict = fed.detector.inspect(frame)
+            for _ in range(5000):  # what lies between the processes is full then
+                fed.page.write(frame, verdict)
+                time.sleep(0.0001)
+            for number in range(50):
+                frame = grey_frame(number, spot=255 if number % 2 else None)
+                verdict = fed.detector.inspect(frame)
+                fed.page.write(frame, verdict)
+                alive += [weakref.ref(frame.image), weakref.ref(verdict)]
+                del frame, verdict
+            gc.collect()
+            assert sum(each() is not None for each in alive) <= 2 * (2 * page_module.REJECTS + 2)
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_process_that_dies_or_hangs_is_started_again_with_all_counts(
     how: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -235,7 +261,8 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def test_the_process_has_a_low_priority() -> None:
+def test_the_process_has_a_low_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROCTOR_PRIORITY")
     with fed_page() as fed:
         process = until(lambda: fed.page._process)
         until(lambda: get(fed, "/healthz").status_code == 200)

@@ -105,7 +105,8 @@ def finished(page: Alone) -> None:
     shutil.copy(DEMO_DETECTOR, current.made)
     said = {"decision": "OK", "reason": "score", "score": 0.5, "evidence_scores": {}}
     pairs = [{"name": f"{number:06d}.png", "old": said | {"decision": "NG"}, "new": said} for number in range(FEWEST)]
-    side = {"detector": "detector.onnx", "recipe_sha256": "a", "threshold": 1.0}
+    recipe = read_detector(current.made)[1].sha256
+    side = {"detector": "detector.onnx", "recipe_sha256": recipe, "threshold": 1.0}
     current.write("comparison", {"old": side, "new": side, "folders": {str(current.folder / GOOD): pairs}})
 
 
