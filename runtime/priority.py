@@ -41,7 +41,7 @@ def inspecting() -> Iterator[None]:
         with suppress(OSError):  # the name is a courtesy
             mark.bind(f"\0{NAME}{os.getpid()}")
         session, nice = _session(), os.getpriority(os.PRIO_PROCESS, 0)
-        if session is not None and session[1] > nice:  # work that was killed in this terminal had lowered it
+        if session is not None and session[1] > nice and not _keeps():  # by work in this terminal that was killed
             _set_session(max(0, nice))
         yield
 
@@ -77,17 +77,21 @@ def give_way(what: str) -> None:
     words."""
     if _keeps():
         return
-    if not _gave_way(what):
-        threading.Thread(target=_look, args=(what,), name="priority", daemon=True).start()
+    has_given = _gave_way(what)
+    threading.Thread(target=_look, args=(what, has_given), name="priority", daemon=True).start()
 
 
 def _keeps() -> bool:
     return os.environ.get(KEEPS[0]) == KEEPS[1] or not hasattr(os, "setpriority")
 
 
-def _look(what: str) -> None:
-    while not _gave_way(what):
+def _look(what: str, has_given: bool) -> None:
+    while True:
         time.sleep(LOOK_S)
+        if has_given:
+            lower(LOWEST)  # others of this terminal, when they end, leave its session as they found it
+        else:
+            has_given = _gave_way(what)
 
 
 def _gave_way(what: str) -> bool:

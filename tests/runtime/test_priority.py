@@ -152,6 +152,14 @@ def test_a_terminal_has_its_priority_again_when_training_is_done() -> None:
 
 
 @needs_sessions
+def test_work_in_the_same_terminal_that_ends_first_takes_the_low_priority_from_nobody() -> None:
+    with another_inspects(), in_a_session_of_its_own() as terminal:
+        assert told(terminal, "give_way('training')") == "{19} 19"
+        assert told(terminal, "Path('/proc/self/autogroup').write_text('0')") == "{19} 0"  # as the other one does
+        until(lambda: told(terminal, "pass") == "{19} 19")
+
+
+@needs_sessions
 def test_an_inspection_takes_the_priority_back_that_work_in_its_terminal_lowered_and_was_killed() -> None:
     lowers = "Path('/proc/self/autogroup').write_text('19')"
     with in_a_session_of_its_own() as terminal:
