@@ -49,6 +49,10 @@ MOST_WAITING = 1000  # frames that nobody reads, after which a trigger raises
 CLOSE_TIMEOUT_S = 15.0
 
 
+class TooManyWait(SourceError):
+    """A trigger is not taken, since nobody reads what those before it brought. Later ones are, once somebody does."""
+
+
 @dataclass(eq=False)
 class _Waiting:
     """The trigger whose picture is waited for."""
@@ -139,7 +143,7 @@ class TriggeredSource(Closing):
         return self._reopening.waits_for
 
     def trigger(self, part_id: str) -> None:
-        """See `Source.trigger`."""
+        """See `Source.trigger`. Raises `TooManyWait` while 1,000 frames wait that nobody reads."""
         with self._changed:
             now_s = time.monotonic()
             self._check_triggers()
@@ -205,7 +209,7 @@ class TriggeredSource(Closing):
     # what follows down to _grab is called with `_changed` held
 
     def _check_triggers(self) -> None:
-        """Raises `SourceError` where a trigger would never have a result."""
+        """Raises `SourceError` where a trigger would never have a result, `TooManyWait` where this one would not."""
         if self._mode == HARDWARE:
             raise SourceError(f"{self._name} is triggered by its own input; open it with trigger software or external")
         if self._finished or self._closing.is_set():
@@ -213,7 +217,8 @@ class TriggeredSource(Closing):
         if self._ended:
             raise self._failure()
         if len(self._frames) >= MOST_WAITING:
-            raise SourceError(f"{len(self._frames)} frames of {self._name} wait and nobody reads them; read them")
+            waiting = f"{len(self._frames)} frames of {self._name} wait and nobody reads them"
+            raise TooManyWait(f"{waiting}; until somebody does, no trigger is taken")
 
     def _failure(self) -> SourceError:
         return self._reopening.error or SourceError(f"the thread that reads {self._name} ended; start again")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from threading import Thread
 
 from runtime.cameras.base import Source
+from runtime.cameras.triggered import TooManyWait
 from runtime.closing import Closing
 from runtime.detector import Detector
 from runtime.drift import DriftWatch
@@ -118,7 +119,7 @@ class Station(Closing):
         """Have the cameras that see every part take a picture of one, now. From any thread.
 
         The part has its verdict by its deadline, whatever the cameras deliver. A camera that has ended is left out.
-        Raises `SourceError` where none takes triggers any more, or parts are not judged.
+        Raises `SourceError` where none takes triggers any more, or parts are not judged; `TooManyWait` where one will.
         """
         if self._parts is None:
             raise SourceError("this line judges no parts; describe them, with the cameras that see them")
@@ -131,7 +132,9 @@ class Station(Closing):
                 errors.append(error)
         if len(errors) == len(self._judged):
             self._parts.forget(part_id)
-            raise errors[0]
+            raise next(
+                (each for each in errors if isinstance(each, TooManyWait)), errors[0]
+            )  # it may take the next one
 
     def close(self) -> None:
         """Finish what the sinks took, of all cameras at once: each may have one that hangs."""
