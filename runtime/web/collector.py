@@ -8,9 +8,11 @@ changed, good parts are rejected, and they are what is wanted. People say which 
 import json
 import os
 import queue
+import re
 import shutil
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from runtime.frames import Frame
 from runtime.outputs import say
 from runtime.refused import refused
 from runtime.verdict import Verdict
+from runtime.web.part_sets import GOOD, PICTURE, REFUSED
 
 WAITING = 2  # pictures
 FREE_RUN_S = 1.0  # between two pictures of a camera that nobody triggers: they show the same part
@@ -32,6 +35,7 @@ LEAST_FREE_BYTES = 2**30  # of the disk, which records and logs need, too
 NICE = 10
 CLOSE_S = 5.0
 NAME = "{:06d}.png"
+SAID_OF = re.compile(rb'"name": "(\d{6})\.png"')  # in a line, or in half a one after a power cut
 
 
 class Collector(Closing):
@@ -102,11 +106,16 @@ class Collector(Closing):
             self._last_s = now_s
 
     def close(self) -> None:
-        """End, with what waits to be written."""
+        """End. A picture that is being written is waited for; a disk that hangs is left behind."""
         self.end()
-        if self._thread is not None:
+        if self._thread is None:
+            return
+        deadline_s = time.monotonic() + CLOSE_S
+        with suppress(queue.Full):
             self._waiting.put(None, timeout=CLOSE_S)
-            self._thread.join(CLOSE_S)
+            self._thread.join(max(0.0, deadline_s - time.monotonic()))
+        if self._thread.is_alive():
+            say("warning: the disk that pictures are collected on hangs; the last one may be missing there")
 
     def _work(self) -> None:
         if hasattr(os, "setpriority"):
@@ -135,12 +144,25 @@ def _kept(folder: Path, image: NDArray[np.uint8], told: dict[str, Any]) -> str |
         if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
             return f"the disk of {folder} has less than {LEAST_FREE_BYTES // 2**20} MiB left"
         said = folder.parent / f"{folder.name}.jsonl"
-        name = NAME.format(1 + (len(said.read_bytes().splitlines()) if said.exists() else 0))
+        before = said.read_bytes() if said.exists() else b""
+        name = NAME.format(1 + _highest(folder, before))
         write_atomically(folder / name, cv2.imencode(".png", image)[1].tobytes())
+        end = "\n" if before and not before.endswith(b"\n") else ""  # of half a line, which would spoil this one
         with open(said, "a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"name": name, **told}) + "\n")
+            lines.write(end + json.dumps({"name": name, **told}) + "\n")
     except InputError as error:
         return str(error)
     except OSError as error:
         return refused(error.filename or folder, "written", error, "check the path")
     return None
+
+
+def _highest(folder: Path, said: bytes) -> int:
+    """The highest number that a picture has or had. Neither lines nor files tell alone: a power cut may leave a picture
+    without its line or half a line, and a picture of a good part may have become a refused one.
+    """
+    # the folder twice: meanwhile a picture may come back from the refused ones
+    places = (folder, folder.parent / REFUSED, folder) if folder.name == GOOD else (folder,)
+    files = [each.name for place in places if place.is_dir() for each in place.iterdir()]
+    taken = [int(Path(name).stem) for name in files if PICTURE.fullmatch(name)]
+    return max((*taken, *map(int, SAID_OF.findall(said))), default=0)

@@ -60,8 +60,8 @@ class PartSet:
         """What the detector in force said of each picture when it came, by name."""
         found: dict[str, dict[str, Any]] = {}
         with suppress(OSError):
-            for line in (self.folder / f"{kind}.jsonl").read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError):  # half a line, of a disk that was full
+            for line in (self.folder / f"{kind}.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
+                with suppress(ValueError, TypeError):  # half a line, of a disk that was full
                     document = dict(json.loads(line))
                     found[str(document.pop("name", ""))] = document
         return found

@@ -141,6 +141,76 @@ def test_a_disk_that_hangs_holds_nobody_up(
     until(lambda: kept(collector) == 3)
 
 
+@pytest.mark.parametrize("waiting", [2, 0])  # pictures: without room for word of the end, and with
+def test_closing_leaves_a_disk_that_hangs_behind_and_says_so(
+    waiting: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hangs, begins = threading.Event(), threading.Event()
+
+    def hanging(*given: Any) -> None:
+        begins.set()
+        hangs.wait(60)
+
+    monkeypatch.setattr(collecting, "_kept", hanging)
+    monkeypatch.setattr(collecting, "CLOSE_S", 0.1)
+    collector = Collector()
+    collector.begin("left", tmp_path / "good", 50)
+    collector.take("left", *spotted(0))
+    assert begins.wait(60)
+    for number in range(waiting):
+        collector.take("left", *spotted(number))
+    collector.close()
+    assert "warning: the disk that pictures are collected on hangs" in capsys.readouterr().err
+    monkeypatch.setattr(collecting, "CLOSE_S", 60.0)
+    hangs.set()
+    collector.close()
+    assert collector._thread is not None
+    assert not collector._thread.is_alive()
+    assert capsys.readouterr().err == ""
+
+
+def keep_one(collector: Collector, folder: Path, number: int) -> None:
+    collector.begin("left", folder, 1)
+    collector.take("left", *spotted(number))
+    until(lambda: kept(collector) == 1)
+
+
+def test_half_a_line_after_a_power_cut_costs_no_picture(collector: Collector, tmp_path: Path) -> None:
+    made = begin(tmp_path, ONLY, 5, "otto")
+    good, said = made.folder / GOOD, made.folder / "good.jsonl"
+    for number in range(3):
+        keep_one(collector, good, number)
+    whole = said.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    # half of the last line, none of it, and, of an older version, half a line that the next one was written behind
+    for left in (whole[:-30], b"".join(lines[:2]), lines[0] + lines[1][:20] + lines[2]):
+        said.write_bytes(left)
+        before = {each.name: each.read_bytes() for each in good.iterdir()}
+        keep_one(collector, good, 40)
+        after = {each.name: each.read_bytes() for each in good.iterdir()}
+        new = f"{len(before) + 1:06d}.png"
+        assert {name: after[name] for name in before} == before
+        assert set(after) - set(before) == {new}
+        assert made.told()[new]["part_id"] == "part-40"
+
+
+def test_the_number_of_a_picture_is_not_used_again(collector: Collector, tmp_path: Path) -> None:
+    made = begin(tmp_path, ONLY, 5, "otto")
+    good, said = made.folder / GOOD, made.folder / "good.jsonl"
+    for number in range(4):
+        keep_one(collector, good, number)
+    made.say("000004.png", False)
+    said.unlink()
+    keep_one(collector, good, 4)  # the highest is a refused one
+    (good / "000005.png").unlink()
+    keep_one(collector, good, 5)  # the highest has its line alone
+    assert made.names() == ["000001.png", "000002.png", "000003.png", "000006.png"]
+    keep_one(collector, made.folder / TRIAL, 6)  # which are counted for themselves
+    assert made.names(TRIAL) == ["000001.png"]
+    made.say("000004.png", True)
+    assert np.array_equal(read_image(good / "000004.png"), spotted(3)[0].image)
+
+
 def filled(folder: Path, count: int = FEWEST) -> Any:
     made = begin(folder, ONLY, count, "otto")
     for number in range(count):
