@@ -5,6 +5,7 @@
     FOLDER/journal.jsonl             what was done, by whom, when and why; each line holds the hash of the one before
     FOLDER/bottle/0003/seal.json     hashes of the files beside it, who sealed them, when and why
     FOLDER/bottle/0003/detector.onnx
+    FOLDER/.lock                     held by whoever writes: the line, the page and the command may at once
 
 A version never changes. A file that was changed is refused until somebody seals it, by name and reason, which makes the
 next version. Which version is in force is the journal's last word on it.
@@ -19,8 +20,9 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,10 +30,18 @@ from typing import Any
 
 from runtime.errors import DetectorError, InputError
 from runtime.line.results import LONGEST_TEXT
+from runtime.outputs import say
 from runtime.signing import canonical, is_signature, signature
 from runtime.typed import build
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 JOURNAL, SEAL = "journal.jsonl", "seal.json"
+LOCK = ".lock"  # hidden: no recipe
+PATIENCE_S, LOOK_S = 10.0, 0.02  # for another writer, who takes milliseconds
 SIGNATURE = "hmac_sha256"
 SEALED, ACTIVATED = "sealed", "activated"
 LONGEST_REASON = 500
@@ -68,7 +78,8 @@ def file_sha256(path: Path) -> str:
 
 
 class RecipeStore:
-    """The recipes in a folder. For one process at a time that changes them; any may read."""
+    """The recipes in a folder. From any thread and process: those that change it wait for each other, for
+    `PATIENCE_S` at most, and readers wait for nobody. On Windows nothing keeps two that change it apart."""
 
     def __init__(self, folder: Path, key: bytes | None = None, hash_of: Callable[[Path], str] = file_sha256) -> None:
         """With `key`, what is read must be signed by it, and what is written is. `hash_of` is the SHA-256 of a file,
@@ -78,7 +89,8 @@ class RecipeStore:
     def seal(self, name: str, files: Sequence[Path], by: str, reason: str) -> Seal:
         """Copy files into the next version of a recipe, and seal it. It is not in force before `activate`.
 
-        Raises `InputError` for names that cannot be used and files that cannot be read; nothing is left then.
+        Raises `InputError` for names that cannot be used, files that cannot be read and while another one writes;
+        nothing is left then.
         """
         _check(name, by, reason)
         if not files:
@@ -87,48 +99,37 @@ class RecipeStore:
             )
         if len({path.name for path in files}) < len(files) or any(path.name == SEAL for path in files):
             raise InputError(f"the files of {name} need names of their own, other than {SEAL}")
-        self.history()  # before anything is copied
-        version = max(self.versions(name), default=0) + 1
-        place = self.folder / name / f"{version:04d}"
         half = self.folder / f".{name}-{secrets.token_hex(4)}"
         try:
             half.mkdir(parents=True)
             hashes = {path.name: _copied(path, half / path.name) for path in files}
-            seal = Seal(name, version, hashes, by, reason, _now())
-            _write_durably(half / SEAL, self._signed(asdict(seal)) + b"\n")
-            place.parent.mkdir(exist_ok=True)
-            half.rename(place)
+            with self._writing():  # not before: files are large, and others wait meanwhile
+                return self._placed(half, name, hashes, by, reason)
         except OSError as error:
             raise InputError(
                 f"{error.filename or self.folder} cannot be used ({error.strerror}); check the path"
             ) from error
         finally:
             shutil.rmtree(half, ignore_errors=True)
-        try:
-            self._note(SEALED, name, version, by, reason)
-        except InputError:
-            shutil.rmtree(place, ignore_errors=True)
-            raise
-        return seal
 
     def activate(self, name: str, by: str, reason: str, version: int | None = None) -> Seal:
         """Put a version in force, the newest by default. Raises `InputError` for one that is not there, and what
         `checked` raises."""
         _check(name, by, reason)
         seal = self.find(name, version)
-        self._note(ACTIVATED, seal.name, seal.version, by, reason)
+        with self._writing():
+            self._note(ACTIVATED, seal.name, seal.version, by, reason)
         return seal
 
     def roll_back(self, by: str, reason: str) -> Seal:
         """Put in force what was before the one that is. Raises `InputError` where there was none."""
-        found = self._activated()
-        if len(found) < 2:
-            raise InputError("no recipe was in force before this one; activate one by name")
-        now = found[-1]
-        before = next((each for each in found[-2::-1] if (each.name, each.version) != (now.name, now.version)), None)
-        if before is None:
-            raise InputError("no other recipe was ever in force; activate one by name")
-        return self.activate(before.name, by, reason, before.version)
+        before = self._before()  # also where the folder cannot be written
+        _check(before.name, by, reason)
+        with self._writing():
+            before = self._before()  # another one may have put something in force meanwhile
+            seal = self.find(before.name, before.version)
+            self._note(ACTIVATED, seal.name, seal.version, by, reason)
+        return seal
 
     def active(self) -> Seal | None:
         """The version in force, its files checked; None where none was ever activated. Raises what `checked` does."""
@@ -166,14 +167,14 @@ class RecipeStore:
         return seal
 
     def with_file(self, sha256: str) -> tuple[Seal, str] | None:
-        """The newest version that has a file of this hash, its files checked, and the file's name in it; None where no
-        version has. Raises what `checked` raises."""
-        for name in self.names():
-            for version in reversed(self.versions(name)):
-                files = self._seal(name, version).files
-                file = next((file for file, found in files.items() if found == sha256), None)
-                if file is not None:
-                    return self.checked(name, version), file
+        """The version in force where it has a file of this hash, else the newest of the first recipe that has one, its
+        files checked, and the file's name in it; None where no version has. Raises what `checked` and `history` raise.
+        """
+        for name, version in self._likeliest():
+            files = self._seal(name, version).files
+            file = next((file for file, found in files.items() if found == sha256), None)
+            if file is not None:
+                return self.checked(name, version), file
         return None
 
     def path(self, name: str, version: int) -> Path:
@@ -223,6 +224,89 @@ class RecipeStore:
     def _activated(self) -> list[Entry]:
         return [entry for entry in self.history() if entry.action == ACTIVATED]
 
+    def _before(self) -> Entry:
+        """What was in force before that which is. Raises `InputError` where there was none."""
+        found = self._activated()
+        if len(found) < 2:
+            raise InputError("no recipe was in force before this one; activate one by name")
+        now = found[-1]
+        before = next((each for each in found[-2::-1] if (each.name, each.version) != (now.name, now.version)), None)
+        if before is None:
+            raise InputError("no other recipe was ever in force; activate one by name")
+        return before
+
+    def _likeliest(self) -> Iterator[tuple[str, int]]:
+        """Every version: the one in force, then by recipe, the newest first. Raises what `history` raises."""
+        yield from ((entry.name, entry.version) for entry in self._activated()[-1:])
+        for name in self.names():
+            yield from ((name, version) for version in reversed(self.versions(name)))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keep all others from writing, threads of this process among them.
+
+        The lock is of the file opened here, not of the process. It is removed by its holder, so that it is in no
+        backup, and one left behind by a kill locks nothing. Raises `InputError` where others write for too long, and
+        where the folder cannot be written.
+        """
+        if fcntl is None:
+            yield
+            return
+        path, until_s = self.folder / LOCK, time.monotonic() + PATIENCE_S
+        while not _is_still(path, descriptor := self._locked(path, until_s)):
+            os.close(descriptor)  # its holder has removed it in between
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()  # while it is held
+            with suppress(OSError):  # closing alone is not enough: a process forked meanwhile has it open, too
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+
+    def _locked(self, path: Path, until_s: float) -> int:
+        """The lock file's descriptor, once nobody else holds it."""
+        try:
+            descriptor = _opened(path)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
+        try:
+            while not self._is_taken(descriptor):
+                if time.monotonic() > until_s:
+                    raise InputError(
+                        f"others have written in {self.folder} for {PATIENCE_S:g} s; nothing was changed, try again"
+                    )
+                time.sleep(LOOK_S)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _is_taken(self, descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:  # a file system without locks
+            say(f"warning: {self.folder} cannot be locked ({error.strerror}); let one at a time change it")
+        return True
+
+    def _placed(self, half: Path, name: str, hashes: dict[str, str], by: str, reason: str) -> Seal:
+        """Make the folder `half` the next version. For who is `_writing`. Raises `OSError`, and as `_note`."""
+        self.history()  # a journal that is not sound has no next version
+        version = max(self.versions(name), default=0) + 1
+        seal = Seal(name, version, hashes, by, reason, _now())
+        _write_durably(half / SEAL, self._signed(asdict(seal)) + b"\n")
+        place = self.path(name, version)
+        place.parent.mkdir(exist_ok=True)
+        half.rename(place)
+        try:
+            self._note(SEALED, name, version, by, reason)
+        except InputError:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        return seal
+
     def _seal(self, name: str, version: int) -> Seal:
         path = self.path(name, version) / SEAL
         try:
@@ -235,7 +319,10 @@ class RecipeStore:
         return seal
 
     def _note(self, action: str, name: str, version: int, by: str, reason: str) -> None:
-        """Add a line to the journal, durably. Raises as `history`, and `InputError` with the journal as it was."""
+        """Add a line to the journal, durably. For who is `_writing`: of two at once, one would break the chain.
+
+        Raises as `history`, and `InputError` with the journal as it was.
+        """
         self.history()  # a journal that is not sound is not written to
         path = self.folder / JOURNAL
         lines = path.read_bytes().splitlines() if path.exists() else []
@@ -294,6 +381,24 @@ def _copied(source: Path, target: Path) -> str:
     data = source.read_bytes()
     _write_durably(target, data)
     return hashlib.sha256(data).hexdigest()
+
+
+def _opened(path: Path) -> int:
+    """A lock file, made where there is none. Raises `OSError`."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        if not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY)  # another user made it: reading is enough to lock it
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    """Whether a lock file that was opened has its name still."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _write_durably(path: Path, data: bytes) -> None:

@@ -39,7 +39,7 @@ def store_of(desk: Desk, hashes: _Hashes = FRESH) -> RecipeStore:
 
 
 def running_seal(store: RecipeStore, camera: dict[str, Any], hashes: _Hashes = FRESH) -> tuple[Seal, str]:
-    """The sealed version whose detector runs, the newest, and the detector's name in it."""
+    """The sealed version whose detector runs, of several the one in force, and the detector's name in it."""
     path = as_location("the detector", camera["detector"])
     if isinstance(path, Address):
         raise Refused(409, "the detector that runs is on a server, and its threshold with it; set it in the file "

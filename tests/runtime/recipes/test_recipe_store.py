@@ -9,9 +9,33 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import DetectorError, InputError
-from runtime.recipes.store import JOURNAL, SEAL, RecipeStore
+from runtime.recipes import store as recipe_store
+from runtime.recipes.store import JOURNAL, LOCK, SEAL, RecipeStore
 
 KEY = b"0123456789abcdef-key"
+ROUNDS, PROCESSES, THREADS = 3, 3, 2
+WRITER = f"""
+import sys, threading, time
+from pathlib import Path
+from runtime.recipes import store as recipe_store
+
+now = recipe_store._now
+recipe_store._now = lambda: time.sleep(0.005) or now()  # between the journal's last line and the next one
+
+def write():
+    store = recipe_store.RecipeStore(Path(sys.argv[1]))
+    for _ in range({ROUNDS}):
+        seal = store.seal("bottle", [Path(sys.argv[2])], "somebody", "at once")
+        store.activate("bottle", "somebody", "at once", seal.version)
+
+print("ready", flush=True)
+sys.stdin.readline()
+threads = [threading.Thread(target=write) for _ in range({THREADS})]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
 
 
 @pytest.fixture
@@ -61,6 +85,88 @@ def test_a_file_is_found_by_its_hash_in_the_newest_version_that_has_it(store: Re
     (store.path("bottle", 2) / "line.yaml").write_text("cameras: {evil: {}}")
     with pytest.raises(DetectorError, match="was changed since the shift's engineer sealed it"):
         store.with_file(first.files["detector.onnx"])
+
+
+def test_of_several_recipes_with_a_file_the_one_in_force_is_found(store: RecipeStore, files: list[Path]) -> None:
+    alpha = store.seal("alpha", files, "me", "first")
+    beta = store.seal("beta", files, "me", "first")
+    store.seal("beta", files, "me", "the same again, not in force")
+    sha256 = alpha.files["detector.onnx"]
+    assert store.with_file(sha256) == (alpha, "detector.onnx")
+    store.activate("beta", "me", "released", beta.version)
+    assert store.with_file(sha256) == (beta, "detector.onnx")
+    files[0].write_bytes(b"another graph")
+    store.seal("beta", files, "me", "another one")
+    store.activate("beta", "me", "released")
+    assert store.with_file(sha256) == (alpha, "detector.onnx")
+    (store.folder / JOURNAL).write_bytes(b"{")
+    with pytest.raises(DetectorError, match="is damaged"):
+        store.with_file(sha256)
+
+
+def test_processes_and_threads_that_write_at_once_break_no_journal(
+    files: list[Path], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "recipes"
+    command = [sys.executable, "-c", WRITER, str(folder), str(files[0])]
+    writers = [
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(PROCESSES)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+    assert [writer.communicate(timeout=60)[1] for writer in writers] == [b""] * PROCESSES
+    store, count = RecipeStore(folder), PROCESSES * THREADS * ROUNDS
+    assert store.versions("bottle") == list(range(1, count + 1))
+    for action in ("sealed", "activated"):
+        found = [each.version for each in store.history() if each.action == action]
+        assert sorted(found) == store.versions("bottle")
+    assert [store.checked("bottle", version).version for version in store.versions("bottle")] == store.versions(
+        "bottle"
+    )
+    assert store.names() == ["bottle"]
+
+
+def test_who_cannot_write_for_long_is_told_and_who_reads_waits_for_nobody(
+    store: RecipeStore, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe_store, "PATIENCE_S", 0.1)
+    first = store.seal("bottle", files, "me", "first")
+    store.activate("bottle", "me", "first")
+    store.seal("bottle", files, "me", "second")
+    store.activate("bottle", "me", "second")
+    history = store.history()
+    with store._writing():
+        for write in (
+            lambda: store.seal("bottle", files, "me", "third"),
+            lambda: store.activate("bottle", "me", "again"),
+            lambda: store.roll_back("me", "back"),
+        ):
+            with pytest.raises(InputError, match=r"others have written in .* for 0\.1 s; nothing was changed"):
+                write()
+        assert (store.history(), store.versions("bottle"), store.find("bottle", 1)) == (history, [1, 2], first)
+    (store.folder / LOCK).touch()  # as a kill leaves it
+    assert store.roll_back("me", "back") == first
+    assert sorted(each.name for each in store.folder.iterdir()) == ["bottle", JOURNAL]
+
+
+def test_whoever_only_reads_needs_no_lock(store: RecipeStore, files: list[Path]) -> None:
+    seal = store.seal("bottle", files, "me", "first")
+    store.activate("bottle", "me", "first")
+    store.folder.chmod(0o555)
+    try:
+        assert (store.active(), store.find("bottle"), len(store.history())) == (seal, seal, 2)
+        assert store.with_file(seal.files["line.yaml"]) == (seal, "line.yaml")
+        assert not (store.folder / LOCK).exists()
+    finally:
+        store.folder.chmod(0o755)
 
 
 def test_rolling_back_twice_goes_forth_again_and_without_a_way_back_is_refused(

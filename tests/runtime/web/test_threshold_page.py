@@ -120,6 +120,17 @@ def test_an_engineer_puts_a_threshold_in_force_and_takes_it_back(tmp_path: Path)
         assert store.history()[-1].reason == "defects passed"
 
 
+def test_a_threshold_is_that_of_the_recipe_in_force_where_another_one_has_the_same_detector(tmp_path: Path) -> None:
+    with station(tmp_path) as alone, browsing(alone.base, "erna") as browser:
+        store = RecipeStore(tmp_path / "recipes")
+        store.seal("alpha", [tmp_path / "detector.onnx"], "erna", "the same detector, without the line's file")
+        body = {"camera": ONLY, "value": 0.625, "reason": "too many false rejects"}
+        answer = browser.post("/api/threshold", body).json()
+        assert (answer["name"], answer["version"]) == ("bottle", 2)
+        assert set(store.checked("bottle", 2).files) == {"detector.onnx", "line.yaml"}
+        assert store.versions("alpha") == [1]
+
+
 def test_a_detector_that_was_changed_or_never_sealed_is_not_sealed_behind_somebodys_back(tmp_path: Path) -> None:
     with station(tmp_path) as alone, browsing(alone.base, "erna") as browser:
         body = {"camera": ONLY, "value": 0.6, "reason": "a try"}
@@ -174,7 +185,10 @@ def test_a_look_at_the_page_reads_no_detector_again_that_was_not_changed(
         assert looked()[0] is None
         assert looked() == (None, [])
         store.seal("bottle", [tmp_path / "detector.onnx"], "erna", "the same again")
-        assert looked() == (None, [path.parent.parent / "0002" / "detector.onnx"])  # the newest with that file
+        assert looked() == (None, [])  # the one in force has that file, too
+        store.activate("bottle", "erna", "the same again")
+        assert looked() == (None, [path.parent.parent / "0002" / "detector.onnx"])
+        store.activate("bottle", "erna", "back", 1)
         assert looked() == (None, [])
         path.write_bytes(path.read_bytes().replace(b"somebody", b"somewho!"))
         problem, again = looked()
