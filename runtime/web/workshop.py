@@ -4,9 +4,11 @@ The page's process does none of this itself: the stream keeps the pictures, comm
 recalibrate, train and compare, and what is made is sealed as a recipe before it can be put in force.
 """
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +18,12 @@ from runtime.cli import EXTRAS
 from runtime.detector_file import read_detector
 from runtime.errors import InputError, ProctorError
 from runtime.recipe import Recipe
+from runtime.refused import refused
 from runtime.threshold import explain
 from runtime.verdict import Decision
 from runtime.web.board import Board
 from runtime.web.jobs import Job, Step
-from runtime.web.part_sets import FEWEST, GOOD, MOST, REFUSED, TRIAL, PartSet, begin, newest
+from runtime.web.part_sets import FEWEST, GOOD, MADE, MOST, REFUSED, TRIAL, PartSet, begin, newest
 from runtime.web.serving import Serving
 
 LOOK_S = 0.5
@@ -29,6 +32,8 @@ INSPECTED_EVERY = 20  # pictures that arrive
 MOST_TRIED = 500  # parts
 INSPECTION = "inspection"
 REPORT = "report.png"
+# what a make leaves in its set, and where that lies while another make is at work
+OF_A_MAKE, EARLIER = ("comparison.json", "sealed.json", MADE), "earlier"
 TOLD = ("decision", "score", "reason")
 DIFFERING = 60  # pictures that both detectors judge otherwise, that are shown
 THRESHOLD, RECALIBRATE, TRAIN = "threshold", "recalibrate", "train"
@@ -72,7 +77,7 @@ class Workshop:
     def look(self) -> None:
         """Start what is due now: an inspection of new pictures, the comparison of a trial."""
         with self._lock:
-            current = newest(self._folder)
+            current = self._newest()
             if current is None or self._is_busy:
                 return
             if self._tries is not None and self._collecting(current, TRIAL) is None:
@@ -100,7 +105,7 @@ class Workshop:
     def document(self) -> dict[str, Any]:
         """All that the page shows of it."""
         with self._lock:
-            current = newest(self._folder)
+            current = self._newest()
             found: dict[str, Any] = {
                 "set": None if current is None else self._described(current),
                 "job": None if self._job is None else self._job.document,
@@ -115,7 +120,7 @@ class Workshop:
         """Every picture of the newest set but a trial's, with what the detector in force said of it when it came, and
         what an inspection says."""
         with self._lock:
-            current = newest(self._folder)
+            current = self._newest()
             if current is None:
                 return []
             told, suspects = current.told(), dict[str, list[str]]()
@@ -130,14 +135,14 @@ class Workshop:
     @property
     def report(self) -> Path | None:
         """The picture of a recalibration's scores; None where there is none."""
-        current = newest(self._folder)
+        current = self._newest()
         path = None if current is None else current.made.with_name(REPORT)
         return path if path is not None and path.is_file() else None
 
     @property
     def current(self) -> PartSet:
         """The newest set. Raises `InputError` where there is none."""
-        found = newest(self._folder)
+        found = self._newest()
         if found is None:
             raise InputError("no pictures were collected yet; begin a set")
         return found
@@ -148,7 +153,7 @@ class Workshop:
             raise InputError(f"{wanted} pictures are wanted; expected 1 to {MOST:,}")
         with self._lock:
             self._check_idle()
-            current = newest(self._folder)
+            current = self._newest()
             if is_new or current is None:
                 current = begin(self._folder, camera, wanted, by)
                 self._inspected = ()
@@ -181,7 +186,10 @@ class Workshop:
 
     def make(self, how: str, by: str) -> None:
         """Make a detector of the confirmed pictures, and compare it with the one in force on all pictures of the set.
-        Raises `InputError`, also where a file is not what the stream opened."""
+        Raises `InputError`, also where a file is not what the stream opened.
+
+        What an earlier make left belongs to its detector: it is put aside, and comes back where no other detector is
+        made."""
         with self._lock:
             self._check_idle()
             current = self.current
@@ -190,8 +198,8 @@ class Workshop:
             if not _has(HOW[how]):
                 raise InputError(f"it is not installed here: pip install 'proctor[{HOW[how]}]'")
             running = self._running(current)
-            current.made.parent.mkdir(exist_ok=True)
             steps = [*self._making(how, by, current, running), self._comparison(current, running)]
+            _put_aside(current)
             self._start(current, how, by, steps)
 
     def try_out(self, parts: int, by: str) -> None:
@@ -221,7 +229,8 @@ class Workshop:
 
     def files(self, carried: Sequence[Path], into: Path) -> list[Path]:
         """The files of the recipe that the newest set makes: what was made, a picture that the new detector passes as
-        ``good.png``, and of the files `carried` those that are neither. Raises `InputError` where nothing was made."""
+        ``good.png``, and of the files `carried` those that are neither. Raises `InputError` where nothing was made, or
+        was not compared."""
         with self._lock:
             current = self.current
             self._check_idle()
@@ -231,6 +240,14 @@ class Workshop:
             names = {each.name for each in (*made, good)}
             kept = [each for each in carried if each.name not in names and each.stem.split(".")[0] != "detector"]
             return [*made, good, *(each for each in kept if each.stem != good.stem)]
+
+    def _newest(self) -> PartSet | None:
+        """The newest set, as the last job left it: with what one make made, never with parts of two."""
+        with self._lock:
+            current = newest(self._folder)
+            if current is not None and not self._is_busy:
+                _settle(current)
+            return current
 
     @property
     def _is_busy(self) -> bool:
@@ -321,6 +338,8 @@ class Workshop:
     def _good_picture(self, current: PartSet, into: Path) -> Path:
         """A copy, as ``good.png``, of the picture that the new detector finds best. Raises `InputError` for none."""
         compared = current.read("comparison") or {}
+        if compared and compared["new"]["recipe_sha256"] != read_detector(current.made)[1].sha256:
+            raise InputError("the comparison is of another detector than the one that was made; try this one on parts")
         by_kind = {Path(folder).name: pairs for folder, pairs in compared.get("folders", {}).items()}
         passed = [each for each in by_kind.get(GOOD, ()) if each["new"]["decision"] == Decision.OK.value]
         if not passed:
@@ -364,6 +383,36 @@ class Workshop:
                 told = {"problem": str(error)}
             self._read = key, told
         return self._read[1] | {"report": current.made.with_name(REPORT).is_file()}
+
+
+def _put_aside(current: PartSet) -> None:
+    """Let a make begin with nothing of the one before. The detector goes first, and comes back last: without one in its
+    place, `_settle` brings back all, whatever ended this. Raises `InputError`."""
+    aside = current.folder / EARLIER
+    try:
+        aside.mkdir()
+        for name in reversed(OF_A_MAKE):
+            with suppress(FileNotFoundError):
+                (current.folder / name).rename(aside / name)
+        current.made.parent.mkdir()
+    except OSError as error:
+        raise InputError(refused(error.filename or aside, "written", error, "check the path")) from error
+
+
+def _settle(current: PartSet) -> None:
+    """After a make: what was put aside is removed where another detector was made, and else is put back. What the disk
+    does not allow is tried again at the next look."""
+    aside = current.folder / EARLIER
+    if not aside.exists():
+        return
+    with suppress(OSError):
+        if not current.made.is_file():
+            for name in OF_A_MAKE:
+                if (aside / name).exists():
+                    if name == MADE:  # what a command that failed left
+                        shutil.rmtree(current.folder / name, ignore_errors=True)
+                    (aside / name).rename(current.folder / name)
+        shutil.rmtree(aside)
 
 
 def _changed(current: PartSet, name: str) -> int:
