@@ -15,6 +15,7 @@ from runtime.cameras.folder import FolderSource
 from runtime.cli import program, run, some_path
 from runtime.detector import Detector
 from runtime.engine_options import add_engine_options, open_detector, some_location
+from runtime.errors import InputError
 from runtime.images import list_images
 from runtime.location import Location
 from runtime.outputs import say
@@ -22,6 +23,8 @@ from runtime.printable import printable
 from runtime.verdict import Decision, Verdict
 
 NAMES_SHOWN = 20  # of pictures that are judged otherwise
+
+_Judgements = list[tuple[str, "Judged"]]  # of a folder's pictures by name
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ def compare(
 ) -> Comparison:
     """Judge every picture below `folders` by the old and by the new detector, which `opened` opens by their places.
 
-    A picture that cannot be read is NO_DECISION of both. Raises `SourceError` for a folder without pictures, and what
-    `opened` raises.
+    A picture that cannot be read is NO_DECISION of both. Raises `SourceError` for a folder without pictures,
+    `InputError` for one whose pictures change meanwhile, and what `opened` raises.
     """
     for folder in folders:
         FolderSource(folder).close()  # before anything is inferred
@@ -112,13 +115,18 @@ def compare(
         with opened(location) as detector:
             sides.append(Side(str(location), detector.recipe.sha256, detector.recipe.threshold.value))
             judged.append({str(folder): list(_judged(detector, folder)) for folder in folders})
-    pairs = {
-        folder: tuple(
-            Pair(name, old, new) for (name, old), (_, new) in zip(before, judged[1][folder], strict=True)
-        )
-        for folder, before in judged[0].items()
-    }  # fmt: skip
+    pairs = {folder: _paired(folder, before, judged[1][folder]) for folder, before in judged[0].items()}
     return Comparison(sides[0], sides[1], pairs)
+
+
+def _paired(folder: str, old: _Judgements, new: _Judgements) -> tuple[Pair, ...]:
+    """Raises `InputError` where the folder did not have the same pictures for both."""
+    if [name for name, _ in old] != [name for name, _ in new]:
+        raise InputError(
+            f"{folder} had other pictures for the new detector than for the old one: it was changed meanwhile; compare "
+            "on a copy of it"
+        )
+    return tuple(Pair(name, before, after) for (name, before), (_, after) in zip(old, new, strict=True))
 
 
 def _judged(detector: Detector, folder: Path) -> Iterator[tuple[str, Judged]]:

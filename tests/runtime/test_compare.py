@@ -1,6 +1,7 @@
 """Two detectors on the same pictures: each judged by both, in order, and the differences told."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from runtime.adjust import adjust
 from runtime.cli import run
 from runtime.compare import compare
 from runtime.detector import Detector
-from runtime.errors import SourceError
+from runtime.errors import InputError, SourceError
+from runtime.location import Location
 
 
 @pytest.fixture
@@ -70,6 +72,24 @@ def test_the_command_writes_every_verdict(
     told = capsys.readouterr()
     assert "of 3 pictures" in told.out
     assert "picture 3 of 3" in told.err
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_folder_whose_pictures_change_meanwhile_is_not_compared(
+    station: tuple[Path, Path, Path], comes: bool
+) -> None:
+    """As that of a line's last parts does: one picture would be paired with another's verdict."""
+    old, new, folder = station
+
+    def opened(location: Location) -> Detector:
+        if location == new:
+            (folder / "1 even.png").rename(folder / "4 even.png")
+            if comes:
+                shutil.copy(folder / "4 even.png", folder / "5 even.png")
+        return Detector.open(str(location))
+
+    with pytest.raises(InputError, match="had other pictures for the new detector than for the old one"):
+        compare((old, new), [folder], opened)
 
 
 def test_a_folder_without_pictures_is_told_before_anything_is_opened(tmp_path: Path) -> None:
