@@ -60,8 +60,9 @@ class RejectGate:
 
     @property
     def is_full(self) -> bool:
-        """Whether no part more can be followed: the encoder stands still while parts are triggered."""
-        return len(self._belt) >= MOST_PARTS
+        """Whether no part more can be followed: the encoder stands still while parts are triggered. A belt that parts
+        move is never: each that comes lets one leave, once it holds the distance."""
+        return self._by_encoder and len(self._belt) >= MOST_PARTS
 
     def triggered(self, acquisition_id: int | None, part: Part) -> None:
         """A part stands before the camera; without an acquisition its trigger was refused. Not for a full belt."""

@@ -40,6 +40,17 @@ def test_by_parts_the_gate_opens_for_a_pass_alone() -> None:
     assert not gate.seen.passes
 
 
+def test_the_longest_distance_in_parts_goes_on_for_ever() -> None:
+    """Each part that comes lets one leave: no belt of this kind is full."""
+    gate = RejectGate(MOST_PARTS)
+    for number in range(1, MOST_PARTS + 3):
+        assert not gate.is_full
+        gate.triggered(*part(number))
+        if number == 2:
+            gate.judged(result(2))
+    assert gate.seen == AtGate(2, 0b01, 2)
+
+
 def test_by_encoder_parts_leave_at_their_distance_also_where_the_count_wraps() -> None:
     gate = RejectGate(1_000, by_encoder=True)
     gate.moved(2**32 - 600)
