@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from runtime.line.handshake import BUFFER, Refusal
-from runtime.line.results import Result
+from runtime.line.results import Mode, Result
 from runtime.publishing.documents import Queued, Writer
 
 
@@ -19,7 +19,8 @@ class Reporter:
     def given(self, result: Result) -> None:
         """See `Listener`."""
         revision = self._revisions.get(result.inspection_id, -1) + 1
-        self._revisions[result.inspection_id] = revision
+        if result.mode is not Mode.DRY_RUN:  # nobody takes those back, and they would push out what waits
+            self._revisions[result.inspection_id] = revision
         while len(self._revisions) > 2 * BUFFER:  # older ones were acknowledged, and do not change
             self._revisions.popitem(last=False)
         self._send(self._writer.result(result, revision))

@@ -194,6 +194,18 @@ def test_a_recipe_is_answered_when_it_is_in_force_or_refused(monkeypatch: pytest
     assert "was not in force within" in answer["reason"]
 
 
+def test_parts_of_a_dry_run_make_nobody_forget_a_result_that_waits() -> None:
+    """It may be taken back, which is its next revision."""
+    sent = list[Queued]()
+    writer = Writer(Place("a", "b", "c"), 1)
+    reporter = Reporter(writer, sent.append)
+    reporter.given(Result(1, 1, Part(1), Code.OK, Cause.NONE, "", Mode.RUN, 0.0, 0.0))
+    for number in range(2, 40):
+        reporter.given(Result(number, number, Part(1), Code.OK, Cause.NONE, "", Mode.DRY_RUN, 0.0, 0.0))
+    reporter.given(Result(1, 1, Part(1), Code.NO_DECISION, Cause.LATE, "", Mode.RUN, 0.0, 0.0))
+    assert (sent[0].id, sent[-1].id) == (writer.verdict_id(1, 0), writer.verdict_id(1, 1))
+
+
 def test_revisions_of_old_results_are_forgotten() -> None:
     sent = list[Queued]()
     reporter = Reporter(Writer(Place("a", "b", "c"), 1), sent.append)

@@ -31,14 +31,15 @@ from runtime_samples import inspecting
 
 from benchmarks.line.opcua_client import call, node
 from runtime.errors import InputError
-from runtime.line.handshake import Handshake
+from runtime.line.handshake import Acquisition, Handshake
 from runtime.line.levels import Levels
+from runtime.line.opcua.controller import Control
 from runtime.line.opcua.nodes import EVENT, EVENT_FIELDS, INDEX, LINE, METHODS, NAMESPACE, TYPES, registers, tables
 from runtime.line.opcua.server import open_server
 from runtime.line.opcua.sessions import _filter
 from runtime.line.opcua.vision import FIELDS, RESULT, STATES
 from runtime.line.registers import TO_RUNTIME, words_of
-from runtime.line.results import Cause, Code, Mode
+from runtime.line.results import Cause, Code, Mode, Outcome, Part
 
 PAGE = Path(__file__).parents[4] / "runtime" / "line" / "opcua" / "README.md"
 
@@ -445,6 +446,21 @@ class Switching(Levels):
             self.handshake.ready()
         elif asked is not None:
             self.handshake.refuse_recipe(asked, "refused")
+
+
+def test_a_result_that_waits_is_there_after_any_number_of_parts_of_a_dry_run() -> None:
+    handshake = Handshake(60.0)
+    control: Any = Control(Levels(handshake))
+    handshake.listen(control)
+    handshake.ready()
+    control.claim("a controller")
+    for number in range(1, 40):
+        assert isinstance(handshake.trigger(Part(number)), Acquisition)
+        handshake.finish(number, Outcome(Code.OK, Cause.NONE, "score 1.0 within 2.0", 1.0, 2.0))
+        handshake.set_mode(Mode.DRY_RUN)
+    found = control.look("a controller").result
+    assert found is not None
+    assert found.part == Part(1)
 
 
 def test_a_recipe_is_switched_by_a_method_and_by_levels() -> None:
