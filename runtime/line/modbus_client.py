@@ -6,12 +6,14 @@ from functools import partial
 from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
-from runtime.errors import LineError
+from runtime.bounds import check_between
+from runtime.errors import InputError, LineError
 from runtime.line.address import parse_address
 from runtime.line.levels import Levels
-from runtime.line.modbus import DEVICE_ID, FROM_RUNTIME_AT, TO_RUNTIME_AT, TO_RUNTIME_WORDS
+from runtime.line.modbus import DEVICE_ID, FROM_RUNTIME_AT, FROM_RUNTIME_WORDS, TO_RUNTIME_AT, TO_RUNTIME_WORDS
 from runtime.line.polling import PolledController
 
+REGISTERS = 65_536  # holding registers of a controller
 TIMEOUT_S = 1.0  # for the connection and for each answer; no retries: the next period is one
 
 
@@ -75,12 +77,15 @@ class ModbusClient(PolledController):
 def open_client(levels: Levels, asked: str) -> ModbusClient:
     """``HOST:PORT``, or as in ``HOST:PORT?to=0&from=100&unit=1&period_ms=10``. Raises `InputError`."""
     address = parse_address("modbus-client", asked, 502, ("to", "from", "unit", "period_ms"))
-    return ModbusClient(
-        levels,
-        address.host,
-        address.port,
-        period_s=address.take("period_ms", float, 10.0) / 1e3,
-        to_runtime_at=address.take("to", int, TO_RUNTIME_AT),
-        from_runtime_at=address.take("from", int, FROM_RUNTIME_AT),
-        device_id=address.take("unit", int, DEVICE_ID),
-    )
+    to_at, from_at = address.take("to", int, TO_RUNTIME_AT), address.take("from", int, FROM_RUNTIME_AT)
+    unit = address.take("unit", int, DEVICE_ID)
+    check_between("to", to_at, 0, REGISTERS - TO_RUNTIME_WORDS)
+    check_between("from", from_at, 0, REGISTERS - FROM_RUNTIME_WORDS)
+    check_between("unit", unit, 0, 255)
+    if to_at < from_at + FROM_RUNTIME_WORDS and from_at < to_at + TO_RUNTIME_WORDS:
+        raise InputError(
+            f"to={to_at} and from={from_at} overlap; the registers to the runtime take {TO_RUNTIME_WORDS} words, those "
+            f"from it {FROM_RUNTIME_WORDS}"
+        )
+    period_s = address.take("period_ms", float, 10.0) / 1e3
+    return ModbusClient(levels, address.host, address.port, period_s, to_at, from_at, unit)

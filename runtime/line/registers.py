@@ -110,6 +110,7 @@ FROM_RUNTIME = (
     Register("gate_part_id", "u32", "of the last of them"),
     Register("gate_history", "u16", "bit n: the part that came n parts before the last one passes"),
 )
+F32 = 3.4028234663852886e38  # the largest; a threshold may lie beyond
 
 
 @cache
@@ -140,7 +141,7 @@ def words_of(table: tuple[Register, ...], values: Mapping[str, object]) -> list[
             data = str(value or "").encode()[:LONGEST_TEXT].ljust(LONGEST_TEXT, b"\0")
             words += struct.unpack(f">{LONGEST_TEXT // 2}H", data)
         elif each.kind == "f32":
-            words += struct.unpack(">2H", struct.pack(">f", value))
+            words += struct.unpack(">2H", struct.pack(">f", value if value != value else max(-F32, min(value, F32))))
         elif each.kind == "u32":
             words += [value >> 16 & 0xFFFF, value & 0xFFFF]
         else:

@@ -117,6 +117,11 @@ def test_bypass_is_in_the_status_and_in_each_result(controller: Controller) -> N
     assert math.isnan(float(str(seen["score"])))
 
 
+@pytest.mark.parametrize(("given", "shown"), [(1e39, 3.4028234663852886e38), (-1e39, -3.4028234663852886e38)])
+def test_a_number_beyond_what_a_register_holds_is_the_largest_that_it_holds(given: float, shown: float) -> None:
+    assert values_of(FROM_RUNTIME, words_of(FROM_RUNTIME, {"threshold": given}))["threshold"] == shown
+
+
 def test_challenge_parts_are_told_in_the_registers_and_said_to_be_due() -> None:
     handshake = Handshake(60.0, challenge=Challenge(good=0, bad=1))
     handshake.ready()

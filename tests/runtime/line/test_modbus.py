@@ -18,7 +18,7 @@ from runtime.errors import InputError
 from runtime.line.handshake import Handshake
 from runtime.line.levels import Levels
 from runtime.line.modbus import DEVICE_ID, FROM_RUNTIME_AT, FROM_RUNTIME_WORDS, TO_RUNTIME_AT, TO_RUNTIME_WORDS
-from runtime.line.modbus_client import ModbusClient
+from runtime.line.modbus_client import ModbusClient, open_client
 from runtime.line.modbus_server import ModbusServer
 from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, addresses, values_of, words_of
 from runtime.line.results import Cause, Code, Outcome
@@ -116,6 +116,25 @@ def test_bytes_that_are_no_modbus_leave_the_server_as_it_was(handshake: Handshak
                 rude.sendall(garbage)
         with connected(server.port) as client:
             assert run_parts(3, reading(client), writing(client)) == expected(3)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("plc?to=0&from=10", "to=0 and from=10 overlap"),
+        ("plc?to=150&from=100", "overlap"),
+        ("plc?to=70000", "to is 70000"),
+        ("plc?to=-1", "to is -1"),
+        ("plc?from=65500", "from is 65500"),
+        ("plc?unit=999", "unit is 999"),
+        ("plc?unit=x", "expected a number"),
+        ("plc?period_ms=0", "period of polling"),
+    ],
+)
+def test_a_controller_s_address_that_cannot_be_is_refused(handshake: Handshake, address: str, said: str) -> None:
+    """Overlapping, the runtime would write over what the controller wants."""
+    with pytest.raises(InputError, match=said):
+        open_client(Levels(handshake), address)
 
 
 def test_a_port_in_use_is_told_in_one_sentence(handshake: Handshake) -> None:
