@@ -49,10 +49,11 @@ def pictures(copy: Path) -> list[str]:
 
 def forget_pictures(copy: Path, is_gone: Callable[[str], bool]) -> None:
     """Take the pictures out of a copy of records that are not backed up with it: a row stands for a file."""
-    gone = [(path,) for path in pictures(copy) if is_gone(path)]
     with _connected(copy, "mode=rw") as connection:
         connection.execute("BEGIN")
-        connection.executemany("DELETE FROM images WHERE path = ?", gone)
+        rows = connection.execute("SELECT id, path FROM images ORDER BY id").fetchall()
+        # by number: paths have no index, and each would be looked for in all rows
+        connection.executemany("DELETE FROM images WHERE id = ?", [(row,) for row, path in rows if is_gone(path)])
         connection.execute("COMMIT")
 
 

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,7 @@ class ImageWriter(Closing):
 
     def __init__(self, folder: Path) -> None:
         self.lost = 0
+        self._is_closed = False
         self._folder = folder
         self._waiting: queue.Queue[tuple[int, bool, NDArray[np.uint8]] | None] = queue.Queue(WAITING)
         self._written: queue.SimpleQueue[StoredImage] = queue.SimpleQueue()
@@ -84,22 +86,43 @@ class ImageWriter(Closing):
             found.append(self._written.get())
         return found
 
+    @property
+    def has_written(self) -> bool:
+        """Whether pictures were written since they were taken last."""
+        return not self._written.empty()
+
+    def forget(self, images: list[StoredImage]) -> None:
+        """Count pictures as lost that no row will name, and delete them: nobody would find or delete them later."""
+        self.lost += sum(each.kind == FRAME for each in images)
+        for each in images:
+            with suppress(OSError):
+                (self._folder / each.path).unlink(missing_ok=True)
+
     def close(self) -> None:
-        """Write what waits."""
-        if not self._thread.is_alive():
+        """Write what waits; what the disk does not take in time is lost."""
+        if self._is_closed:
             return
-        try:
+        self._is_closed = True
+        with suppress(queue.Full):
             self._waiting.put(None, timeout=CLOSE_S)
-        except queue.Full:
-            self.lost += self._waiting.qsize()
-            return
-        self._thread.join(CLOSE_S)
+            self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            self._leave_behind()
+
+    def _leave_behind(self) -> None:
+        """Count what waits for a disk that hangs, with the one in hand, and let the thread end if it ever can."""
+        self.lost += 1
+        with suppress(queue.Empty):
+            while True:
+                self.lost += self._waiting.get_nowait() is not None
+        with suppress(queue.Full):
+            self._waiting.put_nowait(None)
 
     def _work(self) -> None:
         while (item := self._waiting.get()) is not None:
             try:
                 self._write(*item)
-            except (OSError, cv2.error) as error:
+            except Exception as error:  # whatever it is, the next one may be written
                 self._lose(str(error))
 
     def _write(self, verdict: int, ok: bool, image: NDArray[np.uint8]) -> None:
@@ -129,11 +152,11 @@ class ImageRing:
     def __init__(self, connection: sqlite3.Connection, folder: Path, bounds: ImageBounds) -> None:
         self._connection, self._folder = connection, folder
         self._most = {FRAME: bounds.bytes, THUMBNAIL: bounds.thumbnail_bytes}
-        rows = connection.execute("SELECT kind, sum(bytes) FROM images GROUP BY kind").fetchall()
-        self._bytes = {FRAME: 0, THUMBNAIL: 0} | dict(rows)
+        self._bytes = self._sums()
+        self._is_sure = True  # whether the bytes are those of the table
 
     def add(self, images: list[StoredImage]) -> None:
-        """Take note of pictures that were written. Within a transaction."""
+        """Take note of pictures that were written. Within a transaction; where it fails, `doubt` is to be called."""
         self._connection.executemany(
             "INSERT INTO images (verdict, kind, ok, bytes, path) VALUES (?, ?, ?, ?, ?)",
             [(each.verdict, each.kind, each.ok, each.bytes, each.path) for each in images],
@@ -141,8 +164,15 @@ class ImageRing:
         for each in images:
             self._bytes[each.kind] += each.bytes
 
+    def doubt(self) -> None:
+        """A change of the table failed, and nobody knows how much of it is there: it is asked before the next
+        picture is deleted. Counted on, each attempt would add the same pictures once more."""
+        self._is_sure = False
+
     def shrink(self) -> None:
         """Delete pictures until both kinds are within their bounds."""
+        if not self._is_sure:
+            self._bytes, self._is_sure = self._sums(), True
         for kind, most in self._most.items():
             while self._bytes[kind] > most and self._evict(kind, self._bytes[kind] - most):
                 pass
@@ -169,10 +199,19 @@ class ImageRing:
         return bool(rows)
 
     def _delete(self, rows: list[tuple[int, int, int, str]]) -> None:
-        for _, kind, size, path in rows:
+        for *_, path in rows:
             (self._folder / path).unlink(missing_ok=True)
+        try:
+            self._connection.executemany("DELETE FROM images WHERE id = ?", [(row[0],) for row in rows])
+        except sqlite3.Error:
+            self.doubt()  # each row goes by itself: some may be gone
+            raise
+        for _, kind, size, _ in rows:
             self._bytes[kind] -= size
-        self._connection.executemany("DELETE FROM images WHERE id = ?", [(row[0],) for row in rows])
+
+    def _sums(self) -> dict[int, int]:
+        rows = self._connection.execute("SELECT kind, sum(bytes) FROM images GROUP BY kind").fetchall()
+        return {FRAME: 0, THUMBNAIL: 0} | dict(rows)
 
 
 def place_of(verdict: int, kind: int) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from runtime.closing import Closing
 from runtime.errors import InputError
 from runtime.line.results import Code
+from runtime.records.record import storable
 from runtime.records.schema import opened
 from runtime.records.store import FILE
 
@@ -61,7 +62,7 @@ class Marks(Closing):
                 raise InputError(f"the part was {was}; expected {', '.join(each.words for each in allowed)}")
             self._connection.execute(
                 "INSERT INTO marks (verdict, mark, by, at_ns) VALUES (?, ?, ?, ?)",
-                (record, int(mark), by, round(self._clock() * 1e9)),
+                (record, int(mark), storable(by), round(self._clock() * 1e9)),
             )
         except sqlite3.Error as error:
             raise InputError(f"the mark was not written ({error}); try again") from error

@@ -16,6 +16,7 @@ from runtime.line.results import Code, Mode
 from runtime.printable import printable
 from runtime.records.images import FRAME
 from runtime.records.marks import Mark
+from runtime.records.record import storable
 from runtime.records.schema import opened
 from runtime.records.store import FILE
 
@@ -61,7 +62,9 @@ class Question:
             ("decided_ns < ?", None if self.until is None else round(self.until * 1e9)),
         ]
         asked.append(("decision <> ?", int(Code.OK) if self.rejected else None))
-        given = [(text, value) for text, value in asked if value is not None]
+        given = [
+            (text, storable(value) if isinstance(value, str) else value) for text, value in asked if value is not None
+        ]
         conditions = [text for text, _ in given] + ([_MARKED] if self.marked else [])
         return " AND ".join(conditions) or "1", [value for _, value in given]
 

@@ -50,6 +50,11 @@ def record_of(verdict: Verdict, camera: str | None = None, part: Part | None = N
     )
 
 
+def storable(text: str) -> str:
+    """The text as UTF-8 can hold it: what is no text, as in a file's name in Latin-1, is escaped as ``\\udce9``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def details_of(verdict: Verdict) -> str | None:
     """Regions, scores by evidence, terms of the highest score and file name of a verdict as JSON; None without any."""
     found: dict[str, object] = {}

@@ -1,8 +1,9 @@
 """The writer: one thread that writes records in batches, and deletes those that are too old or too many.
 
 `add` never waits for the disk. Records that the disk does not take wait, up to `MOST_WAITING`; beyond it the oldest are
-lost and counted. What was added is on the disk `BATCH_S` later; a process that is killed loses that much, a power cut
-as much as SQLite's ``synchronous = NORMAL`` may: the last commits, never the file.
+lost and counted, and so is one that SQLite can never take. What was added is on the disk `BATCH_S` later; a process
+that is killed loses that much, a power cut as much as SQLite's ``synchronous = NORMAL`` may: the last commits, never
+the file.
 """
 
 import logging
@@ -21,7 +22,7 @@ from runtime.line.results import Code
 from runtime.outputs import say
 from runtime.records.clock import is_synchronized
 from runtime.records.images import ImageBounds, ImageRing, ImageWriter, StoredImage
-from runtime.records.record import Record
+from runtime.records.record import Record, storable
 from runtime.records.retention import Expiry, Retention
 from runtime.records.schema import opened
 from runtime.versions import release
@@ -35,6 +36,9 @@ CLOCK_EVERY_S = 10.0
 RETENTION_EVERY_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 CLOSE_S, CLOSING_PAUSE_S = 10.0, 0.05
+SAY_EVERY_S = 60.0
+# of SQLite's errors those that a record's values cause; the others are of the disk, the file or the memory, and pass
+_OF_A_RECORD = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 _INSERT = """INSERT INTO verdicts (id, session, camera, recipe, batch, frame_id, part_id, serial, decided_ns,
     captured_ns, synchronized, latency_us, decision, mode, score, threshold, reason, details)
@@ -57,8 +61,10 @@ class RecordStore(Closing):
         self.lost = self.written = 0
         self._waiting: deque[tuple[int, Record]] = deque()  # with their numbers
         self._in_hand: list[tuple[int, Record]] = []  # the writer's batch
+        self._images: list[StoredImage] = []  # that have no row yet
         self._changed = threading.Condition()
         self._failing = False
+        self._says_s = -float("inf")  # monotonic clock; from when on the next record that cannot be written is said
         self._closes_s: float | None = None  # monotonic clock; from when on what is not written is lost
         self._names: dict[str, int] = {}
         self._synchronized, self._asked_s = is_synchronized(), time.monotonic()
@@ -113,30 +119,32 @@ class RecordStore(Closing):
             return self._changed.wait_for(lambda: not self._waiting and not self._in_hand, timeout_s)
 
     def close(self) -> None:
-        """Write what waits, and close. What the disk does not take within 10 s is lost, and counted."""
+        """Write what waits, and close. What the disk does not take within 10 s is lost, counted and said."""
         self._pictures.close()
         with self._changed:
             if self._closes_s is None:
                 self._closes_s = time.monotonic() + CLOSE_S
             self._changed.notify_all()
         self._thread.join(2 * CLOSE_S)
+        if self._thread.is_alive():  # in a call that the disk does not answer
+            self._discard()
 
     def _work(self) -> None:
-        pause_s, tidied_s, images = FIRST_PAUSE_S, time.monotonic(), list[StoredImage]()
+        pause_s, tidied_s = FIRST_PAUSE_S, time.monotonic()
         while not self._is_done():
             try:
                 self._take()
-                images = images + self._pictures.take_written()
-                if self._in_hand or images:
-                    self._write(self._in_hand, images)
-                    images = []
-                    self._worked()
+                self._images += self._pictures.take_written()
+                if self._in_hand or self._images:
+                    refused = self._write(self._in_hand, self._images)
+                    self._images = []
+                    self._worked(refused)
                     self._ring.shrink()
                 if time.monotonic() - tidied_s >= RETENTION_EVERY_S:
                     tidied_s = time.monotonic()
                     self._tidy()
                 pause_s = FIRST_PAUSE_S
-            except (sqlite3.Error, OSError) as error:
+            except Exception as error:  # whatever it is, it may pass, and nobody else writes what comes
                 self._failed(error)
                 with self._changed:
                     self._changed.wait_for(lambda: self._closes_s is not None, pause_s)
@@ -146,11 +154,12 @@ class RecordStore(Closing):
         self._finish()
 
     def _is_done(self) -> bool:
-        """Whether the store is closed, and all is written or time is up."""
+        """Whether the store is closed, and all is written, with the rows of pictures that came last, or time is up."""
         with self._changed:
             if self._closes_s is None:
                 return False
-            return not (self._waiting or self._in_hand) or time.monotonic() > self._closes_s
+            left = self._waiting or self._in_hand or self._images or self._pictures.has_written
+            return not left or time.monotonic() > self._closes_s
 
     def _take(self) -> None:
         """Wait for a batch, and take it in hand."""
@@ -162,15 +171,26 @@ class RecordStore(Closing):
                 self._in_hand.append(self._waiting.popleft())
 
     def _finish(self) -> None:
-        with self._changed:
-            self.lost += len(self._waiting) + len(self._in_hand)
-            self._waiting.clear()
-            self._in_hand = []
-            self._changed.notify_all()
+        self._pictures.forget(self._images + self._pictures.take_written())
+        self._discard()
         try:
             self._connection.close()
         except sqlite3.Error:
             log.exception("the records were not closed")
+
+    def _discard(self) -> None:
+        """Count what is left as lost, and say all that is."""
+        with self._changed:
+            left = len(self._waiting) + len(self._in_hand)
+            self.lost += left
+            self._waiting.clear()
+            self._in_hand = []
+            self._changed.notify_all()
+        if self.lost:
+            at_the_end = f", {left:,} of them at the end" if left else ""
+            say(f"warning: {self.lost:,} records were NOT written{at_the_end}")
+        if self.lost_pictures:
+            say(f"warning: {self.lost_pictures:,} pictures of the records were NOT kept")
 
     def _begin(self) -> None:
         """Write that a session began, once."""
@@ -179,30 +199,46 @@ class RecordStore(Closing):
             cursor = self._connection.execute("INSERT INTO sessions (begun_ns, software) VALUES (?, ?)", values)
             self.session = int(cursor.lastrowid or 0)
 
-    def _write(self, batch: list[tuple[int, Record]], images: list[StoredImage]) -> None:
+    def _write(self, batch: list[tuple[int, Record]], images: list[StoredImage]) -> list[Exception]:
+        """Write these in one transaction, or none of them; why some records cannot be written, ever."""
         self._begin()
         if time.monotonic() - self._asked_s >= CLOCK_EVERY_S:
             self._synchronized, self._asked_s = is_synchronized(), time.monotonic()
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            self._connection.executemany(_INSERT, [self._row(*each) for each in batch])
+            refused = [error for each in batch if (error := self._refused(*each))]
             self._ring.add(images)
             self._connection.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             self._names.clear()  # some may not be in the file
+            self._ring.doubt()
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        return refused
+
+    def _refused(self, number: int, record: Record) -> Exception | None:
+        """Write one; why it can never be written, which would hold up all others if it was tried again."""
+        try:
+            self._connection.execute(_INSERT, self._row(number, record))  # one that fails leaves the transaction as is
+        except _OF_A_RECORD as error:
+            return error
+        except (sqlite3.Error, OSError, MemoryError):
+            raise
+        except Exception as error:  # as a number of more than 64 bits
+            return error
+        return None
 
     def _row(self, number: int, record: Record) -> tuple[object, ...]:
         return (
             number, self.session, self._name(record.camera), self._name(record.recipe), self._name(record.batch),
-            record.frame_id, record.part_id, record.serial, record.decided_ns, record.captured_ns,
+            record.frame_id, _text(record.part_id), _text(record.serial), record.decided_ns, record.captured_ns,
             self._synchronized, record.latency_us, record.decision, record.mode, record.score, record.threshold,
-            record.reason, record.details,
+            _text(record.reason), _text(record.details),
         )  # fmt: skip
 
-    def _name(self, text: str | None) -> int | None:
+    def _name(self, given: str | None) -> int | None:
+        text = _text(given)
         if text is None:
             return None
         if text not in self._names:
@@ -212,11 +248,15 @@ class RecordStore(Closing):
             (self._names[text],) = self._connection.execute("SELECT id FROM names WHERE text = ?", (text,)).fetchone()
         return self._names[text]
 
-    def _worked(self) -> None:
+    def _worked(self, refused: list[Exception]) -> None:
         with self._changed:
-            self.written += len(self._in_hand)
+            self.written += len(self._in_hand) - len(refused)
+            self.lost += len(refused)
             self._in_hand = []
             self._changed.notify_all()
+        if refused and time.monotonic() >= self._says_s:
+            self._says_s = time.monotonic() + SAY_EVERY_S
+            say(f"warning: a record cannot be written ({refused[0]}); others are, {self.lost:,} lost so far")
         if self._failing:
             self._failing = False
             say(f"records are written again; {self.lost:,} were lost")
@@ -224,6 +264,8 @@ class RecordStore(Closing):
     def _failed(self, error: Exception) -> None:
         if not self._failing:
             self._failing = True
+            if not isinstance(error, sqlite3.Error | OSError):
+                log.error("the writer of the records failed", exc_info=error)
             say(f"warning: records are not written ({error}); inspection goes on, {MOST_WAITING:,} are kept in memory")
 
     def _tidy(self) -> None:
@@ -234,3 +276,7 @@ class RecordStore(Closing):
         self._ring.forget_before(first)
         self._connection.execute("DELETE FROM marks WHERE verdict < ?", (first,))
         self._connection.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else storable(text)

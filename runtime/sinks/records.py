@@ -33,6 +33,11 @@ class RecordsSink:
         """See `Sink.write`."""
         self.store.add(record_of(verdict, verdict.camera), None if frame.problem else frame.image)
 
+    @property
+    def lost(self) -> int:
+        """See `LosingSink`."""
+        return self.store.lost
+
     def close(self) -> None:
         """Write what waits."""
         self.store.close()

@@ -6,7 +6,7 @@ from threading import Lock
 from runtime.errors import ProctorError
 from runtime.frames import Frame
 from runtime.outputs import say
-from runtime.sinks.base import Sink
+from runtime.sinks.base import LosingSink, Sink
 from runtime.sinks.lines import Headlines, JsonLines
 from runtime.station.parts import PartVerdict
 from runtime.verdict import Decision, Verdict
@@ -78,6 +78,11 @@ class SharedSink:
         """See `Sink.write`."""
         with self._lock:
             self._sink.write(frame, verdict)
+
+    @property
+    def lost_of_all(self) -> int:
+        """What the sink lost, of all cameras: no camera's own sinks count it."""
+        return self._sink.lost if isinstance(self._sink, LosingSink) else 0
 
     def close(self) -> None:
         """One camera has ended; the sink is open for the others."""

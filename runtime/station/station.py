@@ -100,7 +100,8 @@ class Station(Closing):
         for stream in self._streams:
             summaries[stream.name] = stream.pipeline.summary
             summaries[stream.name].losses = stream.sinks.losses
-        return LineSummary(summaries, self._failures(), self._parts.summary if self._parts else None)
+        losses = {shared.name: shared.lost_of_all for shared in self._shared if shared.lost_of_all}
+        return LineSummary(summaries, self._failures(), self._parts.summary if self._parts else None, losses)
 
     def _give_up(self) -> None:
         for stream in self._streams:

@@ -18,6 +18,9 @@ class LineSummary:
     cameras: Mapping[str, Summary]
     failures: Mapping[str, str] = field(default_factory=dict)  # why a camera broke down, by its name
     parts: PartsSummary | None = None
+    losses: Mapping[str, int] = field(
+        default_factory=dict
+    )  # verdicts that sinks of all cameras could not take, by name
 
     @property
     def frames(self) -> int:
@@ -30,6 +33,7 @@ class LineSummary:
             "frames": self.frames,
             **{decision.value: self._total(decision) for decision in Decision},
             "cameras_failed": len(self.failures),
+            "not_written": dict(self.losses),
             "parts": self.parts.as_dict() if self.parts else None,
             "cameras": {
                 name: {**summary.as_dict(), "failed": self.failures.get(name)} for name, summary in self.cameras.items()
@@ -47,6 +51,7 @@ class LineSummary:
         lines = [f"{self.frames} frames of {count} camera{'' if count == 1 else 's'}: {counts}"]
         if self.failures:
             lines.append(f"{len(self.failures)} of {count} cameras broke down: {', '.join(self.failures)}")
+        lines += [f"{count:,} {name} were NOT written" for name, count in self.losses.items()]
         if self.parts:
             lines += self.parts.lines()
         for name, summary in self.cameras.items():

@@ -34,6 +34,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_mark_by_a_name_that_is_no_text_is_written_escaped(folder: Path) -> None:
+    with Marks(folder) as marks:
+        marks.add(1, Mark.REAL_DEFECT, "ren\udce9")
+    with Records(folder) as records:
+        assert next(records.find(Question(part_id="part-1")))["marked_by"] == r"ren\udce9"
+
+
 def test_the_last_mark_of_a_part_counts_and_earlier_ones_stay(folder: Path) -> None:
     with Marks(folder) as marks:
         marks.add(1, Mark.REAL_DEFECT, "otto")

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,11 +21,11 @@ import pytest
 from runtime.errors import InputError
 from runtime.line.results import Code, Mode, Part
 from runtime.records import images, store
-from runtime.records.images import FRAME, ImageBounds, place_of
+from runtime.records.images import FRAME, THUMBNAIL, ImageBounds, ImageRing, ImageWriter, StoredImage, place_of
 from runtime.records.reading import Question, Records, in_words
 from runtime.records.record import Record, record_of
 from runtime.records.retention import Retention
-from runtime.records.schema import MIGRATIONS
+from runtime.records.schema import MIGRATIONS, opened
 from runtime.records.store import FILE, RecordStore
 from runtime.verdict import Decision, Region, Verdict
 
@@ -310,6 +311,217 @@ def test_what_a_disk_never_takes_is_lost_and_counted(tmp_path: Path, monkeypatch
         records.close()
         assert records.lost + records.written == 200
         assert records.lost >= 150
+
+
+NO_TEXT = "gris\udce9"  # the name of a file in Latin-1, as Python has it
+
+
+def test_what_is_no_text_is_recorded_escaped_and_found_again(tmp_path: Path) -> None:
+    fields = {"camera": NO_TEXT, "recipe": NO_TEXT, "batch": NO_TEXT, "serial": NO_TEXT, "part_id": NO_TEXT}
+    with RecordStore(tmp_path) as records:
+        records.add(replace(record(0, Code.NG), reason=f"{NO_TEXT} is damaged", details=f'{{"name":"{NO_TEXT}"}}'))
+        records.add(replace(record(1), **fields))
+        records.add(record(2))
+        assert records.settle()
+    assert (records.written, records.lost) == (3, 0)
+    with Records(tmp_path) as reading:
+        _, odd, first = reading.find(Question())
+        for name in ("part_id", "serial", "batch"):
+            assert list(reading.find(Question(**{name: NO_TEXT}))) == [odd]  # type: ignore[arg-type]
+    assert {name: odd[name] for name in fields} == dict.fromkeys(fields, r"gris\udce9")
+    assert first["reason"] == r"gris\udce9 is damaged"
+
+
+@pytest.mark.parametrize("wrong", [{"frame_id": 2**64}, {"threshold": float("nan")}, {"score": object()}])
+def test_a_record_that_can_never_be_written_is_lost_alone_and_said_once(
+    wrong: dict[str, object], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with RecordStore(tmp_path) as records:
+        for number in range(6):
+            records.add(replace(record(number), **(wrong if number % 2 else {})))  # type: ignore[arg-type]
+            assert records.settle()
+        assert (records.written, records.lost) == (3, 3)
+    assert parts(tmp_path) == ["part-0", "part-2", "part-4"]
+    said = capfd.readouterr().err
+    assert said.count("warning: a record cannot be written (") == 1
+    assert "warning: 3 records were NOT written\n" in said
+
+
+def test_a_picture_that_cannot_be_written_is_lost_alone_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write = ImageWriter._write
+
+    def once_without_memory(writer: ImageWriter, number: int, *words: object) -> None:
+        if number == 1:
+            raise MemoryError("no room")
+        write(writer, number, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ImageWriter, "_write", once_without_memory)
+    with RecordStore(tmp_path) as records:
+        for number in range(2):
+            records.add(record(number, Code.NG), PICTURE)
+    with Records(tmp_path) as reading:
+        assert [each["image"] for each in reading.find(Question())] == [place_of(2, FRAME), None]
+    assert records.lost_pictures == 1
+    assert "pictures are not kept (no room)" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_fault_of_ours_does_not_end_the_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    faults, written = [ZeroDivisionError("a bug"), MemoryError("no room")], ImageRing.add
+
+    def faulty(ring: ImageRing, pictures: list[StoredImage]) -> None:
+        if faults:
+            raise faults.pop()
+        written(ring, pictures)
+
+    monkeypatch.setattr(store, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(ImageRing, "add", faulty)
+    with RecordStore(tmp_path) as records:
+        records.add(record(0))
+        assert records.settle()
+    assert parts(tmp_path) == ["part-0"]
+    assert records.lost == 0
+    assert "records are not written (no room)" in capfd.readouterr().err
+
+
+def test_what_is_lost_at_the_end_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(store, "CLOSE_S", 0.3)
+    with RecordStore(tmp_path) as records, closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+        records._connection.execute("PRAGMA busy_timeout = 10")
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(7):
+            records.add(record(number, Code.NG), PICTURE if number == 0 else None)
+        wait_until(lambda: (tmp_path / place_of(1, THUMBNAIL)).exists())
+        records.close()
+    assert (records.lost, records.lost_pictures) == (7, 1)
+    said = capfd.readouterr().err
+    assert "warning: 7 records were NOT written, 7 of them at the end\n" in said
+    assert "warning: 1 pictures of the records were NOT kept\n" in said
+    assert list((tmp_path / "images").rglob("*.jpg")) == []  # no row names them: they would never be deleted
+
+
+def test_a_disk_that_hangs_at_the_end_is_left_behind_and_what_waits_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    answers = threading.Event()
+
+    def hang(*_: object) -> list[Exception]:
+        answers.wait(20)
+        return []
+
+    for each in (store, images):
+        monkeypatch.setattr(each, "CLOSE_S", 0.05)
+    for writer in (ImageWriter, RecordStore):
+        monkeypatch.setattr(writer, "_write", hang)
+    records = RecordStore(tmp_path)
+    for number in range(5):
+        records.add(record(number, Code.NG), PICTURE if number < 3 else None)
+    wait_until(lambda: records._pictures._waiting.qsize() == 2)  # and one is in hand
+    records.close()
+    records.close()
+    assert (records.lost, records.lost_pictures) == (5, 3)
+    said = capfd.readouterr().err
+    assert "warning: 5 records were NOT written, 5 of them at the end\n" in said
+    assert "warning: 3 pictures of the records were NOT kept\n" in said
+    answers.set()
+    records._thread.join(20)
+
+
+class Refusing:
+    """A connection that refuses statements which begin with some words, as long as it is told to."""
+
+    def __init__(self, connection: sqlite3.Connection, words: str) -> None:
+        self.refuses, self.refused = True, 0
+        self._connection, self._words = connection, words
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+        return self._do(self._connection.execute, sql, *values)
+
+    def executemany(self, sql: str, *values: object) -> sqlite3.Cursor:
+        return self._do(self._connection.executemany, sql, *values)
+
+    def _do(self, run: "object", sql: str, *values: object) -> sqlite3.Cursor:
+        assert callable(run)
+        if self.refuses and sql.startswith(self._words):
+            self.refused += 1
+            raise sqlite3.OperationalError("database or disk is full")
+        found: sqlite3.Cursor = run(sql, *values)
+        return found
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_picture_whose_row_took_several_attempts_counts_once_and_no_other_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
+        monkeypatch.setattr(store, name, 0.01)
+    with RecordStore(tmp_path, images=ImageBounds(bytes=10**5)) as records:  # room for some ten
+        records._connection = refusing = Refusing(records._connection, "COMMIT")  # type: ignore[assignment]
+        records.add(record(0, Code.NG), PICTURE)
+        wait_until(lambda: (tmp_path / place_of(1, THUMBNAIL)).exists())
+        enough = refusing.refused + 30
+        wait_until(lambda: refusing.refused >= enough)
+        refusing.refuses = False
+        assert records.settle()
+        records.add(record(1, Code.NG), PICTURE)
+    for number in (1, 2):
+        assert (tmp_path / place_of(number, FRAME)).exists()
+    assert records._ring._bytes[FRAME] == sum((tmp_path / place_of(number, FRAME)).stat().st_size for number in (1, 2))
+
+
+def test_a_picture_whose_row_could_not_be_deleted_counts_until_it_is(tmp_path: Path) -> None:
+    with closing(opened(tmp_path / FILE, writes=True)) as connection:
+        refusing = Refusing(connection, "DELETE")
+        ring = ImageRing(refusing, tmp_path, ImageBounds(bytes=250))  # type: ignore[arg-type]
+        ring.add([StoredImage(number, FRAME, True, 100, place_of(number, FRAME)) for number in range(1, 6)])
+        for _ in range(10):
+            with pytest.raises(sqlite3.OperationalError):
+                ring.shrink()
+        refusing.refuses = False
+        ring.shrink()
+        assert connection.execute("SELECT verdict FROM images ORDER BY id").fetchall() == [(4,), (5,)]
+
+
+def test_a_picture_that_is_finished_while_the_last_record_is_written_has_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_finish, is_written, goes_on = threading.Event(), threading.Event(), threading.Event()
+    write, worked = ImageWriter._write, RecordStore._worked
+
+    def late(*words: object) -> None:
+        may_finish.wait(20)
+        write(*words)  # type: ignore[arg-type]
+
+    def held(*words: object) -> None:
+        worked(*words)  # type: ignore[arg-type]
+        is_written.set()
+        goes_on.wait(20)
+
+    monkeypatch.setattr(ImageWriter, "_write", late)
+    monkeypatch.setattr(RecordStore, "_worked", held)
+    records = RecordStore(tmp_path)
+    records.add(record(0, Code.NG), PICTURE)
+    assert is_written.wait(20)
+    may_finish.set()
+    closer = threading.Thread(target=records.close)
+    closer.start()
+    wait_until(lambda: records._closes_s is not None)
+    goes_on.set()
+    closer.join(20)
+    with Records(tmp_path) as reading:
+        (found,) = reading.find(Question())
+    assert found["image"] == place_of(1, FRAME)
+    assert (tmp_path / found["thumbnail"]).exists()
+    assert records.lost_pictures == 0
 
 
 def test_shifts_are_counted_by_when_they_begin(tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
 """What a sink that fails or hangs does to a stream: nothing, unless it is essential."""
 
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from runtime_samples import ListSource, fake_detector, grey_frame
 
 from runtime.frames import Frame
 from runtime.pipeline import Pipeline
+from runtime.records import store
 from runtime.sinks import SinkRow, Sinks, open_sinks
 from runtime.sinks.guarded import FIRST_PAUSE_S, SAY_EVERY_S, Guarded
+from runtime.sinks.records import RecordsSink
 from runtime.verdict import Verdict
 
 FRAME = grey_frame()
@@ -65,6 +70,18 @@ def test_a_sink_that_fails_when_it_is_closed_ends_nothing(capsys: pytest.Capture
     assert sound.closed
     assert sinks.losses == {"records": 1}
     assert "records may lack the last that was handed over (No space left on device)" in capsys.readouterr().err
+
+
+def test_records_that_the_disk_never_took_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "CLOSE_S", 0.3)
+    sink = RecordsSink(str(tmp_path))
+    sinks = Sinks([sink])
+    assert sinks.losses == {}
+    with closing(sqlite3.connect(tmp_path / store.FILE, isolation_level=None)) as other:
+        sink.store._connection.execute("PRAGMA busy_timeout = 10")
+        other.execute("BEGIN IMMEDIATE")
+        assert run(sinks, 4) == 4
+    assert sinks.losses == {"records": 4}
 
 
 def test_a_row_of_several_words_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,6 +273,50 @@ def test_records_of_all_cameras_go_into_one_file_and_say_the_camera(tmp_path: Pa
     assert rejects == [("top", "1")]
 
 
+class NeverSent:
+    """A sink that takes all, and loses it later."""
+
+    name, essential = "messages", True
+
+    def __init__(self) -> None:
+        self.lost = 0
+
+    def write(self, frame: Frame, verdict: Verdict) -> None:
+        """It waits."""
+
+    def close(self) -> None:
+        self.lost = 1_010
+
+
+def test_what_a_sink_of_all_cameras_lost_is_told_once_for_the_line(tmp_path: Path) -> None:
+    folder = OverlayFolder(tmp_path / "left")
+    (tmp_path / "left").rmdir()
+    cameras = {"top": camera(frames_of_parts(5)), "left": camera(frames_of_parts(5), sinks=(folder,))}
+    with Station(cameras, JsonLines(io.StringIO()), sinks=[NeverSent()]) as station:
+        station.run()
+    summary = station.summary
+    assert [line for line in summary.lines() if "NOT written" in line] == [
+        "1,010 messages were NOT written",
+        "left: 5 overlays were NOT written",
+    ]
+    document = json.loads(summary.to_json())
+    assert document["not_written"] == {"messages": 1_010}
+    assert {name: each["not_written"] for name, each in document["cameras"].items()} == {
+        "top": {},
+        "left": {"overlays": 5},
+    }
+
+
+def test_records_that_a_line_lost_are_in_its_summary(tmp_path: Path) -> None:
+    bad = grey_frame(2**64)  # a number that SQLite cannot hold
+    cameras = {"top": camera([bad, grey_frame(1)]), "left": camera(frames_of_parts(3))}
+    with Station(cameras, JsonLines(io.StringIO()), sinks=open_shared_sinks({"records": str(tmp_path)})) as station:
+        station.run()
+    assert station.summary.as_dict()["not_written"] == {"records": 1}
+    with closing(sqlite3.connect(tmp_path / "records.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM verdicts").fetchone() == (4,)
+
+
 class OneAtATime:
     """A sink that notices when two threads are in it at once."""
 
