@@ -1,7 +1,8 @@
 """Digital inputs and outputs as a controller: an edge is a trigger, a pulse is a pass, and nobody acknowledges.
 
 Each part's number counts the edges of the trigger, those that were lost too. Its result is acknowledged here at once. A
-pass is a pulse at the gate's time; whatever else happens, there is none, and rest means reject.
+pass is a pulse at the gate's time; whatever else happens, there is none, and rest means reject. While the line is held
+or paused, the pulses to come are taken back, as `RejectGate` does with what is on its belt.
 """
 
 import logging
@@ -19,12 +20,12 @@ from runtime.line.gpio_lines import Edge, InputLines, driver_of
 from runtime.line.gpio_outputs import KeptOutputs
 from runtime.line.handshake import BUFFER, Acquisition
 from runtime.line.levels import Levels
-from runtime.line.results import LARGEST_U32, Part
+from runtime.line.results import LARGEST_U32, UNINSPECTED, Part
 from runtime.pauses import Pauses
 
 log = logging.getLogger("proctor.gpio")
 
-LOOK_S = 0.05  # between two looks at ready, the heartbeat, the offline input and the outputs' process
+LOOK_S = 0.05  # between two looks at holds, ready, the heartbeat, the offline input and the outputs' process
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0  # between two tries to open a chip that is gone
 CLOSE_S = 10.0
 MOST_LOST = 1_000  # edges at once that are told one by one
@@ -33,8 +34,11 @@ MOST_LOST = 1_000  # edges at once that are told one by one
 class Outputs(Protocol):
     """What the binding needs of `KeptOutputs`; see there."""
 
-    def pulse(self, name: str, due_s: float, length_s: float, latest_s: float | None) -> None: ...
+    def pulse(
+        self, name: str, due_s: float, length_s: float, latest_s: float | None, inspected: bool = True
+    ) -> None: ...
     def rest(self, name: str, due_s: float) -> None: ...
+    def take_back(self, name: str, uninspected: bool) -> None: ...
     def level(self, name: str, active: bool) -> None: ...
     def check(self) -> None: ...
     def close(self) -> None: ...
@@ -178,19 +182,30 @@ class DigitalIO(Binding):
                         at_s = self._edges.pop(result.acquisition_id, None)
                     self._handshake.acknowledge(result.inspection_id)
                     if at_s is not None:  # else its edge came to a chip that is gone
-                        self._gate(result.passes, at_s)
+                        self._gate(result.passes, at_s, inspected=result.mode not in UNINSPECTED)
+                self._take_back()
                 self._show()
             except Exception:
                 log.exception("a result was not given; its part is rejected")
 
-    def _gate(self, passes: bool, triggered_s: float) -> None:
+    def _gate(self, passes: bool, triggered_s: float, inspected: bool = True) -> None:
         """A part's place in the gate's time: a pulse, or none."""
         now_s = time.monotonic()
         for name, pulses in (("pass", passes), ("reject", not passes)):
             gate = self._config.gate(name)
             if gate is not None:
                 due_s = (triggered_s if gate.after == TRIGGER else now_s) + gate.delay_ms / 1e3
-                self._send(lambda outputs, *given: _at_gate(outputs, *given), name, gate, due_s, pulses)
+                self._send(lambda outputs, *given: _at_gate(outputs, *given), name, gate, due_s, pulses, inspected)
+
+    def _take_back(self) -> None:
+        """While the line is held or paused, have no part pass that is on its way to the gate: by the rule of
+        `RejectGate.take_back`, parts that nobody inspected still do while it is held.
+
+        At each look, not when it changes: a hold may end and another begin between two looks.
+        """
+        is_paused = self._handshake.paused_by is not None
+        if is_paused or self._handshake.is_held:
+            self._send(lambda outputs: outputs.take_back("pass", is_paused))
 
     def _show(self) -> None:
         """Bring ready and the heartbeat up to date."""
@@ -224,9 +239,9 @@ class DigitalIO(Binding):
         self._said = reason
 
 
-def _at_gate(outputs: Outputs, name: str, gate: GateOutput, due_s: float, pulses: bool) -> None:
+def _at_gate(outputs: Outputs, name: str, gate: GateOutput, due_s: float, pulses: bool, inspected: bool) -> None:
     if pulses:
-        outputs.pulse(name, due_s, gate.pulse_ms / 1e3, due_s + gate.latest_s)
+        outputs.pulse(name, due_s, gate.pulse_ms / 1e3, due_s + gate.latest_s, inspected)
     else:
         outputs.rest(name, due_s)
 

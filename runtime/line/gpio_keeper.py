@@ -49,7 +49,12 @@ def main() -> None:
 def keep(line: socket.socket, outputs: OutputLines) -> None:
     """Do what is asked for until nobody can ask any more. Raises `LineError` where the chip is gone."""
     pulses = Pulses(outputs.set)
-    asked: dict[str, Callable[..., None]] = {"pulse": pulses.pulse, "rest": pulses.rest, "level": pulses.level}
+    asked: dict[str, Callable[..., None]] = {
+        "pulse": pulses.pulse,
+        "rest": pulses.rest,
+        "take_back": pulses.take_back,
+        "level": pulses.level,
+    }
     told = dict(pulses.counts)
     gc.disable()  # nothing here refers to itself, and a collection takes milliseconds
     while True:

@@ -18,6 +18,11 @@ log = logging.getLogger("proctor.gpio")
 
 ROOT = Path(__file__).parents[2]  # where the package `runtime` lies
 OPEN_S, CLOSE_S = 30.0, 3.0
+NOT_GIVEN = {  # what is said of a pulse, by what the process counts
+    "late": "was due when its time was over",
+    "dropped": "was of too many that are to come",
+    "taken_back": "was of a part before the gate when the line was held or paused",
+}
 
 
 class KeptOutputs(Closing):
@@ -53,13 +58,17 @@ class KeptOutputs(Closing):
         """Of the process."""
         return self._process.pid
 
-    def pulse(self, name: str, due_s: float, length_s: float, latest_s: float | None) -> None:
+    def pulse(self, name: str, due_s: float, length_s: float, latest_s: float | None, inspected: bool = True) -> None:
         """See `Pulses`. Raises `LineError` where the process is gone, and so below."""
-        self._ask("pulse", name, due_s, length_s, latest_s)
+        self._ask("pulse", name, due_s, length_s, latest_s, inspected)
 
     def rest(self, name: str, due_s: float) -> None:
         """See `Pulses`."""
         self._ask("rest", name, due_s)
+
+    def take_back(self, name: str, uninspected: bool) -> None:
+        """See `Pulses`."""
+        self._ask("take_back", name, uninspected)
 
     def level(self, name: str, active: bool) -> None:
         """See `Pulses`."""
@@ -97,7 +106,7 @@ class KeptOutputs(Closing):
             log.warning("pulses have no real-time priority (%s); give the service LimitRTPRIO=, or CAP_SYS_NICE", text)
 
     def _counted(self, counts: dict[str, int]) -> None:
-        for name, said in (("late", "was due when its time was over"), ("dropped", "was of too many that are to come")):
+        for name, said in NOT_GIVEN.items():
             for _ in range(counts[name] - self.counts.get(name, 0)):
                 log.error("a pulse %s, and was not given", said)
         self.counts = counts

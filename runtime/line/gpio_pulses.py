@@ -1,7 +1,8 @@
 """What outputs do and when: pulses of bounded length that begin at their time or not at all.
 
 A part that does not pass ends a pulse, too, at its time: the gate is then that part's. Where more is to come than there
-is place for, no pulse to come is given. All times are of the monotonic clock, in seconds.
+is place for, no pulse to come is given; nor is one that is taken back before it begins. All times are of the monotonic
+clock, in seconds.
 """
 
 import heapq
@@ -21,6 +22,7 @@ class _Event:
     begins: bool = field(compare=False)  # a pulse, else the line rests
     length_s: float = field(compare=False, default=0.0)
     latest_s: float | None = field(compare=False, default=None)
+    inspected: bool = field(compare=False, default=True)
 
 
 class Pulses:
@@ -31,16 +33,25 @@ class Pulses:
         self._to_come: list[_Event] = []
         self._order = count()
         self._ends: dict[str, float] = {}  # of the pulses that are on
-        self.counts: Counter[str] = Counter(given=0, late=0, dropped=0)
+        self.counts: Counter[str] = Counter(given=0, late=0, dropped=0, taken_back=0)
 
-    def pulse(self, name: str, due_s: float, length_s: float, latest_s: float | None) -> None:
+    def pulse(self, name: str, due_s: float, length_s: float, latest_s: float | None, inspected: bool = True) -> None:
         """Active from `due_s` on, for so long. One that begins late ends when it was to end, and where it would begin
-        after `latest_s` it is not given. Without that it is given however late, and is of full length then."""
-        self._add(_Event(due_s, next(self._order), name, True, length_s, latest_s))
+        after `latest_s` it is not given. Without that it is given however late, and is of full length then.
+        `inspected` says what `take_back` goes by."""
+        self._add(_Event(due_s, next(self._order), name, True, length_s, latest_s, inspected))
 
     def rest(self, name: str, due_s: float) -> None:
         """Inactive at `due_s`, whatever pulse is on then."""
         self._add(_Event(due_s, next(self._order), name, False))
+
+    def take_back(self, name: str, uninspected: bool) -> None:
+        """Give no pulse to come of a part that was inspected, and with `uninspected` of any other, either. Such a part
+        does not pass: at its time, it ends a pulse that is on. A pulse that has begun goes on."""
+        for event in self._to_come:
+            if event.name == name and event.begins and (uninspected or event.inspected):
+                event.begins = False
+                self.counts["taken_back"] += 1
 
     def level(self, name: str, active: bool) -> None:
         """So until it is told otherwise."""

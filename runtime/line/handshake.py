@@ -206,6 +206,12 @@ class Handshake:
             self._held = None
 
     @property
+    def is_held(self) -> bool:
+        """Whether a `hold` stands, whatever else refuses triggers."""
+        with self._lock:
+            return self._held is not None
+
+    @property
     def paused_by(self) -> str | None:
         """Who paused the line; None while nobody did."""
         with self._lock:

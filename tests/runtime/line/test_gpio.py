@@ -33,6 +33,40 @@ from runtime.line.gpio_config import read_config
 config = read_config(Path(sys.argv[1]))
 run(lambda: (open_inputs(config).close(), open_outputs(config).close()))
 """
+TAKE_BACK = """
+import sys, time
+from runtime.line.gpio_binding import open_binding
+from runtime.line.handshake import Handshake
+from runtime.line.levels import Levels
+from runtime.line.results import Cause, Code, Mode, Outcome
+handshake = Handshake(1.0)
+io = open_binding(Levels(handshake), sys.argv[1])
+handshake.ready()
+for how in sys.argv[2:]:
+    handshake.set_mode(Mode.BYPASS if "bypass" in how else Mode.RUN)
+    accepted = handshake.view(sees=False).accepted
+    print("trigger", flush=True)
+    if "bypass" not in how:
+        part = handshake.take(30.0)
+        handshake.finish(part.acquisition_id, Outcome(Code.OK, Cause.NONE, ""))
+    while handshake.view(sees=False).accepted == accepted or handshake.view(sees=False).waiting:
+        time.sleep(0.01)
+    time.sleep(0.2)  # the pulse is asked for
+    if "hold" in how:
+        handshake.hold(Cause.HELD, "the self-check was wrong")
+    if "pause" in how:
+        handshake.pause("Ann")
+    time.sleep(1.8)
+    handshake.release()
+    handshake.resume()
+print("ended", flush=True)
+io.close()
+"""
+GATE_DOWNSTREAM = """
+chip: {chip}
+trigger: {{line: LINE17, debounce_ms: 0, late_ms: 10000}}
+pass: {{line: 22, after: trigger, delay_ms: 1000, pulse_ms: 800}}
+"""
 WIRED = """
 chip: {chip}
 trigger: {{line: LINE17, debounce_ms: 3, bias: pull-down, late_ms: 10000}}
@@ -195,6 +229,32 @@ def test_amid_a_pulse_that_lasts_the_end_of_the_runtime_is_that_of_the_pulse(
         child.communicate(timeout=PATIENCE_S)
         assert child.returncode == (0 if how is signal.SIGTERM else -signal.SIGKILL)
     assert [chip.levels[line] for line in OUTPUTS] == [False, True, False, False, False]
+
+
+def test_a_pass_on_its_way_to_the_gate_is_not_given_once_the_line_is_held_or_paused(
+    chip: RecordedChip, environment: dict[str, str]
+) -> None:
+    config = chip.path.with_name("gpio.yaml")
+    config.write_text(GATE_DOWNSTREAM.format(chip=chip.path))
+    passes = {"hold": False, "bypass, hold": True, "bypass, pause": False}
+    line = [sys.executable, "-c", TAKE_BACK, str(config), *passes]
+    with subprocess.Popen(line, env=environment | chip.environment, stdout=-1, stderr=-1, text=True) as child:
+        assert child.stdout is not None
+        try:
+            assert child.stdout.readline() == "trigger\n"
+            found = []
+            for _ in passes:
+                before = chip.of(PASS).count(True)
+                chip.edge(TRIGGER, True)
+                chip.edge(TRIGGER, False)
+                assert child.stdout.readline() in ("trigger\n", "ended\n")
+                found.append(chip.of(PASS).count(True) > before)
+            _, said = child.communicate(timeout=PATIENCE_S)
+        finally:
+            child.kill()
+    assert dict(zip(passes, found, strict=True)) == passes
+    assert said.count("was of a part before the gate when the line was held or paused, and was not given") == 2
+    until(lambda: not chip.held)
 
 
 def safe(chip: RecordedChip, environment: dict[str, str], config: Path) -> subprocess.CompletedProcess[str]:

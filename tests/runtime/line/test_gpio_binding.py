@@ -17,7 +17,7 @@ from runtime.line.gpio_config import read_config
 from runtime.line.gpio_lines import Edge, driver_of
 from runtime.line.handshake import BUFFER, Handshake, Refusal
 from runtime.line.levels import Levels
-from runtime.line.results import Cause, Code, Outcome, Result
+from runtime.line.results import Cause, Code, Mode, Outcome, Result
 
 GOOD = Outcome(Code.OK, Cause.NONE, "score 1.0 within 2.0", 1.0, 2.0)
 BAD = Outcome(Code.NG, Cause.JUDGED, "score 3.0 above 2.0", 3.0, 2.0)
@@ -75,17 +75,22 @@ class Outputs:
 
     def __init__(self) -> None:
         self.asked: list[tuple[object, ...]] = []
+        self.inspected: list[tuple[str, bool]] = []  # whether the part of a pulse was
         self.gone: str | None = None
         self.closed = 0
 
     def open(self) -> "Outputs":
         return self
 
-    def pulse(self, name: str, due_s: float, length_s: float, latest_s: float | None) -> None:
+    def pulse(self, name: str, due_s: float, length_s: float, latest_s: float | None, inspected: bool = True) -> None:
         self.asked.append(("pulse", name, due_s, length_s, latest_s))
+        self.inspected.append((name, inspected))
 
     def rest(self, name: str, due_s: float) -> None:
         self.asked.append(("rest", name, due_s))
+
+    def take_back(self, name: str, uninspected: bool) -> None:
+        self.asked.append(("take back", name, uninspected))
 
     def level(self, name: str, active: bool) -> None:
         self.asked.append(("level", name, active))
@@ -240,6 +245,63 @@ def test_ready_and_the_heartbeat_are_those_of_the_handshake(tmp_path: Path) -> N
         still = len(line.outputs.of("level", "heartbeat"))
         time.sleep(0.3)
         assert len(line.outputs.of("level", "heartbeat")) == still
+
+
+@pytest.mark.parametrize("hidden", ["", "offline", "not ready", "bypass"])
+def test_passes_on_their_way_are_taken_back_while_the_line_is_held_whatever_else_refuses_triggers(
+    hidden: str, tmp_path: Path
+) -> None:
+    with wired(tmp_path) as line:
+        line.inputs.edge()
+        until(lambda: line.outputs.of("pulse", "pass"))
+        if hidden == "offline":
+            line.inputs.offline = True
+            until(lambda: not line.handshake.view(sees=False).online)
+        elif hidden == "not ready":
+            line.handshake.not_ready(Cause.CAMERA, "the camera is gone")
+        elif hidden == "bypass":
+            line.handshake.set_mode(Mode.BYPASS)
+        time.sleep(0.1)
+        assert line.outputs.of("take back") == []
+        line.handshake.hold(Cause.HELD, "the self-check was wrong")
+        until(lambda: line.outputs.of("take back"))
+        line.handshake.release()
+        assert set(line.outputs.of("take back")) == {("pass", False)}
+
+
+def test_a_pass_that_comes_between_two_holds_is_taken_back_by_the_second(tmp_path: Path) -> None:
+    with wired(tmp_path) as line:
+        line.handshake.hold(Cause.HELD, "the self-check was wrong")
+        until(lambda: line.outputs.of("take back"))
+        line.handshake.release()
+        line.inputs.edge()
+        until(lambda: line.outputs.of("pulse", "pass"))
+        line.handshake.hold(Cause.HELD, "the self-check was wrong")
+        passed = len(line.outputs.asked)
+        until(lambda: ("take back", "pass", False) in line.outputs.asked[passed:])
+
+
+def test_while_the_line_is_paused_no_part_on_its_way_passes_and_while_it_is_held_those_that_nobody_inspected_do(
+    tmp_path: Path,
+) -> None:
+    with wired(tmp_path) as line:
+        line.inputs.edge()
+        until(lambda: line.outputs.of("pulse", "pass"))
+        line.handshake.set_mode(Mode.BYPASS)
+        line.handshake.hold(Cause.HELD, "the self-check was wrong")
+        line.inputs.edge()
+        until(lambda: len(line.outputs.of("pulse", "pass")) == 2)
+        assert [inspected for name, inspected in line.outputs.inspected if name == "pass"] == [True, False]
+        until(lambda: line.outputs.of("take back"))
+        assert set(line.outputs.of("take back")) == {("pass", False)}
+        line.handshake.pause("Ann")
+        until(lambda: ("pass", True) in line.outputs.of("take back"))
+        line.handshake.resume()
+        line.handshake.release()
+        time.sleep(0.2)
+        ended = len(line.outputs.of("take back"))
+        time.sleep(0.2)
+        assert len(line.outputs.of("take back")) == ended
 
 
 def test_offline_is_a_level_and_refuses(tmp_path: Path) -> None:

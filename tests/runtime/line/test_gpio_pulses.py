@@ -43,7 +43,7 @@ def test_one_that_would_begin_too_late_is_not_given_and_ends_the_one_before() ->
     recorded.now_s = 1.4  # something kept us
     recorded.pulses.run(1.4)
     assert recorded.changes == [(1.0, "pass", True), (1.4, "pass", False)]
-    assert recorded.pulses.counts == {"given": 1, "late": 1, "dropped": 0}
+    assert recorded.pulses.counts == {"given": 1, "late": 1, "dropped": 0, "taken_back": 0}
 
 
 def test_one_that_begins_late_ends_when_it_was_to_end() -> None:
@@ -100,6 +100,45 @@ def test_where_too_much_is_to_come_no_pulse_to_come_is_given() -> None:
     recorded.pulses.pulse("pass", 1e9 + 1, 1.0, 2e9)
     recorded.run_to(2e9)
     assert recorded.changes[-2:] == [(1e9 + 1, "pass", True), (1e9 + 2, "pass", False)]
+
+
+def test_a_pulse_that_is_taken_back_is_not_given_and_ends_at_its_time_the_one_that_has_begun() -> None:
+    recorded = Recorded()
+    recorded.pulses.pulse("pass", 1.0, 1.0, 1.5)
+    recorded.pulses.pulse("pass", 1.5, 1.0, 2.0)
+    recorded.pulses.pulse("pass", 4.0, 1.0, 4.5)
+    recorded.pulses.pulse("strobe", 4.0, 1.0, None)
+    recorded.run_to(1.25)
+    recorded.pulses.take_back("pass", False)
+    recorded.run_to(9.0)
+    assert recorded.changes == [
+        (1.0, "pass", True),
+        (1.5, "pass", False),
+        (4.0, "strobe", True),
+        (5.0, "strobe", False),
+    ]
+    assert recorded.pulses.counts == {"given": 2, "late": 0, "dropped": 0, "taken_back": 2}
+
+
+def test_a_pulse_that_has_begun_is_not_taken_back() -> None:
+    recorded = Recorded()
+    recorded.pulses.pulse("pass", 1.0, 1.0, 1.5)
+    recorded.run_to(1.25)
+    recorded.pulses.take_back("pass", True)
+    recorded.run_to(9.0)
+    assert recorded.changes == [(1.0, "pass", True), (2.0, "pass", False)]
+
+
+def test_a_pulse_of_a_part_that_nobody_inspected_is_taken_back_with_all_else_alone() -> None:
+    recorded = Recorded()
+    for due_s in (1.0, 3.0):
+        recorded.pulses.pulse("pass", due_s, 1.0, due_s + 0.5, False)
+    recorded.pulses.take_back("pass", False)
+    recorded.run_to(2.5)
+    assert recorded.changes == [(1.0, "pass", True), (2.0, "pass", False)]
+    recorded.pulses.take_back("pass", True)
+    recorded.run_to(9.0)
+    assert len(recorded.changes) == 2
 
 
 def test_at_no_moment_is_a_line_active_for_a_part_that_does_not_pass() -> None:
