@@ -17,6 +17,7 @@ import os
 import select
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,7 @@ class LineClient(ClosingContext):
         if (problem := part.problem) is not None:
             raise InputError(problem)
         slot, self._next = self._next, (self._next + 1) % self._slots
-        assert self._memory is not None
-        into: NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8, image.size, slot * self._slot_bytes)
-        np.copyto(into.reshape(image.shape), image)
+        self._put(image, slot)
         values = {
             "slot": slot,
             "width": image.shape[1],
@@ -184,9 +183,10 @@ class LineClient(ClosingContext):
         """End the connection; the runtime forgets its parts. Twice is allowed."""
         self._broken = self._broken or "the connection is closed"
         self._socket.close()
-        if self._memory is not None:
-            self._memory.close()
-            self._memory = None
+        memory, self._memory = self._memory, None
+        if memory is not None:
+            with suppress(BufferError):  # copying was interrupted: the mapping goes with the traceback that has it
+                memory.close()
 
     def _connect(self, path: Path, timeout_s: float) -> None:
         until_s = time.monotonic() + timeout_s
@@ -213,6 +213,13 @@ class LineClient(ClosingContext):
             raise LineError(f"the runtime has version {welcome['map_version']} of the register map, not {MAP_VERSION}")
         self.session_id: int = welcome["session_id"]
         self.deadline_s: float = welcome["deadline_ns"] / 1e9
+
+    def _put(self, image: NDArray[np.uint8], slot: int) -> None:
+        """Copy a picture into a slot. By itself: the traceback of what goes wrong later must not refer to the mapping,
+        for then it cannot be closed."""
+        assert self._memory is not None
+        into: NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8, image.size, slot * self._slot_bytes)
+        np.copyto(into.reshape(image.shape), image)
 
     def _ask(self, layout: Layout, values: dict[str, Any], expected: tuple[Layout, ...], timeout_s: float) -> Message:
         until_s = time.monotonic() + as_seconds("timeout_s", timeout_s)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from line_samples import GREY, PATIENCE_S, SIZE_HW
 
@@ -62,3 +63,30 @@ def test_what_a_client_does_not_know_is_an_error_and_ends_its_use(tmp_path: Path
             client.trigger(GREY, Part(1), timeout_s=PATIENCE_S)
         with pytest.raises(LineError, match="connect again"):
             client.result(0.0)
+
+
+def mappings() -> int:
+    """Of clients' pictures, in this process."""
+    return Path("/proc/self/maps").read_text().count("memfd:proctor")
+
+
+def test_a_runtime_that_is_gone_is_a_line_error_around_the_client_and_its_memory_is_given_up(tmp_path: Path) -> None:
+    before = mappings()
+    with (
+        pytest.raises(LineError, match=r"the runtime is gone|the connection broke") as gone,
+        connected_to(tmp_path / "line.sock", lambda line: line.close()) as client,
+    ):
+        client.trigger(GREY, Part(1), timeout_s=PATIENCE_S)
+    assert mappings() == before
+    assert gone.tb is not None  # somebody keeps the error, and so what its frames refer to
+
+
+def test_copying_a_picture_that_is_interrupted_stays_an_interrupt_and_the_client_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(into: object, image: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "copyto", interrupted)
+    with pytest.raises(KeyboardInterrupt), connected_to(tmp_path / "line.sock", lambda line: None) as client:
+        client.trigger(GREY, Part(1), timeout_s=PATIENCE_S)
