@@ -2,6 +2,12 @@
 
 Registers to the runtime begin at address 0, those from it at 100 and are read-only. Each read is one moment of the
 handshake, each write takes effect as a whole before it is answered.
+
+A connection that broke may have taken an answer with it, and the controller tells nobody that it is the one of before.
+So a new connection begins as one of the runtime's to a controller does (`runtime.line.polling`): what it reads first is
+a result that nobody saw, unless a connection over which a controller writes has gone on after it read that. Another
+reader, a panel as it connects, so takes nothing back from a controller that has its answer. And a trigger that still
+stands in the first write of the controller's bits, and is of another part now, is refused.
 """
 
 import asyncio
@@ -9,6 +15,7 @@ import ssl
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout  # before Python 3.11 another one than the builtin
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +23,7 @@ from typing import Any
 from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer, ModbusTlsServer
+from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from runtime.errors import InputError
@@ -23,7 +31,7 @@ from runtime.line.address import parse_address
 from runtime.line.bindings import Binding
 from runtime.line.levels import Levels
 from runtime.line.modbus import FROM_RUNTIME_AT, FROM_RUNTIME_WORDS, TO_RUNTIME_AT, TO_RUNTIME_WORDS
-from runtime.line.registers import FROM_RUNTIME, addresses
+from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, addresses
 from runtime.tls import server_context
 
 START_TIMEOUT_S = 10.0
@@ -33,8 +41,34 @@ RESULT_ADDRESSES = (
     FROM_RUNTIME_AT + _OF_RESULTS["status"],
     *range(FROM_RUNTIME_AT + _OF_RESULTS["result_code"], FROM_RUNTIME_AT + _OF_RESULTS["active_recipe"]),
 )
+CONTROL_ADDRESS = TO_RUNTIME_AT + addresses(TO_RUNTIME)["control"]
 LOCALHOST, PORT = "127.0.0.1", 502
 OF_WORDS = (3, 4, 6, 16, 22, 23)  # function codes of whole registers; of bits there are none here
+
+
+class _Connection(ServerRequestHandler):  # type: ignore[misc]  # pymodbus has no types that are followed here
+    """One connection, and what went over it. Each request knows its own."""
+
+    controls = False  # the controller's bits were written
+    looked = False  # at the registers of a result
+    shown: int | None = None  # inspection id of the result in the last answer
+
+    async def handle_request(self) -> None:
+        """What pymodbus calls for each request, in a task of its own."""
+        _ASKING.set(self)
+        await super().handle_request()
+
+
+_ASKING: ContextVar[_Connection] = ContextVar("asking")
+
+
+class _TcpServer(ModbusTcpServer):  # type: ignore[misc]
+    def callback_new_connection(self) -> _Connection:
+        return _Connection(self, self.trace_packet, self.trace_pdu, self.trace_connect)
+
+
+class _TlsServer(ModbusTlsServer):  # type: ignore[misc]
+    callback_new_connection = _TcpServer.callback_new_connection
 
 
 class ModbusServer(Binding):
@@ -57,6 +91,7 @@ class ModbusServer(Binding):
         self._loop = asyncio.new_event_loop()
         self._started: Future[None] = Future()
         self._server: Any = None
+        self._arrived: int | None = None  # inspection id of the result that the controller has, for certain
         self._thread = threading.Thread(target=self._serve, name=f"modbus {host}:{port}", daemon=True)
         self._thread.start()
         try:
@@ -94,7 +129,7 @@ class ModbusServer(Binding):
             ],
             action=self._accessed,
         )
-        make = partial(ModbusTlsServer, sslctx=self._tls) if self._tls is not None else ModbusTcpServer
+        make = partial(_TlsServer, sslctx=self._tls) if self._tls is not None else _TcpServer
         # over TLS, too, with the header of Modbus TCP, as the protocol's own specification has it
         self._server = make(device, framer=FramerType.SOCKET, address=(self.host, self.port))
         await self._server.serve_forever(background=True)
@@ -116,16 +151,35 @@ class ModbusServer(Binding):
         """What pymodbus calls before each access, of registers that begin at `start`; why there is none, or None."""
         if function_code not in OF_WORDS:  # pymodbus would take a coil for a bit of the register of that number
             return ExcCodes.ILLEGAL_FUNCTION
+        asking = _ASKING.get()
+        writes = written is not None and address <= CONTROL_ADDRESS < address + count
+        is_first = writes and not asking.controls
+        asking.controls = asking.controls or writes
+        if asking.controls and asking.shown is not None:  # it goes on, so it has the answer before
+            self._arrived = asking.shown
+        asking.shown = None
         if written is None:
             # whoever reads the heartbeat alone, or registers of its own, has not seen the result
             sees = any(address <= each < address + count for each in RESULT_ADDRESSES)
             at = FROM_RUNTIME_AT - start
-            registers[at : at + FROM_RUNTIME_WORDS] = self._levels.read(sees)
+            registers[at : at + FROM_RUNTIME_WORDS] = self._look(asking) if sees else self._levels.read(sees=False)
             return None
         words = registers[TO_RUNTIME_AT - start : TO_RUNTIME_AT - start + TO_RUNTIME_WORDS]
         words[address - TO_RUNTIME_AT : address - TO_RUNTIME_AT + count] = [int(word) for word in written]
-        self._levels.write(words)
+        if is_first:
+            self._levels.write_anew(words)
+        else:
+            self._levels.write(words)
         return None
+
+    def _look(self, asking: _Connection) -> list[int]:
+        """The registers from the runtime, seen over a connection."""
+        if not asking.looked and self._levels.shown != self._arrived:
+            self._levels.handshake.unsee()
+        asking.looked = True
+        words = self._levels.read()
+        asking.shown = self._levels.shown
+        return words
 
 
 def _context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:

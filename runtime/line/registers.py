@@ -5,6 +5,7 @@ OPC UA node. New names are added at the end, and `MAP_VERSION` counts up when on
 program has these addresses in it. ``python -m runtime.line`` prints the table as it stands in the docs.
 """
 
+import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,8 @@ def words_of(table: tuple[Register, ...], values: Mapping[str, object]) -> list[
             data = str(value or "").encode()[:LONGEST_TEXT].ljust(LONGEST_TEXT, b"\0")
             words += struct.unpack(f">{LONGEST_TEXT // 2}H", data)
         elif each.kind == "f32":
-            words += struct.unpack(">2H", struct.pack(">f", value if value != value else max(-F32, min(value, F32))))
+            number = max(-F32, min(value, F32)) if math.isfinite(value) else value
+            words += struct.unpack(">2H", struct.pack(">f", number))
         elif each.kind == "u32":
             words += [value >> 16 & 0xFFFF, value & 0xFFFF]
         else:

@@ -1,8 +1,8 @@
 """A client of an S7 controller: the runtime polls two areas of one data block (`runtime.line.polling`).
 
 A controller copies a request's bytes while its program runs, so that no request is one moment. Two rules take its
-place: a trigger that is new is read once more, since its part's registers were written before it was set; and bits of
-the status fall before anything else is written, and rise after it.
+place: a trigger or a switch of the recipe that is new is read once more, since the part's registers, or the recipe's
+name, were written before it was set; and bits of the status fall before anything else is written, and rise after it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +14,18 @@ from snap7.error import S7ProtocolError
 
 from runtime.bounds import check_between
 from runtime.errors import InputError, LineError
-from runtime.line.levels import Levels
+from runtime.line.levels import Levels, PartlyRead
 from runtime.line.polling import PolledController, Unreadable
 from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME
+from runtime.line.results import LONGEST_TEXT
 from runtime.line.s7_area import PORT, S7Layout, area_of, bit_of, members, parse_s7, size_of, words_of_area
 
 ANSWER_S = 1.0  # for each answer; the library itself waits 5 s for a connection
 S7_BASIC = 3  # kind of connection: those for programming devices and panels stay free
 STATUS_AT = next(each.byte for each in members(FROM_RUNTIME) if each.register.name == "online")
 STATUS = slice(STATUS_AT, STATUS_AT + 2)
+WITH_OTHERS = ("trigger", "switch_recipe")  # what else is written is of them, and was written before
+NO_TEXT = bytes((LONGEST_TEXT, LONGEST_TEXT)) + b"\xff" * LONGEST_TEXT  # of a STRING's lengths, and no UTF-8
 
 
 class S7Peer:
@@ -31,7 +34,7 @@ class S7Peer:
     def __init__(self, host: str, port: int, rack: int, slot: int, layout: S7Layout) -> None:
         """Raises `LineError` where there is no connection, and `InputError` where its data block cannot be used."""
         self._layout = layout
-        self._triggered = False
+        self._levels: set[str] = set()  # that were set when they were read last
         self._client = Client()
         self._client.set_connection_type(S7_BASIC)
         with _lost("it does not answer"):
@@ -50,13 +53,16 @@ class S7Peer:
     def read(self) -> Sequence[int] | Unreadable:
         """The area to the runtime. Raises `LineError`."""
         data = self._area()
-        if bit_of(TO_RUNTIME, "trigger", data) and not self._triggered:
-            data = self._area()
-        self._triggered = bit_of(TO_RUNTIME, "trigger", data)
+        known = self._levels
+        while new := _levels_in(data) - known:  # at most once for each
+            known, data = known | new, self._area()
+        self._levels = _levels_in(data)
         try:
             return words_of_area(TO_RUNTIME, data)
         except InputError as error:
-            return Unreadable(self._triggered, str(error))
+            if len(data) != size_of(TO_RUNTIME):
+                return Unreadable("trigger" in self._levels, str(error))
+            return PartlyRead(words_of_area(TO_RUNTIME, _with_marked_texts(data)), str(error))
 
     def write(self, words: Sequence[int]) -> None:
         """The area from the runtime. Raises `LineError`."""
@@ -96,6 +102,23 @@ class S7Peer:
                 "or more, without optimized block access and write protection, and PUT/GET has to be permitted: print "
                 "it by --s7-source"
             ) from error
+
+
+def _levels_in(data: bytes) -> set[str]:
+    return {name for name in WITH_OTHERS if bit_of(TO_RUNTIME, name, data)}
+
+
+def _with_marked_texts(data: bytes) -> bytes:
+    """The area with bytes that are no text in the place of each text that is none: all else in it can be used."""
+    area = bytearray(data)
+    for each in members(TO_RUNTIME):
+        if each.register.kind == "text":
+            own = slice(each.byte, each.byte + size_of((each.register,)))
+            try:
+                words_of_area((each.register,), data[own])
+            except InputError:
+                area[own] = NO_TEXT
+    return bytes(area)
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from runtime.errors import InputError
 from runtime.line.challenge import Challenge
+from runtime.line.gate import RejectGate
 from runtime.line.handshake import Handshake
 from runtime.line.levels import Levels
 from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, WORDS, Register, addresses, values_of, words_of
-from runtime.line.results import Cause, Code, Mode, Outcome
+from runtime.line.results import Cause, Code, Mode, Outcome, Part
 
 GOOD = Outcome(Code.OK, Cause.NONE, "score 1.0 within 2.0", 1.0, 2.0)
 
@@ -84,6 +85,35 @@ def test_an_acknowledgement_that_stood_before_the_result_takes_nothing(
     assert controller.scan(results_acknowledge=False)["results_valid"]
 
 
+def test_a_pass_behind_an_acknowledgement_that_stands_grows_old() -> None:
+    now_s = [100.0]
+    handshake = Handshake(1.0, clock=lambda: now_s[0])
+    handshake.ready()
+    controller = Controller(Levels(handshake))
+    for number in (1, 2):
+        controller.scan(trigger=True, part_id=number)
+        handshake.finish(number, GOOD)
+        controller.scan(trigger=False)
+    for _ in range(2):
+        assert not controller.scan(results_acknowledge=True)["results_valid"]
+    now_s[0] += 1.5
+    seen = controller.scan(results_acknowledge=False)
+    assert (seen["result_part_id"], seen["job_pass"], seen["result_cause"]) == (2, False, Cause.LATE)
+
+
+def test_a_pass_behind_an_acknowledgement_that_stands_is_none_where_the_line_was_paused(
+    handshake: Handshake, controller: Controller
+) -> None:
+    for number in (1, 2):
+        controller.scan(trigger=True, part_id=number)
+        handshake.finish(number, GOOD)
+        controller.scan(trigger=False)
+    controller.scan(results_acknowledge=True)
+    handshake.pause("Ada")
+    seen = controller.scan(results_acknowledge=False)
+    assert (seen["result_part_id"], seen["job_pass"], seen["result_cause"]) == (2, False, Cause.HELD)
+
+
 @pytest.mark.parametrize("change", [{"mode": 99}, {"challenge": 3}, {"challenge": 9}, {"serial": b"\xff\xfe"}])
 def test_what_cannot_be_read_is_a_refused_trigger(controller: Controller, change: dict[str, object]) -> None:
     numbers = {name: value for name, value in change.items() if name != "serial"}
@@ -95,6 +125,115 @@ def test_what_cannot_be_read_is_a_refused_trigger(controller: Controller, change
     assert (seen["missed_acquisition"], seen["missed_cause"]) == (True, Cause.BAD_INPUT)
     assert not seen["trigger_acknowledge"]
     assert seen["acquisition_id"] == 0
+
+
+def broken(change: dict[str, object], **values: object) -> list[int]:
+    """The registers with a change that cannot be read: of a text, bytes that are none."""
+    words = words_of(TO_RUNTIME, {"trigger_enable": True} | values)
+    places = addresses(TO_RUNTIME)
+    for name, value in change.items():
+        words[places[name]] = value if isinstance(value, int) else 0xFFFE
+    return words
+
+
+UNREADABLE_FIELDS: list[dict[str, object]] = [
+    {"mode": 99}, {"challenge": 9}, {"serial": b"\xff\xfe"}, {"order": b"\xff\xfe"}, {"recipe": b"\xff\xfe"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", UNREADABLE_FIELDS)
+def test_one_register_that_cannot_be_read_stops_neither_the_gate_nor_the_other_levels(
+    change: dict[str, object],
+) -> None:
+    handshake = Handshake(60.0, gate=RejectGate(100, by_encoder=True))
+    handshake.ready()
+    levels = Levels(handshake)
+    levels.write(words_of(TO_RUNTIME, {"trigger_enable": True}))
+    levels.write(words_of(TO_RUNTIME, {"trigger_enable": True, "trigger": True, "part_id": 7}))
+    handshake.finish(1, GOOD)
+    assert values_of(FROM_RUNTIME, levels.read())["job_pass"]
+    levels.write(broken(change, encoder=100, results_acknowledge=True, set_offline=True, trigger_enable=False))
+    seen = values_of(FROM_RUNTIME, levels.read())
+    assert (seen["gate_count"], seen["gate_part_id"], seen["gate_passes"]) == (1, 7, True)
+    assert (seen["online"], seen["waiting"], seen["trigger_acknowledge"]) == (False, 0, False)
+    assert handshake.trigger(Part(8)).cause is Cause.OFFLINE  # type: ignore[union-attr]
+    levels.write(broken(change, encoder=100))
+    seen = values_of(FROM_RUNTIME, levels.read())
+    assert (seen["online"], seen["trigger_ready"]) == (True, True)
+
+
+def test_the_part_behind_one_that_could_not_be_read_is_followed_to_the_gate_by_its_own_count() -> None:
+    handshake = Handshake(60.0, gate=RejectGate(100, by_encoder=True))
+    handshake.ready()
+    levels = Levels(handshake)
+    levels.write(words_of(TO_RUNTIME, {"trigger_enable": True, "encoder": 0}))
+    levels.write(broken({"serial": b"\xff"}, trigger=True, part_id=1, encoder=60))  # refused at 60, at the gate at 160
+    levels.write(words_of(TO_RUNTIME, {"trigger_enable": True, "encoder": 61}))
+    levels.write(words_of(TO_RUNTIME, {"trigger_enable": True, "trigger": True, "part_id": 2, "encoder": 61}))
+    handshake.finish(1, GOOD)
+    for encoder, expected in ((159, (0, False)), (160, (1, False)), (161, (2, True))):
+        levels.write(words_of(TO_RUNTIME, {"trigger_enable": True, "encoder": encoder}))
+        seen = values_of(FROM_RUNTIME, levels.read())
+        assert (seen["gate_count"], seen["gate_passes"]) == expected
+
+
+def test_a_mode_that_is_none_changes_nothing_and_a_valid_one_counts_beside_other_damage(
+    handshake: Handshake, controller: Controller
+) -> None:
+    controller.levels.write(broken({"challenge": 9}, mode=Mode.BYPASS))
+    assert handshake.view().mode is Mode.BYPASS
+    controller.levels.write(broken({"mode": 99}))
+    assert handshake.view().mode is Mode.BYPASS
+
+
+def test_a_recipe_whose_name_cannot_be_read_is_switched_to_once_it_can(
+    handshake: Handshake, controller: Controller
+) -> None:
+    controller.levels.write(broken({"recipe": b"\xff"}, switch_recipe=True))
+    assert handshake.asked_recipe is None
+    assert not values_of(FROM_RUNTIME, controller.levels.read())["recipe_acknowledge"]
+    controller.scan(switch_recipe=True, recipe="bottle")
+    assert handshake.asked_recipe == "bottle"
+
+
+def test_a_part_under_way_keeps_its_acknowledgement_when_its_registers_are_damaged_meanwhile(
+    handshake: Handshake, controller: Controller
+) -> None:
+    controller.scan(trigger=True, part_id=5)
+    controller.levels.write(broken({"serial": b"\xff"}, trigger=True, part_id=5))
+    seen = values_of(FROM_RUNTIME, controller.levels.read())
+    assert (seen["trigger_acknowledge"], seen["missed"]) == (True, 0)
+
+
+def test_registers_of_another_number_are_a_refused_trigger(controller: Controller) -> None:
+    controller.levels.write(words_of(TO_RUNTIME, {"trigger": True})[:-1])
+    assert values_of(FROM_RUNTIME, controller.levels.read())["missed_acquisition"]
+
+
+def test_a_trigger_that_stands_after_a_reconnection_for_another_part_is_refused(
+    handshake: Handshake, controller: Controller
+) -> None:
+    controller.scan(trigger=True, part_id=5)
+    handshake.finish(1, GOOD)
+    other = words_of(TO_RUNTIME, {"trigger_enable": True, "trigger": True, "part_id": 6})
+    for _ in range(2):  # once for each part, however often the connection breaks
+        controller.levels.begin(other)
+        seen = values_of(FROM_RUNTIME, controller.levels.read())
+        assert (seen["trigger_acknowledge"], seen["missed_acquisition"], seen["missed"]) == (False, True, 1)
+    assert handshake.view().accepted == 1
+
+
+def test_another_recipe_that_is_asked_for_after_a_reconnection_is_not_acknowledged_by_the_one_before(
+    handshake: Handshake, controller: Controller
+) -> None:
+    controller.scan(switch_recipe=True, recipe="bottle")
+    handshake.set_recipe("bottle", 1, asked="bottle")
+    standing = {"trigger_enable": True, "switch_recipe": True}
+    controller.levels.begin(words_of(TO_RUNTIME, standing | {"recipe": "bottle"}))
+    assert controller.scan()["recipe_acknowledge"]
+    controller.levels.begin(words_of(TO_RUNTIME, standing | {"recipe": "tin"}))
+    assert handshake.asked_recipe == "tin"
+    assert not values_of(FROM_RUNTIME, controller.levels.read())["recipe_acknowledge"]
 
 
 def test_a_trigger_that_stood_before_the_connection_is_refused_and_one_under_way_goes_on(handshake: Handshake) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from modbus_controller import Read, Write, connected, reading, run_parts, writing
+from pyModbusTCP.client import ModbusClient as OtherClient
 from pyModbusTCP.server import ModbusServer as OtherServer
 from runtime_samples import inspecting
 from waiting import free_port
@@ -107,6 +108,85 @@ def test_a_controller_that_goes_and_comes_back_goes_on_where_it_was(handshake: H
                     break
                 time.sleep(0.01)
             assert (seen["result_part_id"], seen["result_code"]) == (3, Code.NG)
+
+
+@contextmanager
+def a_pass_before_its_deadline() -> Iterator[tuple[ModbusServer, Handshake, list[float], OtherClient]]:
+    """A part passed, and its controller has not looked; the deadline is 1 s on a clock of its own."""
+    now_s = [100.0]
+    handshake = Handshake(1.0, clock=lambda: now_s[0])
+    handshake.ready()
+    with ModbusServer(Levels(handshake), port=0) as server, connected(server.port) as client:
+        writing(client)({"trigger_enable": True, "trigger": True, "part_id": 1})
+        assert handshake.finish(1, verdict_of(1)) is not None
+        yield server, handshake, now_s, client
+
+
+READ_RESULT = bytes([0, 1, 0, 0, 0, 6, DEVICE_ID, 3, 0, FROM_RUNTIME_AT, 0, FROM_RUNTIME_WORDS])
+
+
+def test_a_pass_whose_answer_was_lost_is_none_when_the_controller_is_back_after_the_deadline() -> None:
+    with a_pass_before_its_deadline() as (server, _, now_s, client):
+        assert reading(client)()["job_pass"]  # computed in time, and lost: nothing more comes over this connection
+        now_s[0] += 1.7
+        with connected(server.port) as again:
+            seen = reading(again)()
+    assert (seen["job_pass"], seen["result_code"], seen["result_cause"]) == (False, Code.NO_DECISION, Cause.LATE)
+    assert seen["inspection_id"] == 1
+
+
+def test_a_reader_that_asks_on_does_not_vouch_for_the_controllers_answer() -> None:
+    with a_pass_before_its_deadline() as (server, _, now_s, client), connected(server.port) as panel:
+        assert reading(client)()["job_pass"]
+        for _ in range(2):
+            assert reading(panel)()["job_pass"]
+        now_s[0] += 1.7
+        with connected(server.port) as again:
+            assert reading(again)()["result_cause"] == Cause.LATE
+
+
+def test_a_panel_that_connects_takes_nothing_back_from_a_controller_that_goes_on() -> None:
+    with a_pass_before_its_deadline() as (server, handshake, now_s, client):
+        for _ in range(2):
+            assert reading(client)()["job_pass"]
+        now_s[0] += 1.7
+        for _ in range(2):
+            with connected(server.port) as panel:
+                assert reading(panel)()["job_pass"]
+        assert reading(client)()["job_pass"]
+        writing(client)({"trigger_enable": True, "results_acknowledge": True})
+        assert handshake.view().waiting == 0
+
+
+def test_an_acknowledgement_over_a_new_connection_counts() -> None:
+    with a_pass_before_its_deadline() as (server, handshake, now_s, client):
+        assert reading(client)()["job_pass"]
+        now_s[0] += 1.7
+        with connected(server.port) as again:
+            writing(again)({"trigger_enable": True, "results_acknowledge": True})
+        assert handshake.view().waiting == 0
+
+
+def test_a_trigger_that_stands_on_a_new_connection_is_refused_but_that_of_the_same_part() -> None:
+    with a_pass_before_its_deadline() as (server, handshake, _, _):
+        with connected(server.port) as again:
+            writing(again)({"trigger_enable": True, "trigger": True, "part_id": 1})
+            assert reading(again)()["trigger_acknowledge"]
+        with connected(server.port) as again:
+            writing(again)({"trigger_enable": True, "trigger": True, "part_id": 2})
+            seen = reading(again)()
+    assert (seen["trigger_acknowledge"], seen["missed_acquisition"], seen["missed"]) == (False, True, 1)
+    assert handshake.view().accepted == 1
+
+
+def test_a_trigger_in_the_first_write_of_a_connection_is_one_where_none_stood() -> None:
+    """As of a controller that connects for each request."""
+    with a_pass_before_its_deadline() as (server, handshake, _, client):
+        writing(client)({"trigger_enable": True, "results_acknowledge": True})
+        with connected(server.port) as again:
+            writing(again)({"trigger_enable": True, "trigger": True, "part_id": 2})
+            assert reading(again)()["trigger_acknowledge"]
+    assert (handshake.view().accepted, handshake.view().missed) == (2, 0)
 
 
 def test_bytes_that_are_no_modbus_leave_the_server_as_it_was(handshake: Handshake) -> None:

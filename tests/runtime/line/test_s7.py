@@ -19,11 +19,12 @@ from waiting import free_port, until
 
 from benchmarks.line.fuzz_s7 import READABLE, outcome_of
 from runtime.errors import InputError, LineError
-from runtime.line.handshake import Handshake
+from runtime.line.gate import RejectGate
+from runtime.line.handshake import Handshake, Refusal
 from runtime.line.levels import Levels
 from runtime.line.polling import Unreadable
 from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, values_of, words_of
-from runtime.line.results import Cause, Code, Outcome
+from runtime.line.results import Cause, Code, Outcome, Result
 from runtime.line.s7_area import S7Layout, Table, members, parse_s7, size_of, words_of_area
 from runtime.line.s7_client import S7Peer, open_client
 from runtime.line.s7_source import DIALECTS, s7_source
@@ -334,6 +335,77 @@ def test_a_trigger_that_is_read_before_its_part_is_read_again() -> None:
         words = peer.read()
         assert not isinstance(words, Unreadable)
         assert values_of(TO_RUNTIME, words)["part_id"] == 17
+
+
+def test_a_switch_that_is_read_before_its_recipe_is_read_again() -> None:
+    with connected() as (server, peer):
+        old = bytes(server.memory[:116])
+        set_string(server.memory, 82, "bottle", 32)
+        server.memory[0] = 0b1_0001
+        server.torn = bytes([0b1_0001]) + old[1:]
+        words = peer.read()
+        assert not isinstance(words, Unreadable)
+        assert values_of(TO_RUNTIME, words)["recipe"] == "bottle"
+
+
+def test_a_trigger_that_first_comes_as_a_switch_is_read_again_is_read_once_more_itself() -> None:
+    with connected() as (server, peer):
+        server.memory[0] = 0b1_0001
+        first = peer._area
+        reads = list[int]()
+
+        def area() -> bytes:
+            reads.append(1)
+            if len(reads) == 2:
+                server.torn = bytes([0b1_0011]) + bytes(server.memory[1:116])
+                server.memory[0] = 0b1_0011
+                set_dword(server.memory, 2, 17)
+            return first()
+
+        peer._area = area  # type: ignore[method-assign]
+        words = peer.read()
+        assert not isinstance(words, Unreadable)
+        assert (values_of(TO_RUNTIME, words)["part_id"], len(reads)) == (17, 3)
+
+
+def test_a_text_that_is_none_refuses_the_trigger_by_its_reason_and_leaves_the_encoder() -> None:
+    handshake = Handshake(60.0, gate=RejectGate(100, by_encoder=True))
+    handshake.ready()
+    levels = Levels(handshake)
+    refusals = list[str]()
+
+    class Kept:
+        def given(self, result: Result) -> None:
+            pass
+
+        def missed(self, refusal: Refusal) -> None:
+            refusals.append(refusal.reason)
+
+    handshake.listen(Kept())
+    with connected() as (server, peer):
+
+        def exchange() -> dict[str, object]:
+            words = peer.read()
+            assert not isinstance(words, Unreadable)
+            levels.write(words)
+            return values_of(FROM_RUNTIME, levels.read())
+
+        server.memory[0] = 0b1
+        exchange()
+        set_dword(server.memory, 2, 7)
+        server.memory[0] = 0b11
+        assert exchange()["trigger_acknowledge"]
+        handshake.finish(1, GOOD)
+        assert exchange()["job_pass"]
+        server.memory[14:16] = bytes((254, 4))  # the head of a STRING[254] where the serial number should be
+        set_dword(server.memory, 10, 100)  # the encoder
+        server.memory[0] = 0b1101  # acknowledged, and offline
+        seen = exchange()
+        assert (seen["gate_part_id"], seen["gate_passes"], seen["waiting"], seen["online"]) == (7, True, 0, False)
+        server.memory[0] = 0b11
+        assert exchange()["missed_acquisition"]
+    (reason,) = refusals
+    assert reason.startswith("serial begins with the bytes 254 and 4")
 
 
 @pytest.mark.parametrize("backwards", [False, True])
