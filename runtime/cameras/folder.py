@@ -6,13 +6,14 @@ from runtime.cameras.base import FreeRun
 from runtime.errors import ImageError, InputError, SourceError
 from runtime.frames import Frame, missing_frame
 from runtime.images import list_images, read_image
+from runtime.printable import printable
 
 
 class FolderSource(FreeRun):
     """The image files of a folder in the order of their names, or one image file.
 
     A file that cannot be read, or has more than `max_pixels` (None: `pixel_limit.max_pixels`), is a frame with a
-    `problem` that names it. `read` waits for the disk and never times out.
+    `problem` that names it, as `printable`. `read` waits for the disk and never times out.
     """
 
     live, drops, lost, reconnects = False, 0, 0, 0
@@ -34,7 +35,7 @@ class FolderSource(FreeRun):
         try:
             return Frame(read_image(path, self._max_pixels), frame_id, name=path.name)
         except ImageError as error:
-            return missing_frame(frame_id, str(error), name=path.name)
+            return missing_frame(frame_id, printable(str(error)), name=path.name)
 
     def close(self) -> None:
         """See `Source.close`."""

@@ -76,7 +76,7 @@ class GstCapture:
             self._refuse_decoders()
             self._start()
             self._first: Arrived | None = self._next(OPEN_TIMEOUT_S, "it delivers no picture")
-        except SourceError:
+        except BaseException:
             self.release()
             raise
 

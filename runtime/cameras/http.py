@@ -90,7 +90,7 @@ def open_http(url: str) -> HttpCapture | None:
         raise SourceError(f"{shown} cannot be opened as video ({cause}); {ADVICE}") from error
     try:
         return _capture(response, shown)
-    except SourceError:
+    except BaseException:
         response.close()
         raise
 

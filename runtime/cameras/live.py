@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 from runtime.cameras.base import FreeRun
 from runtime.cameras.capture import Capture, Damaged, Picture, Shot
-from runtime.cameras.reopening import FIRST_BACKOFF_S, Reopening
+from runtime.cameras.reopening import FIRST_BACKOFF_S, Reopening, cause_of
 from runtime.cameras.resolution import FirstSize
 from runtime.channel import Channel
 from runtime.errors import SourceError, SourceTimeout
@@ -22,10 +22,10 @@ SIZE_REMEDY = "; --accept-size-change goes on with it"
 class LiveSource(FreeRun):
     """A camera that never dies silently.
 
-    When a capture fails it is released and opened again, after pauses that grow (`Reopening`). Each loss is one
-    frame with a `problem`, and so is each picture that did not arrive whole or has another size or format than the
-    source's first, and every 15 s in which a capture neither delivers nor fails. Only the newest frame waits to be
-    read; older ones are dropped and counted.
+    When a capture fails, whatever it raises, it is released and opened again, after pauses that grow (`Reopening`).
+    Each loss is one frame with a `problem`, and so is each picture that did not arrive whole or has another size or
+    format than the source's first, and every 15 s in which a capture neither delivers nor fails. Only the newest frame
+    waits to be read; older ones are dropped and counted.
     """
 
     live = True
@@ -107,29 +107,31 @@ class LiveSource(FreeRun):
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def _grab(self, first: Capture | None) -> None:
-        capture = first
         try:
-            if capture is None:
-                capture = self._reopened()
-            while capture is not None:
-                self._deliver(capture)
-                capture.release()
-                capture = self._reopened()
+            opened = self._reopened() if first is None else (first, None)
+            while opened is not None:
+                capture, picture = opened
+                self._deliver(capture, picture)
+                self._reopening.let_go(capture)
+                opened = self._reopened()
         finally:
             self._arrived.close()
 
-    def _deliver(self, capture: Capture) -> None:
-        """Hand over what the capture delivers, until it fails or the source is closed."""
+    def _deliver(self, capture: Capture, picture: Picture | Shot | None) -> None:
+        """Hand over `picture`, where one was read already, and what the capture delivers, until it fails or the source
+        is closed. Whatever is raised meanwhile is a loss: this thread may not end."""
         try:
+            if picture is not None:
+                self._arrived.put(self._frame(picture, capture))
             while not self._closing.is_set():
                 picture = self._picture(capture)
                 self._arrived.put(self._frame(picture, capture))
-        except SourceError as error:
+        except Exception as error:
             if self._closing.is_set():  # it was interrupted, not lost
                 return
             self._lost = True
-            self._reopening.note_loss(str(error))
-            self._arrived.put(missing_frame(0, f"camera lost: {error}; opening it again", live=True))
+            self._reopening.note_loss(cause_of(error), error)
+            self._arrived.put(missing_frame(0, f"camera lost: {cause_of(error)}; opening it again", live=True))
 
     def _picture(self, capture: Capture) -> Picture | Shot:
         drops_before = capture.drops
@@ -164,15 +166,12 @@ class LiveSource(FreeRun):
         problem = self._size.problem(picture, sent_as)
         return missing_frame(0, problem, live=True) if problem else Frame(picture, 0, live=True)
 
-    def _reopened(self) -> Capture | None:
-        """The camera opened again; None when the source is closed or the limit is reached."""
+    def _reopened(self) -> "tuple[Capture, Picture | Shot | None] | None":
+        """The camera opened again, and its first picture; None when the source is closed or the limit is reached."""
         opened = self._reopening.again(self._delivering_capture, self._closing)
-        if opened is None:
-            return None
-        capture, picture = opened
-        self._lost, self._counter = False, None
-        self._arrived.put(self._frame(picture, capture))
-        return capture
+        if opened is not None:
+            self._lost, self._counter = False, None
+        return opened
 
     def _delivering_capture(self) -> tuple[Capture, Picture | Shot]:
         """A newly opened capture and its first picture: many lost cameras can still be opened."""
@@ -181,7 +180,7 @@ class LiveSource(FreeRun):
             picture = capture.read()
             if picture is None:
                 raise SourceError("it can be opened but delivers nothing; check the camera")
-        except SourceError:
-            capture.release()
+        except BaseException:
+            self._reopening.let_go(capture)
             raise
         return capture, picture

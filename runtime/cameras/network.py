@@ -1,8 +1,10 @@
 """Network cameras: what they sent before somebody looked is dropped, at the start and whenever reading falls behind."""
 
 import logging
+import re
 from collections import deque
-from functools import partial
+from functools import cache, partial
+from urllib.parse import urlsplit
 
 import av
 import av.logging
@@ -15,7 +17,7 @@ from runtime.cameras.ffmpeg import VideoPacket, open_container, video_stream
 from runtime.cameras.http import open_http
 from runtime.cameras.live import LiveSource
 from runtime.cameras.rtsp_udp import UdpTransport
-from runtime.errors import InputError, SourceError
+from runtime.errors import InputError, SetupError, SourceError
 
 # TCP loses nothing on the way; a queue makes FFmpeg look at the numbers of RTP packets even so: cameras leave some out
 RTSP_OPTIONS = {"rtsp_transport": "tcp", "reorder_queue_size": "8"}
@@ -37,14 +39,11 @@ class StreamCapture:
         options = RTSP_OPTIONS if url.startswith("rtsp") else {}
         with av.logging.Capture(local=True):
             self._container = open_container(transport.url if transport else url, options, shown)
-            stream = video_stream(self._container, shown)
-            self._decoder = PictureDecoder(stream, timed=False)
-            self.sent_as = stream.codec_context.codec.name
-        self._packets = self._container.demux(stream)
-        self._complete: deque[Decoded] = deque()
-        self._suspicion: str | None = None  # of the next packet, from what was lost before it
-        self._watch = Watch()
-        self._newest = Newest(self._watch, self._next)
+        try:
+            self._begin(shown)
+        except BaseException:
+            self._close()
+            raise
 
     @property
     def drops(self) -> int:
@@ -60,10 +59,25 @@ class StreamCapture:
 
     def release(self) -> None:
         """See `Capture.release`."""
-        with av.logging.Capture(local=True):
-            self._container.close()
+        self._close()
         if self._transport:
             self._transport.close()
+
+    def _begin(self, shown: str) -> None:
+        """Find the video, and wait for the picture that is there now."""
+        with av.logging.Capture(local=True):
+            stream = video_stream(self._container, shown)
+            self._decoder = PictureDecoder(stream, timed=False)
+            self.sent_as = stream.codec_context.codec.name
+        self._packets = self._container.demux(stream)
+        self._complete: deque[Decoded] = deque()
+        self._suspicion: str | None = None  # of the next packet, from what was lost before it
+        self._watch = Watch()
+        self._newest = Newest(self._watch, self._next)
+
+    def _close(self) -> None:
+        with av.logging.Capture(local=True):
+            self._container.close()
 
     def _next(self) -> Decoded | None:
         while not self._complete:
@@ -90,6 +104,7 @@ class StreamCapture:
         return suspicion
 
 
+@cache  # once for all captures: each call adds a handler, and a camera may be opened again for ever
 def _listen() -> None:
     """Have FFmpeg say what it lost. It says so in the thread that receives, since no other thread works for it."""
     log = logging.getLogger("libav")  # where PyAV puts what nobody captures
@@ -116,10 +131,12 @@ def open_network(
 
 
 def capture_of(url: str, rtsp_transport: str = "tcp") -> Capture:
-    """A network camera, from the picture that it takes now. Raises `SourceError` when it cannot be opened.
+    """A network camera, from the picture that it takes now. Raises `SourceError` when it cannot be opened, `SetupError`
+    for an address that none can have.
 
     The parts on the pictures before are gone; nobody may take their verdicts for those of the parts that are there now.
     """
+    _check_place(url)
     if rtsp_transport == "udp":
         return _over_udp(url)
     return (open_http(url) if url.lower().startswith("http") else None) or StreamCapture(url)
@@ -129,8 +146,26 @@ def _over_udp(url: str) -> StreamCapture:
     transport = UdpTransport(url)
     try:
         return StreamCapture(url, transport)
-    except SourceError as error:
+    except BaseException as error:
         transport.close()
-        if transport.failure:
+        if isinstance(error, SourceError) and transport.failure:
             raise SourceError(f"{without_password(url)} cannot be opened as video: {transport.failure}") from error
         raise
+
+
+def _check_place(url: str) -> None:
+    """Raises `SetupError` for a host or port that none can have: of a port that is too high, the system would take the
+    lower bits, and so another port; and no camera can ever be there, however long it is waited for."""
+    match = re.match(r"[^/?#]*//([^/?#]*)", url)
+    place = match[1].rpartition("@")[2] if match else ""  # passwords may hold what no other part of an address does
+    try:
+        parts = urlsplit(f"//{place}")
+        is_possible = parts.port != 0
+        (parts.hostname or "").encode("idna")  # as the system's look-up does
+    except ValueError:
+        is_possible = False
+    if not is_possible:
+        raise SetupError(
+            f"{without_password(url)} is no address of a camera; expected a host's name or number and a port from 1 to "
+            "65535, as in rtsp://192.168.0.10:554/…, and / ? # in a password as %2F %3F %23"
+        )

@@ -9,10 +9,10 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from threading import Event, Thread
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from runtime.cameras.capture import without_password
 from runtime.cameras.rtp_order import RtpOrder
@@ -82,32 +82,33 @@ class UdpTransport:
     failure: str | None = None
 
     def __init__(self, url: str) -> None:
-        """`url` is the camera's. Raises `SourceError` when nothing answers there, `SetupError` for ``rtsps://``."""
-        parts, shown = urlsplit(url), without_password(url)
-        if parts.scheme.lower() != "rtsp":
-            raise SetupError(f"{shown} is encrypted, which UDP is not; leave out --rtsp-transport udp")
-        place = (parts.hostname or "", parts.port or RTSP_PORT)
-        try:
-            self._camera = socket.create_connection(place, CONNECT_S)
-        except OSError as error:
-            cause = error.strerror or type(error).__name__
-            raise SourceError(
-                f"{shown} cannot be opened as video ({cause}); check the address and that it plays"
-            ) from error
-        self._camera.settimeout(SEND_S)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._here = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}"
-        credentials, at, there = parts.netloc.rpartition("@")
-        self._there = f"rtsp://{there}"
-        self.url = f"rtsp://{credentials}{at}{self._here.removeprefix('rtsp://')}{url.partition(parts.netloc)[2]}"
-        self._peer = self._camera.getpeername()[0]
+        """`url` is the camera's. Raises `SourceError` when nothing answers there or this machine has no sockets left,
+        `SetupError` for ``rtsps://`` and for what is no address."""
+        shown = without_password(url)
+        parts, place = _place(url, shown)
         self._client: socket.socket | None = None
         self._media: list[Media] = []
         self._setups: dict[bytes, Media] = {}  # by the number of the request
-        self._selector = selectors.DefaultSelector()
         self._closing = Event()
         self._thread = Thread(target=self._work, name="RTSP over UDP", daemon=True)
-        self._thread.start()
+        with ExitStack() as opened:
+            self._camera = opened.enter_context(_connected(place, shown))
+            try:
+                self._listener = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
+                self._selector = opened.enter_context(selectors.DefaultSelector())
+                self._peer = self._camera.getpeername()[0]
+                self._here = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}"
+                credentials, at, there = parts.netloc.rpartition("@")
+                self._there = f"rtsp://{there}"
+                here = self._here.removeprefix("rtsp://")
+                self.url = f"rtsp://{credentials}{at}{here}{url.partition(parts.netloc)[2]}"
+                self._thread.start()
+            except (OSError, RuntimeError) as error:  # the camera hung up at once; no open files or threads are left
+                raise SourceError(
+                    f"{shown} cannot be opened as video: it cannot be handed to FFmpeg ({_said(error)}); "
+                    "check the limits of open files and threads"
+                ) from error
+            opened.pop_all()  # the thread closes them
 
     def close(self) -> None:
         """Hang up. Twice is allowed."""
@@ -211,6 +212,36 @@ class UdpTransport:
     def _send(self, channel: int, data: bytes) -> None:
         assert self._client is not None
         self._client.sendall(b"$" + bytes([channel]) + len(data).to_bytes(2, "big") + data)
+
+
+def _place(url: str, shown: str) -> tuple[SplitResult, tuple[str, int]]:
+    """An address in its parts, with host and port."""
+    try:
+        parts = urlsplit(url)
+        place = parts.hostname or "", parts.port or RTSP_PORT
+    except ValueError:  # its text would show a password that holds a slash
+        raise SetupError(
+            f"{shown} is no address that can be read; check host and port, and write / ? # [ ] in a password as %2F "
+            "%3F %23 %5B %5D"
+        ) from None
+    if parts.scheme.lower() != "rtsp":
+        raise SetupError(f"{shown} is encrypted, which UDP is not; leave out --rtsp-transport udp")
+    return parts, place
+
+
+def _connected(place: tuple[str, int], shown: str) -> socket.socket:
+    try:
+        camera = socket.create_connection(place, CONNECT_S)
+    except (OSError, UnicodeError) as error:  # the latter for a name of a host that cannot be
+        raise SourceError(
+            f"{shown} cannot be opened as video ({_said(error)}); check the address and that it plays"
+        ) from error
+    camera.settimeout(SEND_S)
+    return camera
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _number(head: bytes) -> bytes:

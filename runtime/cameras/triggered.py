@@ -11,6 +11,8 @@ What it promises, and by what:
   the camera is lost or resynchronized, is refused by a frame with that problem, for its part.
 - No wait without end. The time of a waiting trigger is looked at by whoever reads, not by the thread that waits for
   pictures: a driver that hangs delays no reject, and is noticed.
+- No end by an error. Whatever is raised while pictures are taken is a loss of the camera, and whatever a trigger raises
+  is a refusal of that trigger.
 - A camera that is silent is asked whether it is there, every second: between two triggers silence is normal. One that
   is not, or that ignores ten triggers in a row, is opened again; triggers meanwhile are refused.
 
@@ -30,7 +32,7 @@ from runtime.cameras.base import HARDWARE, SOFTWARE
 from runtime.cameras.capture import Damaged, Shot, TriggeredCapture
 from runtime.cameras.counted import CountedParts
 from runtime.cameras.pairing import Match, Pairing, Sent
-from runtime.cameras.reopening import FIRST_BACKOFF_S, Reopening
+from runtime.cameras.reopening import FIRST_BACKOFF_S, Reopening, cause_of
 from runtime.cameras.resolution import FirstSize
 from runtime.closing import Closing
 from runtime.errors import SourceError, SourceTimeout
@@ -162,12 +164,13 @@ class TriggeredSource(Closing):
                 if self._waiting is not waiting:  # it was held up: now another may wait, whose picture this would take
                     raise SourceError("its time was over before it was sent")
                 capture.trigger()
-        except BaseException as error:
-            with self._changed:
-                if self._waiting is waiting:
-                    self._give_up(f"missed: {self._name} did not take the trigger ({error})")
+        except Exception as error:  # whoever triggers goes on with the next part
             if not isinstance(error, SourceError):
-                raise
+                log.exception("%s did not take a trigger", self._name)
+            self._refuse(waiting, cause_of(error))
+        except BaseException as error:
+            self._refuse(waiting, type(error).__name__)
+            raise
         finally:
             sent.acknowledged_s = time.monotonic()  # one that failed may have reached the camera all the same
 
@@ -205,6 +208,12 @@ class TriggeredSource(Closing):
         with self._changed:
             self._changed.notify_all()
         self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _refuse(self, waiting: _Waiting, reason: str) -> None:
+        """Give up a trigger that was not taken, unless its time is over already."""
+        with self._changed:
+            if self._waiting is waiting:
+                self._give_up(f"missed: {self._name} did not take the trigger ({reason})")
 
     # what follows down to _grab is called with `_changed` held
 
@@ -292,8 +301,9 @@ class TriggeredSource(Closing):
         waiting = self._waiting
         if match is Match.TAKEN:
             assert waiting is not None
+            frame = self._frame(shot, waiting.part_id, waiting.triggered_s)  # where this fails, it still waits
             self._waiting, self._given_up_in_a_row = None, 0
-            self._hand_out(self._frame(shot, waiting.part_id, waiting.triggered_s))
+            self._hand_out(frame)
             return
         self._unpaired[match.value] += 1
         if match is Match.FOREIGN:
@@ -339,10 +349,10 @@ class TriggeredSource(Closing):
             while capture is not None:
                 try:
                     self._follow(capture)
-                except SourceError as error:
-                    self._lose(str(error))
+                except Exception as error:
+                    self._lose(error)
                 with self._control:
-                    capture.release()
+                    self._reopening.let_go(capture)
                 capture = self._reopened()
         finally:
             with self._changed:
@@ -352,7 +362,7 @@ class TriggeredSource(Closing):
                 self._changed.notify_all()
 
     def _follow(self, capture: TriggeredCapture) -> None:
-        """Take what the camera delivers until the source is closed. Raises `SourceError` when the camera is lost."""
+        """Take what the camera delivers until the source is closed. Whatever it raises is a loss of the camera."""
         heard_s = time.monotonic()
         take = self._take_counted if self._mode == HARDWARE else self._take
         while not self._closing.is_set():
@@ -375,8 +385,9 @@ class TriggeredSource(Closing):
             if ignored >= IGNORED_IN_A_ROW:
                 raise SourceError(f"it answers, but {ignored} triggers in a row brought no picture")
 
-    def _lose(self, reason: str) -> None:
-        self._reopening.note_loss(reason)
+    def _lose(self, error: Exception) -> None:
+        reason = cause_of(error)
+        self._reopening.note_loss(reason, error)
         with self._changed:
             self._away, self._capture, self._hangs = reason, None, False
             self._given_up_in_a_row = 0
@@ -411,8 +422,8 @@ class TriggeredSource(Closing):
                     f"{self._name} has time stamps but no counter of frames, so that a lost one would not be noticed "
                     f"with trigger hardware; use trigger software"
                 )
-        except SourceError:
-            capture.release()
+            self.pairs_by = capture.pairs_by
+        except BaseException:
+            self._reopening.let_go(capture)
             raise
-        self.pairs_by = capture.pairs_by
         return capture

@@ -121,7 +121,7 @@ def _set(device: int, path: str, control: Control, text: str) -> None:
         raise SetupError(_refused(path, control, text, error)) from error
     if control.kind == BUTTON:
         return
-    _, held = CONTROL.unpack(fcntl.ioctl(device, VIDIOC_G_CTRL, CONTROL.pack(control.id, 0)))
+    held = _held(device, path, control)
     if held != value:
         raise SetupError(f"{path} holds {control.name} at {held} and does not take {text}; expected {control.range}")
     if control.flags & INACTIVE:
@@ -129,6 +129,19 @@ def _set(device: int, path: str, control: Control, text: str) -> None:
             f"{path} does not use {control.name} now: another setting has it under automatic control; "
             f"give that one before it (such as auto_exposure=1, exposure_auto=1 or white_balance_automatic=0)"
         )
+
+
+def _held(device: int, path: str, control: Control) -> int:
+    """The value that the camera holds now."""
+    try:
+        _, held = CONTROL.unpack(fcntl.ioctl(device, VIDIOC_G_CTRL, CONTROL.pack(control.id, 0)))
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EINVAL):
+            raise SetupError(f"{path} does not tell what {control.name} is ({error.strerror}); leave it out") from error
+        raise SourceError(
+            f"{path} took {control.name} and does not answer any more ({error.strerror}); check its cable"
+        ) from error
+    return int(held)
 
 
 def _number(path: str, control: Control, text: str) -> int:

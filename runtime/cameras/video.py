@@ -14,6 +14,7 @@ from runtime.cameras.ffmpeg import VideoPacket, open_container, video_stream
 from runtime.cameras.resolution import FirstSize
 from runtime.errors import SourceError
 from runtime.frames import Frame, missing_frame
+from runtime.printable import printable
 
 COUNTED = {".avi", ".m4v", ".mov", ".mp4"}  # say how many frames they hold; of others it is guessed by their length
 GUESS_TOLERANCE = 2  # frames
@@ -54,16 +55,16 @@ class VideoFileSource(FreeRun):
         if frames == 0:
             raise SourceError(f"{self._path} holds no frame that can be decoded; copy or record it again")
         name, announced = self._path.name, self._announced(frames)
-        damage = "it was cut short or is damaged; copy or record it again"
+        shown, damage = printable(name), "it was cut short or is damaged; copy or record it again"
         if announced > frames:
-            yield missing_frame(frames, f"{name} ends after {frames} of {announced} frames: {damage}", name=name)
+            yield missing_frame(frames, f"{shown} ends after {frames} of {announced} frames: {damage}", name=name)
         elif self._failure:
-            yield missing_frame(frames, f"{name} ends after {frames} frames ({self._failure}): {damage}", name=name)
+            yield missing_frame(frames, f"{shown} ends after {frames} frames ({self._failure}): {damage}", name=name)
 
     def _frame(self, number: int, picture: Picture) -> Frame:
         name = self._path.name
         if isinstance(picture, Damaged):
-            reason = f"frame {number} of {name} is damaged and cannot be decoded ({picture.cause})"
+            reason = f"frame {number} of {printable(name)} is damaged and cannot be decoded ({picture.cause})"
             return missing_frame(number, f"damaged picture: {reason}", name=name)
         problem = self._size.problem(picture)
         return missing_frame(number, problem, name=name) if problem else Frame(picture, number, name=name)

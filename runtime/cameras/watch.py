@@ -19,6 +19,7 @@ from runtime.frames import Frame, missing_frame
 from runtime.images import read_image
 from runtime.pictures.folder import escaped, is_hidden
 from runtime.pictures.kinds import ends_as_picture
+from runtime.printable import printable
 from runtime.query import with_options
 
 log = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ class WatchedFolder(FreeRun):
     def _frame(self, item: Waiting | str) -> Frame | None:
         """The picture of a file, or None where it is to be waited for again."""
         if isinstance(item, str):
-            return self._numbered(missing_frame(0, item))
+            return self._numbered(missing_frame(0, printable(item)))
         image, problem = None, ""
         try:
             image = read_image(item.path, self._max_pixels)
@@ -192,7 +193,7 @@ class WatchedFolder(FreeRun):
         if not self._by_done and time.monotonic() < due_s and item.path.exists():
             self._waiting[item.path.name] = replace(item, due_s=due_s)
             return None
-        return self._numbered(missing_frame(0, problem, name=item.path.name))
+        return self._numbered(missing_frame(0, printable(problem), name=item.path.name))
 
     def _was_written(self, item: Waiting) -> bool:
         try:

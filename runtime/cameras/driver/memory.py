@@ -15,7 +15,11 @@ class Slots:
     def __init__(self, descriptor: int, slot_bytes: int, slots: int) -> None:
         """Owns the descriptor."""
         self.descriptor, self.slot_bytes, self.count = descriptor, slot_bytes, slots
-        self._memory = mmap.mmap(descriptor, slot_bytes * slots)
+        try:
+            self._memory = mmap.mmap(descriptor, slot_bytes * slots)
+        except BaseException:
+            os.close(descriptor)
+            raise
         self._bytes: NDArray[np.uint8] | None = np.frombuffer(self._memory, np.uint8)
 
     @classmethod

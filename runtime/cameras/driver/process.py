@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Lock, Thread
 
@@ -33,34 +33,24 @@ class DriverProcess:
         if not sys.platform.startswith("linux"):
             raise SetupError(f"{name} needs Linux, and this is {sys.platform}; run it there")
         self._name = name
-        self._pictures, pictures = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._commands, commands = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        lifeline, self._lifeline = os.pipe()
+        self._ends = ExitStack()  # of what connects the two processes, those of this one
         self._commanding = Lock()
         self._heard_s = time.monotonic()
         self._is_open = False
         self._failure: SourceError | None = None
-        descriptors = (pictures.fileno(), commands.fileno(), lifeline)
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "runtime.cameras.driver.host", *map(str, descriptors)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # verdicts go there; drivers print what they like
-                cwd=ROOT,  # `-m` looks there first
-                pass_fds=descriptors,
-                start_new_session=True,  # Ctrl-C is for the parent
-            )
-        except OSError as error:
-            self._close_ends()
-            raise SourceError(
-                f"{name}'s driver cannot be started ({error}); check memory and process limits"
-            ) from error
-        finally:
-            pictures.close()
-            commands.close()
-            os.close(lifeline)
-        start = {"opener": opener, "options": dict(options), "path": sys.path, "folder": os.path.abspath(".")}
-        self._commands.send(wire.packed_news(**start))
+        with ExitStack() as undo:
+            undo.callback(self._ends.close)
+            try:
+                self._process = self._started()
+                undo.callback(self._reap, 0.0)
+                start = {"opener": opener, "options": dict(options), "path": sys.path, "folder": os.path.abspath(".")}
+                self._commands.send(wire.packed_news(**start))
+            except OSError as error:
+                raise SourceError(
+                    f"{name}'s driver cannot be started ({error}); check memory, and the limits of processes and of "
+                    "open files"
+                ) from error
+            undo.pop_all()
 
     @property
     def pid(self) -> int:
@@ -124,7 +114,25 @@ class DriverProcess:
         with suppress(OSError):
             self._commands.send(wire.packed_news(command="close"), socket.MSG_DONTWAIT)
         self._reap(0.0 if self._failure else CLOSE_S)
-        self._close_ends()
+        self._ends.close()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        """The process, connected with this one."""
+        with ExitStack() as given:  # the ends that become the child's own
+            self._pictures, pictures = _connection(self._ends, given)
+            self._commands, commands = _connection(self._ends, given)
+            lifeline, own = os.pipe()
+            given.callback(os.close, lifeline)
+            self._ends.callback(os.close, own)
+            descriptors = (pictures.fileno(), commands.fileno(), lifeline)
+            return subprocess.Popen(
+                [sys.executable, "-m", "runtime.cameras.driver.host", *map(str, descriptors)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # verdicts go there; drivers print what they like
+                cwd=ROOT,  # `-m` looks there first
+                pass_fds=descriptors,
+                start_new_session=True,  # Ctrl-C is for the parent
+            )
 
     def _received(self) -> tuple[bytes, list[int]] | None:
         """One message; None for a sign of life."""
@@ -167,12 +175,11 @@ class DriverProcess:
             except subprocess.TimeoutExpired:  # in the kernel, uninterruptibly
                 Thread(target=self._process.wait, daemon=True).start()
 
-    def _close_ends(self) -> None:
-        self._pictures.close()
-        self._commands.close()
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
+
+def _connection(ours: ExitStack, theirs: ExitStack) -> tuple[socket.socket, socket.socket]:
+    """Two sockets that are connected, each closed with one of these."""
+    own, given = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return ours.enter_context(own), theirs.enter_context(given)
 
 
 def as_failure(fields: Mapping[str, object]) -> SourceError:

@@ -38,7 +38,7 @@ class GenICamCapture:
             _check_pixel_format(device)
             self._waits_for_triggers = trigger is not None or _is_triggered(device)
             device.start(newest_only=trigger is None)
-        except SourceError:
+        except BaseException:
             device.close()
             raise
         self._heard_s = self._asked_s = time.monotonic()  # the last picture, and the last question whether it is there

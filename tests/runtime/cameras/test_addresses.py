@@ -10,7 +10,9 @@ from http_camera import Handle, answering, jpeg, part, playing, serving
 from video_samples import number_of, numbered_picture
 
 from runtime.cameras import open_source
-from runtime.errors import SourceError, WrongAddress
+from runtime.cameras.capture import without_password
+from runtime.cameras.rtsp_udp import UdpTransport
+from runtime.errors import SetupError, SourceError, WrongAddress
 
 PICTURE = jpeg(numbered_picture(5))
 
@@ -103,3 +105,38 @@ def test_other_answers_than_a_stream_are_one_sentence(handle: Handle, message: s
 def test_a_video_that_is_no_multipart_is_left_to_ffmpeg() -> None:
     with serving(playing([PICTURE] * 400, "video/x-motion-jpeg", 0.01)) as url:
         assert first_number(url) == 5
+
+
+NO_PLACES = ["127.0.0.1:99999", "127.0.0.1:0", "127.0.0.1:x", "a..b", f"{'a' * 64}.local", "[::1", "u:s3cret/@b"]
+
+
+@pytest.mark.parametrize("place", NO_PLACES)
+@pytest.mark.parametrize(
+    ("scheme", "transport"), [("rtsp", "tcp"), ("rtsp", "udp"), ("rtsps", "tcp"), ("http", None), ("https", None)]
+)
+@pytest.mark.parametrize("wait", [False, True])
+def test_what_is_no_address_is_one_sentence_and_not_waited_for(
+    scheme: str, transport: str | None, place: str, wait: bool
+) -> None:
+    url = f"{scheme}://{place}/x"
+    message = f"{without_password(url)} is no address of a camera; expected a host's name or number and a port from 1 "
+    with pytest.raises(SetupError, match=re.escape(message)) as error:
+        open_source(url, rtsp_transport=transport, wait=wait)
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "place", ["u:p[s@127.0.0.1:9", "127.0.0.1:9", "[::1]:9", "my_camera.invalid", "kamera.invalid."]
+)
+@pytest.mark.parametrize("url", ["rtsp://{}/x", "http://{}/x", "rtsp://{}?x=:99999", "rtsp://{}"])
+def test_what_may_be_an_address_is_tried(url: str, place: str) -> None:
+    with pytest.raises(SourceError, match="cannot be opened as video") as error:
+        open_source(url.format(place))
+    assert not isinstance(error.value, SetupError)
+
+
+@pytest.mark.parametrize("url", ["rtsp://127.0.0.1:99999/x", "rtsp://a..b/x", "rtsp://u:s3cret[@127.0.0.1:9/x"])
+def test_over_udp_what_is_no_address_is_one_sentence(url: str) -> None:
+    with pytest.raises(SourceError, match=r"is no address that can be read|cannot be opened as video") as error:
+        UdpTransport(url)
+    assert "s3cret" not in str(error.value)

@@ -1,13 +1,16 @@
 """A driver in a process of its own: pictures come through as they were, and a driver that hangs harms nobody."""
 
+import mmap
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import driver_samples
 import numpy as np
@@ -16,6 +19,7 @@ import pytest
 from runtime.cameras.capture import Damaged, Shot
 from runtime.cameras.driver import process
 from runtime.cameras.driver.hosted import Driver, HostedCapture
+from runtime.cameras.driver.memory import Slots
 from runtime.cameras.live import LiveSource
 from runtime.errors import SetupError, SourceError, WrongAddress
 
@@ -201,6 +205,52 @@ def test_a_camera_that_comes_back_with_another_format_is_told(tmp_path: Path) ->
         assert source.sent_as == "Mono8"
     assert problems[0] == ""
     assert problems[-1].startswith("wrong format: the camera changed its format from BGR8 to Mono8")
+
+
+def too_many(*given: object, **options: object) -> NoReturn:
+    raise OSError(24, "Too many open files")
+
+
+class Unsending(socket.socket):
+    """A socket that cannot send: its process is dead, or the system has no memory."""
+
+    def send(self, *given: object) -> NoReturn:
+        too_many()
+
+
+def pair_of_unsending(family: int, kind: int) -> tuple[socket.socket, socket.socket]:
+    return Unsending(family, kind), Unsending(family, kind)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "replacement"),
+    [
+        (socket, "socketpair", too_many),
+        (os, "pipe", too_many),
+        (subprocess, "Popen", too_many),
+        (socket, "socketpair", pair_of_unsending),
+    ],
+    ids=["sockets", "pipe", "process", "send"],
+)
+def test_a_driver_that_cannot_be_started_is_one_sentence_and_leaves_nothing_behind(
+    place: object, name: str, replacement: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_before, children_before = os.listdir("/proc/self/fd"), children()
+    monkeypatch.setattr(place, name, replacement)
+    with pytest.raises(
+        SourceError, match=r"the camera's driver cannot be started \(\[Errno 24\] Too many open files\); "
+    ):
+        opened("open_counting")
+    assert os.listdir("/proc/self/fd") == open_before
+    assert children() == children_before
+
+
+def test_memory_that_cannot_be_mapped_leaves_no_file_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(mmap, "mmap", too_many)
+    with pytest.raises(OSError, match="Too many"):
+        Slots.create(100)
+    assert os.listdir("/proc/self/fd") == open_before
 
 
 def test_closing_does_not_wait_for_a_picture(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,13 +1,17 @@
 """A camera that is lost a hundred times: no thread, no open file and no memory is left behind by any of them."""
 
 import gc
+import logging
 import os
+import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -15,10 +19,12 @@ from http_camera import jpeg, part, playing, serving
 from test_live_source import ScriptedCapture
 from video_samples import numbered_picture, write_numbered
 
+from runtime.cameras import network
 from runtime.cameras.capture import Capture
+from runtime.cameras.ffmpeg import open_container
 from runtime.cameras.gstreamer import GstCapture
 from runtime.cameras.live import LiveSource
-from runtime.cameras.network import capture_of
+from runtime.cameras.network import StreamCapture, capture_of
 from runtime.cameras.reopening import LONGEST_BACKOFF_S
 from runtime.errors import SetupError, SourceError, SourceTimeout
 
@@ -134,6 +140,51 @@ def test_of_cameras_that_speak_no_rtsp_nothing_is_left_behind(answer: bytes) -> 
         assert held()[:2] == before[:2]
         listener.shutdown(socket.SHUT_RDWR)
     thread.join()
+
+
+@pytest.mark.parametrize(
+    ("place", "name"), [(socket, "create_server"), (selectors, "DefaultSelector"), (threading.Thread, "start")]
+)
+def test_of_a_camera_over_udp_that_this_machine_has_no_means_for_nothing_is_left_behind(
+    place: object, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise RuntimeError("no thread is left") if name == "start" else OSError(24, "Too many open files")
+
+    cause = "RuntimeError" if name == "start" else "Too many open files"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        before = held()
+        monkeypatch.setattr(place, name, fail)
+        with pytest.raises(SourceError, match=rf"line cannot be opened as video: it cannot be handed .* \({cause}\); "):
+            capture_of(f"rtsp://127.0.0.1:{listener.getsockname()[1]}/line", "udp")
+        assert held()[:2] == before[:2]
+
+
+def test_of_a_camera_that_never_comes_no_handler_of_its_log_is_left_behind() -> None:
+    def fail_to_open() -> int:
+        with pytest.raises(SourceError, match="Connection refused"):
+            StreamCapture("rtsp://127.0.0.1:9/line")
+        return len(logging.getLogger("libav").handlers)
+
+    assert fail_to_open() == fail_to_open()
+
+
+def test_a_stream_whose_first_picture_fails_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object) -> None:
+        raise MemoryError
+
+    write_numbered(tmp_path / "line.mkv", count=2)
+    opened: list[Any] = []
+
+    def open_noted(*given: Any) -> Any:
+        opened.append(MagicMock(wraps=open_container(*given)))
+        return opened[-1]
+
+    monkeypatch.setattr(network, "open_container", open_noted)
+    monkeypatch.setattr(network, "Newest", fail)
+    with pytest.raises(MemoryError):
+        StreamCapture(str(tmp_path / "line.mkv"))
+    assert opened[0].close.called
 
 
 def test_the_pauses_between_attempts_stay_short_enough_to_see_a_camera_again_within_seconds() -> None:

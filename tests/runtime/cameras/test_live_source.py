@@ -18,7 +18,7 @@ from runtime.cameras import backlog, open_source
 from runtime.cameras.capture import Capture, Shot
 from runtime.cameras.live import LiveSource
 from runtime.cameras.network import capture_of
-from runtime.errors import SourceError, SourceTimeout
+from runtime.errors import InputError, SourceError, SourceTimeout
 from runtime.frames import Frame
 from runtime.verdict import Decision
 
@@ -43,13 +43,13 @@ class ScriptedCapture:
         self.released = True
 
 
-def opener(*script: ScriptedCapture | SourceError) -> Callable[[], ScriptedCapture]:
+def opener(*script: ScriptedCapture | Exception) -> Callable[[], ScriptedCapture]:
     """Opens each capture of the script in turn, or fails; at its end it fails for ever."""
     steps = itertools.chain(script, itertools.repeat(SourceError("unplugged")))
 
     def open_next() -> ScriptedCapture:
         step = next(steps)
-        if isinstance(step, SourceError):
+        if isinstance(step, Exception):
             raise step
         return step
 
@@ -85,6 +85,61 @@ def test_a_loss_is_one_frame_with_a_problem_and_the_camera_comes_back() -> None:
         assert again.frame_id == lost.frame_id + 1
         assert source.reconnects == 1
     assert first.released
+
+
+class FailingCapture(ScriptedCapture):
+    """A capture whose driver raises what nobody expects, once its frames are over, and where wanted when it is let go.
+    The size of its last picture may be none."""
+
+    def __init__(self, frames: int, fails_in_release: bool = False, no_picture: bool = False) -> None:
+        super().__init__(frames)
+        self._fails_in_release, self._no_picture = fails_in_release, no_picture
+
+    def read(self) -> NDArray[np.uint8] | None:
+        if self._left == 0:
+            raise OSError(5, "Input/output error")
+        picture = super().read()
+        return np.zeros((), np.uint8) if self._no_picture else picture
+
+    def release(self) -> None:
+        super().release()
+        if self._fails_in_release:
+            raise OSError(19, "No such device")
+
+
+UNEXPECTED = "OSError: [Errno 5] Input/output error"
+
+
+@pytest.mark.parametrize("fails_in_release", [False, True])
+def test_whatever_a_driver_raises_the_camera_is_lost_and_comes_back(
+    fails_in_release: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, half_open = (FailingCapture(frames, fails_in_release) for frames in (1, 0))
+    script = opener(first, OSError(24, "Too many open files"), half_open, ScriptedCapture(10**6, period_s=0.01))
+    with LiveSource("camera 0", script, first_backoff_s=0.01) as source:
+        lost = read_until(source, lambda frame: frame.problem is not None)
+        assert lost.problem == f"camera lost: {UNEXPECTED}; opening it again"
+        read_until(source, lambda frame: frame.problem is None)
+        assert source.reconnects == 1
+    assert first.released
+    assert half_open.released
+    loss = next(record for record in caplog.records if "camera 0 lost" in record.getMessage())
+    assert loss.exc_info is not None
+
+
+def test_a_picture_that_nobody_can_use_is_a_loss_also_where_it_is_the_first_after_one() -> None:
+    script = opener(FailingCapture(0), FailingCapture(1, no_picture=True), ScriptedCapture(10**6, period_s=0.01))
+    with LiveSource("camera 0", script, first_backoff_s=0.01) as source:
+        lost = [str(read_until(source, lambda frame: frame.problem is not None).problem) for _ in range(2)]
+        assert [problem.partition(":")[0] for problem in lost] == ["camera lost", "camera lost"]
+        assert UNEXPECTED not in lost[1]
+        read_until(source, lambda frame: frame.problem is None)
+
+
+def test_what_the_first_opening_raises_is_told_and_not_tried_again() -> None:
+    for wait in (False, True):
+        with pytest.raises(InputError, match="the option is none"):
+            LiveSource("camera 0", opener(InputError("the option is none")), wait=wait)
 
 
 def test_frames_are_marked_live_and_numbered_as_they_are_read() -> None:

@@ -1,6 +1,7 @@
 """Sources by URI: files, folders, videos, the demo line, and what is refused."""
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -57,6 +58,28 @@ def test_an_unreadable_image_is_a_frame_with_a_problem_that_names_it(tmp_path: P
     assert last.problem is None
 
 
+NO_TEXT = os.fsdecode(b"part \xff.")  # names are bytes, and these are no UTF-8
+
+
+def test_a_name_that_is_no_text_is_escaped_where_a_problem_shows_it(tmp_path: Path) -> None:
+    (tmp_path / f"{NO_TEXT}png").write_bytes(b"")
+    (bad,) = read_all(open_source(str(tmp_path)))
+    assert bad.problem == f"{tmp_path}/part \\udcff.png is empty; copy it again or remove it"
+    assert bad.name == f"{NO_TEXT}png"
+
+
+def test_a_video_whose_name_is_no_text_is_escaped_where_a_problem_shows_it(tmp_path: Path) -> None:
+    path = tmp_path / "line.avi"
+    write_video(path, "MJPG", [100] * 3)
+    video = bytearray(path.read_bytes())
+    data = frame_data(video, 0)
+    video[data] = bytes(data.stop - data.start)
+    (tmp_path / f"{NO_TEXT}avi").write_bytes(video[: frame_data(video, 1).stop])
+    damaged, _, cut = read_all(open_source(str(tmp_path / f"{NO_TEXT}avi")))
+    assert str(damaged.problem).startswith("damaged picture: frame 0 of part \\udcff.avi is damaged")
+    assert str(cut.problem).startswith("part \\udcff.avi ends after 2 of 3 frames")
+
+
 def test_one_image_file_is_a_stream_of_one(tmp_path: Path) -> None:
     write_image(tmp_path / "part.png", 50)
     assert [frame.name for frame in read_all(open_source(str(tmp_path / "part.png")))] == ["part.png"]
@@ -96,7 +119,7 @@ def test_a_video_file_gives_each_frame_once(
     assert frames[0].image.shape == (48, 64, 3)
 
 
-def frame_data(video: bytes, number: int) -> slice:
+def frame_data(video: bytes | bytearray, number: int) -> slice:
     """Where a frame lies in an AVI file."""
     at = [found.end() + 4 for found in re.finditer(b"00dc", video)][number + 1]  # the first is in the header
     return slice(at, at + int.from_bytes(video[at - 4 : at], "little"))

@@ -119,7 +119,7 @@ def test_whatever_a_picture_tells_of_itself_no_part_gets_anothers(identities: st
     assert run.check()["judged"] > 0
 
 
-def opener(*cameras: SimulatedCamera | SourceError) -> Callable[[], TriggeredCapture]:
+def opener(*cameras: SimulatedCamera | Exception) -> Callable[[], TriggeredCapture]:
     """Opens each camera in turn, or fails."""
     steps = iter(cameras)
 
@@ -132,7 +132,7 @@ def opener(*cameras: SimulatedCamera | SourceError) -> Callable[[], TriggeredCap
     return open_next
 
 
-def source_of(*cameras: SimulatedCamera | SourceError, mode: str = "software", **options: float) -> TriggeredSource:
+def source_of(*cameras: SimulatedCamera | Exception, mode: str = "software", **options: float) -> TriggeredSource:
     settings = {"frame_timeout_s": 2.0, "settle_s": 2.0, "first_backoff_s": 0.01, "heartbeat_s": 0.05} | options
     return TriggeredSource("the camera", opener(*cameras), mode, 5.0, **settings)
 
@@ -281,6 +281,99 @@ def test_a_dead_camera_is_opened_again_and_triggers_meanwhile_are_rejects(
     assert lost == f"the camera lost: {reason}; opening it again"
     assert back.startswith("the camera is back after ")
     assert back.endswith(" s, at attempt 2; reconnect 1")
+
+
+class BrokenCamera(SimulatedCamera):
+    """A camera whose driver raises what nobody expects, in the calls that are named."""
+
+    def __init__(self, *calls: str) -> None:
+        super().__init__()
+        self.broken = set(calls)
+
+    def _check(self, call: str) -> None:
+        if call in self.broken:
+            raise OSError(5, "Input/output error")
+
+    def trigger(self) -> None:
+        self._check("trigger")
+        super().trigger()
+
+    def wait(self, timeout_s: float) -> Shot | None:
+        self._check("wait")
+        return super().wait(timeout_s)
+
+    def is_alive(self) -> bool:
+        self._check("is_alive")
+        return super().is_alive()
+
+    def release(self) -> None:
+        super().release()
+        self._check("release")
+
+
+UNEXPECTED = "OSError: [Errno 5] Input/output error"
+
+
+@pytest.mark.parametrize("call", ["wait", "is_alive"])
+def test_whatever_a_driver_raises_the_camera_is_lost_and_comes_back(
+    call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, half_open, second = BrokenCamera(), BrokenCamera("is_alive", "release"), SimulatedCamera(seed=1)
+    with source_of(first, OSError(24, "Too many open files"), half_open, second, **QUICK) as source:
+        assert triggered(source, first, 0).problem is None
+        first.broken = {call, "release"}
+        until(lambda: source.reconnects == 1)
+        until(lambda: is_ready(source))
+        assert number_in(triggered(source, second, 2).image) == 2
+    assert first.released
+    assert half_open.released
+    loss = next(record for record in caplog.records if "the camera lost" in record.getMessage())
+    assert loss.getMessage() == f"the camera lost: {UNEXPECTED}; opening it again"
+    assert loss.exc_info is not None
+
+
+def test_a_trigger_that_raises_what_nobody_expects_is_a_refused_one(caplog: pytest.LogCaptureFixture) -> None:
+    camera = BrokenCamera()
+    with source_of(camera, **QUICK) as source:
+        camera.broken = {"trigger"}
+        refused = triggered(source, camera, 1)
+        assert (refused.part_id, refused.problem) == (
+            "1",
+            f"missed: the camera did not take the trigger ({UNEXPECTED})",
+        )
+        camera.broken = set()
+        until(lambda: triggered(source, camera, 2).problem is None)  # the refused one may have reached the camera
+        assert source.reconnects == 0
+    assert caplog.records[0].exc_info is not None
+
+
+def test_a_part_whose_picture_nobody_can_use_has_its_result_and_the_camera_comes_back() -> None:
+    first, second = SimulatedCamera(Faults(ignored=1.0)), SimulatedCamera(seed=1)
+    with source_of(first, second, **QUICK) as source:
+        source.trigger("1")
+        first.send(Shot(np.zeros((), np.uint8), time.monotonic(), time.time(), 5))
+        missed = next_frame(source)
+        assert missed.part_id == "1"
+        assert str(missed.problem).startswith("missed: the camera was lost (")
+        until(lambda: source.reconnects == 1)
+        until(lambda: is_ready(source))
+        assert triggered(source, second, 2).problem is None
+
+
+def test_a_camera_that_does_not_say_what_pairs_its_pictures_is_closed() -> None:
+    class Unpaired(SimulatedCamera):
+        @property
+        def pairs_by(self) -> str:
+            raise SourceError("this camera cannot be triggered")
+
+        @pairs_by.setter
+        def pairs_by(self, value: str) -> None:
+            """As all cameras are told."""
+
+    camera = Unpaired()
+    with pytest.raises(SourceError, match="this camera cannot be triggered"):
+        source_of(camera)
+    assert camera.released
 
 
 def test_a_camera_that_dies_while_a_part_waits_rejects_it_at_once() -> None:

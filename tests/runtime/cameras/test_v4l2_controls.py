@@ -1,5 +1,7 @@
 """Controls of V4L2 cameras: numbers and layouts by the kernel's header, and a driver in C that answers by it."""
 
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -12,7 +14,7 @@ import pytest
 
 from runtime.cameras import open_source, v4l2_controls
 from runtime.cameras.v4l2 import holder_of
-from runtime.cameras.v4l2_controls import card_of, set_controls
+from runtime.cameras.v4l2_controls import NEXT_CTRL, card_of, set_controls
 from runtime.errors import SetupError, SourceError
 
 ROOT = Path(__file__).parents[3]
@@ -139,6 +141,33 @@ def test_what_is_no_camera_has_no_settings(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="video0 has no setting 'gain'"):
         open_source(f"v4l2:{path}", settings={"gain": 1}, wait=True)
     assert card_of(str(path)) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "raised", "message"),
+    [
+        (errno.EIO, SourceError, "took gain and does not answer any more (Input/output error); check its cable"),
+        (errno.ENODEV, SourceError, "took gain and does not answer any more (No such device); check its cable"),
+        (errno.EACCES, SetupError, "does not tell what gain is (Permission denied); leave it out"),
+    ],
+)
+def test_a_camera_that_does_not_answer_after_it_took_a_setting_is_one_sentence(
+    number: int, raised: type[SourceError], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ioctl(device: int, request: int, data: bytes) -> bytes:
+        if request == v4l2_controls.VIDIOC_QUERYCTRL and v4l2_controls.QUERYCTRL.unpack(data)[0] == NEXT_CTRL:
+            return v4l2_controls.QUERYCTRL.pack(1, v4l2_controls.INTEGER, b"Gain", 0, 96, 8, 0, 0)
+        if request == v4l2_controls.VIDIOC_S_CTRL:
+            return data
+        failure = number if request == v4l2_controls.VIDIOC_G_CTRL else errno.EINVAL
+        raise OSError(failure, os.strerror(failure))
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    path = tmp_path / "video0"
+    path.touch()
+    with pytest.raises(SourceError) as error:
+        set_controls(str(path), {"gain": "8"})
+    assert (type(error.value), str(error.value)) == (raised, f"{path} {message}")
 
 
 def test_who_holds_a_camera_is_named(tmp_path: Path) -> None:

@@ -187,6 +187,26 @@ def test_a_picture_that_is_taken_away_too_early_is_no_decision(tmp_path: Path) -
         )
 
 
+def test_names_that_are_no_text_are_escaped_where_a_problem_shows_them(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"line \xff")
+    shown_folder, bad, gone = f"{tmp_path}/line \\udcff", os.fsdecode(b"bad \xfe.png"), os.fsdecode(b"gone \xfe.png")
+    folder.mkdir()
+    with open_source(f"watch:{folder}?settled=done") as source:
+        for name in (bad, gone):
+            (folder / name).write_bytes(b"")
+        assert read(source, 0.1) == []
+        (folder / gone).unlink()
+        (folder / f"{bad}.done").touch()
+        problems = {str(frame.problem) for frame in frames_of(source, 2)}
+        shutil.rmtree(folder)
+        (lost,) = frames_of(source, 1)
+    assert problems == {
+        f"{shown_folder}/bad \\udcfe.png is empty; copy it again or remove it",
+        f"{shown_folder}/gone \\udcfe.png disappeared before it was whole; let no program take pictures away so early",
+    }
+    assert str(lost.problem).startswith(f"camera lost: {shown_folder} cannot be read (")
+
+
 def test_hidden_files_and_what_has_no_pictures_ending_do_not_count(tmp_path: Path) -> None:
     with open_source(f"watch:{tmp_path}") as source:
         for name in (".1.png.Xa3", ".2.png", "3.png.part", "4"):
