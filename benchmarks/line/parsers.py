@@ -258,6 +258,10 @@ class _NotingLevels(Levels):
         super().write(words)
         self.written = words
 
+    def write_anew(self, words: Sequence[int]) -> None:
+        super().write_anew(words)
+        self.written = words
+
 
 def _modbus_bytes(folder: Path, opened: ExitStack) -> Parse:
     """Bytes at the Modbus server, a connection each. All the while another connection reads the registers to the
