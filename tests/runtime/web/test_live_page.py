@@ -391,8 +391,15 @@ def test_the_stream_serves_its_page_and_ends_as_it_did_without(detector_file: Pa
         "cameras:\n  left: {uri: demo, trigger: software}\n  right: {uri: demo, trigger: software, seed: 4}\n"
         "parts: {deadline_ms: 5000, every_ms: 100}\n"
     )
+    pictured = set[str]()
+
+    def both(each: dict[str, Any]) -> bool:
+        """Whether each camera's picture came: they may take turns, and never come together."""
+        pictured.update(each["pictures"])
+        return len(pictured) == 2
+
     with running_line(tmp_path, cameras, "--thermal", "thermal") as (base, stream):
-        told = news(base, lambda each: len(each["pictures"]) == 2)
+        told = news(base, both)
         text = httpx.get(f"{base}metrics", trust_env=False).text
         rest = ended(stream)
     assert set(told["state"]["cameras"]) == {"left", "right"}
