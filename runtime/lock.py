@@ -1,7 +1,12 @@
-"""One process at a time on one run folder or file: a lock that the system takes back from whoever dies."""
+"""One at a time on one folder or file: locks that the system takes back from whoever dies.
+
+`only_one` refuses another process at once, for work that takes minutes. `in_turn` has threads and processes wait for
+each other, for what takes milliseconds.
+"""
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +21,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
+LOOK_S = 0.02  # between two tries, of `in_turn`
 
 _held: set[Path] = set()  # by this process: one stage calls another
 
@@ -57,6 +63,69 @@ def only_one_writes(file: Path) -> AbstractContextManager[None]:
     """`only_one` for a file that a command writes, by a lock file beside it."""
     real = Path(os.path.realpath(file))
     return only_one(real.with_name(f".{real.name}{LOCK}"), file)
+
+
+@contextmanager
+def in_turn(path: Path, of: Path, patience_s: float) -> Iterator[None]:
+    """Hold the lock file `path` as soon as nobody else does, another thread of this process neither. `of` is what it
+    locks, for people.
+
+    The lock is of the file opened here, not of the process. It is removed by its holder, so that it is in no backup.
+    Raises `InputError` where others hold it for `patience_s`, and where the folder cannot be written. Where a file
+    system has no locks a warning is printed, and on Windows nothing keeps two apart.
+    """
+    if fcntl is None:
+        yield
+        return
+    until_s = time.monotonic() + patience_s
+    while not _is_still(path, descriptor := _waited_for(path, of, patience_s, until_s)):
+        os.close(descriptor)  # its holder has removed it in between
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()  # while it is held
+        with suppress(OSError):  # closing alone is not enough: a process forked meanwhile has it open, too
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+def _waited_for(path: Path, of: Path, patience_s: float, until_s: float) -> int:
+    """The lock file's descriptor, once nobody else holds it."""
+    try:
+        descriptor = _opened(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
+    try:
+        while not _is_free(descriptor, of):
+            if time.monotonic() > until_s:
+                raise InputError(f"others have written in {of} for {patience_s:g} s; nothing was changed, try again")
+            time.sleep(LOOK_S)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _is_free(descriptor: int, of: Path) -> bool:
+    """Whether the lock was free, and is taken now."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        say(f"warning: {of} cannot be locked ({error.strerror}); let one at a time change it")
+    return True
+
+
+def _opened(path: Path) -> int:
+    """A lock file, made where there is none. Raises `OSError`."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except PermissionError:
+        if not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # another user made it: reading is enough to lock it
 
 
 def _make_folders(folder: Path) -> list[Path]:

@@ -20,9 +20,8 @@ import os
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -30,18 +29,12 @@ from typing import Any
 
 from runtime.errors import DetectorError, InputError
 from runtime.line.results import LONGEST_TEXT
-from runtime.outputs import say
+from runtime.lock import LOCK, in_turn
 from runtime.signing import canonical, is_signature, signature
 from runtime.typed import build
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 JOURNAL, SEAL = "journal.jsonl", "seal.json"
-LOCK = ".lock"  # hidden: no recipe
-PATIENCE_S, LOOK_S = 10.0, 0.02  # for another writer, who takes milliseconds
+PATIENCE_S = 10.0  # for another writer, who takes milliseconds
 SIGNATURE = "hmac_sha256"
 SEALED, ACTIVATED = "sealed", "activated"
 LONGEST_REASON = 500
@@ -241,55 +234,9 @@ class RecipeStore:
         for name in self.names():
             yield from ((name, version) for version in reversed(self.versions(name)))
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Keep all others from writing, threads of this process among them.
-
-        The lock is of the file opened here, not of the process. It is removed by its holder, so that it is in no
-        backup, and one left behind by a kill locks nothing. Raises `InputError` where others write for too long, and
-        where the folder cannot be written.
-        """
-        if fcntl is None:
-            yield
-            return
-        path, until_s = self.folder / LOCK, time.monotonic() + PATIENCE_S
-        while not _is_still(path, descriptor := self._locked(path, until_s)):
-            os.close(descriptor)  # its holder has removed it in between
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                path.unlink()  # while it is held
-            with suppress(OSError):  # closing alone is not enough: a process forked meanwhile has it open, too
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
-
-    def _locked(self, path: Path, until_s: float) -> int:
-        """The lock file's descriptor, once nobody else holds it."""
-        try:
-            descriptor = _opened(path)
-        except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
-        try:
-            while not self._is_taken(descriptor):
-                if time.monotonic() > until_s:
-                    raise InputError(
-                        f"others have written in {self.folder} for {PATIENCE_S:g} s; nothing was changed, try again"
-                    )
-                time.sleep(LOOK_S)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
-
-    def _is_taken(self, descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:  # a file system without locks
-            say(f"warning: {self.folder} cannot be locked ({error.strerror}); let one at a time change it")
-        return True
+    def _writing(self) -> AbstractContextManager[None]:
+        """Keep all others from writing, threads of this process among them. Raises as `in_turn`."""
+        return in_turn(self.folder / LOCK, self.folder, PATIENCE_S)
 
     def _placed(self, half: Path, name: str, hashes: dict[str, str], by: str, reason: str) -> Seal:
         """Make the folder `half` the next version. For who is `_writing`. Raises `OSError`, and as `_note`."""
@@ -381,24 +328,6 @@ def _copied(source: Path, target: Path) -> str:
     data = source.read_bytes()
     _write_durably(target, data)
     return hashlib.sha256(data).hexdigest()
-
-
-def _opened(path: Path) -> int:
-    """A lock file, made where there is none. Raises `OSError`."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:
-        if not path.exists():
-            raise
-        return os.open(path, os.O_RDONLY)  # another user made it: reading is enough to lock it
-
-
-def _is_still(path: Path, descriptor: int) -> bool:
-    """Whether a lock file that was opened has its name still."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def _write_durably(path: Path, data: bytes) -> None:
