@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from runtime.engines.base import Output
 from runtime.placement import Placement
 from runtime.recipe import Recipe
+from runtime.reduced import reduced
 from runtime.scoring import smoothing_reach
 
 Map = NDArray[np.float32]  # [H, W]
@@ -54,15 +55,9 @@ class Explanation:
         Equation 12 adds them: `weight` · normalized evidence, smoothed as the map is. Where scores are by position they
         are of the map before that.
         """
-        height, width = self.recipe.size_hw
-        share = min(1.0, longest / max(height, width))
-        size_wh = max(1, round(width * share)), max(1, round(height * share))
-
-        def reduced(values: Map) -> Map:
-            return np.asarray(cv2.resize(values, size_wh, interpolation=cv2.INTER_AREA), np.float32)
-
-        output = self.output if share == 1.0 else _with_each(self.output, reduced)
-        found = self._terms(output, self.recipe.scoring.smoothing * share)
+        share = min(1.0, longest / max(self.recipe.size_hw))
+        smaller = _with_each(self.output, lambda values: reduced(values, longest))
+        found = self._terms(smaller, self.recipe.scoring.smoothing * share)
         return found if self.placed is None else np.stack([self.placed.in_picture(each) for each in found])
 
     def at_the_highest(self) -> dict[str, float]:

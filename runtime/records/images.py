@@ -22,6 +22,7 @@ from runtime.atomic import removed_on_error
 from runtime.bounds import check_above_zero, check_between
 from runtime.closing import Closing
 from runtime.outputs import say
+from runtime.reduced import reduced
 
 FRAME, THUMBNAIL = 0, 1
 FOLDER = "images"
@@ -128,7 +129,8 @@ class ImageWriter(Closing):
     def _write(self, verdict: int, ok: bool, image: NDArray[np.uint8]) -> None:
         if shutil.disk_usage(self._folder).free < LEAST_FREE_BYTES:
             raise OSError(f"less than {LEAST_FREE_BYTES / 2**20:.0f} MB are free on the disk of {self._folder}")
-        for kind, picture, quality in ((FRAME, image, QUALITY), (THUMBNAIL, _small(image), THUMBNAIL_QUALITY)):
+        small = reduced(image, THUMBNAIL_SIDE)
+        for kind, picture, quality in ((FRAME, image, QUALITY), (THUMBNAIL, small, THUMBNAIL_QUALITY)):
             data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
             place = place_of(verdict, kind)
             path = self._folder / place
@@ -217,10 +219,3 @@ class ImageRing:
 def place_of(verdict: int, kind: int) -> str:
     """Where a picture lies below the folder of the records; a thousand in a folder."""
     return f"{FOLDER}/{verdict // 1000:09d}/{verdict:012d}{'-small' if kind == THUMBNAIL else ''}.jpg"
-
-
-def _small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    factor = min(1.0, THUMBNAIL_SIDE / max(height, width))
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -19,9 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.cameras.base import Source
 from runtime.cameras.capture import without_password
@@ -38,6 +36,7 @@ from runtime.pause import Pausable
 from runtime.recipe import Recipe
 from runtime.recipes.store import RecipeStore
 from runtime.records.store import RecordStore
+from runtime.reduced import reduced
 from runtime.verdict import Decision, Verdict
 from runtime.web.collector import Collector
 from runtime.web.messages import receive, send
@@ -410,20 +409,11 @@ def _ended(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def _reduced(image: NDArray[Any], side: int) -> NDArray[Any]:
-    """At most `side` pixels long, and its memory in one piece."""
-    longest = max(image.shape[:2])
-    if longest > side:
-        height, width = (max(1, round(each * side / longest)) for each in image.shape[:2])
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(image)
-
-
 def pictured(kind: str, camera: str, frame: Frame, verdict: Verdict) -> tuple[dict[str, Any], list[memoryview]]:
     """The message of a picture, with its heat map and those of its terms where the file explains itself."""
-    image, values, terms = _reduced(frame.image, PICTURE_SIDE), np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+    image, values, terms = reduced(frame.image, PICTURE_SIDE), np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
     if verdict.scored_map is not None:
-        values = _reduced(np.asarray(verdict.scored_map, np.float32), MAP_SIDE)
+        values = reduced(np.asarray(verdict.scored_map, np.float32), MAP_SIDE)
     document: dict[str, Any] = {"kind": kind, "size_hw": image.shape[:2], "map_hw": values.shape, "terms_hw": (0, 0)}
     document |= _shown(camera, frame, verdict, verdict.latency_ms)
     document |= {"scores": verdict.evidence_scores, "kinds": (), "terms": {}}

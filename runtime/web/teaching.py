@@ -4,13 +4,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from runtime.images import read_image
 from runtime.recipes.store import Seal
+from runtime.reduced import reduced
 from runtime.web.answers import GOOD_PARTS, IN_FORCE, PICTURES
 from runtime.web.desk import Asked, Desk, Field, Refused, Route
 from runtime.web.drawing import as_jpeg
@@ -132,9 +131,7 @@ async def _done(asked: Asked, work: Any, *values: Any) -> Response:
 
 
 def _reduced(path: Path) -> bytes:
-    image = read_image(path)
-    scale = min(1.0, SIDE / max(image.shape[:2]))
-    return as_jpeg(np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8))
+    return as_jpeg(reduced(read_image(path), SIDE))
 
 
 CAMERA = Field(str, "name of the camera", 60)
