@@ -173,9 +173,8 @@ def in_words(record: dict[str, Any]) -> list[str]:
         for region in details.get("regions", [])[:5]
     ]
     if details.get("terms"):
-        lines.append(
-            "  at its highest: " + ", ".join(f"{kind} {value:.3g}" for kind, value in details["terms"].items())
-        )
+        terms = "; ".join(f"{kind}: {value:.3g}" for kind, value in details["terms"].items())  # names have commas
+        lines.append(f"  at its highest: {terms}")
     if record["mark"]:
         lines.append(f"  marked as {record['mark']} by {record['marked_by']}")
     lines += [f"  {kind} {record[kind]}" for kind in ("image", "thumbnail") if record[kind]]
