@@ -133,9 +133,8 @@ class Station(Closing):
                 errors.append(error)
         if len(errors) == len(self._judged):
             self._parts.forget(part_id)
-            raise next(
-                (each for each in errors if isinstance(each, TooManyWait)), errors[0]
-            )  # it may take the next one
+            # a camera that has no room now may take the next one
+            raise next((each for each in errors if isinstance(each, TooManyWait)), errors[0])
 
     def close(self) -> None:
         """Finish what the sinks took, of all cameras at once: each may have one that hangs."""

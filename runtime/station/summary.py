@@ -18,9 +18,7 @@ class LineSummary:
     cameras: Mapping[str, Summary]
     failures: Mapping[str, str] = field(default_factory=dict)  # why a camera broke down, by its name
     parts: PartsSummary | None = None
-    losses: Mapping[str, int] = field(
-        default_factory=dict
-    )  # verdicts that sinks of all cameras could not take, by name
+    losses: Mapping[str, int] = field(default_factory=dict)  # what sinks of all cameras could not take, by their name
 
     @property
     def frames(self) -> int:

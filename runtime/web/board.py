@@ -122,7 +122,7 @@ class Board:
         height, width = message.pop("size_hw")
         map_hw, terms_hw = message.pop("map_hw"), message.pop("terms_hw")
         image = np.frombuffer(pixels, np.uint8, height * width * 3).reshape(height, width, 3)
-        maps = np.frombuffer(pixels[image.size :], np.float32)
+        maps = np.frombuffer(memoryview(pixels)[image.size :], np.float32)
         values, terms = np.split(maps, [map_hw[0] * map_hw[1]])
         with self._lock:
             self._numbers += 1

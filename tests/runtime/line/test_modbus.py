@@ -82,12 +82,7 @@ def test_coils_are_refused_since_there_are_none(handshake: Handshake) -> None:
 
 
 def test_who_reads_the_heartbeat_or_its_own_registers_has_not_seen_the_result() -> None:
-    now_s = [100.0]
-    handshake = Handshake(1.0, clock=lambda: now_s[0])
-    handshake.ready()
-    with ModbusServer(Levels(handshake), port=0) as server, connected(server.port) as client:
-        writing(client)({"trigger_enable": True, "trigger": True, "part_id": 1})
-        assert handshake.finish(1, verdict_of(1)) is not None
+    with a_pass_before_its_deadline() as (_, _, now_s, client):
         assert client.read_holding_registers(FROM_RUNTIME_AT + addresses(FROM_RUNTIME)["heartbeat"], 1) is not None
         assert client.read_holding_registers(TO_RUNTIME_AT, TO_RUNTIME_WORDS) is not None
         now_s[0] += 60

@@ -121,9 +121,8 @@ def test_a_full_disk_ends_it_with_a_reason_and_nothing_waits(
     until(lambda: kept(collector) == 1)
 
 
-def test_a_disk_that_hangs_holds_nobody_up(
-    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def hanging_disk(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """A disk that answers once the first event is set; the second is set by a picture that is given to it."""
     hangs, begins = threading.Event(), threading.Event()
 
     def hanging(*given: Any) -> None:
@@ -131,6 +130,13 @@ def test_a_disk_that_hangs_holds_nobody_up(
         hangs.wait(60)
 
     monkeypatch.setattr(collecting, "_kept", hanging)
+    return hangs, begins
+
+
+def test_a_disk_that_hangs_holds_nobody_up(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, begins = hanging_disk(monkeypatch)
     collector.begin("left", tmp_path / "good", 50)
     collector.take("left", *spotted(0))
     assert begins.wait(60)
@@ -145,13 +151,7 @@ def test_a_disk_that_hangs_holds_nobody_up(
 def test_closing_leaves_a_disk_that_hangs_behind_and_says_so(
     waiting: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hangs, begins = threading.Event(), threading.Event()
-
-    def hanging(*given: Any) -> None:
-        begins.set()
-        hangs.wait(60)
-
-    monkeypatch.setattr(collecting, "_kept", hanging)
+    hangs, begins = hanging_disk(monkeypatch)
     monkeypatch.setattr(collecting, "CLOSE_S", 0.1)
     collector = Collector()
     collector.begin("left", tmp_path / "good", 50)
