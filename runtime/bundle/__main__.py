@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from runtime import cli
-from runtime.line.__main__ import line_at_boot
+from runtime.errors import InputError
+from runtime.line.__main__ import LineAtBoot, line_at_boot, named_in
 from runtime.outputs import say
 from runtime.service.__main__ import add_unit_options
 from runtime.versions import commit
@@ -18,7 +19,7 @@ def main() -> None:
     given = sys.argv[1:]
     ends = given.index("--") if "--" in given else len(given)
     arguments, words = _parser().parse_args(given[:ends]), given[ends + 1 :]
-    line = line_at_boot([str(arguments.detector), *words]) if words else None
+    line = _line(arguments.detector, words) if words else None
     from runtime.bundle.making import INSTALLER, PACKED, Station, line_unit, make_bundle  # the extra `bundle`
 
     prefix, how = (
@@ -39,6 +40,18 @@ def main() -> None:
         print("no unit of systemd is in it; give the line's words behind --, as python -m runtime.line takes them")
 
 
+def _line(detector: Path, words: list[str]) -> LineAtBoot:
+    """What the unit starts: a line of the bundled detector, or of the recipes that its words name. Raises `InputError`
+    for words that name a detector or a file of options, and what `line_at_boot` does."""
+    named = named_in(words)
+    if named.detector is not None:
+        raise InputError(
+            f"the line's words name {named.detector}; give the detector by --detector FILE, and the options of a YAML "
+            "file as words: the file is not in the bundle"
+        )
+    return line_at_boot(words if named.recipes is not None else [str(detector), *words])
+
+
 def _extras(text: str) -> tuple[str, ...]:
     """An argument type: names with commas between them."""
     return tuple(sorted({each.strip() for each in text.split(",") if each.strip()}))
@@ -50,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
         usage="%(prog)s OUT --detector FILE [OPTION…] [-- WORDS OF THE LINE]",
         description="Put Proctor, everything that it needs, a detector and a unit of systemd into one folder or "
         ".tar.gz, for machines like this one. Behind -- stand the words of python -m runtime.line, without the "
-        "detector; with them a unit is in it.",
+        "detector; with them a unit is in it. With --recipes FOLDER among them the line runs what is in force there, "
+        "and a release is checked by the detector until something is.",
     )
     parser.add_argument("out", type=cli.file, metavar="OUT", help="new folder, or file that ends with .tar.gz")
     parser.add_argument("--detector", type=cli.file, required=True, metavar="FILE", help="detector.onnx")

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from runtime.bundle.licences import LIST, licence_list, write_texts
 from runtime.bundle.own_wheel import own_wheel
+from runtime.bundle.release import SETTINGS
 from runtime.bundle.sbom import SBOM, sbom
 from runtime.bundle.wheels import REQUIREMENTS, fetch_pip, fetch_wheels, requirements
 from runtime.detector_file import read_detector
@@ -35,7 +36,7 @@ from runtime.refused import refused
 from runtime.service.unit import Unit
 from runtime.versions import commit
 
-SUMS, INSTALLER, SETTINGS, WORDS = "SHA256SUMS", "install.sh", "bundle.env", "line.txt"
+SUMS, INSTALLER, WORDS = "SHA256SUMS", "install.sh", "line.txt"
 DETECTOR, PARITY = "detector.onnx", "detector.parity.npz"
 PACKED = ".tar.gz"
 ANY_LINE = ("--socket", "line.sock")  # that the check of a bundle without a line is of
@@ -54,21 +55,35 @@ class Station:
         if not self.prefix.is_absolute():
             raise InputError(f"the prefix is {self.prefix}; expected a path that begins with /")
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Of the line that the check of a release is of, but for the detector, which the check names itself."""
+        if self.unit is None:
+            return ANY_LINE
+        has_detector = self.unit.command[0] == str(detector_in_force(self.prefix))
+        return self.unit.command[1:] if has_detector else self.unit.command
+
+
+def detector_in_force(prefix: Path) -> Path:
+    """By the name that stays when another release is put in force."""
+    return prefix / "current" / DETECTOR
+
 
 def line_unit(
     prefix: Path, line: LineAtBoot, name: str = "proctor", user: str | None = None, cores: str | None = None,
     nice: int = -5, realtime: int | None = None,
 ) -> Unit:  # fmt: skip
-    """The unit of a line that runs what is in force, in place of the detector that `line` names.
+    """The unit of a line that runs what is in force, in place of the detector that `line` names; a line of sealed
+    recipes names none.
 
     It starts the console command, whose first line names the Python of its own release: a line that runs loads nothing
-    of a release that is put in force meanwhile. Raises what `Unit` does.
+    of a release that is put in force meanwhile, nor its detector (`of_its_release`). Raises what `Unit` does.
     """
     current = prefix / "current"
     program = str(current / "venv" / "bin" / "proctor"), "line"
     safe = str(current / "venv" / "bin" / "python"), "-m", "runtime.line.gpio_safe"
-    command, folder = (str(current / DETECTOR), *line.words[1:]), prefix / "station"
-    return Unit(name, command, folder, user, cores, nice, program, line.gpio, safe, realtime, line.socket)
+    command = line.words if line.recipes is not None else (str(detector_in_force(prefix)), *line.words[1:])
+    return Unit(name, command, prefix / "station", user, cores, nice, program, line.gpio, safe, realtime, line.socket)
 
 
 def make_bundle(out: Path, station: Station, extras: tuple[str, ...], own: Path | None, trial: bool) -> str:
@@ -132,8 +147,7 @@ def _fill(folder: Path, station: Station, extras: tuple[str, ...], given: Path |
     parity = station.detector.with_suffix(".parity.npz")
     if parity.is_file():
         shutil.copy(parity, folder / PARITY)
-    words = ANY_LINE if station.unit is None else station.unit.command[1:]
-    (folder / WORDS).write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
+    (folder / WORDS).write_text("".join(f"{word}\n" for word in station.words), encoding="utf-8")
     shutil.copy(Path(__file__).with_name(INSTALLER), folder)
     write_texts([*wheels, pip], folder)
     (folder / LIST).write_text(licence_list([*wheels, pip], DETECTOR), encoding="utf-8")

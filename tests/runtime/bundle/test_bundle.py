@@ -44,6 +44,7 @@ from runtime.onnx_file import read_metadata, with_metadata
 from runtime.versions import ROOT
 
 DEMO = ROOT / "runtime" / "data" / "demo.onnx"
+USER = getpass.getuser()  # whose alone the tests' folder is: another one could not run what is installed there
 LINE = ("--camera", "demo", "--modbus", "127.0.0.1:5020", "--threads", "1", "--records", "all records?days=9")
 START_S = 300.0
 pytestmark = pytest.mark.timeout(900)  # the first test waits for the bundle: half a gigabyte is unpacked
@@ -90,7 +91,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) 
         pytest.skip("BUNDLES ARE NOT TESTED here: pip reaches no index")
     prefix, out = folder / "opt" / "proctor", folder / "bottle.tar.gz"
     command = ["-m", "runtime.bundle", out, "--detector", DEMO, "--extras", "modbus", "--prefix", prefix, "--no-trial"]
-    words = [*command, "--name", "bottle", "--user", "daemon", "--", *LINE]
+    words = [*command, "--name", "bottle", "--user", USER, "--", *LINE]
     done = subprocess.run(
         [sys.executable, *map(str, words)], env=environment, capture_output=True, text=True, timeout=600
     )
@@ -190,8 +191,8 @@ def test_systemd_accepts_the_unit(site: Site) -> None:
     assert f"ExecStart={current}/venv/bin/proctor line {current}/detector.onnx --camera demo" in text
     assert '"all records?days=9"' in text
     assert f"WorkingDirectory={site.prefix}/station\n" in text
-    assert "User=daemon\n" in text
-    assert (site.prefix / "station").owner() == ("daemon" if os.geteuid() == 0 else getpass.getuser())
+    assert f"User={USER}\n" in text
+    assert (site.prefix / "station").owner() == USER
     if shutil.which("systemd-analyze") is None:
         pytest.skip("THE UNIT IS NOT TESTED here: apt-get install systemd")
     found = subprocess.run(["systemd-analyze", "verify", current / "bottle.service"], capture_output=True, text=True)
@@ -451,11 +452,51 @@ def test_a_detector_or_a_line_that_is_none_is_refused_at_once(tmp_path: Path, en
         Station(Path("opt"), DEMO)
     with pytest.raises(InputError, match="the service's name"):
         line_unit(Path("/opt"), LineAtBoot(()), "a b").text()
-    command = [sys.executable, "-m", "runtime.bundle", tmp_path / "out", "--detector", DEMO, "--", "--camera", "demo"]
-    done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "nobody could trigger the camera" in done.stderr
-    assert not (tmp_path / "out").exists()
+    for words, reason in (
+        ("--camera demo", "nobody could trigger the camera"),
+        (
+            "line.yaml",
+            "the line's words name line.yaml; give the detector by --detector FILE, and the options of a YAML",
+        ),
+        ("--socket x other.onnx", "the line's words name other.onnx; give"),
+        ("--recipes x --socket x --good-frame x.png", "a recipe is sealed: its picture for the self-check is its good"),
+    ):
+        command = [sys.executable, "-m", "runtime.bundle", tmp_path / "out", "--detector", DEMO, "--", *words.split()]
+        done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert reason in done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_line_of_sealed_recipes_is_bundled_without_a_detector_of_its_own() -> None:
+    recipes = Path("recipes")
+    words = ("--recipes", "recipes", "--key-file", "/etc/key", "--socket", "line.sock")
+    sealed = line_unit(Path("/opt/x"), LineAtBoot(words, recipes=recipes))
+    assert "ExecStart=/opt/x/current/venv/bin/proctor line --recipes recipes --key-file" in sealed.text()
+    assert Station(Path("/opt/x"), DEMO, sealed).words == words
+    given = line_unit(Path("/opt/x"), LineAtBoot((str(DEMO), *words[4:])))
+    assert given.command == ("/opt/x/current/detector.onnx", *words[4:])
+    assert Station(Path("/opt/x"), DEMO, given).words == words[4:]
+
+
+def test_it_is_checked_by_the_bundles_detector_until_something_is_in_force(site: Site, tmp_path: Path) -> None:
+    station = site.prefix / "station" / "recipes"
+    words = b"--socket\nline.sock\n--recipes\nrecipes\n--threads\n1\n"
+    done = install(another(site, tmp_path / "a", lambda bundle: rewrite(bundle / WORDS, words)), site.prefix)
+    assert done.returncode == 0, done.stderr
+    assert "no recipe in recipes is in force; the line starts once one is sealed and activated there" in done.stdout
+    who = ("--by", "me", "--reason", "a test")
+    for action in (("seal", "bottle", site.current / DETECTOR), ("activate", "bottle")):
+        assert proctor(site, "recipes", str(station), *map(str, action), *who).returncode == 0
+    again = another(site, tmp_path / "b", lambda bundle: rewrite(bundle / WORDS, words + b"--at-once\n1\n"))
+    done = install(again, site.prefix)
+    assert "recipes/bottle/0001/detector.onnx infers on" in done.stdout, done.stderr
+    (station / "bottle" / "0001" / DETECTOR).write_bytes(b"changed")
+    before = site.current
+    assert "was changed since me sealed it" in said(install(again, site.prefix))
+    assert site.current == before
+    shutil.rmtree(station)
+    assert install(site.bundle, site.prefix).returncode == 0
 
 
 def test_a_bundle_is_tried_where_it_is_made(site: Site, tmp_path: Path) -> None:
