@@ -10,6 +10,10 @@
 A version never changes. A file that was changed is refused until somebody seals it, by name and reason, which makes the
 next version. Which version is in force is the journal's last word on it.
 
+A last line without its end that is no document was never written: a power cut came before whoever wrote it was told of
+success. It is ignored by readers and cut off by the next writer, which is said. A last line that is whole but for its
+end counts, and is held against the chain and the key like any other.
+
 Hashes detect accidents. With a key, seals and journal carry an HMAC: nobody without the key can make either. What a
 hash chain cannot show is that its last lines were cut off; copies of the journal elsewhere (records, backups) can.
 """
@@ -30,6 +34,7 @@ from typing import Any
 from runtime.errors import DetectorError, InputError
 from runtime.line.results import LONGEST_TEXT
 from runtime.lock import LOCK, in_turn
+from runtime.outputs import say
 from runtime.signing import canonical, is_signature, signature
 from runtime.typed import build
 
@@ -78,6 +83,7 @@ class RecipeStore:
         """With `key`, what is read must be signed by it, and what is written is. `hash_of` is the SHA-256 of a file,
         for whoever looks often and knows that a file is as it was; raises `OSError`."""
         self.folder, self._key, self._hash_of = folder, key, hash_of
+        self._is_torn_told = False
 
     def seal(self, name: str, files: Sequence[Path], by: str, reason: str) -> Seal:
         """Copy files into the next version of a recipe, and seal it. It is not in force before `activate`.
@@ -192,21 +198,61 @@ class RecipeStore:
 
     def history(self) -> list[Entry]:
         """The journal. Raises `DetectorError` where a line was changed, removed or not signed by the key."""
+        whole, torn = self._journal()
+        if torn and not self._is_torn_told:
+            self._is_torn_told = True
+            say(f"warning: {self._torn_in_words(torn)}; the next change of what is in force removes it")
+        return self._checked_journal(whole)
+
+    def _journal(self) -> tuple[bytes, bytes]:
+        """The journal, and behind it what a power cut left of a line that was never written."""
         path = self.folder / JOURNAL
         try:
-            lines = path.read_bytes().splitlines()
+            data = path.read_bytes()
         except FileNotFoundError:
-            return []
+            return b"", b""
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions") from error
+        last = data.rfind(b"\n") + 1
+        return (data, b"") if _is_document(data[last:]) else (data[:last], data[last:])
+
+    def _torn_in_words(self, torn: bytes) -> str:
+        return (
+            f"the last {len(torn):,} bytes of {self.folder / JOURNAL} are a line that was never written to its end, "
+            "perhaps for a power cut; what it was to say is not in force"
+        )
+
+    def _checked_journal(self, data: bytes) -> list[Entry]:
+        path = self.folder / JOURNAL
         entries, before = [], ""
-        for number, line in enumerate(lines, 1):
-            entry = self._read(Entry, line, f"line {number} of {path}")
+        for number, line in enumerate(data.splitlines(), 1):
+            entry = self._read(Entry, line, f"line {number} of {path}", _COPY)
             if entry.before != before:
-                raise DetectorError(f"{path} was changed: line {number} does not follow the one before; restore a copy")
+                raise DetectorError(f"{path} was changed: line {number} does not follow the one before; {_COPY}")
             entries.append(entry)
             before = hashlib.sha256(line).hexdigest()
         return entries
+
+    def _sound_journal(self) -> bytes:
+        """The journal, each line with its end: a line that was never written is cut off, which is said. For who is
+        `_writing`. Raises as `history`, and `InputError` where it cannot be mended."""
+        whole, torn = self._journal()
+        self._checked_journal(whole)  # one that is not sound is not written to
+        ending = b"\n" if whole and not whole.endswith(b"\n") else b""
+        if torn or ending:
+            path = self.folder / JOURNAL
+            try:
+                with open(path, "r+b") as journal:
+                    journal.truncate(len(whole))
+                    journal.seek(len(whole))
+                    journal.write(ending)
+                    journal.flush()
+                    os.fsync(journal.fileno())
+            except OSError as error:
+                raise InputError(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
+        if torn:
+            say(f"warning: {self._torn_in_words(torn)}; they were removed")
+        return whole + ending
 
     def _hash(self, path: Path) -> str:
         try:
@@ -240,7 +286,7 @@ class RecipeStore:
 
     def _placed(self, half: Path, name: str, hashes: dict[str, str], by: str, reason: str) -> Seal:
         """Make the folder `half` the next version. For who is `_writing`. Raises `OSError`, and as `_note`."""
-        self.history()  # a journal that is not sound has no next version
+        self._sound_journal()  # one that is not sound has no next version
         version = max(self.versions(name), default=0) + 1
         seal = Seal(name, version, hashes, by, reason, _now())
         _write_durably(half / SEAL, self._signed(asdict(seal)) + b"\n")
@@ -260,7 +306,7 @@ class RecipeStore:
             data = path.read_bytes()
         except OSError as error:
             raise DetectorError(f"{path} cannot be read ({error.strerror}); {_AGAIN}") from error
-        seal: Seal = self._read(Seal, data, str(path))
+        seal: Seal = self._read(Seal, data, str(path), _AGAIN)
         if (seal.name, seal.version) != (name, version):
             raise DetectorError(f"{path} is the seal of {seal.name} {seal.version}; {_AGAIN}")
         return seal
@@ -270,20 +316,18 @@ class RecipeStore:
 
         Raises as `history`, and `InputError` with the journal as it was.
         """
-        self.history()  # a journal that is not sound is not written to
-        path = self.folder / JOURNAL
-        lines = path.read_bytes().splitlines() if path.exists() else []
+        path, journal_before = self.folder / JOURNAL, self._sound_journal()
+        lines = journal_before.splitlines()
         before = hashlib.sha256(lines[-1]).hexdigest() if lines else ""
         entry = Entry(action, name, version, by, reason, _now(), before)
-        size = path.stat().st_size if path.exists() else 0
         try:
             with open(path, "ab") as journal:
                 journal.write(self._signed(asdict(entry)) + b"\n")
                 journal.flush()
                 os.fsync(journal.fileno())
         except OSError as error:
-            with suppress(OSError):  # half a line would make all of it damaged
-                os.truncate(path, size)
+            with suppress(OSError):  # half a line would be said to be of a power cut
+                os.truncate(path, len(journal_before))
             raise InputError(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
 
     def _signed(self, document: dict[str, Any]) -> bytes:
@@ -291,16 +335,16 @@ class RecipeStore:
             document = document | {SIGNATURE: signature(document, self._key)}
         return canonical(document)
 
-    def _read(self, kind: type[Any], data: bytes, place: str) -> Any:
+    def _read(self, kind: type[Any], data: bytes, place: str, remedy: str) -> Any:
         try:
             document: dict[str, Any] = dict(json.loads(data))
             found = document.pop(SIGNATURE, None)
             read = build(kind, document)
         except (ValueError, TypeError, RecursionError, InputError) as error:
-            raise DetectorError(f"{place} is damaged; {_AGAIN}") from error
+            raise DetectorError(f"{place} is damaged; {remedy}") from error
         if self._key is not None and not is_signature(found, document, self._key):
             what = "is not signed" if found is None else "is signed with another key, or was changed"
-            raise DetectorError(f"{place} {what}; find out who changed it, then {_AGAIN}")
+            raise DetectorError(f"{place} {what}; find out who changed it, then {remedy}")
         if self._key is None and found is not None:
             raise DetectorError(f"{place} is signed, and no key was given; give --key-file FILE")
         return read
@@ -310,6 +354,22 @@ class RecipeStore:
 
 
 _AGAIN = "seal it again by name and reason (python -m runtime.recipes FOLDER seal), or roll back"
+# without its journal nothing can be sealed or rolled back; versions that it does not tell of yet do no harm
+_COPY = (
+    "put back this file from the last backup of the station (python -m runtime.backup.restore BACKUP.tar NEW_FOLDER "
+    "unpacks it)"
+)
+
+
+def _is_document(data: bytes) -> bool:
+    """Whether bytes are JSON; a document that was cut off, or zeros in its place, are none."""
+    try:
+        json.loads(data)
+    except RecursionError:  # nothing that this writes, whole or cut off
+        return True
+    except ValueError:
+        return False
+    return True
 
 
 def _check(name: str, by: str, reason: str) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -99,8 +100,8 @@ def test_of_several_recipes_with_a_file_the_one_in_force_is_found(store: RecipeS
     store.seal("beta", files, "me", "another one")
     store.activate("beta", "me", "released")
     assert store.with_file(sha256) == (alpha, "detector.onnx")
-    (store.folder / JOURNAL).write_bytes(b"{")
-    with pytest.raises(DetectorError, match="is damaged"):
+    (store.folder / JOURNAL).write_bytes(b"{\n")
+    with pytest.raises(DetectorError, match="is damaged; put back this file from the last backup"):
         store.with_file(sha256)
 
 
@@ -259,6 +260,94 @@ def test_a_journal_that_was_changed_is_refused_and_not_written_to(
         store.activate("bottle", "me", "third")
     assert path.read_bytes() == b"".join(lines)
     assert store.versions("bottle") == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        lambda line: line[: len(line) // 2],
+        lambda line: line[:1],
+        lambda line: bytes(37),
+        lambda line: line[:20] + bytes(9),
+    ],
+    ids=["half", "one byte", "zeros", "half and zeros"],
+)
+def test_a_line_that_a_power_cut_tore_was_never_written(
+    store: RecipeStore, files: list[Path], left: Callable[[bytes], bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = store.seal("bottle", files, "me", "first")
+    store.activate("bottle", "me", "first")
+    path = store.folder / JOURNAL
+    whole = path.read_bytes()
+    torn = left(whole.splitlines()[-1])
+    path.write_bytes(whole + torn)
+    history = store.history()
+    assert (store.active(), len(history)) == (first, 2)
+    assert path.read_bytes() == whole + torn  # who only reads changes nothing
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"warning: the last {len(torn)} bytes of {path} are a line that was never written to its end" in said
+    second = store.seal("bottle", files, "me", "second")
+    assert f"warning: the last {len(torn)} bytes of" in capsys.readouterr().err
+    assert path.read_bytes().startswith(whole + b"{")
+    path.write_bytes(path.read_bytes() + torn)
+    assert store.activate("bottle", "me", "second") == second == store.active()
+    assert store.roll_back("me", "back") == first
+    assert [(each.action, each.version) for each in store.history()][2:] == [
+        ("sealed", 2), ("activated", 2), ("activated", 1),
+    ]  # fmt: skip
+
+
+def test_a_last_line_that_is_whole_but_for_its_end_counts(
+    store: RecipeStore, files: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = store.seal("bottle", files, "me", "first")
+    store.activate("bottle", "me", "first")
+    path = store.folder / JOURNAL
+    path.write_bytes(path.read_bytes()[:-1])
+    assert (store.active(), len(store.history())) == (first, 2)
+    store.seal("bottle", files, "me", "second")
+    assert len(store.history()) == 3
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("change", ["forged", "out of place"])
+def test_a_last_line_without_its_end_is_held_against_chain_and_key(
+    store: RecipeStore, files: list[Path], change: str
+) -> None:
+    store.seal("bottle", files, "me", "first")
+    store.activate("bottle", "me", "first")
+    store.seal("bottle", files, "me", "second")
+    path = store.folder / JOURNAL
+    *before, last = path.read_bytes().splitlines(keepends=True)
+    if change == "forged":
+        forged = json.dumps({**json.loads(last), "hmac_sha256": "0" * 64}).encode()
+        path.write_bytes(b"".join([*before, forged]))
+    else:
+        path.write_bytes(b"".join([*before[:-1], last[:-1]]))
+    written = path.read_bytes()
+    for step in (store.history, store.active, lambda: store.seal("bottle", files, "me", "third")):
+        with pytest.raises(DetectorError, match=r"no key was given|another key|does not follow the one before"):
+            step()
+    assert path.read_bytes() == written
+    assert store.versions("bottle") == [1, 2]
+
+
+def test_a_journal_that_is_damaged_elsewhere_says_which_copy_to_put_back(store: RecipeStore, files: list[Path]) -> None:
+    store.seal("bottle", files, "me", "first")
+    store.activate("bottle", "me", "first")
+    path = store.folder / JOURNAL
+    copy = path.read_bytes()
+    store.seal("bottle", files, "me", "second")
+    path.write_bytes(b"{}\n" + path.read_bytes())
+    with pytest.raises(
+        DetectorError, match=r"line 1 of .* is damaged; put back this file from the last backup"
+    ) as said:
+        store.activate("bottle", "me", "second")
+    assert "seal it again" not in str(said.value)
+    path.write_bytes(copy)  # which does not know the version that was sealed since
+    assert store.activate("bottle", "me", "second").version == 2
+    assert store.seal("bottle", files, "me", "third").version == 3
 
 
 def test_a_journal_that_cannot_be_written_leaves_all_as_it_was(
