@@ -102,6 +102,21 @@ def _exchanged(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(other))
 
 
+def flush_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, so that a power cut takes no rename back. Raises `OSError`."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+        os.sync()  # a file system that flushes no single folder
+    finally:
+        os.close(descriptor)
+
+
 def check_writable(path: Path) -> None:
     """Raise `InputError` where `write_atomically` would, before the work whose result `path` is for. Leaves nothing."""
     try:

@@ -25,7 +25,7 @@ BLOCK = tarfile.BLOCKSIZE
 CHUNK = 2**20
 LONGEST_NAME = 4096 + len(PREFIX) + 1  # bytes; Linux has no longer path, and a zero ends it
 TRIES, PAUSE_S = 5, 0.2  # to read a file that does not change meanwhile
-OWNER_WRITES = 0o755
+OWNER_WRITES = 0o755  # nobody else does, whatever was allowed
 
 
 class ArchiveWriter:
@@ -133,13 +133,16 @@ class Archive(Closing):
             self._copy(name, None)
 
     def unpack(self, into: Path) -> None:
-        """Write all files below a folder. Raises what `check` does."""
+        """Write all files below a folder, which has the permissions of the one that was backed up then. Raises what
+        `check` does."""
         for name in self.manifest.files:
             path = into / name
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as out:
                 self._copy(name, out)
             path.chmod(self.manifest.kept(name).mode)
+        for folder in self.manifest.holding:
+            (into / folder).chmod(self.manifest.mode_of(folder))
 
     def _copy(self, name: str, out: IO[bytes] | None) -> None:
         kept, left = self.manifest.kept(name), self.manifest.kept(name).size

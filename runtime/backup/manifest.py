@@ -1,4 +1,5 @@
-"""What a backup holds: every file by name, with its size, its permissions and its SHA-256.
+"""What a backup holds: every file by name, with its size, its permissions and its SHA-256; and the permissions of the
+folders that they lie in.
 
 The manifest carries its own hash, which detects accidents. With a key it is signed (HMAC-SHA256): nobody without the
 key can make a backup that is accepted by it.
@@ -6,7 +7,8 @@ key can make a backup that is accepted by it.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -15,7 +17,10 @@ from runtime.errors import InputError
 from runtime.signing import canonical, is_signature, signature
 from runtime.typed import build
 
-SCHEMA = 1
+SCHEMA = 2
+EARLIEST = 1  # had no permissions of folders
+OWNER_ALONE = 0o700  # a folder of which nothing else is known
+ITSELF = "."  # the name of the folder that was backed up, among those below it
 SHA256, SIGNATURE = "sha256", "hmac_sha256"
 MOST_FILES = 500_000  # all of them are held in memory
 MOST_BYTES = 128 * 2**20  # of the manifest
@@ -42,9 +47,10 @@ class Manifest:
     pictures: bool  # whether the records' pictures are in it
     left_out: tuple[str, ...]  # what of the folder is not in it, in words
     files: dict[str, tuple[int, int, str]]  # by name below the folder: `Kept`, as a list
+    folders: dict[str, int] = field(default_factory=dict)  # permissions by name, of all that hold a file
 
     def __post_init__(self) -> None:
-        if self.schema != SCHEMA:
+        if not EARLIEST <= self.schema <= SCHEMA:
             raise InputError(
                 f"the backup has schema {self.schema}, and {SCHEMA} is known here; install a later Proctor"
             )
@@ -53,6 +59,10 @@ class Manifest:
             check_between(f"the size of {name}", size, 0)
             check_between(f"the permissions of {name}", mode, 0, 0o777)
             check_sha256(f"the SHA-256 of {name}", sha256)
+        for name, mode in self.folders.items():
+            if name != ITSELF:
+                check_name(name)
+            check_between(f"the permissions of {name}", mode, 0, 0o777)
         for name in self.files:
             above = next((str(each) for each in PurePath(name).parents if str(each) in self.files), None)
             if above is not None:
@@ -66,6 +76,15 @@ class Manifest:
     def kept(self, name: str) -> Kept:
         """One of the files."""
         return Kept(*self.files[name])
+
+    def mode_of(self, folder: str) -> int:
+        """The permissions of a folder, by its name."""
+        return self.folders.get(folder, 0) | OWNER_ALONE
+
+    @property
+    def holding(self) -> list[str]:
+        """The folders that hold a file, the one that was backed up among them; those that lie in others after these."""
+        return folders_of(self.files)
 
     def to_json(self, key: bytes | None) -> bytes:
         """The document with its hash and, with a key, its signature."""
@@ -93,6 +112,11 @@ def read_manifest(data: bytes, key: bytes | None) -> Manifest:
     if sha256 != hashlib.sha256(canonical(document)).hexdigest():
         raise InputError(f"the manifest was changed since it was written; {COPY_AGAIN}")
     return build(Manifest, document)
+
+
+def folders_of(files: Iterable[str]) -> list[str]:
+    """The folders above files, by their names; those that lie in others after these."""
+    return sorted({str(folder) for name in files for folder in PurePath(name).parents} | {ITSELF})
 
 
 def check_name(name: str) -> None:

@@ -25,6 +25,10 @@ def main() -> None:
     print(f"{arguments.folder} restored: {about}")
     for what in manifest.left_out:
         print(f"not in the backup: {what}")
+    if not manifest.folders:
+        print(
+            "permissions of folders are not in the backup, which an earlier Proctor made: they are their owner's alone"
+        )
     if before is not None:
         print(f"what was there before is now {before}; remove it when the line runs")
 

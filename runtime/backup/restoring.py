@@ -6,21 +6,23 @@ import stat
 from datetime import datetime
 from pathlib import Path
 
-from runtime.atomic import replace_folder
+from runtime.atomic import flush_folder, replace_folder
 from runtime.backup.archive import Archive
+from runtime.backup.in_use import check_unused
 from runtime.backup.staging import staging
 from runtime.errors import InputError
 from runtime.refused import refused
 
 SPARE = 64 * 2**20  # bytes that stay free on the disk
+_LOOK = stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
 
 
 def restore(archive: Archive, folder: Path, overwrite: bool) -> Path | None:
     """Unpack a backup into `folder`; where what was there lies now, if anything was.
 
-    Raises `InputError` for a backup that is damaged, a folder that holds something unless `overwrite`, one that is a
-    mount point, and a disk that does not take it; the folder is as it was then. What a restore that was killed left
-    beside the folder is removed.
+    Raises `InputError` for a backup that is damaged, a folder that holds something unless `overwrite`, one that a line
+    works in, one that is a mount point, and a disk that does not take it; the folder is as it was then. What a restore
+    that was killed left beside the folder is removed.
     """
     folder = Path(os.path.realpath(folder))
     try:
@@ -29,6 +31,7 @@ def restore(archive: Archive, folder: Path, overwrite: bool) -> Path | None:
             raise InputError(
                 f"{folder} holds something already; choose a new folder, or give --overwrite to replace it"
             )
+        check_unused(folder)
         if os.path.ismount(folder):  # found before the work; one of the same file system is found by the system
             raise InputError(f"{folder} is a mount point, which cannot be replaced; restore into a folder below it")
         archive.check()
@@ -37,11 +40,15 @@ def restore(archive: Archive, folder: Path, overwrite: bool) -> Path | None:
             fresh = made / folder.name
             fresh.mkdir()
             archive.unpack(fresh)
-            if folder.is_dir():  # whoever could not look into the old one cannot look into the new one
-                fresh.chmod(stat.S_IMODE(folder.stat().st_mode) | stat.S_IRWXU)
+            if folder.is_dir():  # whoever could not look into the old one, or the one backed up, cannot look into it
+                looks = fresh.stat().st_mode | ~_LOOK
+                fresh.chmod(stat.S_IMODE(folder.stat().st_mode) & looks | stat.S_IRWXU)
             if hasattr(os, "sync"):
                 os.sync()  # names must not be on the disk before what they name
-            return _put_in_place(fresh, folder, holds)
+            check_unused(folder)  # a line may have been started meanwhile
+            before = _put_in_place(fresh, folder, holds)
+            flush_folder(folder.parent)
+            return before
     except OSError as error:
         raise InputError(refused(error.filename or folder, "written", error, "choose another folder")) from error
 

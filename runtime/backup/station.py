@@ -1,19 +1,25 @@
 """What of a station's folder is backed up: every regular file, records as one snapshot, and what is left out in words.
 
-Left out are hidden files (locks, files that are half written), pictures of the records unless they are asked for, and
-what is no file (sockets). A link is refused: what it points at would be missed when it is needed.
+Left out are hidden files and folders (locks, files that are half written), pictures of the records unless they are
+asked for, and what is no file (sockets). A link is refused: what it points at would be missed when it is needed.
+
+Journals of recipes are copied before anything else is looked at: whatever they tell of is there then, and what is
+sealed or put in force later is not told.
 """
 
 import os
+import shutil
 import stat
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from runtime.backup.archive import Archive, ArchiveWriter
-from runtime.backup.manifest import SCHEMA, Manifest
+from runtime.atomic import flush_folder
+from runtime.backup.archive import OWNER_WRITES, PAUSE_S, TRIES, Archive, ArchiveWriter
+from runtime.backup.manifest import OWNER_ALONE, SCHEMA, Manifest, folders_of
 from runtime.backup.snapshot import BESIDE, forget_pictures, is_records, is_sqlite, pictures, snapshot
 from runtime.backup.staging import staging
 from runtime.errors import InputError
@@ -37,10 +43,20 @@ class Kind(Enum):
 class Found:
     """What a folder holds, by names below it."""
 
-    plain: tuple[str, ...]  # journals first: what they tell of is there when they are read
+    plain: tuple[str, ...]
     databases: tuple[str, ...]  # SQLite files
     records: frozenset[str]  # those of them that are records
     left_out: tuple[str, ...]  # in words
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a backup is made from."""
+
+    folder: Path
+    journals: dict[str, Path]  # copies, by the names that the journals have below the folder
+    with_pictures: bool
+    scratch: Path  # an empty folder for copies
 
 
 def back_up(folder: Path, out: Path, with_pictures: bool, leave_out: Sequence[Path], key: bytes | None) -> Manifest:
@@ -55,45 +71,84 @@ def back_up(folder: Path, out: Path, with_pictures: bool, leave_out: Sequence[Pa
         raise InputError(f"{out} lies in the folder that is backed up; write it elsewhere, best on another disk")
     if not out.parent.is_dir():  # a disk that is not plugged in, perhaps: nothing is made in its place
         raise InputError(f"there is no folder {out.parent}; make it, or mount its disk")
-    found = _look(folder, with_pictures, [_below(folder, each) for each in leave_out])
+    unwanted = [_below(folder, each) for each in leave_out]
     try:
         with staging(out) as scratch:
+            journals = _copied_journals(folder, unwanted, scratch)
+            found = _look(folder, with_pictures, unwanted, journals)
             half = scratch / "half"
             with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # it holds passwords
-                manifest = _written(ArchiveWriter(file), folder, found, with_pictures, scratch, key)
+                source = Source(folder, journals, with_pictures, scratch)
+                manifest = _written(ArchiveWriter(file), source, found, key)
                 file.flush()
                 os.fsync(file.fileno())
             with Archive(half, key) as archive:
                 archive.check()
             half.replace(out)
+            flush_folder(out.parent)
     except OSError as error:
         raise InputError(refused(out, "written", error, "choose another place")) from error
     return manifest
 
 
-def _written(
-    writer: ArchiveWriter, folder: Path, found: Found, with_pictures: bool, scratch: Path, key: bytes | None
-) -> Manifest:
+def _written(writer: ArchiveWriter, source: Source, found: Found, key: bytes | None) -> Manifest:
     for name in found.plain:
-        writer.add(name, folder / name)
+        writer.add(name, source.journals.get(name, source.folder / name))
     for number, name in enumerate(found.databases):
-        copy = scratch / f"{number}.sqlite"
-        snapshot(folder / name, copy)
+        copy = source.scratch / f"{number}.sqlite"
+        snapshot(source.folder / name, copy)
         if name in found.records:
-            _add_pictures(writer, folder, name, copy, with_pictures)
+            _add_pictures(writer, source.folder, name, copy, source.with_pictures)
         writer.add(name, copy)
         copy.unlink()
     manifest = Manifest(
         SCHEMA,
         release(),
         now(),
-        str(folder),
-        with_pictures,
+        str(source.folder),
+        source.with_pictures,
         found.left_out,
         writer.files,
+        {name: _mode(source.folder / name) for name in folders_of(writer.files)},
     )
     writer.finish(manifest, key)
     return manifest
+
+
+def _mode(folder: Path) -> int:
+    """A folder's permissions. One that is gone by now, as folders of old pictures go, is its owner's alone."""
+    try:
+        return folder.stat().st_mode & OWNER_WRITES | OWNER_ALONE
+    except FileNotFoundError:
+        return OWNER_ALONE
+
+
+def _copied_journals(folder: Path, leave_out: list[str], scratch: Path) -> dict[str, Path]:
+    """A copy of each journal, by its name below the folder. Raises `InputError` for one that cannot be read."""
+    copies = dict[str, Path]()
+    for name, path in _walk(folder, leave_out, Counter()):
+        if Path(name).name == JOURNAL and _kind(name, path) is Kind.PLAIN:
+            copy = scratch / f"{len(copies)}.journal"
+            if _copied(path, copy):
+                copies[name] = copy
+    return copies
+
+
+def _copied(path: Path, copy: Path) -> bool:
+    """Copy a file as it is at one moment; whether it was still there."""
+    for _ in range(TRIES):
+        try:
+            before, data, after = path.stat(), path.read_bytes(), path.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise InputError(refused(path, "read", error, LEAVE_OUT)) from error
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+            copy.write_bytes(data)
+            shutil.copystat(path, copy)
+            return True
+        time.sleep(PAUSE_S)
+    raise InputError(f"{path} changes while it is read; back up when nobody writes to it, or leave it out")
 
 
 def _add_pictures(writer: ArchiveWriter, folder: Path, name: str, copy: Path, wanted: bool) -> None:
@@ -103,7 +158,7 @@ def _add_pictures(writer: ArchiveWriter, folder: Path, name: str, copy: Path, wa
     forget_pictures(copy, lambda path: path not in there)
 
 
-def _look(folder: Path, with_pictures: bool, leave_out: list[str]) -> Found:
+def _look(folder: Path, with_pictures: bool, leave_out: list[str], journals: Container[str]) -> Found:
     plain, databases, records, left = list[str](), list[str](), set[str](), Counter[str]()
     for name, path in _walk(folder, leave_out, left):
         kind = _kind(name, path)
@@ -113,6 +168,8 @@ def _look(folder: Path, with_pictures: bool, leave_out: list[str]) -> Found:
             databases.append(name)
             if is_records(path):
                 records.add(name)
+        elif kind is Kind.PLAIN and Path(name).name == JOURNAL and name not in journals:
+            left["journals that were begun meanwhile"] += 1
         elif kind is Kind.PLAIN:
             plain.append(name)
     beside = {f"{name}{ending}" for name in databases for ending in BESIDE}
@@ -123,8 +180,7 @@ def _look(folder: Path, with_pictures: bool, leave_out: list[str]) -> Found:
     if not kept and not databases:
         raise InputError(f"{folder} holds nothing to back up; give the folder of the station's recipes and records")
     words = [*(f"{name} (as asked)" for name in leave_out), *(f"{n:,} {what}" for what, n in left.items() if n)]
-    kept.sort(key=lambda name: (Path(name).name != JOURNAL, name))
-    return Found(tuple(kept), tuple(databases), frozenset(records), tuple(words))
+    return Found(tuple(sorted(kept)), tuple(databases), frozenset(records), tuple(words))
 
 
 def _walk(folder: Path, leave_out: list[str], left: Counter[str]) -> Iterator[tuple[str, Path]]:
@@ -142,9 +198,9 @@ def _walk(folder: Path, leave_out: list[str], left: Counter[str]) -> Iterator[tu
         for name in sorted({*files, *links} - {*hidden}):
             if str(relative / name) not in leave_out:
                 yield str(relative / name), Path(place) / name
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and str(relative / name) not in leave_out
-        )
+        wanted = sorted(name for name in folders if str(relative / name) not in leave_out)
+        folders[:] = [name for name in wanted if not name.startswith(".")]
+        left["hidden folders"] += len(wanted) - len(folders)
 
 
 def _kind(name: str, path: Path) -> Kind | None:

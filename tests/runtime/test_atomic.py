@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runtime import atomic
-from runtime.atomic import check_writable, replace_folder, write_atomically
+from runtime.atomic import check_writable, flush_folder, replace_folder, write_atomically
 from runtime.errors import InputError
 
 
@@ -195,3 +195,24 @@ def test_a_folder_is_replaced_whole_or_not_at_all_wherever_it_is_ended(
     assert found in ({fresh: "new", folder: "old"}, {folder: "new", before: "old"})
     if not ended:
         assert found == {folder: "new", before: "old"}
+
+
+def test_the_names_of_a_folder_are_flushed_where_its_file_system_flushes_no_folder_all_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = list[str]()
+    monkeypatch.setattr(os, "sync", lambda: flushed.append("all"))
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(os.readlink(f"/proc/self/fd/{number}")))
+    flush_folder(tmp_path)
+    assert flushed == [str(tmp_path)]
+
+    def refuse(number: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    code = errno.EINVAL
+    flush_folder(tmp_path)
+    assert flushed[1:] == ["all"]
+    code = errno.EIO
+    with pytest.raises(OSError, match="Input/output"):
+        flush_folder(tmp_path)

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from runtime import atomic
-from runtime.backup import archive
+from runtime.backup import archive, restoring
 from runtime.backup import station as station_module
 from runtime.backup.archive import MANIFEST, PREFIX, Archive
 from runtime.backup.manifest import SCHEMA
@@ -110,6 +110,35 @@ def test_it_holds_passwords_and_is_for_its_owner_alone(station: Path, tmp_path: 
     assert (tmp_path / "fresh" / "line.yaml").stat().st_mode & 0o777 == 0o644
 
 
+def modes(folder: Path) -> dict[str, int]:
+    """The permissions of a folder and of those below it."""
+    places = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    return {str(path.relative_to(folder)): path.stat().st_mode & 0o777 for path in places}
+
+
+def test_folders_that_nobody_else_may_enter_come_back_so(station: Path, tmp_path: Path) -> None:
+    (station / "detectors").chmod(0o770)
+    (station / "recipes").chmod(0o700)
+    station.chmod(0o700)
+    backup, before = saved(station), modes(station)
+    restored(backup, tmp_path / "fresh")
+    assert modes(tmp_path / "fresh") == before | {"detectors": 0o750}  # nobody but the owner may write
+    station.chmod(0o755)
+    restored(backup, station, overwrite=True)
+    assert station.stat().st_mode & 0o777 == 0o700
+
+
+def test_of_a_backup_that_kept_no_permissions_of_folders_all_are_the_owners_alone(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    path = hostile(tmp_path / "earlier.tar", [member("a/b.yaml")], schema=1)
+    command = [sys.executable, "-m", "runtime.backup.restore", path, tmp_path / "fresh"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "permissions of folders are not in the backup, which an earlier Proctor made" in done.stdout
+    assert modes(tmp_path / "fresh") == {".": 0o700, "a": 0o700}
+
+
 def test_any_tool_that_reads_tar_reads_it(station: Path, tmp_path: Path) -> None:
     (station / ("a" * 120) / ("ä" * 90)).mkdir(parents=True)
     (station / ("a" * 120) / ("ä" * 90) / "b.yaml").write_text("deep")
@@ -161,6 +190,95 @@ def test_records_are_backed_up_while_they_are_written(
     finally:
         child.kill()
         child.communicate()
+
+
+@pytest.mark.parametrize("when", ["before the folder is looked at", "after it"])
+def test_what_is_put_in_force_while_it_is_backed_up_is_told_with_its_files_or_not_at_all(
+    station: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    store, look = RecipeStore(station / "recipes"), station_module._look
+
+    def meanwhile(*words: object) -> object:
+        found = look(*words) if when == "after it" else None  # type: ignore[arg-type]
+        store.seal("bottle", [station / "line.yaml"], "an engineer", "second run")
+        store.activate("bottle", "an engineer", "second run")
+        return found or look(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(station_module, "_look", meanwhile)
+    backup = saved(station)
+    restored(backup, tmp_path / "fresh")
+    copy = RecipeStore(tmp_path / "fresh" / "recipes")
+    active = copy.active()
+    assert active is not None
+    assert (active.version, len(copy.history())) == (1, 2)
+    assert copy.seal("bottle", [station / "line.yaml"], "an engineer", "and it goes on").version >= 2
+
+
+def test_a_journal_that_was_begun_meanwhile_is_left_out_and_said(
+    station: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = station_module._copied_journals
+
+    def begun(*words: object) -> dict[str, Path]:
+        found = copied(*words)  # type: ignore[arg-type]
+        RecipeStore(station / "others").seal("can", [station / "line.yaml"], "an engineer", "first run")
+        return found
+
+    monkeypatch.setattr(station_module, "_copied_journals", begun)
+    manifest = back_up(station, tmp_path / "b.tar", True, (), None)
+    assert manifest.left_out == ("1 journals that were begun meanwhile",)
+    assert "others/journal.jsonl" not in manifest.files
+    assert "recipes/journal.jsonl" in manifest.files
+
+
+def test_it_is_on_the_disk_under_its_name_before_it_is_said_to_be_there(
+    station: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = list[tuple[Path, bool]]()
+    monkeypatch.setattr(
+        station_module, "flush_folder", lambda folder: flushed.append((folder, (folder / "backup.tar").is_file()))
+    )
+    backup = saved(station)
+    assert flushed == [(tmp_path, True)]
+    monkeypatch.setattr(
+        restoring, "flush_folder", lambda folder: flushed.append((folder, (folder / "fresh" / "line.yaml").is_file()))
+    )
+    restored(backup, tmp_path / "fresh")
+    assert flushed[1:] == [(tmp_path, True)]
+
+
+AT_WORK = """
+import sys
+from runtime.priority import inspecting
+with inspecting(), open(sys.argv[1]):
+    print("at work", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("by", ["working folder", "open file"])
+def test_a_folder_that_a_line_works_in_is_not_replaced(
+    station: Path, tmp_path: Path, environment: dict[str, str], by: str
+) -> None:
+    backup, before = saved(station), contents(station)
+    folder, file = (station, "/dev/null") if by == "working folder" else (tmp_path, station / "records" / FILE)
+    line = subprocess.Popen(
+        [sys.executable, "-c", AT_WORK, file],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert line.stdout is not None
+        assert line.stdout.readline() == b"at work\n"
+        with pytest.raises(InputError, match=rf"process {line.pid} inspects, and works in {station}: .*stop the line"):
+            restored(backup, station, overwrite=True)
+        assert contents(station) == before
+        restored(backup, tmp_path / "elsewhere")
+    finally:
+        line.communicate()
+    assert restored(backup, station, overwrite=True) is not None
 
 
 def test_without_pictures_records_name_none(station: Path, tmp_path: Path) -> None:
@@ -234,13 +352,18 @@ def test_a_backup_that_is_cut_off_is_refused(station: Path, tmp_path: Path) -> N
         assert not (tmp_path / "fresh").exists()
 
 
-def hostile(path: Path, members: list[tuple[tarfile.TarInfo, bytes]], named: dict[str, bytes] | None = None) -> Path:
-    """A tar of any members, with a manifest that names `named`, by default just them."""
+def hostile(
+    path: Path,
+    members: list[tuple[tarfile.TarInfo, bytes]],
+    named: dict[str, bytes] | None = None,
+    schema: int = SCHEMA,
+) -> Path:
+    """A tar of any members, with a manifest that names `named`, by default just them, and no folders."""
     if named is None:
         named = {info.name.removeprefix(PREFIX): data for info, data in members}
     files = {name: [len(data), 0o644, hashlib.sha256(data).hexdigest()] for name, data in named.items()}
     document = {
-        "schema": SCHEMA, "software": "0.1.0", "at": "2026-11-30T00:00:00+00:00", "folder": "/srv", "pictures": True,
+        "schema": schema, "software": "0.1.0", "at": "2026-11-30T00:00:00+00:00", "folder": "/srv", "pictures": True,
         "left_out": [], "files": files,
     }  # fmt: skip
     data = canonical(document | {"sha256": hashlib.sha256(canonical(document)).hexdigest()})
@@ -601,6 +724,8 @@ def test_a_file_that_changed_once_is_read_again(station: Path, tmp_path: Path, m
 
 def test_links_are_refused_and_sockets_and_locks_left_out(station: Path, tmp_path: Path) -> None:
     (station / ".detector.lock").write_text("")
+    (station / "detectors" / ".hidden" / ".deeper").mkdir(parents=True)
+    (station / "detectors" / ".hidden" / "b.onnx").write_bytes(b"missed")
     (station / "overlays").mkdir()
     (station / "overlays" / "1.jpg").write_bytes(b"picture")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -616,7 +741,8 @@ def test_links_are_refused_and_sockets_and_locks_left_out(station: Path, tmp_pat
     assert not {"link", "line.sock", "overlays/1.jpg", ".detector.lock"} & set(contents(tmp_path / "fresh"))
     words = "; ".join(manifest.left_out)
     assert "link (as asked); overlays (as asked)" in words
-    assert "1 hidden" in words
+    assert "1 hidden files; " in words
+    assert "1 hidden folders" in words  # what lies in it goes without saying
     assert "1 sockets" in words
 
 
