@@ -1,8 +1,10 @@
 """Which Python packages are here, which are missing, and which stand in each other's way.
 
-Nothing is imported into this process; NumPy, which everything else needs, is imported in one of its own.
+Nothing is imported into this process; what the runtime needs is imported in processes of its own: a package that is
+there may lack a part, or have one that was compiled for another machine.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -20,7 +22,10 @@ NEEDED = {
     "PIL": "pillow",
     "simplejpeg": "simplejpeg",
     "av": "av",
+    "yaml": "pyyaml",
 }
+PARTS = {"PIL": "PIL.Image"}  # what is imported of a module whose own name loads nothing compiled
+EXAMINED = ("cv2", "onnxruntime")  # imported by what examines them
 # packages that install the same module over each other: the last one wins, and removing one breaks the rest
 RIVALS = {
     "cv2": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
@@ -54,7 +59,7 @@ def examine_packages() -> Packages:
     """Look for the runtime's own packages and for those of the extra for training."""
     rivals = [name for names in RIVALS.values() for name in names]
     versions = {name: version for name in [*NEEDED.values(), *rivals] if (version := installed_version(name))}
-    findings = [*_missing(), *_numpy(), *_rivals(versions)]
+    findings = [*_missing(), *_broken(), *_rivals(versions)]
     if all(is_importable(module) for module in NEEDED):
         listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
         findings.insert(0, Finding(AREA, Status.OK, listed or "all that the runtime needs, from the system"))
@@ -103,14 +108,25 @@ def _missing() -> list[Finding]:
     return needed
 
 
-def _numpy() -> list[Finding]:
-    if not is_importable("numpy"):
-        return []
-    problem = ask("runtime.doctor.vendor", "version", "numpy").problem
-    if problem is None:
-        return []
-    text = f"importing numpy {problem}"
-    return [Finding(AREA, Status.BROKEN, text, "pip install --force-reinstall numpy", needed=True)]
+def _broken() -> list[Finding]:
+    there = [module for module in NEEDED if module not in EXAMINED and is_importable(module)]
+    with ThreadPoolExecutor() as pool:  # each waits for a process
+        problems = list(pool.map(_problem, there))
+    return [
+        Finding(
+            AREA,
+            Status.BROKEN,
+            f"importing {module} {problem}",
+            f"pip install --force-reinstall {NEEDED[module]}",
+            needed=True,
+        )
+        for module, problem in zip(there, problems, strict=True)
+        if problem is not None
+    ]
+
+
+def _problem(module: str) -> str | None:
+    return ask("runtime.doctor.vendor", "imports", PARTS.get(module, module)).problem
 
 
 def _rivals(versions: dict[str, str]) -> list[Finding]:

@@ -3,6 +3,7 @@
 ::
 
     python -m runtime.doctor.vendor version MODULE        {"version": …}
+    python -m runtime.doctor.vendor imports MODULE        {}
     python -m runtime.doctor.vendor opencv                version, back ends
     python -m runtime.doctor.vendor onnxruntime           version, providers, cores
     python -m runtime.doctor.vendor golden PROVIDER       the demo detector's largest deviation on its golden frame
@@ -22,6 +23,12 @@ DATA = Path(__file__).parents[1] / "data"
 def version(module: str) -> dict[str, Any]:
     """A module's ``__version__``. Nothing else in it is touched: TensorRT without a driver kills the process."""
     return {"version": str(importlib.import_module(module).__version__)}
+
+
+def imports(module: str) -> dict[str, Any]:
+    """Whether a module can be imported, with the compiled parts that it loads."""
+    importlib.import_module(module)
+    return {}
 
 
 def opencv() -> dict[str, Any]:
@@ -89,7 +96,7 @@ def detector(path: str) -> dict[str, Any]:
     return {"size_hw": recipe.size_hw, "threshold": recipe.threshold.value, "recipe_sha256": recipe.sha256}
 
 
-QUESTIONS = {f.__name__: f for f in (version, opencv, onnxruntime, golden, detector)}
+QUESTIONS = {f.__name__: f for f in (version, imports, opencv, onnxruntime, golden, detector)}
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Packages by their metadata: made-up installations on this process's own path."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from runtime.doctor.findings import Status
 from runtime.doctor.opencv import examine_opencv
 from runtime.doctor.packages import examine_bindings, examine_packages
 from runtime.doctor.tensorrt_library import examine_tensorrt
+from runtime.versions import ROOT
 
 
 def install(folder: Path, name: str, version: str) -> None:
@@ -35,6 +37,21 @@ def test_a_missing_package_stops_the_stream(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(packages.NEEDED, "nobodys_module", "nobodys-package")
     (finding,) = [f for f in examine_packages().findings if f.stops]
     assert (finding.text, finding.remedy) == ("nobodys_module is missing", "pip install nobodys-package")
+
+
+def test_a_package_whose_compiled_part_does_not_load_stops_the_stream(site: Path) -> None:
+    (site / "PIL").mkdir()
+    (site / "PIL" / "__init__.py").touch()
+    (site / "PIL" / "Image.py").write_text("raise ImportError('_imaging of another Python')")
+    (finding,) = [f for f in examine_packages().findings if f.stops]
+    assert finding.text == "importing PIL failed: ImportError: _imaging of another Python"
+    assert finding.remedy == "pip install --force-reinstall pillow"
+
+
+def test_all_that_the_base_install_brings_is_needed() -> None:
+    listed = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
+    assert listed is not None
+    assert set(re.findall(r'^ *"([\w-]+)', listed[1], re.MULTILINE)) == set(packages.NEEDED.values())
 
 
 def test_missing_training_is_absent_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,9 @@ def test_json_is_one_document_with_a_schema(environment: dict[str, str], tmp_pat
             {"numpy": "raise ImportError('built for another Python')"},
             "packages: importing numpy failed: ImportError: built for another Python",
         ),
+        ({"yaml": "raise ImportError('half a file')"}, "packages: importing yaml failed: ImportError: half a file"),
+        ({"av": "import os; os.abort()"}, "packages: importing av crashed (SIGABRT)"),
+        ({"simplejpeg": "raise ImportError('libjpeg')"}, "packages: importing simplejpeg failed: ImportError: libjpeg"),
     ],
 )
 def test_a_broken_library_is_named_and_the_exit_status_is_1(
