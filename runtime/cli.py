@@ -3,11 +3,12 @@
 import argparse
 import errno
 import io
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from runtime.errors import OutputLost, ProctorError
+from runtime.errors import BrokeDown, OutputLost, ProctorError
 from runtime.outputs import ClosedStdout, forget_unread, replace_closed, say
 from runtime.printable import log_on_one_line
 
@@ -33,14 +34,18 @@ EXTRAS = {
 
 # PyTorch's allocators, of the CPU and of a GPU, raise a RuntimeError
 OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "Storage size calculation overflowed")
+FULL, FULL_BY_SQLITE = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM), "database or disk is full"
 
+REFUSED = 2  # somebody has to change something
+BROKE_DOWN = 3  # another start may cure it
 
+LARGEST_SEED = 2**32 - 1  # the lowest limit of what draws: scikit-learn's
 READER_GONE = 128 + 13  # as a shell reports a program that SIGPIPE ended
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a command's `main` and exit: 0 when it returns, 130 on Ctrl-C, 2 on a `ProctorError`, a missing extra, a path
-    that the system refuses, a full disk or too little memory.
+    """Run a command's `main` and exit: 0 when it returns, 130 on Ctrl-C, 2 on a `ProctorError`, a missing extra or a
+    path that the system refuses; 3 on a `BrokeDown`, a full disk or too little memory, which another start may cure.
 
     A reader of stdout that closes the pipe early (``| head``) ends the command with 141, quietly; the stream, which
     raises `OutputLost` for it, says so. With a stdout that was closed before (``>&-``) a command does its work, says
@@ -59,7 +64,7 @@ def run(main: Callable[[], None]) -> None:
     finally:
         forget_unread()
     if status == 0 and isinstance(sys.stdout, ClosedStdout) and sys.stdout.was_written:
-        status = 2
+        status = REFUSED
     if status:
         sys.exit(status)
 
@@ -75,7 +80,7 @@ def _status(main: Callable[[], None]) -> int:
     except OutputLost as error:
         return _failed(str(error), READER_GONE)
     except ProctorError as error:
-        return _failed(str(error))
+        return _failed(str(error), BROKE_DOWN if isinstance(error, BrokeDown) or _is_for_lack(error) else REFUSED)
     except ModuleNotFoundError as error:
         extra = next((extra for extra, names in EXTRAS.items() if error.name in names), None)
         if extra is None:
@@ -87,15 +92,30 @@ def _status(main: Callable[[], None]) -> int:
     except BrokenPipeError:
         return READER_GONE
     except OSError as error:
-        if error.filename is None and error.errno != errno.ENOSPC:
+        if error.filename is None and not _is_for_lack(error):
             raise  # a fault of ours
         place, advice = error.filename or "a file", "check the path, its permissions and the free space"
-        return _failed(f"{place} cannot be used ({error.strerror}); {advice}")
+        status = BROKE_DOWN if _is_for_lack(error) else REFUSED
+        return _failed(f"{place} cannot be used ({error.strerror}); {advice}", status)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+        if not _is_for_lack(error):
             raise
-        return _failed("there is not enough memory; use smaller frames or batches, or fewer students or images")
+        advice = "use smaller frames or batches, or fewer students or images"
+        return _failed(f"there is not enough memory; {advice}", BROKE_DOWN)
     return 0
+
+
+def _is_for_lack(error: BaseException | None) -> bool:
+    """Whether memory or a disk was full, by an error or what it was raised from: there may be room at another start."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in FULL):
+            return True
+        if isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY):
+            return True
+        if str(error) == FULL_BY_SQLITE:
+            return True
+        error = error.__cause__
+    return False
 
 
 def some_path(text: str) -> Path:
@@ -144,6 +164,24 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def _failed(message: str, status: int = 2) -> int:
+def positive_number(text: str) -> float:
+    """An argument type: a finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def seed(text: str) -> int:
+    """An argument type: what all random generators begin with."""
+    if not text.isdecimal() or len(text) > 10 or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
+    return int(text)
+
+
+def _failed(message: str, status: int = REFUSED) -> int:
     say(f"error: {message}")
     return status

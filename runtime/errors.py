@@ -17,11 +17,12 @@
     ├── LineError             a connection with a line controller that cannot be made, or that broke
     │   └── WireError         bytes that are no message of the protocol
     │       └── WrongVersion  a message of another version of it
+    ├── BrokeDown             what was at work and ended by an error that another start may cure
     ├── OutputLost            verdicts that nobody reads any more
     └── ParityError           an exported file that disagrees with the formulas it was made from
 
 A message says what arrived, what was expected and what to do next. Command lines print it and exit with status 2,
-141 on an `OutputLost`; errors of vendors' libraries become one of these at the boundary, chained.
+3 on a `BrokeDown`, 141 on an `OutputLost`; errors of vendors' libraries become one of these at the boundary, chained.
 """
 
 
@@ -95,6 +96,10 @@ class WireError(LineError):
 
 class WrongVersion(WireError):
     """A message of another version of the protocol."""
+
+
+class BrokeDown(ProctorError):
+    """What was at work, and ended by an error of a camera or an engine that another start may cure."""
 
 
 class OutputLost(ProctorError):

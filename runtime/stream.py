@@ -23,7 +23,7 @@ from runtime.detector import Detector
 from runtime.drift import DriftWatch
 from runtime.drift.keeper import DRIFT_HELP, DriftKeeper
 from runtime.engine_options import add_engine_options, open_detector, open_sealed, some_location
-from runtime.errors import InputError, OutputLost, ProctorError
+from runtime.errors import BrokeDown, EngineError, InputError, OutputLost, ProctorError, SourceError
 from runtime.log_file import add_log_option, logging_to
 from runtime.opencv_log import quiet_opencv
 from runtime.outputs import delivering, say
@@ -119,7 +119,7 @@ def _run_camera(arguments: argparse.Namespace, lines: Sink) -> None:
                 show(work)
                 parts = {"drift": lambda: {ONLY: watch.state.figures()}}
                 page.start(pause, records_of(asked), parts, _taking_over(page.recipes, work, pipeline, show))
-            with _pacing(source.trigger, arguments.every_ms, arguments.frames):
+            with _pacing(source.trigger, arguments.every_ms, arguments.frames), _at_work():
                 pipeline.run()
 
 
@@ -175,8 +175,18 @@ def _run_line(arguments: argparse.Namespace, lines: JsonLines | Headlines) -> No
         closing(station),
         stopping_on_signals(station.stop),
         _pacing(station.trigger, line.parts.every_ms if line.parts else None, arguments.frames),
+        _at_work(),
     ):
         station.run()
+
+
+@contextmanager
+def _at_work() -> Iterator[None]:
+    """Around a stream that has begun: what ends it did work, and may do so again after another start."""
+    try:
+        yield
+    except (SourceError, EngineError) as error:
+        raise BrokeDown(str(error)) from error
 
 
 def _refuse_beside_line(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

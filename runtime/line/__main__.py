@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from runtime.bundle.release import of_its_release
 from runtime.camera_options import add_camera_options, camera_options
 from runtime.cameras import KNOWN, CameraRow, check_camera, open_camera
 from runtime.cameras.base import EXTERNAL, Source
@@ -44,11 +45,11 @@ from runtime.outputs import say
 from runtime.priority import inspecting
 from runtime.publishing.tables import message_tables
 from runtime.recipes.choice import Choice, in_force, warm_up
-from runtime.recipes.store import RecipeStore
+from runtime.recipes.store import JOURNAL, RecipeStore
 from runtime.signing import read_key
 from runtime.sinks.records import RecordsSink
 from runtime.verdict import Verdict
-from runtime.web.options import add_page_options, asked_page
+from runtime.web.options import add_page_options, asked_page, load_page
 from runtime.web.page import Page
 from runtime.web.totals import ONLY
 
@@ -124,6 +125,7 @@ class LineAtBoot:
     words: tuple[str, ...]
     gpio: str | None = None  # its configuration of digital inputs and outputs
     socket: Path | None = None  # that it serves
+    recipes: Path | None = None  # of which it runs the one in force, in place of a detector
 
 
 def line_at_boot(words: Sequence[str]) -> LineAtBoot:
@@ -135,13 +137,29 @@ def line_at_boot(words: Sequence[str]) -> LineAtBoot:
     arguments = parse_with_file(parser, words)
     row = _check(parser, arguments)
     waits = row is not None and "wait" in row.options and not arguments.wait_for_camera
-    return LineAtBoot((*words, *(["--wait-for-camera"] if waits else [])), arguments.gpio, arguments.socket)
+    waiting = ["--wait-for-camera"] if waits else []
+    return LineAtBoot((*words, *waiting), arguments.gpio, arguments.socket, arguments.recipes)
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the words of a command line of this module say which detector runs by."""
+
+    detector: Location | None  # or a file of options
+    recipes: Path | None
+
+
+def named_in(words: Sequence[str]) -> Named:
+    """Read from `words` alone, and checked against nothing. Ends with a message for options that there are not."""
+    arguments = _parser().parse_args(words)
+    return Named(arguments.detector, arguments.recipes)
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> CameraRow | None:
     """The kind of camera, if there is one. The parser ends the program where nothing could be served; raises
     `InputError` for a value out of range, and for a camera that cannot be triggered."""
-    if (arguments.detector is None) == (arguments.recipes is None):
+    stands_in = arguments.check and arguments.recipes is not None  # for what nobody has put in force yet
+    if (arguments.detector is None) == (arguments.recipes is None) and not stands_in:
         parser.error("give a detector, or --recipes FOLDER for the one in force there")
     if arguments.recipes is not None and (arguments.good_frame is not None or arguments.engine == "auto"):
         parser.error("a recipe is sealed: its picture for the self-check is its good.png, and --engine auto, which "
@@ -172,17 +190,32 @@ def _store(arguments: argparse.Namespace) -> RecipeStore | None:
 
 
 def _first(arguments: argparse.Namespace, store: RecipeStore | None) -> Choice:
-    return Choice(arguments.detector, arguments.good_frame) if store is None else in_force(store)
+    if store is None:
+        return Choice(of_its_release(arguments.detector), arguments.good_frame)
+    return in_force(store)
 
 
 def _try(arguments: argparse.Namespace) -> None:
-    """Let the engine infer, and load what the bindings need: raises what would end the line at its start. Opens no
+    """Let the engine infer, and load what page and bindings need: raises what would end the line at its start. Opens no
     camera, no socket and no records, which a line that runs may have in use."""
     load_bindings(vars(arguments))
-    first = _first(arguments, _store(arguments))
+    load_page(arguments)
+    first = _to_try(arguments)
     with _opener(arguments)(first.path) as detector:
         warm_up(detector)
         print(f"{first.path} infers on {detector.engine.description} ({detector.why})")
+
+
+def _to_try(arguments: argparse.Namespace) -> Choice:
+    """What the line would run; a detector that was given stands in where no recipe is in force yet, which is said."""
+    if arguments.recipes is None or arguments.detector is None:
+        return _first(arguments, _store(arguments))
+    # without a journal nothing is in force: whoever makes a bundle has neither the station's recipes nor their key
+    store = _store(arguments) if (arguments.recipes / JOURNAL).exists() else None
+    if store is not None and store.active() is not None:
+        return in_force(store)
+    print(f"no recipe in {arguments.recipes} is in force; the line starts once one is sealed and activated there")
+    return Choice(arguments.detector)
 
 
 def _recorder(asked: str | None, detector: Detector, opened: ExitStack) -> Recorder | None:
@@ -311,7 +344,10 @@ def _parser() -> argparse.ArgumentParser:
         "--self-check-s", type=float, default=PERIOD_S, metavar="S",
         help=f"inspect the good frame when no part came for so long, and again after as long ({PERIOD_S:g})",
     )  # fmt: skip
-    check_help = "let the detector infer and load what the bindings need, open no camera and no socket, and end"
+    check_help = (
+        "let the detector infer and load what page and bindings need, open no camera and no socket, and end; beside "
+        "--recipes a detector stands in where none is in force yet"
+    )
     parser.add_argument("--check", action="store_true", help=check_help)
     parser.add_argument("--registers", action="store_true", help="print the register map in Markdown, and end")
     parser.add_argument("--topics", action="store_true", help="print the messages over MQTT in Markdown, and end")

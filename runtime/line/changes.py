@@ -3,14 +3,19 @@
 One is closed before the next is opened, since a small device holds one alone. The recipe in force changes only when its
 detector is open, warm and has judged its good picture; else the one before is opened again. Parts of another recipe are
 then refused, not judged by it.
+
+A file that is opened again, in place of a recipe, is read before the detector at work is closed: there is no other file
+to go back to.
 """
 
 import logging
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from runtime.closing import Closing
 from runtime.detector import Detector
+from runtime.detector_file import read_detector
 from runtime.errors import InputError, ProctorError
 from runtime.frames import Frame
 from runtime.images import read_image
@@ -80,11 +85,11 @@ class DetectorChanges(Closing):
             if self._asked is not None:
                 self._next = self._asked_for(self._asked)
             elif reload:
-                self._next = self._now if self._store is None else in_force(self._store)
+                self._next = self._again() if self._store is None else in_force(self._store)
             else:
                 return None
         except ProctorError as error:
-            self._refuse(str(error))
+            self._refuse(str(error) if self._asked is not None else f"nothing else was put in force: {error}")
             return None
         if self._next.seal is None or self._next.seal != self._now.seal:
             return self._next.words
@@ -126,6 +131,14 @@ class DetectorChanges(Closing):
         if sha256 is not None:
             check_unchanged(choice.words, self.detector, sha256)
 
+    def _again(self) -> Choice:
+        """The file at work, to be opened again. Raises `DetectorError` where it cannot be read any more, and what
+        reading its good picture raises."""
+        check_readable(self._now.path)
+        if self._now.good is not None:
+            read_image(self._now.good)
+        return self._now
+
     def _asked_for(self, asked: str) -> Choice:
         if self._store is None:
             raise InputError(f"the controller asked for the recipe {asked!r}; give recipes with --recipes FOLDER")
@@ -156,3 +169,15 @@ class DetectorChanges(Closing):
     def _say_what_is_in_force(self) -> None:
         name, version = ("", 0) if self._now.seal is None else (self._now.seal.name, self._now.seal.version)
         self._handshake.set_recipe(name, version, self._asked)
+
+
+def check_readable(location: Location) -> None:
+    """Raise `DetectorError` for a detector's file that no engine could open; a server is not asked."""
+    if not isinstance(location, Path):
+        return
+    if location.suffix == ".plan":
+        from runtime.tensorrt.plans import read_plan  # a line of another engine needs none of it
+
+        read_plan(location)
+    else:
+        read_detector(location)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
-from runtime.errors import EngineError
+from runtime.errors import BrokeDown, EngineError, SourceError
 from runtime.line.handshake import Handshake
 from runtime.line.results import Cause
 from runtime.outputs import say
@@ -70,8 +70,17 @@ class _Worker:
 def serve(handshake: Handshake, loop: Loop, wait: Callable[[float], Asked], changes: Changes | None = None) -> None:
     """Be ready until `wait`, which is given seconds, says that somebody asked for an end; then end what is under way.
 
-    Raises what a loop raised, and `EngineError` where it hangs while another detector is to take its place.
+    Raises `BrokeDown` where the camera is over, where an engine cannot be opened any more, and where one hangs while
+    another detector is to take its place: all of it worked, and may do so again after a start. Raises what else a loop
+    or `changes` raised.
     """
+    try:
+        _serve(handshake, loop, wait, changes)
+    except (EngineError, SourceError) as error:
+        raise BrokeDown(str(error)) from error
+
+
+def _serve(handshake: Handshake, loop: Loop, wait: Callable[[float], Asked], changes: Changes | None) -> None:
     notifier, worker = Notifier(), _Worker(loop)
     patience_s = handshake.deadline_s + DRAIN_S
     handshake.ready()

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.cli import REFUSED
 from runtime.errors import InputError
 from runtime.line.gpio_keeper import REALTIME_PRIORITY
 
 WATCHDOG_S = 10  # without a beat of the inference loop
 START_S = 300  # to open the detector, on a device that builds its plan first
 STOP_S = 60  # for parts under way: twice the deadline and two seconds
-REFUSED = 2  # exit status of what a restart does not cure: a wrong option, a damaged file, an unknown camera
 RUN = Path("/run")  # empty after each boot
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 

@@ -2,6 +2,7 @@
 
 import argparse
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from runtime.cli import some_path
@@ -26,11 +27,23 @@ def asked_page(arguments: argparse.Namespace) -> "AbstractContextManager[Page | 
 
     Raises what `parse_serving` and `Page` raise.
     """
-    if arguments.serve is None:
-        if arguments.thermal is not None:
-            raise InputError("--thermal is shown on the live page; give --serve PORT, too")
+    if not _is_asked(arguments):
         return nullcontext()
     from runtime.web.page import Page
     from runtime.web.serving import parse_serving
 
     return Page(parse_serving(arguments.serve, arguments.thermal))
+
+
+def load_page(arguments: argparse.Namespace) -> None:
+    """Load what the page that is asked for needs, and serve none. Raises `ModuleNotFoundError` for an extra that is not
+    installed."""
+    if _is_asked(arguments):
+        import_module("runtime.web.page")
+        import_module("runtime.web.process")  # the page's own
+
+
+def _is_asked(arguments: argparse.Namespace) -> bool:
+    if arguments.serve is None and arguments.thermal is not None:
+        raise InputError("--thermal is shown on the live page; give --serve PORT, too")
+    return arguments.serve is not None

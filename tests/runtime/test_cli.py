@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli import EXTRAS, file, run, some_path
-from runtime.errors import InputError
+from runtime.errors import BrokeDown, InputError
 
 NO_MEMORY = "error: there is not enough memory; use smaller frames or batches, or fewer students or images\n"
 
@@ -28,9 +29,10 @@ def raising(error: BaseException) -> None:
             "error: torch is not installed; pip install 'proctor[train]' (from a checkout: '.[train]')\n",
         ),
         (PermissionError(13, "Permission denied", "a/b"), 2, "error: a/b cannot be used (Permission denied); check"),
-        (OSError(28, "No space left on device"), 2, "error: a file cannot be used (No space left on device); check"),
-        (MemoryError(), 2, NO_MEMORY),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 2, NO_MEMORY),
+        (OSError(28, "No space left on device"), 3, "error: a file cannot be used (No space left on device); check"),
+        (MemoryError(), 3, NO_MEMORY),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 3, NO_MEMORY),
+        (BrokeDown("the camera is over"), 3, "error: the camera is over\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
@@ -41,6 +43,28 @@ def test_a_command_ends_with_one_sentence(
         run(lambda: raising(error))
     assert ended.value.code == status
     assert capsys.readouterr().err.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(28, "No space left on device"),
+        sqlite3.OperationalError("database or disk is full"),
+        MemoryError(),
+        RuntimeError("CUDA out of memory"),
+        PermissionError(13, "Permission denied"),
+    ],
+)
+def test_a_refusal_for_lack_of_room_may_be_cured_by_another_start(cause: Exception) -> None:
+    def main() -> None:
+        try:
+            raising(cause)
+        except Exception as error:
+            raise InputError("it cannot be written") from error
+
+    with pytest.raises(SystemExit) as ended:
+        run(main)
+    assert ended.value.code == (2 if isinstance(cause, PermissionError) else 3)
 
 
 @pytest.mark.parametrize(

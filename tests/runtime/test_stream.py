@@ -131,7 +131,7 @@ if fault == "disk":
 cli.run(stream.main)
 """
 ENDS = {  # fault: exit status, frames in the summary, the last line on stderr
-    "source": (2, 5, "error: the camera is gone for good"),
+    "source": (3, 5, "error: the camera is gone for good"),
     "disk": (0, 5, "warning: overlays are not written ([Errno 27] File too large); inspection goes on, 1 lost so far"),
     "hang": (0, 5, "fake engine still hangs after 0.1 s and is left behind"),
 }

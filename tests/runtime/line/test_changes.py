@@ -15,10 +15,11 @@ from runtime_samples import fake_detector
 from waiting import free_port, until
 
 from runtime.detector import Detector
-from runtime.errors import DetectorError, InputError
+from runtime.errors import BrokeDown, DetectorError, InputError, SourceError
 from runtime.frames import Frame
+from runtime.line import serving
 from runtime.line.challenge import Challenge
-from runtime.line.changes import DetectorChanges
+from runtime.line.changes import DetectorChanges, check_readable
 from runtime.line.handshake import Acquisition, Handshake, Refusal
 from runtime.line.inspection_loop import InspectionLoop
 from runtime.line.levels import Levels
@@ -26,6 +27,7 @@ from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, values_of, words_of
 from runtime.line.results import Cause, Code, Part, Result
 from runtime.line.self_check import SelfCheck
 from runtime.line.serving import Asked, serve
+from runtime.location import Address
 from runtime.recipes.choice import Choice, in_force
 from runtime.recipes.store import RecipeStore
 
@@ -320,6 +322,90 @@ def test_without_recipes_a_controller_that_asks_for_one_gets_no_verdict(tmp_path
         view = handshake.view()
         assert (view.inspected.refused, view.trigger_ready) == (True, False)
         assert "--recipes" in view.error_text
+
+
+class Ending:
+    """An inference loop that ends by an error, or hangs."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error, self.hangs = error, threading.Event()
+
+    def run(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self.hangs.wait(PATIENCE_S)
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "ends_by"),
+    [
+        (SourceError("the camera is over: 3 attempts to reopen it failed"), BrokeDown),
+        (DetectorError("the recipe bottle 1 is not what it was"), DetectorError),
+        (ValueError("a fault of ours"), ValueError),
+    ],
+)
+def test_what_worked_and_broke_down_is_told_from_what_somebody_has_to_change(
+    error: Exception, ends_by: type[Exception]
+) -> None:
+    """A supervisor starts the one again, and not the other."""
+
+    def wait(seconds: float) -> Asked:
+        time.sleep(0.01)
+        return Asked.NOTHING
+
+    with pytest.raises(ends_by, match=str(error)) as ended:
+        serve(Handshake(0.1), Ending(error), wait)
+    assert type(ended.value) is ends_by
+
+
+def test_an_engine_that_hangs_while_another_is_to_take_its_place_broke_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "DRAIN_S", 0.1)
+    (tmp_path / "detector.onnx").write_bytes(DEMO.read_bytes())
+    handshake, loop = Handshake(0.1), Ending()
+    with DetectorChanges(handshake, Choice(tmp_path / "detector.onnx"), lambda path: fake_detector(), 1e6) as changes:
+        with pytest.raises(BrokeDown, match="the engine before it hangs; start the runtime again"):
+            serve(handshake, loop, lambda seconds: Asked.RELOAD, changes)
+        loop.hangs.set()
+
+
+@pytest.mark.parametrize("spoilt", ["detector.onnx", "good.png"])
+def test_a_file_that_cannot_be_read_again_leaves_the_detector_at_work_open(
+    tmp_path: Path, spoilt: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {"detector.onnx": DEMO.read_bytes(), "good.png": cv2.imencode(".png", GREY)[1].tobytes()}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    handshake, choice = Handshake(1.0), Choice(tmp_path / "detector.onnx", tmp_path / "good.png")
+    opened = list[Detector]()
+
+    def open_detector(path: Path) -> Detector:
+        opened.append(fake_detector())
+        return opened[-1]
+
+    with DetectorChanges(handshake, choice, open_detector, 1e6) as changes:
+        handshake.ready()
+        (tmp_path / spoilt).write_bytes(files[spoilt][:30])
+        assert changes.wanted(reload=True) is None
+        assert "nothing else was put in force: " in caplog.text
+        assert handshake.view().trigger_ready
+        assert changes.detector.inspect(Frame(GREY, 0)).score is not None
+        (tmp_path / spoilt).write_bytes(files[spoilt])
+        assert changes.wanted(reload=True) == str(tmp_path / "detector.onnx")
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize(("suffix", "data"), [(".onnx", b"no model"), (".plan", b"a plan without its sidecar")])
+def test_what_no_engine_could_open_is_not_readable(tmp_path: Path, suffix: str, data: bytes) -> None:
+    path = tmp_path / f"detector{suffix}"
+    path.write_bytes(data)
+    with pytest.raises(DetectorError):
+        check_readable(path)
+    check_readable(Address("triton://nowhere:1/model"))
 
 
 def test_a_store_with_nothing_in_force_or_without_a_detector_is_refused(tmp_path: Path) -> None:

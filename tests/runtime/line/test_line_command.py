@@ -152,12 +152,62 @@ def test_a_check_infers_and_opens_nothing(environment: dict[str, str], tmp_path:
     assert (child.returncode, err) == (0, "")
     assert "infers on ONNX Runtime" in out
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "pymodbus.py").write_text("raise ModuleNotFoundError(name='pymodbus')")  # as where it is not installed
+
+
+def test_a_check_takes_a_detector_for_recipes_that_nobody_has_put_in_force(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    words = ("--recipes", tmp_path / "recipes", "--key-file", tmp_path / "gone", "--socket", "x", "--threads", "1")
+    done = ended(environment, DEMO, *words, "--check")
+    assert done.returncode == 0, done.stderr
+    assert "no recipe in" in done.stdout
+    assert f"{DEMO} infers on" in done.stdout
+    assert "give a detector, or --recipes" in ended(environment, DEMO, *words).stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "words"),
+    [
+        ("pymodbus", "modbus", ("--camera", "demo", "--modbus", "127.0.0.1:0")),
+        ("starlette", "web", ("--socket", "line.sock", "--serve", "8080")),
+        ("uvicorn", "web", ("--socket", "line.sock", "--serve", "8080")),
+    ],
+)
+def test_a_check_loads_what_page_and_bindings_need(
+    environment: dict[str, str], tmp_path: Path, module: str, extra: str, words: tuple[str, ...]
+) -> None:
+    (tmp_path / f"{module}.py").write_text(
+        f"raise ModuleNotFoundError(name='{module}')"
+    )  # as where it is not installed
     paths = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{environment['PYTHONPATH']}"}
-    with command(environment | paths, DEMO, "--camera", "demo", "--modbus", "127.0.0.1:0", "--check") as child:
+    with command(environment | paths, DEMO, *words, "--check") as child:
         _, err = child.communicate(timeout=START_S)
     assert child.returncode == 2
-    assert "pymodbus is not installed; pip install 'proctor[modbus]'" in err
+    assert f"{module} is not installed; pip install 'proctor[{extra}]'" in err
+
+
+def test_a_line_goes_on_with_its_own_release_when_another_is_put_in_force(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    for name, data in (("1", DEMO.read_bytes()), ("2", b"a detector of a later schema")):
+        (tmp_path / "releases" / name).mkdir(parents=True)
+        (tmp_path / "releases" / name / "bundle.env").touch()
+        (tmp_path / "releases" / name / "detector.onnx").write_bytes(data)
+    current, own = tmp_path / "current", tmp_path / "releases" / "1" / "detector.onnx"
+    current.symlink_to("releases/1")
+    with command(environment, current / "detector.onnx", "--socket", tmp_path / "x.sock", "--threads", "1") as child:
+        ready(tmp_path / "x.sock").close()
+        current.unlink()
+        current.symlink_to("releases/2")
+        child.send_signal(signal.SIGHUP)
+        assert child.stderr is not None
+        said = [child.stderr.readline() for _ in range(3)]
+        ready(tmp_path / "x.sock").close()
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=START_S)
+    assert child.returncode == 0
+    assert said[0].startswith(f"{own} on ")
+    assert f"{own} is in force in place of {own}" in said[2]
 
 
 def test_the_page_has_the_register_map(environment: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.cli import BROKE_DOWN, REFUSED
 from runtime.errors import InputError
 from runtime.line.gpio_keeper import REALTIME_PRIORITY
 from runtime.line.handshake import Handshake
@@ -160,6 +161,14 @@ def test_the_folder_of_a_socket_below_run_is_there_after_each_boot(
     assert done.returncode == 0, done.stderr
     found = [line for line in done.stdout.splitlines() if line.startswith("RuntimeDirectory=")]
     assert found == ([] if made is None else [f"RuntimeDirectory={made}"])
+
+
+def test_what_another_start_may_cure_is_started_again() -> None:
+    lines = Unit("x", ("detector.onnx",), Path("/srv")).text().splitlines()
+    assert "Restart=always" in lines
+    (prevented,) = [line for line in lines if line.startswith("RestartPreventExitStatus=")]
+    assert prevented.partition("=")[2].split() == [str(REFUSED)]
+    assert BROKE_DOWN != REFUSED
 
 
 def test_words_reach_the_program_as_they_are() -> None:

@@ -247,7 +247,7 @@ def test_a_camera_that_is_killed_and_gone_for_seconds_costs_the_other_no_verdict
     assert summary["cameras"]["right"]["frames"] + summary["cameras"]["right"]["drops"] >= sent - 8
 
 
-def test_a_camera_that_does_not_come_back_is_said_and_the_line_ends_with_status_2(
+def test_a_camera_that_does_not_come_back_is_said_and_the_line_ends_with_status_3(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     left, right = PartsCamera(3), PartsCamera(4)
@@ -263,7 +263,7 @@ def test_a_camera_that_does_not_come_back_is_said_and_the_line_ends_with_status_
     finally:
         left.take_off()
         right.take_off()
-    assert status == 2
+    assert status == 3
     *_, error = said.splitlines()
     assert re.match(r"error: 1 of 2 cameras broke down: left: http://\S+ lost: 1 attempts to reopen it failed; ", error)
     assert "error: camera left broke down, right goes on: " in said
