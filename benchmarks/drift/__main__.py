@@ -24,7 +24,7 @@ from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_plot_option
 from benchmarks.redraw import read_result
 from runtime import cli
-from runtime.atomic import write_atomically
+from runtime.atomic import check_writable, write_atomically
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.errors import InputError
 
@@ -46,8 +46,9 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
 
     cv2.setNumThreads(1)
     logging.getLogger("proctor.drift").setLevel(logging.ERROR)  # thousands of lines are watched
-    document: Document = read_result(options.json) if options.json and options.json.exists() else {}
-    for name in options.what or MEASUREMENTS:
+    names = options.what or list(MEASUREMENTS)
+    document = _checked(options, names)
+    for name in names:
         started = time.monotonic()
         found = MEASUREMENTS[name](options)
         environment = describe_environment()
@@ -60,6 +61,24 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
         from benchmarks.plots import save
 
         save(drift_plot(document), options.plot)
+
+
+def _checked(options: argparse.Namespace, names: "Sequence[str]") -> Document:
+    """What is in the JSON file already. Raises `InputError` for what would be found wrong after the measurement."""
+    document: Document = read_result(options.json) if options.json and options.json.exists() else {}
+    others = sorted(set(document) - set(MEASUREMENTS))
+    if others:
+        raise InputError(f"{options.json} has {', '.join(others)}, which benchmarks.drift does not write; name another")
+    if options.json:
+        check_writable(options.json)
+    if options.plot:
+        from benchmarks.plots import format_of
+
+        format_of(options.plot)
+        missing = sorted(set(MEASUREMENTS) - set(document) - set(names))
+        if missing:
+            raise InputError(f"--plot draws {' and '.join(MEASUREMENTS)}; measure {' and '.join(missing)}, too")
+    return document
 
 
 def _quiet(options: argparse.Namespace) -> Document:
@@ -152,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
         ("level-parts", 250, "good parts for each step of the fading; four times as many under the full light"),
     ):
         parser.add_argument(f"--{name}", type=cli.positive, default=default, metavar="N", help=f"{words} ({default:,})")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=cli.seed, default=0)
     add_json_option(parser)
     add_plot_option(parser)
     return parser

@@ -16,7 +16,7 @@ from benchmarks.thresholds.neighbours import DIMENSIONS, Bank
 from calibration.file_scores import quantiles
 from calibration.threshold import fit_threshold, rate_bound
 from runtime.drift import DriftWatch
-from runtime.drift.reference import of_brightness, of_scores
+from runtime.drift.reference import of_brightness, of_high_scores, of_scores
 from runtime.drift.watch import ALPHA, PROVEN
 from runtime.health import Measured
 from runtime.recipe import BRIGHTNESS_MARGIN, Recipe
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 BUDGET = 0.01
 SIZES = (30, 300)
 CONFIDENCE = 0.95
-SHARE = 0.5  # of alpha, for each of the two trends
+SHARE = 0.5  # of alpha, for the scores, and for brightness
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,26 @@ def together(rows: Sequence[Quiet]) -> Quiet:
 def counted(kind: str, calibration: int, recipes: Sequence[Recipe], shown: Sequence[Parts]) -> Quiet:
     """How many lines of these recipes, which then see these parts, are ever warned of.
 
-    As `DriftWatch` has it, of two trends with half of alpha each; one line in a hundred is watched by that itself.
+    As `DriftWatch` has it: half of alpha is for brightness, the other half for the scores, of which the high scores
+    have half where there are any; one line in a hundred is watched by that itself.
     """
     scores, brightness = (np.stack([getattr(each, name) for each in shown]) for name in ("scores", "brightness"))
     ok = scores <= np.array([each.threshold.value for each in recipes])[:, None]
+    has_high = np.array([of_high_scores(each) is not None for each in recipes])
     found = []
-    for of, values in ((of_scores, scores), (of_brightness, brightness)):
-        references = [reference for reference in map(of, recipes) if reference is not None]
-        assert len(references) == len(recipes)
-        found.append(highest_evidence(references, values, ok))
-    warned = np.max(found, axis=0) * SHARE >= 1 / (PROVEN * ALPHA)
+    for of, values, share in (
+        (of_scores, scores, np.where(has_high, SHARE / 2, SHARE)),
+        (of_high_scores, scores, np.where(has_high, SHARE / 2, 0)),
+        (of_brightness, brightness, SHARE),
+    ):
+        references = [of(each) for each in recipes]
+        there = np.flatnonzero([each is not None for each in references])
+        assert len(there) in (len(recipes), has_high.sum())
+        highest = np.ones(len(recipes))
+        if len(there):
+            highest[there] = highest_evidence([each for each in references if each], values[there], ok[there])
+        found.append(highest * share)
+    warned = np.max(found, axis=0) >= 1 / (PROVEN * ALPHA)
     for line in range(0, len(recipes), 100):
         watch = DriftWatch(recipes[line])
         feed(watch, recipes[line].threshold.value, shown[line])

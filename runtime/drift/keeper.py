@@ -75,4 +75,7 @@ class DriftKeeper(Closing):
         except InputError as error:
             raise InputError(f"{self._path}: {error}") from error
         if not known:
-            say(f"{self._path} is of another detector or recipe: the drift watch begins anew")
+            say(
+                f"{self._path} is of another detector or recipe: the drift watch begins anew; what was known stays in "
+                "the file, for when that one comes back"
+            )

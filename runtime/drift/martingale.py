@@ -15,7 +15,8 @@ Bets: f = 1 + ε (u − ½) with the mid-rank u of the bin under p, for some ε 
 Petej, Nouretdinov, Ahlberg, Carlsson and Gammerman, "Retrain or not retrain: conformal test martingales for
 change-point detection", COPA 2021, there over conformal p-values), and f = 1 − η + η [b is the outermost bin] / p_b,
 for values beyond what calibration saw. A little of each bet's capital goes to the others with each value, since drift
-may turn.
+may turn. Where the last bin has *at most* the chance that its weight says (`Reference.at_most`), those bets alone are
+made that win when a value falls into it, and capital is a supermartingale: it is bounded alike.
 
 Capital that bets shrinks as long as nothing changes; after a year little would be left. So it begins to bet little by
 little: after t values 1 / ln(e + t) of it has not begun. At any time some of it is fresh, which costs ln t and twice
@@ -46,9 +47,12 @@ class Martingale:
         self.count = 0  # values so far that lie in a bin
         self.rise = 0.0  # running mean of u − ½: above 0 where values have risen
         self._counts = [float(weight) for weight in reference.weights]  # with those that came
-        self._bets = [0.0] * BETS
+        last = len(reference.weights) - 1
+        self._tilts = tuple(tilt for tilt in TILTS if tilt > 0) if reference.at_most else TILTS
+        self._outermost = (last,) if reference.at_most else (0, last)
+        self._bets = [0.0] * (len(self._tilts) + len(self._outermost) * len(TAIL_STAKES))
         self._fresh = 1.0  # capital that has not begun to bet
-        self._run, self._run_since = 0.0, 0  # the winnings, as a logarithm, since they were last lost, and since when
+        self._run, self._run_since = 0.0, 1  # the winnings, as a logarithm, since they were last lost, and since when
 
     @property
     def evidence(self) -> float:
@@ -71,17 +75,17 @@ class Martingale:
         total = math.fsum(counts)
         off = (math.fsum(counts[:place]) + counts[place] / 2) / total - 0.5
         fresh = 1 / math.log(math.e + self.count + 1)
-        dealt = (self._fresh - fresh) / BETS
+        dealt = (self._fresh - fresh) / len(bets)
         self._fresh = fresh
         staked = [capital + dealt for capital in bets]
         before = math.fsum(staked)
-        factors = [1 + tilt * off for tilt in TILTS]
-        for outermost in (0, len(counts) - 1):
+        factors = [1 + tilt * off for tilt in self._tilts]
+        for outermost in self._outermost:
             hit = total / counts[place] if place == outermost else 0.0
             factors += [1 - stake + stake * hit for stake in TAIL_STAKES]
         won = [capital * factor for capital, factor in zip(staked, factors, strict=True)]
         after = math.fsum(won)
-        dealt = JUMP * after / BETS
+        dealt = JUMP * after / len(bets)
         scale = min(1.0, MOST / after)
         self._bets = [scale * ((1 - JUMP) * capital + dealt) for capital in won]
         counts[place] += 1
@@ -113,7 +117,8 @@ class Martingale:
         arrived, bets = [int(each) for each in document["arrived"]], [float(each) for each in document["bets"]]
         fresh, run, rise = (float(document[name]) for name in ("fresh", "run", "rise"))
         numbers = (*arrived, *bets, fresh, run)
-        if len(arrived) != len(self._counts) or len(bets) != BETS or not all(map(_is_amount, numbers)):
+        others = len(arrived) != len(self._counts) or len(bets) != len(self._bets)
+        if others or not all(map(_is_amount, numbers)):
             raise InputError("the martingale has other bins, or numbers that are none")
         if not -0.5 <= rise <= 0.5:
             raise InputError(f"rise is {rise}; expected -0.5 to 0.5")

@@ -5,6 +5,17 @@ values to fall between the order statistics of given ranks are then Dirichlet di
 ranks as parameters, whatever that distribution is (Wilks, Bulletin of the AMS 1948): so much is known of a bin, and no
 more. Above a ceiling nothing is counted, and what is known of the bins below it stays as it is, since the shares of
 some of a Dirichlet vector's members among these are independent of the rest.
+
+Where the threshold lies above the ceiling, parts between both are OK. Of all good parts a share p lies above the
+ceiling, which is Beta distributed; how many of those pass nobody knows. Let a share φ of them pass. Of the parts that
+are OK they are π = φ p / (1 − p + φ p), at most p. So for two bins, up to the ceiling and above it, the weights of p
+are a bound: the upper one is hit at most as often as they say, and only bets on it are made (`Reference.at_most`).
+
+*Proof, for a φ that is fixed.* Let p be Beta(a, b) distributed. The density of π over that of Beta(a, b) is, but for a
+constant, (φ + π (1 − φ))^−(a + b), which falls with π. So π is below Beta(a, b) in the order of likelihood ratios,
+also given how many parts came into each bin, and the next part lies above the ceiling with a chance that is at most
+the urn's. ∎ The φ of a threshold that was fitted to the same images depends on p. As π is at most p whatever φ is, the
+bound holds if a larger π never makes a warning less likely; that, and the rate of warnings, were simulated.
 """
 
 import math
@@ -29,6 +40,7 @@ class Reference:
     edges: tuple[float, ...]  # ascending
     weights: tuple[float, ...]  # above 0; as many as edges, or one more
     typical: tuple[float, float]  # between which the values of calibration lie, for people: both quartiles, or all
+    at_most: bool = False  # of two bins: whether the upper one has so much weight at most, so that only it is bet on
 
     @property
     def ceiling(self) -> float:
@@ -44,15 +56,8 @@ def of_scores(recipe: Recipe) -> Reference | None:
     rank. The ceiling is the highest of all these that is not above the threshold. Scores of images that were left out
     in turn count for less (`LEFT_OUT`).
     """
-    threshold, count = recipe.threshold, recipe.threshold.sample_size
-    if count < 2 or not recipe.score_quantiles:
-        return None
-    quantiles = {float(p): value for p, value in recipe.score_quantiles.items()}
-    ranks = {value: 1 + p * (count - 1) for p, value in sorted(quantiles.items())}  # the higher rank of equal values
-    rank = rank_of_threshold(threshold)
-    if rank is not None:
-        ranks[threshold.value] = float(rank)
-    edges = sorted(value for value in ranks if value <= threshold.value)
+    ranks = _ranks(recipe)
+    edges = sorted(value for value in ranks if value <= recipe.threshold.value)
     kept = [edges[0]] if edges else []
     for edge in edges[1:]:
         if ranks[edge] > ranks[kept[-1]]:
@@ -60,10 +65,40 @@ def of_scores(recipe: Recipe) -> Reference | None:
     if len(kept) < 2:
         return None
     weights = [ranks[kept[0]], *(ranks[high] - ranks[low] for low, high in pairwise(kept))]
-    if _left_out(recipe):
-        weights = [LEFT_OUT * weight for weight in weights]
-    typical = _quartiles(quantiles)
-    return Reference(tuple(kept), tuple(weights), typical)
+    return _of_recipe(recipe, kept, weights)
+
+
+def of_high_scores(recipe: Recipe) -> Reference | None:
+    """The bins below and above the ceiling of `of_scores`, of the scores of good parts that are not rejected.
+
+    None where nothing lies between that ceiling and the threshold, as where this is proven. The upper bin has what
+    there is up to the next quantile, or above all scores.
+    """
+    body = of_scores(recipe)
+    if body is None or body.ceiling >= recipe.threshold.value:
+        return None
+    ranks, ceiling = _ranks(recipe), body.ceiling
+    beyond = min((rank for value, rank in ranks.items() if value > ceiling), default=recipe.threshold.sample_size + 1.0)
+    weights = [ranks[ceiling], beyond - ranks[ceiling]]
+    return None if weights[1] <= 0 else _of_recipe(recipe, [ceiling], weights, at_most=True)
+
+
+def _ranks(recipe: Recipe) -> dict[float, float]:
+    """Which of calibration's scores a value is, 1 for the lowest, of each quantile and of a proven threshold."""
+    threshold, count = recipe.threshold, recipe.threshold.sample_size
+    if count < 2 or not recipe.score_quantiles:
+        return {}
+    quantiles = sorted((float(p), value) for p, value in recipe.score_quantiles.items())
+    ranks = {value: 1 + p * (count - 1) for p, value in quantiles}  # the higher rank of equal values
+    rank = rank_of_threshold(threshold)
+    return ranks if rank is None else ranks | {threshold.value: float(rank)}
+
+
+def _of_recipe(recipe: Recipe, edges: Sequence[float], weights: Sequence[float], at_most: bool = False) -> Reference:
+    """These bins, whose weights count for less where images were left out in turn."""
+    share = LEFT_OUT if recipe.scores_left_out else 1.0
+    typical = _quartiles({float(p): value for p, value in recipe.score_quantiles.items()})
+    return Reference(tuple(edges), tuple(share * weight for weight in weights), typical, at_most)
 
 
 def rank_of_threshold(threshold: Threshold) -> int | None:
@@ -109,13 +144,6 @@ def of_own(values: Sequence[float]) -> Reference | None:
     weights = [b - a for a, b in zip([0, *ranks], [*ranks, len(ordered) + 1], strict=True)]
     quartiles = ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]
     return Reference(edges, tuple(map(float, weights)), quartiles)
-
-
-def _left_out(recipe: Recipe) -> bool:
-    """Whether the scores are of images that were left out in turn; of a threshold set by hand, by the images' uses."""
-    if recipe.threshold.method != "manual":
-        return recipe.threshold.left_out
-    return recipe.recalibration is None and not recipe.provenance.images.get("threshold")
 
 
 def _quartiles(quantiles: dict[float, float]) -> tuple[float, float]:

@@ -4,13 +4,14 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from runtime.bounds import check_between
 from runtime.drift.martingale import RECENT, Martingale
-from runtime.drift.reference import OF_OWN, Reference, of_brightness, of_own, of_scores
+from runtime.drift.reference import OF_OWN, Reference, of_brightness, of_high_scores, of_own, of_scores
 from runtime.errors import InputError
 from runtime.health import Measured
 from runtime.printable import printable
@@ -24,7 +25,9 @@ ALPHA = 0.01  # the chance that a line without drift is ever warned of
 # share of ALPHA that the proof is asked to keep; the rest is room for what it does not cover (see README.md)
 PROVEN = 0.5
 SCHEMA = 1  # of the document that a watch is kept in
-SCORE_SHARE = 0.5  # of ALPHA; all other trends have the rest, in equal parts
+SCORE, HIGH_SCORE = "score", "high score"  # trends
+SCORE_SHARE = 0.5  # of ALPHA, for the trends of scores; all others have the rest, each in equal parts
+MOST_SET_ASIDE = 8  # recipes that were in force before, of which it is kept what was known
 ADVICE = (
     "look at light, lens and material; if good parts are to look like this from now on, recalibrate (python -m "
     "calibration.recalibrate)"
@@ -35,7 +38,7 @@ ADVICE = (
 class Trend:
     """What one kind of values shows."""
 
-    name: str  # "score", "brightness", "sharpness from left to right"
+    name: str  # "score", "high score", "brightness", "sharpness from left to right"
     values: int  # that were looked at
     evidence: float  # decades: log₁₀ of its capital times its share; the watch warns at `DriftState.limit`
     rises: bool  # whether the latest values lie above those of calibration, rather than below
@@ -88,14 +91,28 @@ class DriftWatch:
         self.recipe_sha256, self._alpha = recipe.sha256, alpha
         self._lock = threading.Lock()
         self._broken = False
+        self._set_aside: dict[str, Any] = {}  # documents by recipe, the latest last
         self._begin(recipe)
 
     def follow(self, recipe: Recipe) -> None:
-        """Begin anew where another recipe judges from now on; the same one is watched on."""
+        """Watch another recipe from now on: anew, or on from where it was when it was in force before.
+
+        The same one is watched on.
+        """
         with self._lock:
-            if recipe.sha256 != self.recipe_sha256:
-                self.recipe_sha256 = recipe.sha256
-                self._begin(recipe)
+            if recipe.sha256 == self.recipe_sha256:
+                return
+            if self._parts:
+                self._set_aside[self.recipe_sha256] = self._document
+            self.recipe_sha256 = recipe.sha256
+            self._begin(recipe)
+            document = self._set_aside.pop(recipe.sha256, None)
+            if document is not None and document.get("alpha") == self._alpha:
+                try:
+                    self._go_on(document)
+                except InputError as error:
+                    log.warning("%s", error)
+            self._forget_the_oldest()
 
     def _begin(self, recipe: Recipe) -> None:
         self._parts = 0
@@ -136,52 +153,69 @@ class DriftWatch:
     def to_json(self) -> str:
         """All that has to be kept to go on later."""
         with self._lock:
-            return json.dumps(
-                {
-                    "schema": SCHEMA,
-                    "recipe_sha256": self.recipe_sha256,
-                    "alpha": self._alpha,
-                    "parts": self._parts,
-                    "warning": self._warning,
-                    "since": self._since,
-                    "channels": {channel.name: channel.document for channel in self._channels},
-                }
-            )
+            return json.dumps({**self._document, "set_aside": list(self._set_aside.values())})
+
+    @property
+    def _document(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "recipe_sha256": self.recipe_sha256,
+            "alpha": self._alpha,
+            "parts": self._parts,
+            "warning": self._warning,
+            "since": self._since,
+            "channels": {channel.name: channel.document for channel in self._channels},
+        }
 
     def restore(self, text: str) -> bool:
-        """Go on where `to_json` was taken; whether it was of this recipe and alpha: of another, nothing changes.
+        """Go on where `to_json` was taken; whether something was known there of this recipe and alpha.
 
-        Raises `InputError` for a text that is none of its own.
+        What was known of other recipes is set aside, and kept. Raises `InputError` for a text that is none of its own.
         """
-        try:
-            document = json.loads(text)
-            if document["schema"] != SCHEMA:
-                raise InputError(f"schema is {document['schema']!r}; expected {SCHEMA}")
-            if (document["recipe_sha256"], document["alpha"]) != (self.recipe_sha256, self._alpha):
-                return False
-            if document["channels"].keys() != {channel.name for channel in self._channels}:
-                raise InputError(f"it has the trends {', '.join(document['channels'])}")
-            restored = [channel.restored(document["channels"][channel.name]) for channel in self._channels]
+        with self._lock:
+            mine, others = self._sorted(text)
+            if mine is not None:
+                self._go_on(mine)
+            self._set_aside = others
+            self._forget_the_oldest()
+        return mine is not None
+
+    def _sorted(self, text: str) -> tuple[Any, dict[str, Any]]:
+        """The document of this recipe and alpha in a text, None without one, and those of other recipes."""
+        with _damage_told():
+            newest = json.loads(text)
+            found = [*newest.get("set_aside", ()), {name: newest[name] for name in newest if name != "set_aside"}]
+            for each in found:
+                if each["schema"] != SCHEMA:
+                    raise InputError(f"schema is {each['schema']!r}; expected {SCHEMA}")
+            mine = [each for each in found if (each["recipe_sha256"], each["alpha"]) == self._what_for]
+            others = {str(each["recipe_sha256"]): each for each in found}
+            others.pop(self.recipe_sha256, None)
+            return mine[-1] if mine else None, others
+
+    @property
+    def _what_for(self) -> tuple[str, float]:
+        return self.recipe_sha256, self._alpha
+
+    def _go_on(self, document: Any) -> None:
+        """Go on where the document of this recipe was taken. Raises `InputError` for one that is damaged."""
+        with _damage_told():
+            names, kept = {channel.name for channel in self._channels}, document["channels"].keys()
+            if not kept <= names <= kept | {HIGH_SCORE}:  # which older files lack
+                raise InputError(f"it has the trends {', '.join(kept)}")
+            restored = [
+                channel.restored(document["channels"][channel.name]) if channel.name in kept else channel
+                for channel in self._channels
+            ]
             parts, warning, since = int(document["parts"]), document["warning"], document["since"]
             if not isinstance(warning, str | None) or parts < 0:
                 raise InputError("parts or warning are none")
             told = None if since is None else (float(since[0]), int(since[1]))
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            IndexError,
-            RecursionError,
-            OverflowError,
-            InputError,
-        ) as error:
-            raise InputError(
-                f"the drift watch's state is damaged ({error}); remove it, and the watch begins anew"
-            ) from error
-        with self._lock:
-            self._channels, self._parts, self._warning, self._since = restored, parts, warning, told
-        return True
+        self._channels, self._parts, self._warning, self._since = restored, parts, warning, told
+
+    def _forget_the_oldest(self) -> None:
+        while len(self._set_aside) > MOST_SET_ASIDE:
+            del self._set_aside[next(iter(self._set_aside))]
 
     @property
     def _limit(self) -> float:
@@ -203,6 +237,26 @@ class DriftWatch:
         self._since = strongest.since
         self._warning = f"drift: {'; '.join(told)}; {ADVICE}"
         log.warning("%s", self._warning)
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Whatever is wrong with a document is one `InputError`."""
+    try:
+        yield
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        RecursionError,
+        OverflowError,
+        InputError,
+    ) as error:
+        raise InputError(
+            f"the drift watch's state is damaged ({error}); remove it, and the watch begins anew"
+        ) from error
 
 
 class _Channel:
@@ -237,7 +291,7 @@ class _Channel:
             self._gather(value)
             return
         self._martingale.add(value)
-        if self._martingale.since > self._martingale.count:  # no change at hand
+        if self._martingale.since > self._martingale.count or not self.since[1]:  # no change at hand, or the first
             self.since = captured_at, part
 
     def _gather(self, value: float) -> None:
@@ -303,10 +357,13 @@ class _Channel:
 def _channels(recipe: Recipe) -> list[_Channel]:
     """What can be watched by what the file keeps, each with its share of alpha."""
     found = []
-    scores, brightness = of_scores(recipe), of_brightness(recipe)
+    scores, high, brightness = of_scores(recipe), of_high_scores(recipe), of_brightness(recipe)
     if scores is not None:
         words = "the scores of good parts have risen", "the scores of good parts have fallen"
-        found.append(_Channel("score", words, lambda score, measured: score, scores))
+        found.append(_Channel(SCORE, words, _score, scores))
+    if high is not None:
+        words = (f"more parts pass with scores above {high.edges[0]:.3g}, as hardly any good image has",) * 2
+        found.append(_Channel(HIGH_SCORE, words, _score, high))
     if brightness is not None:
         words = "pictures have become brighter", "pictures have become darker"
         found.append(_Channel("brightness", words, _brightness, brightness))
@@ -314,12 +371,21 @@ def _channels(recipe: Recipe) -> list[_Channel]:
         for index, direction in enumerate(DIRECTIONS):
             words = f"pictures have become sharper {direction}", f"pictures have become less sharp {direction}"
             found.append(_Channel(f"sharpness {direction}", words, _Sharpness(index), None))
-    others = [channel for channel in found if channel.name != "score"]
-    for channel in found:
-        alone = not others or len(others) == len(found)
-        mine = SCORE_SHARE if channel.name == "score" else (1 - SCORE_SHARE) / len(others)
-        channel.share = 1 / len(found) if alone else mine
+    _share_out(found)
     return found
+
+
+def _share_out(channels: list[_Channel]) -> None:
+    """Give each channel its share of alpha."""
+    of_scores = [channel for channel in channels if channel.of is _score]
+    others = [channel for channel in channels if channel.of is not _score]
+    for group, share in ((of_scores, SCORE_SHARE), (others, 1 - SCORE_SHARE)):
+        for channel in group:
+            channel.share = (share if of_scores and others else 1.0) / len(group)
+
+
+def _score(score: float, measured: Measured | None) -> float:
+    return score
 
 
 def _brightness(score: float, measured: Measured | None) -> float | None:

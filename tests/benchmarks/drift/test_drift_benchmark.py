@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.drift import __main__ as command
 from benchmarks.drift.fading import Level, crossing, recalibrated, run
 from benchmarks.drift.many import highest_evidence
 from benchmarks.drift.plots import drift_plot
@@ -19,12 +20,14 @@ from runtime.errors import InputError
 
 def test_many_lines_at_once_are_as_rich_as_one_by_one() -> None:
     draw = np.random.default_rng(0)
-    for open_above in (False, True):
+    for weights, at_most in (
+        ((1.0, 9.0, 20.0, 8.5), False),
+        ((1.0, 9.0, 20.0, 8.5, 3.0), False),
+        ((15.0, 1.0), True),
+    ):
+        edges = 1 if at_most else 4
         references = [
-            Reference(
-                tuple(np.sort(draw.normal(size=4)).tolist()), (1.0, 9.0, 20.0, 8.5, *([3.0] * open_above)), (0, 1)
-            )
-            for _ in range(5)
+            Reference(tuple(np.sort(draw.normal(size=edges)).tolist()), weights, (0, 1), at_most) for _ in range(5)
         ]
         values = draw.normal(0.4, 1, (5, 300))
         seen = draw.random((5, 300)) < 0.9
@@ -67,6 +70,36 @@ def test_lines_without_drift_are_hardly_warned_of_and_one_that_darkens_is(pool: 
     again = recalibrated(recipe, 0.9, Parts(pool.scores + 1, pool.brightness), 20, 0)
     assert again.rejected < 0.015 < 0.03 < again.rejected_before
     assert done.trend == "drift: pictures have become darker"
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        ("[1, 2]", "holds a list; expected the object that a benchmark writes"),
+        ('{"quiet": {}, "rows": []}', r"has rows, which benchmarks\.drift does not write; name another"),
+        ("{", "cannot be read as JSON"),
+    ],
+)
+def test_a_file_that_figures_cannot_be_added_to_is_refused_before_the_measurement(
+    held: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "MEASUREMENTS", dict.fromkeys(command.MEASUREMENTS, not_to_be_called))
+    (tmp_path / "drift.json").write_text(held)
+    with pytest.raises(InputError, match=message):
+        command.main(["--json", str(tmp_path / "drift.json")])
+    assert (tmp_path / "drift.json").read_text() == held
+
+
+def test_a_plot_that_lacks_a_measurement_is_refused_before_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "MEASUREMENTS", dict.fromkeys(command.MEASUREMENTS, not_to_be_called))
+    with pytest.raises(InputError, match="--plot draws quiet and fading; measure fading, too"):
+        command.main(["quiet", "--plot", str(tmp_path / "drift.svg")])
+
+
+def not_to_be_called(options: object) -> dict[str, object]:
+    raise AssertionError(f"measured with {options}")
 
 
 def test_a_result_of_another_benchmark_is_no_plot() -> None:

@@ -16,6 +16,7 @@ from calibration.threshold import fit_threshold
 from runtime.drift import DriftWatch
 from runtime.drift.keeper import DriftKeeper, kept_watches
 from runtime.drift.reference import OF_OWN
+from runtime.drift.watch import MOST_SET_ASIDE
 from runtime.errors import InputError
 from runtime.health import Measured
 from runtime.pipeline import Pipeline
@@ -97,6 +98,19 @@ def test_each_trend_is_warned_of_once_by_its_name_and_with_its_beginning(
     assert [record.getMessage() for record in caplog.records] == [state.warning]
 
 
+@pytest.mark.parametrize("shift", [{"score": -2.0}, {"brightness": 40.0}])
+def test_a_change_that_is_there_from_the_start_is_dated_with_the_first_part(
+    shift: dict[str, float], recipe: Recipe, verdict: Verdict
+) -> None:
+    watch = DriftWatch(recipe)
+    for each in verdicts(verdict, 400, 18, **shift):
+        watch.add(each)
+    state = watch.state
+    assert state.warning is not None
+    assert (state.since_part, state.since) == (1, 1e9)
+    assert "since about part 1: " in state.warning
+
+
 def test_what_is_not_ok_or_was_not_scored_is_not_looked_at(recipe: Recipe, verdict: Verdict) -> None:
     watch = DriftWatch(recipe)
     for each in verdicts(verdict, 500, 4, score=3.0):
@@ -161,6 +175,8 @@ def test_a_state_of_another_recipe_is_left_alone(recipe: Recipe, verdict: Verdic
         lambda document: json.dumps({**document, "channels": {}}),
         lambda document: json.dumps({**document, "parts": -1}),
         lambda document: json.dumps({**document, "warning": 5}),
+        lambda document: json.dumps({**document, "set_aside": 3}),
+        lambda document: json.dumps({**document, "set_aside": ["abc"]}),
         lambda document: json.dumps({**document, "channels": dict.fromkeys(document["channels"])}),
         lambda document: json.dumps(
             {**document, "channels": {n: {**c, "martingale": None} for n, c in document["channels"].items()}}
@@ -225,6 +241,59 @@ def test_another_recipe_is_watched_anew_and_one_that_is_opened_again_goes_on(
     again = DriftWatch(other)
     with DriftKeeper(again, path):
         assert again.state.parts == 5
+
+
+def test_a_recipe_that_comes_back_is_watched_on_from_where_it_was(
+    recipe: Recipe, verdict: Verdict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another one that was tried for a moment, in the same stream or with the same file, costs no evidence."""
+    other, path = recipe.with_threshold(2.0), tmp_path / "drift.json"
+    watch = DriftWatch(recipe)
+    for each in verdicts(verdict, 300, 19, score=1.0):
+        watch.add(each)
+    known = watch.state
+    watch.follow(other)
+    assert watch.state.parts == 0
+    watch.follow(recipe)
+    assert watch.state == known
+    with DriftKeeper(watch, path):
+        pass
+    with DriftKeeper(tried := DriftWatch(other), path):
+        assert "the drift watch begins anew; what was known stays in the file" in capsys.readouterr().err
+        for each in verdicts(verdict, 5, 20):
+            tried.add(each)
+    with DriftKeeper(again := DriftWatch(recipe), path):
+        assert again.state == known
+    assert capsys.readouterr().err == ""
+    with DriftKeeper(tried := DriftWatch(other), path):
+        assert tried.state.parts == 5
+
+
+def test_what_was_known_is_kept_of_so_many_recipes(recipe: Recipe, verdict: Verdict) -> None:
+    watch = DriftWatch(recipe)
+    others = [recipe.with_threshold(3.0 + number) for number in range(MOST_SET_ASIDE + 1)]
+    for each in (recipe, *others):
+        watch.follow(each)
+        for shown in verdicts(verdict, 3, 21):
+            watch.add(shown)
+    assert len(json.loads(watch.to_json())["set_aside"]) == MOST_SET_ASIDE
+    watch.follow(recipe)  # the first of all
+    assert watch.state.parts == 0
+    watch.follow(others[1])
+    assert watch.state.parts == 3
+
+
+def test_a_file_from_before_the_trend_of_high_scores_is_gone_on_with(recipe: Recipe, verdict: Verdict) -> None:
+    by_hand = recipe.with_threshold(9.0)
+    watch = DriftWatch(by_hand)
+    for each in verdicts(verdict, 20, 22):
+        watch.add(each)
+    document = json.loads(watch.to_json())
+    del document["channels"]["high score"], document["set_aside"]
+    again = DriftWatch(by_hand)
+    assert again.restore(json.dumps(document))
+    assert again.state.parts == 20
+    assert {trend.name: trend.values for trend in again.state.trends}["high score"] == 0
 
 
 def test_each_camera_of_a_line_has_a_file_of_its_own(recipe: Recipe, verdict: Verdict, tmp_path: Path) -> None:

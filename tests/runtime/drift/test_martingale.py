@@ -27,15 +27,22 @@ def after(values: NDArray[np.float64], reference: Reference) -> Martingale:
     return martingale
 
 
-@pytest.mark.parametrize("open_above", [False, True])
-def test_in_every_state_the_capital_is_what_one_more_value_leaves_of_it_on_average(open_above: bool) -> None:
-    """Over the bins, by the chances that Pólya's urn gives them: the one property that the bound rests on."""
+@pytest.mark.parametrize(
+    ("weights", "at_most"),
+    [((1.0, 6.3, 2.5, 9.2, 4.0), False), ((1.0, 6.3, 2.5, 9.2, 4.0, 2.0), False), ((7.5, 1.0), True)],
+)
+def test_in_every_state_the_capital_is_what_one_more_value_leaves_of_it_on_average(
+    weights: tuple[float, ...], at_most: bool
+) -> None:
+    """Over the bins, by the chances that Pólya's urn gives them: the one property that the bound rests on. Where a
+    bin is hit so often at most, only its hits win, so that fewer of them leave less on average."""
     draw = np.random.default_rng(0)
-    edges = tuple(np.sort(draw.normal(size=5)).tolist())
-    reference = Reference(edges, (1.0, 6.3, 2.5, 9.2, 4.0) + ((2.0,) if open_above else ()), edges[:2])
+    edges = tuple(np.sort(draw.normal(size=1 if at_most else 5)).tolist())
+    open_above = len(weights) > len(edges)
+    reference = Reference(edges, weights, (0.0, 1.0), at_most)
     middles = [edges[0] - 1, *(np.add(edges[1:], edges[:-1]) / 2), *([edges[-1] + 1] if open_above else [])]
     arrived, came = np.zeros(len(middles)), Martingale(reference)
-    for value in draw.normal(0.5, 1, 200):
+    for value in draw.normal(edges[0] - 2 if at_most else 0.5, 1, 200):
         chances = (np.array(reference.weights) + arrived) / (sum(reference.weights) + arrived.sum())
         outcomes = []
         for middle in middles:
@@ -45,6 +52,8 @@ def test_in_every_state_the_capital_is_what_one_more_value_leaves_of_it_on_avera
             outcomes.append(one.evidence)
         assert chances @ outcomes == pytest.approx(came.evidence, rel=1e-12)
         assert np.ptp(outcomes) > 1e-4 * came.evidence  # and something was staked
+        if at_most:
+            assert max(outcomes[:-1]) < came.evidence < outcomes[-1]
         if value <= reference.ceiling:
             arrived[bisect_left(edges, value)] += 1
         came.add(float(value))
@@ -89,6 +98,14 @@ def test_a_shift_is_found_within_a_few_hundred_values_however_late_it_comes(shif
         assert martingale.evidence >= 1000
         assert (martingale.rise > 0) == rises
         assert quiet * 0.75 < martingale.since < martingale.count
+
+
+def test_values_that_were_otherwise_from_the_first_on_have_changed_with_the_first() -> None:
+    martingale = Martingale(reference_of(np.random.default_rng(8).normal(size=50)))
+    assert martingale.since == 1 > martingale.count
+    for _ in range(5):
+        martingale.add(-9.0)
+    assert martingale.since == 1
 
 
 def test_what_lies_above_the_ceiling_is_left_out() -> None:

@@ -9,7 +9,14 @@ from runtime_samples import make_recipe
 from calibration.file_scores import quantiles
 from calibration.health import fit_health
 from calibration.threshold import fit_threshold
-from runtime.drift.reference import OF_OWN, of_brightness, of_own, of_scores, rank_of_threshold
+from runtime.drift.reference import (
+    OF_OWN,
+    of_brightness,
+    of_high_scores,
+    of_own,
+    of_scores,
+    rank_of_threshold,
+)
 from runtime.recipe import Recipe
 
 
@@ -67,6 +74,31 @@ def test_by_a_threshold_set_by_hand_they_count_up_to_the_last_quantile_below_it(
     assert halved is not None
     assert sum(halved.weights) == pytest.approx(38)
     assert of_scores(recipe_of(scores).with_threshold(float(scores.min()) - 1)) is None
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_above_all_scores_there_is_as_much_as_one_of_them_at_most(left_out: bool) -> None:
+    scores = np.random.default_rng(4).gumbel(size=20)
+    recipe, share = recipe_of(scores, 0.01, left_out), 0.5 if left_out else 1
+    for each in (recipe, replace(recipe, threshold=replace(recipe.threshold, value=recipe.threshold.value + 5))):
+        high = of_high_scores(each)
+        assert high is not None
+        assert (high.edges, high.weights, high.at_most) == ((scores.max(),), (20 * share, share), True)
+
+
+def test_by_a_threshold_set_by_hand_there_is_as_much_as_up_to_the_next_quantile_at_most() -> None:
+    scores = np.random.default_rng(2).gumbel(size=101)
+    by_hand = recipe_of(scores).with_threshold(float(np.quantile(scores, 0.8)))
+    high = of_high_scores(by_hand)
+    assert high is not None
+    assert high.edges == (np.quantile(scores, 0.75),)
+    assert high.weights == pytest.approx((76, 20))  # of the 5 that there are nobody knows
+
+
+def test_below_a_proven_threshold_no_score_is_higher_than_those_of_calibration() -> None:
+    scores = np.random.default_rng(0).gumbel(size=101)
+    for left_out in (False, True):
+        assert of_high_scores(recipe_of(scores, left_out=left_out)) is None
 
 
 def test_equal_scores_are_one_edge_of_the_highest_rank() -> None:
