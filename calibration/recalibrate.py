@@ -13,9 +13,12 @@ def main() -> None:
     from calibration.recalibration import Options, recalibrate
     from calibration.recalibration_report import draw, lines, warnings
     from runtime.atomic import check_writable, write_atomically
+    from runtime.errors import InputError
     from runtime.printable import printable
 
     if arguments.report:
+        if arguments.report.suffix.lower() != ".png":
+            raise InputError(f"--report is {arguments.report}; expected a name ending in .png, which is what it writes")
         check_writable(arguments.report)
     options = Options(
         arguments.by or _login(),

@@ -4,14 +4,15 @@ After a lens was cleaned, a lamp changed or a supplier, good parts look otherwis
 calibrated on. What good images decide stands apart in the file (`runtime.recipe.CONSTANTS`) and is fitted anew by the
 functions that fitted it first (`calibration.statistics`, `health`, `threshold`); weights and memory stay.
 
-The images are all held out, since nothing was trained on them. So the threshold's proof is the order statistic's, also
-of a detector whose first threshold came from images that were left out of its memory in turn. Images whose statistics
-choose weights of kinds or places give no score to the threshold (`Split.threshold_images`).
+The images are all held out: those that the detector was made from are refused (`calibration.known_images`). So the
+threshold's proof is the order statistic's, also of a detector whose first threshold came from images that were left out
+of its memory in turn. Images whose statistics choose weights of kinds or places give no score to the threshold
+(`Split.threshold_images`).
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from calibration.destination import check_destination
 from calibration.file_scores import frames_npz, frames_sha256, parity_frames, progress, quantiles, scores_of_file
 from calibration.health import fit_health
+from calibration.known_images import check_unknown, statistics_from
 from calibration.statistics import fit_leverage, fit_map, fit_moments, unit_of
 from calibration.threshold import fit_threshold
 from runtime.atomic import write_atomically
@@ -106,25 +108,25 @@ def recalibrate(detector: Path, data: Path, out: Path, options: Options) -> Reca
     """Fit the detector file to the good images in `data`, and write it to `out`, with its parity frames beside it.
 
     `out` may be the file itself. All is read and scored before anything is written, whole or not at all. Raises
-    `DetectorError` for what is no detector, `InputError` for one of schema 1, rates out of range, too few images, an
-    `out` that is something else, and while another process writes it; `ImageError` for images that cannot be read or
-    in which the part is not found.
+    `DetectorError` for what is no detector, `InputError` for one of schema 1, rates out of range, images that it was
+    made from, too few images, an `out` that is something else, and while another process writes it; `ImageError` for
+    images that cannot be read or in which the part is not found.
     """
-    model, recipe = read_detector(detector)
-    if recipe.schema == 1:
-        raise InputError(
-            f"{detector} is of schema 1, which cannot be recalibrated; export it again from its run folder"
-        )
     check_destination(out)
-    aim = replace(
-        recipe.threshold,
-        budget=recipe.threshold.budget if options.budget is None else options.budget,
-        confidence=recipe.threshold.confidence if options.confidence is None else options.confidence,
-        method="manual",
-        supported=False,
-    )
-    check_rates(aim.budget, aim.confidence)
-    with only_one_writes(out):
+    with only_one_writes(out):  # and reads: `out` may be the file itself, which nobody changes in between
+        model, recipe = read_detector(detector)
+        if recipe.schema == 1:
+            raise InputError(
+                f"{detector} is of schema 1, which cannot be recalibrated; export it again from its run folder"
+            )
+        aim = replace(
+            recipe.threshold,
+            budget=recipe.threshold.budget if options.budget is None else options.budget,
+            confidence=recipe.threshold.confidence if options.confidence is None else options.confidence,
+            method="manual",
+            supported=False,
+        )
+        check_rates(aim.budget, aim.confidence)
         report, split = _images(data, recipe, aim, options.keep_statistics)
         return _recalibrated(model, recipe, split, report, aim, out, options)
 
@@ -205,23 +207,27 @@ def refitted(model: bytes, recipe: Recipe, images: PreparedImages, threads: int 
 
 
 def _images(data: Path, recipe: Recipe, aim: Threshold, keep_statistics: bool) -> tuple[Report, Split]:
-    """The good images by use, all of them read, and what an inspection says. Raises `InputError` for too few."""
+    """The good images by use, all of them read, and what an inspection says.
+
+    Raises `InputError` for too few, and for images that the detector was made from.
+    """
     paths = good_images(data)
-    inspector = Inspector(recipe.size_hw)
-    PreparedImages(paths, recipe.size_hw, None).check(inspector.add)
     found = DifferentPictures.of(paths)
+    check_unknown(found, recipe, keep_statistics, data)
     needed = to_prove(recipe, aim, keep_statistics)
     found.check_enough(FEWEST, f", and {needed:,} to prove a budget of {100 * aim.budget:.3g} %", f"in {data}")
+    inspector = Inspector(recipe.size_hw)
+    PreparedImages(paths, recipe.size_hw, None).check(inspector.add)
     return inspector.report(), split_held_out(found, 0 if keep_statistics else statistics_of(recipe, len(found.groups)))
 
 
 def to_prove(recipe: Recipe, aim: Threshold, keep_statistics: bool) -> int:
     """How many different pictures prove the budget aimed at, beside those whose statistics choose weights."""
     needed = images_needed(aim.budget, aim.confidence)
-    fair = len(recipe.method.evidence) == 1 and not recipe.scoring.by_position
-    if keep_statistics or fair:
+    if keep_statistics or not recipe.statistics_weigh:
         return needed
-    return next(given for given in count(needed) if given - statistics_of(recipe, given) >= needed)
+    given = range(needed, 2 * needed + 2)  # half of them are for the statistics at most
+    return given[bisect_left(given, needed, key=lambda count: count - statistics_of(recipe, count))]
 
 
 def statistics_of(recipe: Recipe, given: int) -> int:
@@ -261,6 +267,7 @@ def _origin(recipe: Recipe, split: Split, options: Options) -> Recalibration:
         versions=versions(),
         commit=commit(),
         created=now(),
+        statistics_from=statistics_from(recipe, split, options.keep_statistics),
     )
 
 

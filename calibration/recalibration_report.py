@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from calibration.concerns import unproven
 from calibration.file_scores import describe_highest, quantiles
 from calibration.health import unlimited
+from calibration.known_images import suspects
 from calibration.recalibration import ENOUGH_BY_POSITION, Recalibrated, to_prove
 from calibration.threshold import fit_threshold
 from runtime.overlay import BACKGROUND, DIM, INK, Image, draw_text
@@ -37,7 +38,7 @@ def warnings(done: Recalibrated) -> list[str]:
             "take it out and begin again: it raises the new threshold"
         )
     said.append(describe_highest(done.counted_images, done.counted_scores))
-    said += filter(None, [_rough(done), _outdated(done), _raised(done), unproven(done.after.threshold)])
+    said += filter(None, [_known(done), _rough(done), _outdated(done), _raised(done), unproven(done.after.threshold)])
     return said + [
         sentence for sentence in unlimited(done.after.health) if sentence not in unlimited(done.before.health)
     ]
@@ -100,6 +101,18 @@ def _histogram(title: str, scores: NDArray[np.float64], recipe: Recipe) -> Image
     for score in (low, low + span / 2, high):
         draw_text(picture, f"{score:.3g}", (at(score) - 14, base + 20), 0.45, DIM)
     return picture
+
+
+def _known(done: Recalibrated) -> str | None:
+    """A sentence on images that score as low as those do that the detector was made from."""
+    found = [str(done.images[index]) for index in suspects(done.old_scores, done.before)]
+    if not found:
+        return None
+    return (
+        f"far below all good images that the file was fitted to score {len(found)} of {len(done.images)}: "
+        f"{_shown(found)}. So do pictures that the detector was made from, saved again perhaps; if these are, the "
+        "threshold is too low and proves nothing: take them out and begin again"
+    )
 
 
 def _rough(done: Recalibrated) -> str | None:

@@ -18,6 +18,7 @@ from runtime.detector_file import read_detector, write_recipe
 from runtime.engine_options import add_key_option
 from runtime.errors import InputError
 from runtime.info import smallest_region
+from runtime.lock import only_one_changes
 from runtime.recipe import Recipe
 from runtime.scoring import RUNTIME
 
@@ -54,7 +55,7 @@ def adjust(path: Path | str, values: Mapping[str, float | None], key_file: Path 
     The graph keeps its hash, so that a plan built from it stays valid, and takes the new values over where both lie
     side by side. Of a plan the sidecar is changed, and the detector.onnx beside it. `key_file` is for a signed plan.
     Raises `DetectorError` when `path` is no detector, `InputError` for values that cannot be used, for a file that
-    cannot be written, and what `adjusted` raises.
+    cannot be written or that another process is writing, and what `adjusted` raises.
     """
     path = as_path("the detector", path)
     key_file = None if key_file is None else as_path("key_file", key_file)
@@ -62,12 +63,14 @@ def adjust(path: Path | str, values: Mapping[str, float | None], key_file: Path 
     if path.suffix == ".plan":
         from runtime.tensorrt.plans import change_plan_recipe
 
-        return Change(*change_plan_recipe(path, lambda recipe: adjusted(recipe, values), key_file))
+        with only_one_changes(path), only_one_changes(path.with_suffix(".onnx")):
+            return Change(*change_plan_recipe(path, lambda recipe: adjusted(recipe, values), key_file))
     if key_file is not None:
         raise InputError(f"--key-file is for a signed plan, and {path} is none; leave it out")
-    model, recipe = read_detector(path)
-    changed = adjusted(recipe, values)
-    write_recipe(path, model, changed)
+    with only_one_changes(path):
+        model, recipe = read_detector(path)
+        changed = adjusted(recipe, values)
+        write_recipe(path, model, changed)
     return Change(recipe, changed)
 
 

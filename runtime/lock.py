@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from runtime.errors import InputError
@@ -63,6 +63,11 @@ def only_one_writes(file: Path) -> AbstractContextManager[None]:
     """`only_one` for a file that a command writes, by a lock file beside it."""
     real = Path(os.path.realpath(file))
     return only_one(real.with_name(f".{real.name}{LOCK}"), file)
+
+
+def only_one_changes(file: Path) -> AbstractContextManager[None]:
+    """`only_one_writes` for a file that is read, changed and written; nothing for one that is not there."""
+    return only_one_writes(file) if os.path.exists(file) else nullcontext()  # which never raises
 
 
 @contextmanager

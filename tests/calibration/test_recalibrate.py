@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,17 +29,20 @@ from calibration.recalibration_report import warnings
 from calibration.threshold import fit_threshold
 from export.detector import ExportOptions, export
 from export.int8_detector import quantize
+from runtime.adjust import adjust
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.demo import DemoLine
 from runtime.detector import Detector
 from runtime.detector_file import read_detector, read_parity_frames
 from runtime.errors import ImageError, InputError
 from runtime.info import facts_of
+from runtime.lock import only_one_writes
 from runtime.onnx_file import graph_sha256, operand_beside, read_constants, with_constants, with_metadata, with_outputs
 from runtime.recipe import CONSTANTS, recipe_from_json
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.plans import stale
 from runtime.tensorrt.sidecar import Checked, Machine, Sidecar
+from runtime.threshold import LEAST_BUDGET, images_needed
 from train.data import PreparedImages, Split
 
 WHO = Options(by="a tester", budget=0.3, threads=1)
@@ -309,6 +314,15 @@ def test_so_many_images_prove_a_budget_and_one_fewer_does_not(demo: Path) -> Non
         assert proven == [False, True]
 
 
+def test_a_tiny_budget_is_told_at_once_how_many_images_it_takes(demo: Path) -> None:
+    recipe = read_detector(demo)[1]
+    needed = images_needed(LEAST_BUDGET)
+    aim = replace(recipe.with_threshold(1.0).threshold, budget=LEAST_BUDGET)
+    given = to_prove(recipe, aim, keep_statistics=False)
+    assert given - statistics_of(recipe, given) == needed > 2e9
+    assert given - 1 - statistics_of(recipe, given - 1) == needed - 1
+
+
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
     command.main()
@@ -343,6 +357,33 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(
     with pytest.raises(ImageError, match=r"05\.png"):
         recalibrate(demo, damaged, out, WHO)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "few", "notes.onnx"]
+
+
+def test_what_was_changed_in_the_file_until_its_lock_is_taken_is_not_lost(
+    demo: Path, darker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(shutil.copy(demo, tmp_path / "detector.onnx"))
+
+    @contextmanager
+    def adjusted_first(path: Path) -> Iterator[None]:
+        adjust(path, {"smallest_area": 25.0})
+        with only_one_writes(path):
+            yield
+
+    monkeypatch.setattr(recalibration, "only_one_writes", adjusted_first)
+    done = recalibrate(file, darker, file, WHO)
+    assert done.before.scoring.smallest_area == 25
+    assert read_detector(file)[1].scoring.smallest_area == 25
+
+
+def test_a_report_replaces_nothing_but_a_picture(
+    demo: Path, darker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "new.onnx"
+    for name in ("new.onnx", "new.parity.npz", "notes"):
+        with pytest.raises(InputError, match=rf"--report is .*{name}; expected a name ending in \.png"):
+            call(monkeypatch, demo, darker, "--out", out, "--report", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

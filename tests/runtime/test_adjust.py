@@ -1,5 +1,6 @@
 """What is changed in a finished file: the threshold, which regions count, and nothing else."""
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from schema1_samples import RICH
 from runtime import Decision, Detector, adjust, set_threshold
 from runtime.adjust import adjusted
 from runtime.detector_file import read_detector, write_recipe
-from runtime.errors import InputError
+from runtime.errors import DetectorError, InputError
 from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.recipe import recipe_from_json
 from runtime.scoring import Scoring
@@ -141,3 +142,43 @@ def test_a_recipe_of_schema_1_has_the_settings_among_its_own_fields() -> None:
     assert (document["schema"], document["smallest_area"], document["mm_per_pixel"]) == (1, 2.5, 0.08)
     assert recipe_from_json(changed.to_json()) == changed
     assert adjusted(changed, {"smallest_area": 0.0, "mm_per_pixel": None}).to_json() == RICH
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from runtime.lock import only_one_writes
+with only_one_writes(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_process_is_writing_is_left_alone(
+    proven_file: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """It would be written over with what was read before, and the change would be lost."""
+    pytest.importorskip("fcntl", reason="this system has no file locks")
+    before = proven_file.read_bytes()
+    (tmp_path / "link.onnx").symlink_to(proven_file)
+    command = [sys.executable, "-c", HOLD, str(proven_file)]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        for path in (proven_file, tmp_path / "link.onnx"):
+            with pytest.raises(InputError, match=r"\.onnx is in use by process"):
+                adjust.adjust(path, {"threshold": 0.75})
+        with pytest.raises(InputError, match=r"\.onnx is in use by process"):
+            set_threshold.set_threshold(proven_file, 0.75)
+        assert proven_file.read_bytes() == before
+        process.communicate()
+    assert adjust.adjust(proven_file, {"threshold": 0.75}).after.threshold.value == 0.75
+    assert not list(proven_file.parent.glob(".*lock"))
+
+
+def test_of_a_file_that_is_not_there_no_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(DetectorError, match="cannot be read"):
+        adjust.adjust(tmp_path / "no" / "detector.onnx", {"threshold": 0.75})
+    assert list(tmp_path.iterdir()) == []

@@ -93,12 +93,12 @@ def test_pooled_features_are_the_backbones_of_the_whole_frame(trained: MemoryBan
 
 def test_it_says_what_it_looks_at_and_how_much_it_remembers(trained: MemoryBankRun) -> None:
     assert trained.looks_at == (
-        "features of a pretrained network (efficientnet-lite0), every 8 pixels, beside a memory of 62 good ones"
+        "features of a pretrained network (efficientnet-lite0), every 8 pixels, beside a memory of 60 good ones"
     )
     assert trained.settings == {
         "backbone": "efficientnet-lite0",
         "backbone_sha256": file_sha256(backbone_path("efficientnet-lite0")),
         "stages": ["group3", "group5"],
-        "bank": 62,
+        "bank": 60,
         "output_stride": 8,
     }
