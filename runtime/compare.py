@@ -20,6 +20,7 @@ from runtime.images import list_images
 from runtime.location import Location
 from runtime.outputs import say
 from runtime.printable import printable
+from runtime.recipe import Recipe
 from runtime.verdict import Decision, Verdict
 
 NAMES_SHOWN = 20  # of pictures that are judged otherwise
@@ -63,6 +64,26 @@ class Side:
     detector: str
     recipe_sha256: str
     threshold: float
+    smallest_area: str = ""  # of a region that counts, in words; empty where every region does
+
+    @classmethod
+    def of(cls, location: Location, recipe: Recipe) -> "Side":
+        """Of the detector at a place."""
+        scoring = recipe.scoring
+        smallest = scoring.area_in_words(scoring.smallest_pixels) if scoring.smallest_area else ""
+        return cls(str(location), recipe.sha256, recipe.threshold.value, smallest)
+
+    @property
+    def words(self) -> str:
+        """What it decides by."""
+        smallest = f", regions smaller than {self.smallest_area} do not count" if self.smallest_area else ""
+        return f"{self.detector}, threshold {self.threshold:.6g}{smallest}"
+
+    def judged(self, each: Judged) -> str:
+        """A verdict of it with the score, or with the reason where the score does not say it."""
+        score = each.score
+        passes_above = score is not None and each.decision == Decision.OK.value and score > self.threshold
+        return f"{each.decision} ({each.reason if score is None or passes_above else format(score, '.4g')})"
 
 
 @dataclass(frozen=True)
@@ -75,14 +96,16 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """For people."""
-        told = [f"{name}: {side.detector}, threshold {side.threshold:.6g}" for name, side in
-                (("old", self.old), ("new", self.new))]  # fmt: skip
+        told = [f"old: {self.old.words}", f"new: {self.new.words}"]
         for folder, pairs in self.folders.items():
             old, new = (sum(each.decision != Decision.OK.value for each in side) for side in
                         ([pair.old for pair in pairs], [pair.new for pair in pairs]))  # fmt: skip
             told.append(f"{folder}: of {len(pairs)} pictures the old one rejects {old}, the new one {new}")
             differing = [pair for pair in pairs if pair.differs]
-            told += [f"  {pair.name}: {_words(pair.old)} -> {_words(pair.new)}" for pair in differing[:NAMES_SHOWN]]
+            told += [
+                f"  {pair.name}: {self.old.judged(pair.old)} -> {self.new.judged(pair.new)}"
+                for pair in differing[:NAMES_SHOWN]
+            ]
             if len(differing) > NAMES_SHOWN:
                 told.append(f"  and {len(differing) - NAMES_SHOWN} more")
         return list(map(printable, told))
@@ -113,7 +136,7 @@ def compare(
     sides, judged = [], []
     for location in detectors:
         with opened(location) as detector:
-            sides.append(Side(str(location), detector.recipe.sha256, detector.recipe.threshold.value))
+            sides.append(Side.of(location, detector.recipe))
             judged.append({str(folder): list(_judged(detector, folder)) for folder in folders})
     pairs = {folder: _paired(folder, before, judged[1][folder]) for folder, before in judged[0].items()}
     return Comparison(sides[0], sides[1], pairs)
@@ -136,10 +159,6 @@ def _judged(detector: Detector, folder: Path) -> Iterator[tuple[str, Judged]]:
             yield frame.name or "", Judged.of(detector.inspect(frame))
             if (frame.frame_id + 1) % 20 == 0 or frame.frame_id + 1 == count:
                 say(f"{folder}: picture {frame.frame_id + 1} of {count}")
-
-
-def _words(judged: Judged) -> str:
-    return f"{judged.decision} ({judged.reason if judged.score is None else format(judged.score, '.4g')})"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -55,6 +55,22 @@ def test_each_picture_is_judged_by_both(station: tuple[Path, Path, Path]) -> Non
     assert len(lines) == 4
 
 
+def test_a_part_that_passes_above_the_threshold_is_told_with_the_reason(station: tuple[Path, Path, Path]) -> None:
+    old, new, folder = station
+    for path, area in ((old, 10.0), (new, 0.0)):
+        adjust(path, {"threshold": 0.5, "smallest_area": area})
+    found = compare((old, new), [folder], lambda location: Detector.open(str(location)))
+    lines = found.lines()
+    assert lines[:2] == [
+        f"old: {old}, threshold 0.5, regions smaller than 10 pixels do not count", f"new: {new}, threshold 0.5",
+    ]  # fmt: skip
+    (told,) = [line for line in lines if "2 spotted.png" in line]
+    reason, after = told.split(" -> ")
+    assert reason.startswith("  2 spotted.png: OK (score 0.703 above 0.500")
+    assert "smaller than 10 pixels do not count" in reason
+    assert after == "NG (0.7031)"
+
+
 def test_the_command_writes_every_verdict(
     station: tuple[Path, Path, Path],
     tmp_path: Path,
