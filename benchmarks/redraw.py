@@ -27,9 +27,12 @@ def redraw(module: str, draw: "Callable[[dict[str, Any]], Figure]") -> None:
     print(f"{arguments.out} written")
 
 
-def read_result(path: Path) -> Any:
-    """What a benchmark wrote. Raises `InputError` for a file that is no JSON."""
+def read_result(path: Path) -> dict[str, Any]:
+    """What a benchmark wrote. Raises `InputError` for a file that is no JSON, or no object of JSON."""
     try:
-        return json.loads(path.read_text())
+        document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as JSON ({error}); check the path") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path} holds a {type(document).__name__}; expected the object that a benchmark writes")
+    return document

@@ -9,7 +9,8 @@ Each test image is inspected as on the line. The anomaly map is resized, bilinea
 where the masks are, so that the pixel figures of detectors of any size compare. Where no mask is known there are no
 pixel figures, and the command says so. A detector that is no better than chance (`benchmarks.accuracy.chance`) is named
 as such in the first line of the output and of the report; the status stays 0, since its figures were measured. Tune on
-``--subset even``, report on ``odd``.
+``--subset even``, report on ``odd``. Test images that the detector was made from are left out, with a warning, as far
+as its file, its run folder or the data set tells (`train.datasets.seen`); where none are left, nothing is measured.
 
 With the figures go 95 % intervals (`auroc_interval`, `pro_interval`); the AUROC of size and brightness alone, and a
 warning where they tell the images apart (`shortcuts`); and what other thresholds would find, beside the rate of false
@@ -60,15 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--overlays", type=cli.some_path, metavar="DIR", help="write pictures of inspected images there"
     )
-    parser.add_argument("--count", type=int, default=12, metavar="N", help="number of pictures (default 12)")
+    parser.add_argument("--count", type=cli.positive, default=12, metavar="N", help="number of pictures (default 12)")
     add_engine_options(parser)
     return parser
 
 
 def _checked(options: argparse.Namespace) -> argparse.Namespace:
     """The options, refused before any work is done rather than after all of it."""
-    if options.count < 1:
-        raise InputError(f"--count is {options.count}; expected the number of pictures, 1 or more")
     if options.report and options.report.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--report is {options.report}; expected a name ending in .html")
     if options.report:
@@ -90,11 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from benchmarks.accuracy.overlays import write_overlays
     from benchmarks.accuracy.shortcuts import pictures_of, warning
     from benchmarks.accuracy.words import as_document, figures, lead, report
-    from train.datasets import copies_among, read_test_set, select
+    from train.datasets import copies_among, read_test_set, select, without_seen
 
     images = select(read_test_set(options.data, options.layout), options.subset)
     with open_detector(options.detector, options) as detector:
         held_out = held_out_of(detector.recipe, options.detector, options.run)
+        images, seen = without_seen(images, _made_from(options, detector), options.detector.name, options.data)
         training = pictures_of(_training_images(options))
         inspections = list(tqdm(inspect_all(detector, images), total=len(images), unit="image", disable=None))
         terms = _terms(detector, inspections) if options.report else []
@@ -102,11 +102,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ranking = rank_known_pixels(inspections)
     accuracy, environment = summarize(inspections, ranking), describe_environment()
     evidence = image_evidence_of(inspections, recipe)
-    findings = find(inspections, ranking, recipe.threshold, held_out, training, evidence)
+    sized = recipe.scoring.smallest_area > 0 or recipe.alignment is not None
+    findings = find(inspections, ranking, recipe.threshold, held_out, training, evidence, sized)
     if chance := no_better_than_chance(accuracy):
         print(chance)
     print(f"{options.detector} on {options.data}, {options.subset} images; {engine}")
-    found = (implausible_masks(inspections), copies_among(images), warning(findings.shortcuts, accuracy.image_auroc))
+    shortcuts = warning(findings.shortcuts, accuracy.image_auroc)
+    found = (seen, implausible_masks(inspections), copies_among(images), shortcuts)
     warnings = [sentence for sentence in found if sentence is not None]
     for sentence in warnings:
         print(f"warning: {sentence}")
@@ -115,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     source = _source(options, arguments or sys.argv[1:]) | {"engine": engine}
     if options.json:
         document = as_document(accuracy, findings, inspections, options.data) | source
-        document |= {"threshold": asdict(recipe.threshold), "environment": environment}
+        document |= {"threshold": asdict(recipe.threshold), "environment": environment, "left_out": seen}
         write_atomically(options.json, json.dumps(document, indent=2).encode())
     if options.overlays:
         write_overlays(options.overlays, inspections, options.count)
@@ -158,6 +160,16 @@ def _training_images(options: argparse.Namespace) -> Sequence[Path]:
         return training_images(options.data, options.layout)
     except InputError:
         return []
+
+
+def _made_from(options: argparse.Namespace, detector: "Detector") -> frozenset[str]:
+    """Each image that the detector was made from, as far as its file, its run folder or the data set tells."""
+    from train.datasets import images_made_from, read_test_set
+    from train.run_folder import RunFolder, run_beside
+
+    split = RunFolder(options.run or run_beside(options.detector)).split_path
+    tested = [image.path for image in read_test_set(options.data, options.layout) if not image.label]
+    return images_made_from(detector.recipe, split, {*_training_images(options), *tested})
 
 
 def _terms(detector: "Detector", inspections: "Sequence[Inspection]") -> "Sequence[Terms]":

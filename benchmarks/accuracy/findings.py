@@ -44,19 +44,21 @@ def find(
     held_out: HeldOut,
     training: Pictures,
     image_evidence: ImageEvidence | None = None,
+    sized: bool = False,
 ) -> Findings:
     """The findings of a test set.
 
     `ranking` is that of its pixels, None where no mask is known; `training` is of good training images, if any.
     `image_evidence` is what the detector said of each image by kind, in the order of `inspections`, None where it gives
-    one score alone. Raises `InputError` unless good and defective images are there.
+    one score alone. `sized` says whether the detector leaves regions out, for their size or their place. Raises
+    `InputError` unless good and defective images are there.
     """
     _, labels = scores_and_labels(inspections)
-    rows = [] if image_evidence is None else evidence_table(image_evidence, labels, threshold.value)
+    rows = [] if image_evidence is None else evidence_table(image_evidence, labels)
     return Findings(
         intervals=intervals_of(inspections, ranking),
         shortcuts=find_shortcuts(inspections, training),
-        thresholds=threshold_table(inspections, threshold, held_out),
+        thresholds=threshold_table(inspections, threshold, held_out, sized),
         image_evidence=rows,
         regions=rejects_by_region(inspections),
     )

@@ -23,12 +23,16 @@ ROUNDED = 1e-5  # relative: a recipe keeps scores as decimal numbers
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The thresholds that held-out images support: (k, threshold) with k of `sample_size` scores above at most."""
+    """The thresholds that good images support: (k, threshold) with k of `sample_size` scores above at most.
+
+    The images were held out or, of a detector that knows all of them, each was left out in turn.
+    """
 
     sample_size: int
     thresholds: Sequence[tuple[int, float]]  # k ascending
     complete: bool  # whether every k is there
     source: str  # in words
+    left_out: bool = False  # whether images were left out in turn, of which averages alone are proven
 
 
 def held_out_of(recipe: Recipe, detector: Path, run: Path | None) -> HeldOut:
@@ -44,9 +48,8 @@ def held_out_of(recipe: Recipe, detector: Path, run: Path | None) -> HeldOut:
     if _are_of(scores, recipe):
         ordered = np.sort(scores)[::-1]
         thresholds = [(above, float(score)) for above, score in enumerate(ordered)]
-        return HeldOut(
-            scores.size, thresholds, True, f"the scores of {scores.size:,} good images held out, in {folder}"
-        )
+        images = f"{scores.size:,} good images {'each left out in turn' if recipe.scores_left_out else 'held out'}"
+        return HeldOut(scores.size, thresholds, True, f"the scores of {images}, in {folder}", recipe.scores_left_out)
     other = f"{folder / SCORES} holds the scores of another detector than {detector.name}"
     if run is not None:
         raise InputError(f"{other}; give the run folder that it was exported from last, or leave --run out")
@@ -61,7 +64,7 @@ def of_file(recipe: Recipe, remark: str = "") -> HeldOut:
     last = threshold.sample_size - 1
     by_above = {last - math.floor(last * float(key)): quantiles[key] for key in sorted(quantiles, key=float)}
     known = f"the file, which keeps {len(quantiles)} quantiles of {threshold.sample_size:,} good images' scores{remark}"
-    return HeldOut(threshold.sample_size, sorted(by_above.items()), False, known)
+    return HeldOut(threshold.sample_size, sorted(by_above.items()), False, known, recipe.scores_left_out)
 
 
 def read_scores(path: Path) -> NDArray[np.float64]:

@@ -164,7 +164,7 @@ def _scales(report: Report) -> list[Html]:
     if len(report.terms[0].kinds) > 1:
         explanation += f" Below, each pixel by its {' and '.join(report.terms[0].kinds[:2])}."
     parts = [page.paragraph(explanation), *(_explained(report, terms, threshold) for terms in report.terms)]
-    scatters = [_scatter(report, terms, threshold) for terms in report.terms if len(terms.kinds) > 1]
+    scatters = [_scatter(report, terms) for terms in report.terms if len(terms.kinds) > 1]
     return [*parts, page.subsection("One kind against another", page.columns(3, scatters))] if scatters else parts
 
 
@@ -179,8 +179,8 @@ def _explained(report: Report, terms: Terms, threshold: float) -> Html:
     return page.subsection(_caption(report, inspection), page.columns(max(4, len(parts)), parts))
 
 
-def _scatter(report: Report, terms: Terms, threshold: float) -> Html:
-    scatter = report_plots.term_scatter(terms.kinds, terms.values, terms.mask, threshold)
+def _scatter(report: Report, terms: Terms) -> Html:
+    scatter = report_plots.term_scatter(report.recipe, terms.values, terms.mask)
     return _plot(scatter, "Two kinds of evidence of each pixel", _caption(report, terms.inspection))
 
 

@@ -1,6 +1,5 @@
 """The plots of an accuracy report."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from benchmarks.accuracy.findings import Intervals
 from benchmarks.accuracy.shortcuts import Shortcuts
 from benchmarks.accuracy.thresholds import ThresholdTable
 from calibration.metrics import Curve, PixelRanking, rank_pixels
+from runtime.recipe import Recipe
 
 LIMITS = (0.3, 0.05)  # of the false-positive rate, to which AU-PRO is taken
 # half and all of the page's width; as high as leaves figures, curves and the table by defect on the first sheet of A4
@@ -109,22 +109,30 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
-def term_scatter(
-    kinds: Sequence[str], values: NDArray[np.float32], mask: NDArray[np.bool_], threshold: float
-) -> Figure:
+def term_scatter(recipe: Recipe, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Figure:
     """Each pixel of one image by its first two kinds of evidence, of normalized `values` [K, H, W]; `mask` [H, W].
 
-    Where there are no others and they weigh 1 each, their sum is the anomaly map, and the threshold a straight line.
+    Where their sum at a pixel is what the threshold is of, it is drawn, a straight line.
     """
     first, second = values[:2]
+    kinds = [kind.name for kind in recipe.method.evidence]
     drawn, axes = plots.figure(f"{kinds[0]} (σ)", f"{kinds[1]} (σ)", "", (3.4, 3.2))
     plots.points(axes, first[~mask], second[~mask], "pixels" if not mask.any() else "good", plots.GREY, size=3)
     if mask.any():
         plots.points(axes, first[mask], second[mask], "in the mask", plots.VERMILLION, size=5)
-    if len(kinds) == 2:
-        _threshold_line(axes, threshold)
+    if sum_is_scored(recipe):
+        _threshold_line(axes, recipe.threshold.value)
     plots.legend(axes, "best", marker_scale=3)
     return drawn
+
+
+def sum_is_scored(recipe: Recipe) -> bool:
+    """Whether a pixel of the map that scores are of is the sum of two kinds of normalized evidence there.
+
+    It is not where kinds weigh otherwise, or the map is smoothed, or in deviations by position.
+    """
+    plain = not recipe.scoring.by_position and not recipe.scoring.smoothing
+    return plain and [kind.weight for kind in recipe.method.evidence] == [1, 1]
 
 
 def _threshold_line(axes: Any, threshold: float) -> None:

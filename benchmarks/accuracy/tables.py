@@ -11,6 +11,11 @@ from benchmarks.accuracy.proof import Proof
 from benchmarks.accuracy.shortcuts import Shortcuts
 from benchmarks.accuracy.thresholds import Row, ThresholdTable, shown
 
+SIZED = (
+    "The detector's own row has its decisions: regions that are too small or beyond the picture do not count. "
+    "In the other rows all regions count: set to one of these thresholds, the detector rejects as many parts or fewer."
+)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -41,7 +46,7 @@ def thresholds_table(table: ThresholdTable) -> Table:
     header = (
         "threshold",
         "which",
-        "held-out above",
+        f"{_apart(table)} above",
         "good parts rejected, proven",
         "defects found",
         "good test images rejected",
@@ -52,6 +57,8 @@ def thresholds_table(table: ThresholdTable) -> Table:
 def threshold_notes(table: ThresholdTable) -> list[str]:
     """What there is to know about the table of thresholds, in sentences."""
     notes = ["A lower threshold finds more defects and rejects more good parts.", f"Known from {table.source}."]
+    if table.sized:
+        notes.append(SIZED)
     if table.own.proof is None:
         notes.append("Nothing is proven of the detector's own threshold: it was set by hand, or nobody vouches for it.")
     if table.proven:
@@ -62,7 +69,7 @@ def threshold_notes(table: ThresholdTable) -> list[str]:
         takes = ", ".join(
             percent(budget) + (f" (takes {needed:,})" if needed else "") for budget, needed in table.unproven.items()
         )
-        notes.append(f"{table.sample_size:,} held-out images prove no threshold for a budget of {takes}.")
+        notes.append(f"{table.sample_size:,} {_apart(table)} images prove no threshold for a budget of {takes}.")
     if table.not_kept:
         kept = ", ".join(percent(budget) for budget in table.not_kept)
         notes.append(f"The file alone does not keep the thresholds for {kept}. Name its run folder with --run.")
@@ -108,6 +115,12 @@ def in_words(proof: Proof | None) -> str:
         return "nothing"
     sure = "on average" if proof.confidence is None else f"{100 * proof.confidence:g} % sure"
     return f"at most {percent(proof.rate)} ({sure})"
+
+
+def _apart(table: ThresholdTable) -> str:
+    """How the good images were kept apart: of those that were left out in turn averages alone are proven."""
+    on_average = any(row.proof is not None and row.proof.confidence is None for row in table.rows)
+    return "left-out" if on_average else "held-out"
 
 
 def _auroc(auroc: AurocInterval) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.accuracy.decisions import Rate, rate_of
 from benchmarks.accuracy.evaluation import Inspection, scores_and_labels
@@ -24,7 +25,8 @@ CONFIDENCE = 0.95  # where a threshold set by hand names none
 
 @dataclass(frozen=True)
 class Row:
-    """One threshold. An image is rejected when its score is above, or when it cannot be judged."""
+    """One threshold. The detector's own has the detector's decisions. At any other an image is rejected when its score
+    is above, as if every region counted, or when it cannot be judged."""
 
     threshold: float
     above: int | None  # held-out images above, at most; None where the threshold is set by hand
@@ -44,6 +46,7 @@ class ThresholdTable:
     source: str  # what the rows are known by, in words
     unproven: dict[float, int | None]  # budgets that no threshold is proven for, and how many images would do it
     not_kept: tuple[float, ...]  # budgets that one is proven for, which the file alone does not keep
+    sized: bool = False  # whether the detector leaves regions out, for their size or their place
 
     @property
     def own(self) -> Row:
@@ -56,11 +59,17 @@ class ThresholdTable:
         return [row for row in self.rows if row.proof is not None and not row.own]
 
 
-def threshold_table(inspections: Sequence[Inspection], threshold: Threshold, held_out: HeldOut) -> ThresholdTable:
-    """The table for a detector's `threshold`. Raises `InputError` unless good and defective images are there."""
+def threshold_table(
+    inspections: Sequence[Inspection], threshold: Threshold, held_out: HeldOut, sized: bool = False
+) -> ThresholdTable:
+    """The table for a detector's `threshold`; see `ThresholdTable` for `sized`.
+
+    Raises `InputError` unless good and defective images are there.
+    """
     method, confidence = threshold.method, threshold.confidence
-    if method == "manual":  # of which neither is checked, and held-out scores prove what they do whatever was set
-        method, confidence = "order-statistic", confidence if 0 < confidence < 1 else CONFIDENCE
+    if method == "manual":  # of which neither is checked, and the scores prove what they do whatever was set
+        method = "jackknife-minmax" if held_out.left_out else "order-statistic"
+        confidence = confidence if 0 < confidence < 1 else CONFIDENCE
     lowest = {budget: most_above(budget, held_out.sample_size, confidence, method) for budget in BUDGETS}
     last = max([LEAST_SHOWN - 1, *(above for above in lowest.values() if above is not None)])
     rows = [_own(inspections, threshold)]
@@ -78,6 +87,7 @@ def threshold_table(inspections: Sequence[Inspection], threshold: Threshold, hel
             budget: images_to_prove(budget, confidence, method) for budget, most in lowest.items() if most is None
         },
         not_kept=tuple(budget for budget, most in lowest.items() if most is not None and budget not in in_rows),
+        sized=sized,
     )
 
 
@@ -92,7 +102,8 @@ def _own(inspections: Sequence[Inspection], threshold: Threshold) -> Row:
         # what no k is proven for is a threshold above all held-out images
         above = most_above(threshold.budget, threshold.sample_size, threshold.confidence, threshold.method) or 0
         proof = proven(above, threshold.sample_size, threshold.confidence, threshold.method)
-    return _row(inspections, threshold.value, above, proof, (), own=True)
+    rejected = np.array([each.verdict.decision is not Decision.OK for each in inspections], bool)
+    return _counted(inspections, rejected, threshold.value, above, proof, (), own=True)
 
 
 def _row(
@@ -101,9 +112,20 @@ def _row(
     above: int | None,
     proof: Proof | None,
     budgets: tuple[float, ...],
-    own: bool = False,
 ) -> Row:
-    scores, labels = scores_and_labels(inspections)
     undecided = np.array([each.verdict.decision is Decision.NO_DECISION for each in inspections], bool)
-    rejected = (scores > value) | undecided
+    rejected = (scores_and_labels(inspections)[0] > value) | undecided
+    return _counted(inspections, rejected, value, above, proof, budgets, own=False)
+
+
+def _counted(
+    inspections: Sequence[Inspection],
+    rejected: NDArray[np.bool_],
+    value: float,
+    above: int | None,
+    proof: Proof | None,
+    budgets: tuple[float, ...],
+    own: bool,
+) -> Row:
+    labels = scores_and_labels(inspections)[1]
     return Row(value, above, proof, budgets, rate_of(rejected[labels]), rate_of(rejected[~labels]), own)

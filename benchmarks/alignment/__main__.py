@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     add_layout_option(parser)
     parser.add_argument("--out", type=cli.some_path, required=True, help="folder of moved sets and detectors")
     add_subset_option(parser, "odd")
-    parser.add_argument("--seed", type=int, default=0, help="of the moves (0)")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="of the moves (0)")
     parser.add_argument("--border", choices=("mirror", "repeat"), default="mirror", help="of moved images (mirror)")
     parser.add_argument(
         "--poses", default=",".join(ROWS), help=f"which detectors, comma-separated: {', '.join(ROWS)} (all)"

@@ -97,8 +97,6 @@ def _names(option: str, text: str, known: tuple[str, ...]) -> list[str]:
 
 def _check(options: argparse.Namespace, parts: list[str]) -> None:
     """Find what is wrong before any minute is spent. Raises `InputError`."""
-    if not 0 < options.minutes < float("inf"):
-        raise InputError(f"--minutes is {options.minutes:g}; expected more than 0")
     for part, (name, what) in NEEDS.items():
         if part in parts and getattr(options, name) is None:
             raise InputError(
@@ -145,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="P's for patches: with it, the new teacher is compared with the one it began with",
     )
-    parser.add_argument("--minutes", type=float, default=12.0, help="that all takes at most (12)")
+    parser.add_argument("--minutes", type=cli.positive_number, default=12.0, help="that all takes at most (12)")
     parser.add_argument("--parts", default=",".join(WEIGHTS), help="comma-separated (%(default)s)")
     parser.add_argument("--presets", help="of the part of that name, comma-separated (all)")
     add_device_option(parser)

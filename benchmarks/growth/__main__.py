@@ -131,7 +131,7 @@ def main() -> None:
             f"--{name}", type=cli.positive, nargs="+", default=values, metavar="N", help=f"{what} ({shown})"
         )
     parser.add_argument("--stride", type=cli.positive, default=default.stride, help=f"of the output ({default.stride})")
-    parser.add_argument("--width", type=float, default=1.0, help="share of the paper's channels (1)")
+    parser.add_argument("--width", type=cli.positive_number, default=1.0, help="share of the paper's channels (1)")
     parser.add_argument("--provider", choices=("cpu", "cuda"), default="cpu", help="of ONNX Runtime (cpu)")
     add_threads_option(parser)
     parser.add_argument("--rounds", type=cli.positive, default=3, help="processes of each configuration (3)")

@@ -12,7 +12,7 @@ as ``python -m train --preset`` makes it (or found in FOLDER, which ``python -m 
 - the detector decides of blurred good and defective images (`decisions`), with and without its limit of sharpness,
 - good and defective images that are refused as they are are counted by reason,
 - frames without a part of the set are shown to it (`parts`),
-- the checks are timed (`cost`), on the first set's detector.
+- the checks are timed (`cost`) in turns with the inference, on the first set's detector.
 
 At last a still scene is delivered live and frozen through encoders (`still`). Radii and lengths are pixels of the
 prepared frame; the blur is of the camera's picture.
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "subset": options.subset,
         "preset": options.preset,
         "sets": results,
-        "cost": {**asdict(cost), "of_prepare": cost.of_prepare, "of_inference": cost.of_inference} if cost else None,
+        "cost": asdict(cost) if cost else None,
         "still": [asdict(row) for row in measure_still()],
     }
     print(markdown(document))

@@ -3,17 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.health.cost import Cost
+
 
 def markdown(document: Mapping[str, Any]) -> str:
     """All tables."""
     sets, cost = document["sets"], document["cost"]
     parts = [_alarms(sets), _measures(sets), _blurs(sets), _without_a_part(sets), _still(document["still"])]
-    parts.append(
-        f"Cost, ms a frame of {'×'.join(map(str, reversed(cost['camera_hw'])))}: preparation {cost['prepare_ms']:.2f}, "
-        f"sharpness {cost['sharpness_ms']:.2f}, likeness {cost['likeness_ms']:.2f}, "
-        f"inference {cost['inference_ms']:.1f}; "
-        f"both checks are {cost['of_prepare']:.2f} of the preparation and {cost['of_inference']:.3f} of the inference"
-    )
+    parts.append(Cost(**cost).line())
     return "\n\n".join(parts)
 
 

@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog=cli.program("benchmarks.line.fuzz"), description="Garbage against the server."
     )
     parser.add_argument("--seconds", type=cli.positive, default=60, metavar="S", help="how long (60)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the garbage (0)")
+    parser.add_argument("--seed", type=cli.seed, default=0, metavar="N", help="of the garbage (0)")
     add_json_option(parser)
     options = parser.parse_args(arguments)
     found = measure(options.seconds, options.seed)

@@ -195,7 +195,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog=cli.program("benchmarks.line.fuzz_mqtt"), description="Garbage against the parser of MQTT commands."
     )
     parser.add_argument("--inputs", type=cli.positive, default=1_000_000, metavar="N", help="how many (1,000,000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the inputs (0)")
+    parser.add_argument("--seed", type=cli.seed, default=0, metavar="N", help="of the inputs (0)")
     parser.add_argument("--corpus", type=cli.some_path, metavar="FOLDER", help="keep one input of each outcome there")
     parser.add_argument("--atheris", action="store_true", help="inputs of the fuzzer atheris (pip install atheris)")
     add_json_option(parser)

@@ -405,7 +405,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog=cli.program("benchmarks.line.fuzz_opcua"), description="Anything by OPC UA.")
     parser.add_argument("--runs", type=cli.positive, default=300_000, metavar="N", help="inputs to the layer (300000)")
     parser.add_argument("--messages", type=cli.positive, default=30_000, metavar="N", help="to a real line (30000)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of both (1)")
+    parser.add_argument("--seed", type=cli.seed, default=1, metavar="N", help="of both (1)")
     parser.add_argument("--corpus", type=cli.some_path, metavar="FOLDER", help="keep inputs that led to new branches")
     parser.add_argument("--child", type=cli.some_path, help=argparse.SUPPRESS)
     add_json_option(parser)

@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
         prog=cli.program("benchmarks.line.fuzz_s7"), description="Garbage from an S7 controller."
     )
     parser.add_argument("--inputs", type=cli.positive, default=1_000_000, metavar="N", help="how many (1000000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the garbage (0)")
+    parser.add_argument("--seed", type=cli.seed, default=0, metavar="N", help="of the garbage (0)")
     parser.add_argument("--corpus", type=cli.some_path, metavar="FILE", help="write a few inputs of each outcome there")
     add_json_option(parser)
     options = parser.parse_args(arguments)

@@ -5,9 +5,11 @@
     python -m benchmarks.line.load [--seconds 60] [--detector FILE] [--deadline-ms 500] [--parts 5000] [--json FILE]
 
 The runtime is ``python -m runtime.line``, a process of its own, over the Unix socket with the Python client, then over
-Modbus TCP with the rendered line as its camera. For each the rate of the detector is measured first, with as many parts
-under way as may be; then triggers come at twice that rate, whatever the answers are. Every trigger must be accepted or
-refused, and every accepted one must have exactly one result. Resident memory is read a hundred times; its growth is
+Modbus TCP with the rendered line as its camera. The rate of the detector is measured first, over the socket, with as
+many parts under way as may be: a controller that polls would measure itself. Then triggers come at twice that rate over
+either, whatever the answers are. Every trigger must be accepted or refused, and every accepted one must have exactly
+one result. How many times the triggers were what was judged meanwhile is said, and less than `LEAST_TIMES` is an error:
+the rate was measured too low, or the controller was too slow. Resident memory is read a hundred times; its growth is
 that of a line fitted to the readings after the first tenth. At the end `--parts` go over Modbus to a runtime whose
 inference takes no time, which tells of memory by more parts.
 """
@@ -17,7 +19,6 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,7 +47,9 @@ from runtime.line.results import Cause, Code, Part
 RATE_S = 5.0  # in which the rate is measured
 WARM_UP_PARTS = 10
 TIMES = 2.0  # the rate
+LEAST_TIMES = 1.8  # what was judged, for the load to be the one that is meant
 AT_ONCE = 2
+JUDGED = ("OK", "NG")
 SIZE_HW = (256, 256)  # of the demo line's pictures
 TARGET_MIB = 1.0  # per 1,000 parts
 
@@ -132,6 +135,7 @@ class Load:
 
     rate: float  # parts a second that the detector can do, measured before
     offered: float  # triggers a second
+    judged: float  # parts a second that were OK or NG under this load
     seconds: float
     triggers: int
     accepted: int
@@ -144,12 +148,28 @@ class Load:
     growth_mib_per_1000: float  # parts that were accepted
     memory: Memory = field(repr=False)
 
+    @property
+    def times(self) -> float:
+        """The triggers over what the detector can do: as measured before, or as seen here, whichever is more."""
+        return self.offered / max(self.rate, self.judged)
+
+    def problem(self) -> str | None:
+        """Why this is not the load that was meant; None where it is."""
+        if self.times >= LEAST_TIMES:
+            return None
+        return (
+            f"triggers came {self.times:.2f} times as fast as the detector judges ({self.offered:.1f} and "
+            f"{max(self.rate, self.judged):.1f} a second); expected {TIMES:g} times, {LEAST_TIMES:g} at least: run it "
+            "with nothing else at work"
+        )
+
     def lines(self) -> list[str]:
         """The figures as text."""
         refused = ", ".join(f"{count:,} {cause}" for cause, count in self.refused.items())
         results = ", ".join(f"{count:,} {name}" for name, count in self.results.items())
         return [
-            f"the detector does {self.rate:.1f} parts a second; {self.triggers:,} triggers came at {self.offered:.1f}",
+            f"the detector does {self.rate:.1f} parts a second and did {self.judged:.1f} here; "
+            f"{self.triggers:,} triggers came at {self.offered:.1f}, {self.times:.2f} times as many",
             f"{self.accepted:,} accepted, each with one result ({results}); refused: {refused}",
             f"trigger to result p50 {self.p50_ms:.1f} ms, p99 {self.p99_ms:.1f} ms, largest {self.largest_ms:.1f} ms, "
             f"deadline {self.deadline_ms:g} ms",
@@ -186,7 +206,7 @@ def measured_rate(controller: Controller, seconds: float) -> float:
             under_way += 1
         came = controller.results(0.002)
         under_way -= len(came)
-        done += sum(code in (Code.OK, Code.NG) for _, code, _, _ in came)
+        done += sum(Code(code).name in JUDGED for _, code, _, _ in came)
         if not begun_s and time.monotonic() > until_s:
             raise InputError("the detector judges hardly a part within the deadline; give a longer --deadline-ms")
         if not begun_s and done >= WARM_UP_PARTS:
@@ -197,9 +217,8 @@ def measured_rate(controller: Controller, seconds: float) -> float:
     return rate
 
 
-def loaded(controller: Any, pid: int, seconds: float, deadline_ms: float) -> Load:
+def loaded(controller: Any, pid: int, seconds: float, deadline_ms: float, rate: float) -> Load:
     """Trigger at twice the rate for so long. Raises `InputError` where a trigger has not just one answer."""
-    rate = measured_rate(controller, min(RATE_S, seconds))
     before, causes = controller.counters(), Counter(controller.causes)
     accepted: dict[int, int] = {}  # results by part
     took_ms, results, number = list[float](), Counter[str](), 0
@@ -238,26 +257,29 @@ def loaded(controller: Any, pid: int, seconds: float, deadline_ms: float) -> Loa
         raise InputError(f"the runtime counted {counted} triggers, accepted and refused; the controller saw {number}")
     memory = Memory(tuple(read_at), tuple(resident))
     refused = dict(controller.causes - causes)
+    judged = sum(count for name, count in results.items() if name.split()[0] in JUDGED) / took_s
     return Load(
-        rate, number / took_s, took_s, number, len(accepted), refused, dict(results), deadline_ms,
+        rate, number / took_s, judged, took_s, number, len(accepted), refused, dict(results), deadline_ms,
         *quantiles_ms(took_ms), memory.growth_mib_per_1000, memory,
     )  # fmt: skip
 
 
 def over_socket(folder: Path, detector: Path, seconds: float, deadline_ms: float) -> Load:
-    """The Python client against ``--socket``."""
+    """The Python client against ``--socket``, and the rate of the detector."""
     path = folder / "line.sock"
     words = (detector, "--socket", path, "--deadline-ms", deadline_ms, "--threads", 1, "--at-once", AT_ONCE)
     with line(*words) as child, ready_client(path, SIZE_HW) as client:
-        return loaded(OverSocket(client), child.pid, seconds, deadline_ms)
+        controller = OverSocket(client)
+        rate = measured_rate(controller, min(RATE_S, seconds))
+        return loaded(controller, child.pid, seconds, deadline_ms, rate)
 
 
-def over_modbus(detector: Path, seconds: float, deadline_ms: float) -> Load:
-    """A PLC's program against ``--modbus``, which triggers the rendered line."""
+def over_modbus(detector: Path, seconds: float, deadline_ms: float, rate: float) -> Load:
+    """A PLC's program against ``--modbus``, which triggers the rendered line; `rate` is what the socket measured."""
     port = free_port()
     words = (detector, "--camera", "demo", "--modbus", f"127.0.0.1:{port}", "--deadline-ms", deadline_ms)
     with line(*words, "--threads", 1, "--at-once", AT_ONCE) as child, ready_registers(port) as controller:
-        return loaded(OverModbus(controller), child.pid, seconds, deadline_ms)
+        return loaded(OverModbus(controller), child.pid, seconds, deadline_ms, rate)
 
 
 def round_trip(folder: Path, parts: int) -> RoundTrip:
@@ -287,28 +309,28 @@ def round_trip(folder: Path, parts: int) -> RoundTrip:
 def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     load = os.getloadavg()[0]
-    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        runs: dict[str, Callable[[], Load]] = {
-            "socket": lambda: over_socket(Path(folder), options.detector, options.seconds, options.deadline_ms),
-            "modbus": lambda: over_modbus(options.detector, options.seconds, options.deadline_ms),
-        }
-        for name, run in runs.items():
-            loaded_so = run()
-            print("\n".join([name, *loaded_so.lines()]), flush=True)
-            found[name] = asdict(loaded_so)
+        loads = {"socket": over_socket(Path(folder), options.detector, options.seconds, options.deadline_ms)}
+        rate = loads["socket"].rate
+        print("\n".join(["socket", *loads["socket"].lines()]), flush=True)
+        loads["modbus"] = over_modbus(options.detector, options.seconds, options.deadline_ms, rate)
+        print("\n".join(["modbus", *loads["modbus"].lines()]), flush=True)
         trip = round_trip(Path(folder), options.parts)
     print(trip.line())
     environment = describe_environment()
     print(f"{one_line(environment)}; load {load:.1f} at the start")
     if options.json:
-        document = found | {
+        document: dict[str, Any] = {name: asdict(each) | {"times": each.times} for name, each in loads.items()}
+        document |= {
             "modbus_round_trip": asdict(trip),
             "target_mib_per_1000": TARGET_MIB,
             "load_at_the_start": round(load, 1),
             "environment": environment,
         }
         write_document(options.json, document)
+    problems = [f"{name}: {told}" for name, each in loads.items() if (told := each.problem()) is not None]
+    if problems:
+        raise InputError("; ".join(problems))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -319,7 +341,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--detector", type=cli.some_path, default=DEMO_DETECTOR, metavar="FILE", help="default: the demo detector"
     )
-    parser.add_argument("--deadline-ms", type=float, default=500.0, metavar="MS", help="of a part (500)")
+    parser.add_argument("--deadline-ms", type=cli.positive_number, default=500.0, metavar="MS", help="of a part (500)")
     parser.add_argument("--parts", type=cli.positive, default=5000, metavar="N", help="without the inference (5,000)")
     add_json_option(parser)
     return parser

@@ -49,9 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise InputError(
                 f"there is no method {name!r} for small images; choose among {', '.join(SMALL_IMAGE_METHODS)}"
             )
-    for limit in (options.train_limit, options.test_limit):
-        if limit is not None and limit < 1:
-            raise InputError(f"a limit is {limit}; expected 1 image of each class or more")
     images = read_small_images(options.data).limited(options.train_limit, options.test_limit)
     classes = _classes(options.classes, images)
     over["ours"] = {"students": str(options.students), "steps": str(options.steps), **over.get("ours", {})}
@@ -142,11 +139,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--methods", default=methods, help=f"comma-separated ({methods})")
     parser.add_argument("--classes", help="comma-separated labels (default: all)")
     parser.add_argument("--teacher", default="p33", help="a shipped teacher or a file (p33)")
-    parser.add_argument("--students", type=int, default=5, help="of ours (5)")
-    parser.add_argument("--steps", type=int, default=5_000, help="of ours, for each class (5000)")
-    parser.add_argument("--train-limit", type=int, metavar="N", help="most training images of a class")
-    parser.add_argument("--test-limit", type=int, metavar="N", help="most test images of each class")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--students", type=cli.positive, default=5, help="of ours (5)")
+    parser.add_argument("--steps", type=cli.positive, default=5_000, help="of ours, for each class (5000)")
+    parser.add_argument("--train-limit", type=cli.positive, metavar="N", help="most training images of a class")
+    parser.add_argument("--test-limit", type=cli.positive, metavar="N", help="most test images of each class")
+    parser.add_argument("--seed", type=cli.seed, default=0)
     add_method_options(parser)
     parser.add_argument(
         "--keep", type=cli.some_path, metavar="FOLDER", help="keep each class's result there, and go on from it"

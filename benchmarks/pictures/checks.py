@@ -119,8 +119,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--side", type=cli.positive, default=1024, metavar="PIXELS", help="of a frame (%(default)s)")
     parser.add_argument("--out", type=cli.some_path, metavar="FILE", help="write the figures and the machine there")
     options = parser.parse_args(arguments)
-    if options.side < 64:
-        raise InputError(f"a side of {options.side} pixels; expected 64 or more")
+    if options.side < 64 or options.side % 2:
+        raise InputError(f"--side is {options.side}; expected an even number of pixels, 64 or more, for H.264")
     with tempfile.TemporaryDirectory() as folder:
         costs = []
         for name, codec in VIDEOS.items():

@@ -37,6 +37,7 @@ Image = NDArray[np.uint8]
 LIMITS = (0.4, 0.6, 0.8, 1.0, 1.2, 1.5)  # grey levels, compared on even pictures
 SIZES = (None, 192, 256)  # sides to which pictures are prepared before they are made small; None is the rule itself
 DEMO_HW = (240, 320)
+LEAST_EVEN = 2  # pictures
 
 
 def _same(image: Image) -> Image:
@@ -211,6 +212,22 @@ def report(found: Sequence[Found]) -> str:
     return "\n".join(lines)
 
 
+def _even(data: Path) -> dict[Path, bool]:
+    """The good pictures of a folder, and whether the content hash of each is even. Raises as `_check_even`."""
+    found = {path: content_parity(path) == "even" for path in good_pictures(data)}
+    _check_even(str(data), list(found.values()))
+    return found
+
+
+def _check_even(name: str, even: Sequence[bool]) -> None:
+    """Raises `InputError` where limits cannot be compared: on fewer than two even pictures, of some."""
+    if even and sum(even) < LEAST_EVEN:
+        raise InputError(
+            f"{name} gives {sum(even)} pictures whose content hash is even, of {len(even)}; "
+            f"limits are compared on {LEAST_EVEN} or more, so give more pictures"
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(
@@ -219,24 +236,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "data", type=cli.some_path, nargs="*", help="folders of good images that are all different pictures"
     )
-    parser.add_argument("--demo", type=int, default=0, metavar="N", help="and so many parts of the demo line")
+    parser.add_argument("--demo", type=cli.positive, default=0, metavar="N", help="and so many parts of the demo line")
     parser.add_argument("--pictures", type=cli.positive, default=60, metavar="N", help="saved again, of each (60)")
     parser.add_argument("--json", type=cli.file, metavar="FILE", help="write the figures and the machine there")
     options = parser.parse_args(arguments)
+    if not options.data and not options.demo:
+        raise InputError("no folder was given; name folders of good images, or --demo N")
+    folders = {data: _even(data) for data in options.data}
+    _check_even("--demo", parts_even := [index % 2 == 0 for index in range(options.demo)])
     found = []
-    for data in options.data:
-        paths = good_pictures(data)
-        names = [path.relative_to(data).as_posix() for path in paths]
-        even = [content_parity(path) == "even" for path in paths]
-        images = [read_image(path) for path in paths]
-        found.append(measure(data.resolve().name, images, names, even, options.pictures))
+    for data, parity in folders.items():
+        names = [path.relative_to(data).as_posix() for path in parity]
+        images = [read_image(path) for path in parity]
+        found.append(measure(data.resolve().name, images, names, list(parity.values()), options.pictures))
     if options.demo:
         line = DemoLine(0, DEMO_HW, defect_rate=0)
         parts = [line.good(index).image for index in range(options.demo)]
-        even = [index % 2 == 0 for index in range(options.demo)]
-        found.append(measure("demo line", parts, [f"part {i}" for i in range(options.demo)], even, options.pictures))
-    if not found:
-        raise InputError("no folder was given; name folders of good images, or --demo N")
+        names = [f"part {index}" for index in range(options.demo)]
+        found.append(measure("demo line", parts, names, parts_even, options.pictures))
     environment = describe_environment()
     print(report(found))
     print(one_line(environment))

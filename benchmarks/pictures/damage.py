@@ -229,7 +229,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--side", type=cli.positive, default=1000, metavar="N", help="pixels of the timed picture (1000)"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=cli.seed, default=0)
     parser.add_argument("--out", type=cli.some_path, metavar="JSON", help="write the figures and the machine there")
     options = parser.parse_args(arguments)
     pictures = pictures_of(options.data, options.pictures, options.seed)

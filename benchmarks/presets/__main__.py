@@ -4,11 +4,13 @@
 
     python -m benchmarks.presets DATA… --out FOLDER [--presets edge,fast] [--seeds 0,1,2] [--subset odd]
                                        [--layout NAME] [--set OPTION=VALUE]… [--plot FILE.svg|.png]
+                                       [--good 10,20,40 [--curves FILE.svg|.png]]
 
 DATA are test sets in any layout. For each of them, each preset and each seed a detector is made as ``python -m train
 --preset`` makes it, and its file inspects the test images as on the line. Each is a folder below FOLDER, known by its
 options and images, so that the same command goes on after an interruption and others may share FOLDER. Writes
-FOLDER/presets.json and presets.md, of this command alone.
+FOLDER/presets.json and presets.md, of this command alone. A number of ``--good`` that a set has not as many good images
+for is skipped, and told of.
 
 The cost is counted from the exported graph, for one frame: multiply-adds of all convolutions, the halo included. Times
 are the business of ``python -m benchmarks.throughput``. Tune on ``--subset even``, report on ``odd``.
@@ -16,7 +18,7 @@ are the business of ``python -m benchmarks.throughput``. Tune on ``--subset even
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,37 +37,40 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = _parser().parse_args(arguments)
-    if options.plot:
-        from benchmarks.plots import format_of
+    for path in (options.plot, options.curves):
+        if path:
+            from benchmarks.plots import format_of
 
-        format_of(options.plot)
+            format_of(path)
 
-    from benchmarks.presets.cells import checked_config, label_of, measure, read_data_set, with_fewer
-    from benchmarks.presets.report import markdown, plot, plot_curves
+    from benchmarks.presets.cells import checked_config, counts_for, label_of, measure, read_data_set, with_fewer
+    from benchmarks.presets.report import label_with, markdown, plot, plot_curves
     from benchmarks.table.cells import check_names
 
     over, seeds = _over(options.set or []), integers("--seeds", options.seeds, 0)
     checked = {name: checked_config(name, over) for name in options.presets.split(",")}
     configs = {label_of(name, config, over): config for name, config in checked.items()}
     check_names(options.data, [])
-    good = integers("--good", options.good, 1) if options.good else [None]
+    good = integers("--good", options.good, 1) if options.good else (None,)
     for path in (options.out / "presets.json", options.plot, options.curves):
         if path:
             check_writable(path)
     # a wrong folder, a damaged file or a wrong mask is found before hours of training
     sets = [read_data_set(data, options.subset, options.layout) for data in options.data]
+    counts = {data.name: counts_for(data, good) for data in sets}
+    skipped = {name: left for name, some in counts.items() if (left := [count for count in good if count not in some])}
     cells = [
-        (fewer, label if fewer is data else f"{label}, {len(fewer.training)} good images", config)
+        (with_fewer(data, count), label_with(label, count), config)
         for data in sets
-        for fewer in (with_fewer(data, count) for count in good if count is None or count <= len(data.training))
+        for count in counts[data.name]
         for label, config in configs.items()
     ]
     results = [
         measure(label, replace(config, seed=seed), data, options.out) for data, label, config in cells for seed in seeds
     ]
-    text = markdown(results, _note(options.subset))
+    text = markdown(results, _note(options.subset, skipped))
     print(text)
-    _write(results, configs, options.subset, options.out)
+    _write(results, configs, options.subset, skipped, options.out)
     write_atomically(options.out / "presets.md", text.encode())
     if options.plot:
         plot(results, options.plot)
@@ -82,17 +87,26 @@ def _over(texts: Sequence[str]) -> dict[str, object]:
     return {name.replace("-", "_"): value for name, _, value in pairs}
 
 
-def _note(subset: str) -> str:
-    return (
-        f"{subset} test images. {one_line(describe_environment())}. With two seeds or more: mean ± standard deviation."
+def _note(subset: str, skipped: Mapping[str, Sequence[int | None]]) -> str:
+    told = "".join(
+        f" {name} has fewer good images than {', '.join(map(str, counts))}." for name, counts in skipped.items()
     )
+    seeds = "With two seeds or more: mean ± standard deviation."
+    return f"{subset} test images. {one_line(describe_environment())}. {seeds}{told}"
 
 
-def _write(results: "Sequence[Result]", configs: dict[str, Any], subset: str, out: Path) -> None:
+def _write(
+    results: "Sequence[Result]",
+    configs: dict[str, Any],
+    subset: str,
+    skipped: Mapping[str, Sequence[int | None]],
+    out: Path,
+) -> None:
     document = {
         "environment": describe_environment(),
         "subset": subset,
         "presets": {name: as_mapping(config) for name, config in configs.items()},
+        "skipped": skipped,  # numbers of good images that a set has not
         "results": [asdict(result) for result in results],
     }
     write_atomically(out / "presets.json", json.dumps(document, indent=1).encode())

@@ -59,15 +59,23 @@ def read_data_set(folder: Path, subset: Subset, layout: str | None) -> DataSet:
     return DataSet(folder, subset, *checked_category(folder, subset, layout))
 
 
-def with_fewer(data: DataSet, count: int | None) -> DataSet:
-    """The data set with so many good images to train on, those of the lowest hashes; with all of them for None.
+def counts_for(data: DataSet, counts: Sequence[int | None]) -> list[int | None]:
+    """Those of the numbers of good images that a data set has; None is all. Raises `InputError` where it has none."""
+    have = len(data.training)
+    found = [count for count in counts if count is None or count <= have]
+    if not found:
+        asked = ",".join(map(str, counts))
+        raise InputError(
+            f"{data.folder} has {have} good images to train on; --good asks for {asked}: give a number of {have} or "
+            "less, or leave this data set out"
+        )
+    return found
 
-    Raises `InputError` for more than there are.
-    """
+
+def with_fewer(data: DataSet, count: int | None) -> DataSet:
+    """The data set with so many good images to train on, those of the lowest hashes; with all of them for None."""
     if count is None:
         return data
-    if count > len(data.training):
-        raise InputError(f"{data.folder} has {len(data.training)} good images to train on; --good asks for {count}")
     return replace(data, training=sorted(sorted(data.training, key=file_sha256)[:count]))
 
 

@@ -4,6 +4,8 @@
 """
 
 import argparse
+import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,27 +79,52 @@ def plot(results: Sequence[Result], path: Path) -> None:
     save(drawn, path)
 
 
+def label_with(label: str, count: int | None) -> str:
+    """What a preset is called when it was trained on so many good images; `plot_curves` takes it apart again."""
+    return label if count is None else f"{label}, {count} good images"
+
+
 def plot_curves(results: Sequence[Result], path: Path) -> None:
-    """Image AUROC, AU-PRO and the proven budget against the number of good images: a line for each test set."""
-    from benchmarks.plots import CYCLE, legend, logarithmic, panels, save, style
+    """Image AUROC, AU-PRO and the proven budget against the number of good images: a line for each test set and preset.
+
+    A test set has a colour, a preset a dash. What was not measured has no point, and no line where there is none.
+    """
+    from benchmarks.plots import CYCLE, DASHES, legend, logarithmic, panels, save, style
 
     drawn, ((*axes,),) = panels(1, 3, (10.5, 3.2))
     names = ("image_auroc", "au_pro_30", "proven_budget")
     titles = ("image AUROC", "AU-PRO up to 30 % false-positive pixels", "proven rate of false rejects")
     for each, title in zip(axes, titles, strict=True):
         style(each, "good images", title)
+    presets = list(dict.fromkeys(_without_count(result.preset) for result in results))
     for colour, category in zip(CYCLE, dict.fromkeys(result.category for result in results), strict=False):
-        rows = [result for result in results if result.category == category and result.good_images is not None]
-        counts = sorted({row.good_images for row in rows if row.good_images is not None})
-        for each, name in zip(axes, names, strict=True):
-            found = [values([row for row in rows if row.good_images == count], category, name) for count in counts]
-            drawn_at = [(count, mean(some)) for count, some in zip(counts, found, strict=True) if some]
-            each.plot(*zip(*drawn_at, strict=True), "o-", color=colour, markersize=4, label=category)
+        for dash, preset in zip(itertools.cycle(DASHES), presets, strict=False):
+            rows = [row for row in results if (row.category, _without_count(row.preset)) == (category, preset)]
+            how: dict[str, Any] = {"color": colour, "linestyle": dash, "marker": "o", "markersize": 4}
+            for each, name in zip(axes, names, strict=True):
+                if curve := _curve(rows, name):
+                    label = category if len(presets) == 1 else f"{category}, {preset}"
+                    each.plot(*zip(*curve, strict=True), **how, label=label)
     for each in axes:
         logarithmic(each, "x")
     logarithmic(axes[-1], "y")
     legend(axes[0])
     save(drawn, path)
+
+
+def _curve(rows: Sequence[Result], measure: str) -> list[tuple[int, float]]:
+    """Numbers of good images, and the mean of a measure over the seeds of each; where it is known."""
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        value = getattr(row, measure)
+        if row.good_images is not None and value is not None:
+            found.setdefault(row.good_images, []).append(value)
+    return [(count, mean(found[count])) for count in sorted(found)]
+
+
+def _without_count(preset: str) -> str:
+    """What a preset is called without what `label_with` adds."""
+    return re.sub(r", \d+ good images$", "", preset)
 
 
 def _points(results: Sequence[Result]) -> list[tuple[str, float, list[float]]]:

@@ -66,8 +66,8 @@ def main() -> None:
         prog=cli.program("benchmarks.stream.free_run"), description="Watch a long run of a camera in free run."
     )
     parser.add_argument("--camera", default="pylon:", metavar="URI", help="(pylon:, the only one of Basler's)")
-    parser.add_argument("--minutes", type=float, default=30.0, help="how long (30)")
-    parser.add_argument("--fps", type=float, default=20.0, help="frames a second, set in the camera (20)")
+    parser.add_argument("--minutes", type=cli.positive_number, default=30.0, help="how long (30)")
+    parser.add_argument("--fps", type=cli.positive_number, default=20.0, help="frames a second, set in the camera (20)")
     add_result_options(parser)
     options = parser.parse_args()
     if not (0 < options.fps < 1e4 and 0 < options.minutes < 1e5):

@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog=cli.program("benchmarks.stream.imports"), description=f"Time import {MODULE}."
     )
-    parser.add_argument("--repeats", type=int, default=20, help="processes of each kind (default 20)")
+    parser.add_argument("--repeats", type=cli.positive, default=20, help="processes of each kind (default 20)")
     add_json_option(parser)
     options = parser.parse_args(arguments)
     cost, environment = measure(MODULE, options.repeats), describe_environment()

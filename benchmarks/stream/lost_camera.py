@@ -13,7 +13,6 @@ last it must have a verdict for every picture that its camera sent, which keeps 
 
 import argparse
 import json
-import math
 import shutil
 import signal
 import subprocess
@@ -34,7 +33,7 @@ from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option, add_threads_option
 from runtime import cli
 from runtime.default_detector import DEMO_DETECTOR
-from runtime.errors import InputError, ProctorError
+from runtime.errors import ProctorError
 
 TARGET_RATIO = 1.2
 SETTLE_S = 2.0  # after a change, before latencies count
@@ -235,17 +234,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog=cli.program("benchmarks.stream.lost_camera"), description="Kill one of two cameras and watch the other."
     )
-    parser.add_argument("--seconds", type=float, default=60.0, help="that one camera is gone (60)")
-    parser.add_argument("--fps", type=float, default=4.0, help="of each camera (4)")
+    parser.add_argument("--seconds", type=cli.positive_number, default=60.0, help="that one camera is gone (60)")
+    parser.add_argument("--fps", type=cli.positive_number, default=4.0, help="of each camera (4)")
     parser.add_argument(
         "--detector", type=cli.some_path, default=DEMO_DETECTOR, help="default: the packaged demo detector"
     )
     add_threads_option(parser)
     add_json_option(parser)
     options = parser.parse_args(arguments)
-    for name in ("seconds", "fps"):
-        if not 0 < getattr(options, name) < math.inf:
-            raise InputError(f"--{name} is {getattr(options, name):g}; expected a number above 0")
     found = measure(options.seconds, options.fps, options.detector, options.threads)
     environment = describe_environment()
     print("\n".join([*found.lines(), one_line(environment)]))

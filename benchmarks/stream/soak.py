@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog=cli.program("benchmarks.stream.soak"), description="Watch a long run's memory."
     )
-    parser.add_argument("--frames", type=int, default=10_000, help="parts to inspect (10000)")
+    parser.add_argument("--frames", type=cli.positive, default=10_000, help="parts to inspect (10000)")
     parser.add_argument(
         "--detector", type=cli.some_path, default=DEMO_DETECTOR, help="default: the packaged demo detector"
     )

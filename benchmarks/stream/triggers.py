@@ -67,8 +67,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog=cli.program("benchmarks.stream.triggers"), description="Watch a long run of triggers."
     )
-    parser.add_argument("--minutes", type=float, default=30.0, help="how long (30)")
-    parser.add_argument("--every-ms", type=float, default=20.0, metavar="N", help="the pace of the triggers (20)")
+    parser.add_argument("--minutes", type=cli.positive_number, default=30.0, help="how long (30)")
+    parser.add_argument(
+        "--every-ms", type=cli.positive_number, default=20.0, metavar="N", help="the pace of the triggers (20)"
+    )
     add_result_options(parser)
     options = parser.parse_args()
     if not (options.every_ms > 0 and 0 < options.minutes < 1e5):

@@ -4,18 +4,31 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.redraw import redraw
 from runtime.cli import run
+from runtime.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def draw(document: dict[str, Any]) -> "Figure":
-    """Resident memory above, the p99 from picture to output below, over the triggers of what the benchmark wrote."""
-    from benchmarks.plots import line, panels, style
+    """Resident memory above, the p99 from picture to output below, over the triggers of what the benchmark wrote.
+
+    Raises `InputError` for another document.
+    """
+    from benchmarks.plots import panels
+
+    drawn, ((upper,), (lower,)) = panels(2, 1, (4.4, 4.6))
+    try:
+        _draw(upper, lower, document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"this is no result of benchmarks.stream.triggers ({error})") from error
+    return drawn
+
+
+def _draw(upper: Any, lower: Any, document: dict[str, Any]) -> None:
+    from benchmarks.plots import line, style
 
     seen, memory = document["seen"], document["seen"]["memory"]
-    drawn, grid = panels(2, 1, (4.4, 4.6))
-    (upper,), (lower,) = grid
     units = f"{document.get('unit', 'trigger')}s"
     growth = f"{document['growth_mib_per_1000']:+.3f} MiB per 1,000 {units} after warm-up"
     style(upper, units, "resident memory, MiB", growth)
@@ -24,7 +37,6 @@ def draw(document: dict[str, Any]) -> "Figure":
     line(lower, memory["frames"], seen["p99_ms"])
     for axes in (upper, lower):
         axes.set_ylim(bottom=0)
-    return drawn
 
 
 def main() -> None:

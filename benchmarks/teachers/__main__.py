@@ -41,17 +41,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", default="", metavar="DIR", help="folder of natural photographs")
     parser.add_argument("--descriptor", choices=PATCH_DESCRIPTORS, default="resnet18-layer23")
     parser.add_argument("--descriptor-weights", metavar="FILE", help="P's; without it torchvision downloads them")
-    parser.add_argument("--descriptor-input", type=int, default=96, metavar="PIXELS", help="side of patches in P (96)")
+    parser.add_argument(
+        "--descriptor-input", type=cli.positive, default=96, metavar="PIXELS", help="side of patches in P (96)"
+    )
     parser.add_argument(
         "--dense-descriptor", choices=DENSE_DESCRIPTORS, default=DENSE_DESCRIPTORS[0], help="P of maps (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the split, the patches and the random weights (0)")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="of the split, the patches and the random weights (0)")
     add_device_option(parser)
-    parser.add_argument("--patches", type=int, default=8192, metavar="N", help="patches to fit D on (8192)")
-    parser.add_argument("--held-out", type=int, default=2048, metavar="N", help="patches to measure on (2048)")
-    parser.add_argument("--triplets", type=int, default=1024, metavar="N", help="triplets to measure on (1024)")
-    parser.add_argument("--views", type=int, default=256, metavar="N", help="views to fit D of maps on (256)")
-    parser.add_argument("--held-out-views", type=int, default=96, metavar="N", help="views to measure on (96)")
+    parser.add_argument("--patches", type=cli.positive, default=8192, metavar="N", help="patches to fit D on (8192)")
+    parser.add_argument("--held-out", type=cli.positive, default=2048, metavar="N", help="patches to measure on (2048)")
+    parser.add_argument(
+        "--triplets", type=cli.positive, default=1024, metavar="N", help="triplets to measure on (1024)"
+    )
+    parser.add_argument("--views", type=cli.positive, default=256, metavar="N", help="views to fit D of maps on (256)")
+    parser.add_argument("--held-out-views", type=cli.positive, default=96, metavar="N", help="views to measure on (96)")
     parser.add_argument(
         "--runs", type=cli.some_path, nargs="+", default=[], metavar="RUN", help="run folders of train.teacher"
     )

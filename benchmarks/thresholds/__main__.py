@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         prog=cli.program("benchmarks.thresholds"), description="Check what thresholds promise, by simulation."
     )
     parser.add_argument("--splits", type=cli.positive, default=1000, metavar="N", help="sets of good parts (1000)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=cli.seed, default=0)
     parser.add_argument(
         "--scores",
         type=cli.some_path,

@@ -17,7 +17,8 @@ warm-up. All rows, and the matrix products that stand for the machine's limit, t
 busy moment meets them all; in each turn of a call that takes less than a second, two that are not timed go first, as a
 line's frames follow one another; ratios are to the median of the first row or of ``--reference``. Throughput is that of
 the best batch, on a GPU with as many batches under way as the engine takes. A row that has had ``--seconds`` leaves the
-turns, after three at least; batches of which three would take longer are left out.
+turns, after three at least; batches of which three would take longer are left out. A 95th percentile takes 100 samples,
+a 99th 300; of fewer there is the longest alone. How many there are is printed, and the load of the machine before.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from benchmarks.throughput.rivals import RIVALS, export_rivals, size_hw
 from benchmarks.throughput.roofline import roofline
 from benchmarks.throughput.subject import ENGINES, Subject
 from benchmarks.throughput.table import tables
-from benchmarks.throughput.timing import Turns
+from benchmarks.throughput.timing import P95_SAMPLES, Turns
 from runtime import cli
 from runtime.atomic import write_atomically
 from runtime.cuda_driver import LIBRARY, examine
@@ -88,7 +89,8 @@ def main() -> None:
         "timed": "prepared uint8 frame on the host to map and score on the host",
         "environment": environment,
     }
-    print(tables(result, f"{environment['cpu']}, {arguments.threads} CPU thread{'s' if arguments.threads > 1 else ''}"))
+    machine = f"{environment['cpu']}, {arguments.threads} CPU thread{'s' if arguments.threads > 1 else ''}"
+    print(tables(result, machine, load))
     print("\n" + "\n".join([*(f"- {note}" for note in notes), one_line(environment)]))
     if any(subject.device == "cuda" for subject in subjects):
         document["gpu"] = examine(LIBRARY)
@@ -213,8 +215,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--reference", metavar="ROW", help="row that ratios are to (the first)")
     add_threads_option(parser)
     parser.add_argument("--batches", type=cli.positive, nargs="*", default=[1, 2, 4, 8], help="to try (1 2 4 8)")
-    parser.add_argument("--repeats", type=int, default=50, help="turns of each row (50)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="after which a slow row leaves the turns (60)")
+    parser.add_argument("--repeats", type=cli.positive, default=P95_SAMPLES, help="turns of each row (%(default)s)")
+    parser.add_argument(
+        "--seconds", type=cli.positive_number, default=60.0, help="after which a slow row leaves the turns (60)"
+    )
     parser.add_argument("--size", type=size_hw, default=(256, 256), metavar="H,W", help="where --onnx leaves it open")
     parser.add_argument("--positions", type=cli.positive, default=64, help="that 'patches' measures of a frame's (64)")
     add_json_option(parser)

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m benchmarks.throughput.cuda [--cuda auto|cuda-bindings|pycuda] [--repeats 50] [--json FILE]
+    python -m benchmarks.throughput.cuda [--cuda auto|cuda-bindings|pycuda] [--repeats 100] [--json FILE]
 
 It takes a GPU and its driver, no TensorRT. The chain is 64 small copies, one after the other: what starting them costs
 is most of their time, as with the many small kernels of a network. A graph starts all of them at once. Each measurement
@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.environment import describe_environment, one_line
 from benchmarks.options import add_json_option
+from benchmarks.throughput.timing import P95_SAMPLES, Percentiles
 from runtime import cli
 from runtime.atomic import write_atomically
 from runtime.engine_options import add_cuda_option
@@ -35,25 +36,26 @@ WARM_UP = 5
 
 @dataclass(frozen=True)
 class CudaCosts:
-    """Medians and 95th percentiles over the repeats."""
+    """Medians and, of 100 repeats or more, 95th percentiles."""
 
     upload_gb_s: float  # median, of 64 MiB from pinned memory
     download_gb_s: float
-    chain_us: tuple[float, float]  # p50, p95 of 64 dependent small copies, launched one by one
-    graph_us: tuple[float, float] | None  # the same as one graph; None where the binding has none
+    chain_us: tuple[float, float | None]  # p50, p95 of 64 dependent small copies, launched one by one
+    graph_us: tuple[float, float | None] | None  # the same as one graph; None where the binding has none
     repeats: int
 
     def lines(self) -> list[str]:
         """The figures as text."""
         graph = "this binding has none"
         if self.graph_us is not None:
-            graph = f"{self.graph_us[0]:.1f} µs (p95 {self.graph_us[1]:.1f}), "
+            graph = f"{_in_words(self.graph_us)}, "
             graph += f"{self.graph_us[0] / self.chain_us[0]:.2f} of the time"
         return [
             f"upload                {self.upload_gb_s:.2f} GB/s, {COPY_BYTES >> 20} MiB from pinned memory",
             f"download              {self.download_gb_s:.2f} GB/s",
-            f"{CHAIN_LINKS} launches           {self.chain_us[0]:.1f} µs (p95 {self.chain_us[1]:.1f})",
+            f"{CHAIN_LINKS} launches           {_in_words(self.chain_us)}",
             f"the same as a graph   {graph}",
+            f"medians of            {self.repeats} repeats",
         ]
 
 
@@ -87,9 +89,14 @@ def _seconds(cuda: "Cuda", stream: "Stream", work: Callable[[], None], repeats: 
     return taken[WARM_UP:]
 
 
-def _microseconds(seconds: list[float]) -> tuple[float, float]:
-    p50, p95 = np.quantile(seconds, (0.5, 0.95)) * 1e6
-    return float(p50), float(p95)
+def _microseconds(seconds: list[float]) -> tuple[float, float | None]:
+    found = Percentiles.of(np.array(seconds), 1e6)
+    return found.p50, found.p95
+
+
+def _in_words(microseconds: tuple[float, float | None]) -> str:
+    p50, p95 = microseconds
+    return f"{p50:.1f} µs" if p95 is None else f"{p50:.1f} µs (p95 {p95:.1f})"
 
 
 def main() -> None:
@@ -97,7 +104,7 @@ def main() -> None:
         prog=cli.program("benchmarks.throughput.cuda"), description="Time copies and launches on a GPU."
     )
     add_cuda_option(parser)
-    parser.add_argument("--repeats", type=cli.positive, default=50, metavar="N", help="of each measurement (50)")
+    parser.add_argument("--repeats", type=cli.positive, default=P95_SAMPLES, metavar="N", help="of each (%(default)s)")
     add_json_option(parser)
     arguments = parser.parse_args()
 

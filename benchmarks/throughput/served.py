@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         who = "here" if row.clients == LOCAL else f"{row.clients} clients"
         print(
             f"{who:10} {row.ratio:5.2f} of the frames a second ({row.lowest:.2f} to {row.highest:.2f}), a frame takes "
-            f"{row.latency.p50:.2f} (p99 {row.latency.p99:.2f}) and {row.processor:.3f} of the processor's time, "
+            f"{row.latency.p50:.2f} ({_tail(row.latency)}) and {row.processor:.3f} of the processor's time, "
             f"{row.frames} frames, {row.failed} failed"
         )
     load = os.getloadavg()[0]  # at the end: what else ran beside it
@@ -177,6 +177,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.json:
         document = {"parity": asdict(found), "rows": [asdict(row) for row in rows], "environment": environment}
         write_document(options.json, document)
+
+
+def _tail(latency: Percentiles) -> str:
+    return f"longest {latency.max:.2f}" if latency.p99 is None else f"p99 {latency.p99:.2f}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -188,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("address", type=some_location, help="triton://HOST:PORT/MODEL, of the same detector")
     clients_help = "at once, each with its own connection (%(default)s)"
     parser.add_argument("--clients", type=cli.positive, nargs="+", default=[1, 2, 4, 8], help=clients_help)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each turn (%(default)s)")
+    parser.add_argument("--seconds", type=cli.positive_number, default=5.0, help="of each turn (%(default)s)")
     parser.add_argument("--turns", type=cli.positive, default=5, help="of each (%(default)s)")
     add_threads_option(parser)
     add_json_option(parser)

@@ -3,13 +3,19 @@
 from collections.abc import Sequence
 
 from benchmarks.throughput.measure import Limit, Result, Row
+from benchmarks.throughput.timing import P95_SAMPLES, P99_SAMPLES
 
 GIGA, TERA = 1e9, 1e12
 
 
-def tables(result: Result, machine: str) -> str:
-    """All tables in Markdown, with the machine that the absolute times are good for and what was left out."""
+def tables(result: Result, machine: str, load: float | None) -> str:
+    """All tables in Markdown, with the machine that the absolute times are good for and what was left out.
+
+    `load` is the machine's load average before, None where the system does not say.
+    """
+    busy = "nobody knows what else ran" if load is None else f"load {load:.1f} before"
     ratio = f"**Time as a ratio** to the median of `{result.reference}`, more is slower; throughput, more is faster."
+    ratio += f" {_note(busy)}"
     absolute = f"**Absolute times**, good for this machine alone: {machine}."
     first, second = (ratio, _ratios(result.rows)), (absolute, _absolute(result.rows))
     if any(row.device != "cpu" for row in result.rows):
@@ -39,12 +45,13 @@ def _ratios(rows: Sequence[Row]) -> str:
 
 
 def _absolute(rows: Sequence[Row]) -> str:
-    header = ("row", "p50 ms", "p95 ms", "p99 ms", "max ms", "best batch", "frames/s")
+    header = ("row", "p50 ms", "p95 ms", "p99 ms", "max ms", "samples", "best batch", "frames/s")
     body = []
     for row in rows:
         x = row.latency_ms
-        figures = [f"{value:.1f}" for value in (x.p50, x.p95, x.p99, x.max)]
-        body.append([_label(row), *figures, str(row.best_batch), _shown(row.best_frames_per_s, 1)])
+        figures = [_fixed(value) for value in (x.p50, x.p95, x.p99, x.max)]
+        rate = _shown(row.best_frames_per_s, 1)
+        body.append([_label(row), *figures, str(x.samples), str(row.best_batch), rate])
     return markdown(header, body)
 
 
@@ -72,8 +79,18 @@ def _limits(limits: Sequence[Limit]) -> str:
     return markdown(("limit", "by", "p50", "best", "samples"), body)
 
 
-def _shown(value: float, decimals: int) -> str:
-    """With so many decimals, or with two figures where these would show one or none."""
+def _note(busy: str) -> str:
+    return f"Percentiles are left out of fewer samples than {P95_SAMPLES} (p95) and {P99_SAMPLES} (p99); {busy}."
+
+
+def _fixed(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _shown(value: float | None, decimals: int) -> str:
+    """With so many decimals, or with two figures where these would show one or none; a dash of what is not known."""
+    if value is None:
+        return "–"
     return f"{value:.{decimals}f}" if value * 10**decimals >= 10 else f"{value:.2g}"
 
 

@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.environment import describe_environment, one_line
+from benchmarks.options import add_threads_option
 from benchmarks.throughput.arithmetic import count
 from benchmarks.throughput.untrained import Untrained, shipped_or_file, untrained, untrained_memory_bank
 from export.fused import FusedDetector
@@ -102,11 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=cli.program("benchmarks.throughput.tiles"), description="Measure what tiles cost and save."
     )
-    parser.add_argument("--side", type=int, default=1024, help="of the square frame, pixels (%(default)s)")
+    parser.add_argument("--side", type=cli.positive, default=1024, help="of the square frame, pixels (%(default)s)")
     parser.add_argument("--tiles", nargs="+", default=["1x1", "2x2", "4x4"], help="rows and columns (%(default)s)")
     parser.add_argument("--presets", nargs="+", default=["students", "edge"], help="of training (%(default)s)")
-    parser.add_argument("--threads", type=int, help="of one inference (all cores)")
-    parser.add_argument("--repeats", type=int, default=3, help="frames after one to warm up (%(default)s)")
+    add_threads_option(parser)
+    parser.add_argument("--repeats", type=cli.positive, default=3, help="frames after one to warm up (%(default)s)")
     parser.add_argument("--json", type=cli.file, help="write rows and machine there")
     return parser
 

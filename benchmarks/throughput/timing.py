@@ -14,25 +14,28 @@ Seconds = NDArray[np.float64]
 Key = TypeVar("Key", bound=Hashable)
 LEAST_TURNS = 3  # that even the slowest takes
 PAUSE_S = 0.01  # between two turns: threads of the one before spin for a moment before they sleep
+# samples that a percentile takes: of fewer, hardly one lies beyond it, and the longest says as much
+P95_SAMPLES, P99_SAMPLES = 100, 300
 SETTLING_CALLS = 2  # of 1 to 8: after one INT8 takes 1.22 times what it takes after eight, after two 1.03 times
 SETTLE_S = 1.0  # a call that takes longer gains nothing by what the one before left in the caches
 
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Of a sample of times or ratios; the unit is the sample's."""
+    """Of a sample of times or ratios; the unit is the sample's. None of too few samples."""
 
     p50: float
-    p95: float
-    p99: float
+    p95: float | None
+    p99: float | None
     max: float
     samples: int
 
     @classmethod
     def of(cls, values: Seconds, scale: float = 1.0) -> "Percentiles":
         """Those of `values`, each times `scale`."""
-        p50, p95, p99, largest = np.quantile(values, (0.5, 0.95, 0.99, 1.0)) * scale
-        return cls(float(p50), float(p95), float(p99), float(largest), len(values))
+        p50, p95, p99, longest = (float(each) for each in np.quantile(values, (0.5, 0.95, 0.99, 1.0)) * scale)
+        count = len(values)
+        return cls(p50, p95 if count >= P95_SAMPLES else None, p99 if count >= P99_SAMPLES else None, longest, count)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Turns:
     a line runs one detector, frame after frame, and does not find its weights pushed out of the caches by another's.
     """
 
-    repeats: int = 50
+    repeats: int = P95_SAMPLES
     seconds: float = 60.0
     warm_up: int = 3
     pause_s: float = PAUSE_S

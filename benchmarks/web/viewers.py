@@ -7,7 +7,8 @@
 One stream runs all the time, of rendered parts that are kept in memory, with the packaged detector and the page's
 process beside it. Blocks without a viewer and with five take turns, in an order drawn by chance in each pair, so that
 both see the same machine. A viewer does what the page does in a browser: it follows the events and fetches each picture
-and heat map that they tell of. Viewers run on this machine, too, at the lowest priority; on a line they are elsewhere.
+and heat map that they tell of. Viewers run on this machine, too, at the lowest priority, and may miss pictures: which
+share of them they fetched is said. On a line they are elsewhere.
 
 The ratio of medians and of 99th percentiles is of all frames of each kind; its interval (95 %) is from pairs drawn with
 replacement, 10,000 times.
@@ -23,7 +24,7 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.sharedctypes import Synchronized
 from urllib.parse import quote, urlsplit
@@ -88,8 +89,13 @@ class Cost:
     p50_interval: tuple[float, float]
     p99_ratio: float
     p99_interval: tuple[float, float]
-    pictures: int  # that the viewers fetched, heat maps apart
+    pictures: int  # that the viewers fetched while frames counted, heat maps apart
     load: tuple[float, float]  # of the machine, before and after: average of a minute
+
+    @property
+    def share(self) -> float:
+        """Of the pictures that all viewers could have fetched, those that they did."""
+        return self.pictures / (VIEWERS * self.frames_with)
 
     def lines(self) -> list[str]:
         """In words."""
@@ -102,7 +108,8 @@ class Cost:
             f"{self.frames_without} and {self.frames_with} frames in {self.pairs} pairs of blocks",
             f"ratio of medians {self.p50_ratio:.3f} (95 %: {self.p50_interval[0]:.3f} to {self.p50_interval[1]:.3f}), "
             f"target {TARGET}; of p99 {self.p99_ratio:.3f} ({self.p99_interval[0]:.3f} to {self.p99_interval[1]:.3f})",
-            f"{self.pictures} pictures were fetched; load of the machine {self.load[0]:.1f}, then {self.load[1]:.1f}",
+            f"the viewers, at the lowest priority, fetched {self.pictures:,} pictures, {self.share:.2f} of all; "
+            f"load of the machine {self.load[0]:.1f}, then {self.load[1]:.1f}",
         ]
 
 
@@ -115,7 +122,7 @@ def measure(pairs: int, seconds: float, rate: float, threads: int) -> Cost:
         page.write(frame, verdict)
         times.append((verdict.decided_s, verdict.latency_ms))
 
-    load, blocks = os.getloadavg()[0], list[dict[bool, tuple[float, float]]]()
+    load, blocks = os.getloadavg()[0], list[dict[bool, Block]]()
     fetched = multiprocessing.get_context("spawn").Value("q", 0)
     belt, pause = Belt(images, rate), Pause()
     with Detector.open(DEMO_DETECTOR, threads=threads) as detector, Page(parse_serving("0")) as page:
@@ -135,16 +142,25 @@ def measure(pairs: int, seconds: float, rate: float, threads: int) -> Cost:
             stream.join()
     found = {
         watched: [
-            np.array([ms for at_s, ms in times if low <= at_s < high])
-            for low, high in (each[watched] for each in blocks)
+            np.array([ms for at_s, ms in times if block.began_s <= at_s < block.ended_s])
+            for block in (each[watched] for each in blocks)
         ]
         for watched in (False, True)
     }
-    return _cost(found, fetched.value, (load, os.getloadavg()[0]))
+    return _cost(found, sum(each[True].pictures for each in blocks), (load, os.getloadavg()[0]))
 
 
-def _block(address: str, watched: bool, seconds: float, fetched: "Synchronized[int]") -> tuple[float, float]:
-    """One block; from when to when its frames count."""
+@dataclass(frozen=True)
+class Block:
+    """From when to when frames count, and the pictures that viewers fetched meanwhile."""
+
+    began_s: float
+    ended_s: float
+    pictures: int
+
+
+def _block(address: str, watched: bool, seconds: float, fetched: "Synchronized[int]") -> Block:
+    """One block."""
     process = None
     if watched:
         process = multiprocessing.get_context("spawn").Process(target=view, args=(address, VIEWERS, fetched))
@@ -156,21 +172,23 @@ def _block(address: str, watched: bool, seconds: float, fetched: "Synchronized[i
                 raise InputError(f"no picture came within {START_S:g} s; the machine is too busy to measure anything")
             time.sleep(0.05)
     time.sleep(SETTLE_S)
-    began_s = time.monotonic()
+    began_s, before = time.monotonic(), fetched.value
     time.sleep(seconds)
-    ended_s = time.monotonic()
+    ended_s, pictures = time.monotonic(), fetched.value - before
     if process is not None:
         process.kill()
         process.join()
         time.sleep(SETTLE_S)
-    return began_s, ended_s
+    return Block(began_s, ended_s, pictures)
 
 
 def _wait_for_page(address: str) -> None:
     until_s = time.monotonic() + START_S
     while time.monotonic() < until_s:
-        with suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=5)
+        with (
+            suppress(OSError, http.client.HTTPException),
+            closing(http.client.HTTPConnection(urlsplit(address).netloc, timeout=5)) as connection,
+        ):
             connection.request("GET", "/healthz")
             if connection.getresponse().status == 200:
                 return
@@ -235,21 +253,23 @@ def _ratios(without: list[NDArray[np.float64]], watched: list[NDArray[np.float64
     return float(watched_p50 / without_p50), float(watched_p99 / without_p99)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
     parser = argparse.ArgumentParser(prog=cli.program("benchmarks.web.viewers"), description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=cli.positive, default=12, help="of blocks (12)")
-    parser.add_argument("--seconds", type=float, default=12.0, help="of a block (12)")
-    parser.add_argument("--rate", type=float, default=8.0, help="parts a second (8)")
+    parser.add_argument("--seconds", type=cli.positive_number, default=12.0, help="of a block (12)")
+    parser.add_argument("--rate", type=cli.positive_number, default=8.0, help="parts a second (8)")
     parser.add_argument("--threads", type=cli.positive, default=1, help="of the inference (1)")
     add_json_option(parser)
-    arguments = parser.parse_args()
-    cost = measure(arguments.pairs, arguments.seconds, arguments.rate, arguments.threads)
+    options = parser.parse_args(arguments)
+    cost = measure(options.pairs, options.seconds, options.rate, options.threads)
     environment = describe_environment()
     print("\n".join([*cost.lines(), one_line(environment)]))
-    if arguments.json:
-        settings = {"rate": arguments.rate, "threads": arguments.threads, "seconds": arguments.seconds}
-        document = {"environment": environment, "settings": {**settings, "viewers": VIEWERS}, "cost": asdict(cost)}
-        write_atomically(arguments.json, json.dumps(document, indent=2).encode() + b"\n")
+    if options.json:
+        settings = {"rate": options.rate, "threads": options.threads, "seconds": options.seconds}
+        document = {"environment": environment, "settings": {**settings, "viewers": VIEWERS}}
+        document["cost"] = asdict(cost) | {"share_of_pictures": cost.share}
+        write_atomically(options.json, json.dumps(document, indent=2).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,11 @@ from runtime.demo import DemoLine
 from runtime.demo.dataset import write_dataset
 from runtime.engines.fake import FakeEngine
 from runtime.errors import InputError
+from runtime.image_hashes import packed
 from runtime.recipe import Recipe
+from runtime.scoring import Scoring
 from train import datasets
+from train.data import file_sha256, sha256_of_images
 
 
 @pytest.fixture
@@ -260,14 +263,26 @@ def test_a_bad_input_ends_in_one_sentence(
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_part_that_passes_as_small_is_no_reject_of_the_detectors_row(
+    test_set: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sized = replace(recipe, scoring=Scoring(smallest_area=2.0))  # a good part's spot has one pixel, the dent three
+    monkeypatch.setattr(
+        "runtime.engine_options.open_engine", lambda *given: (sized, FakeEngine(sized.size_hw), "a fake one")
+    )
+    (tmp_path / "detector.onnx").write_bytes(b"a detector")
+    accuracy.main([str(tmp_path / "detector.onnx"), str(test_set), "--json", str(tmp_path / "accuracy.json")])
+    (own,) = [line for line in capsys.readouterr().out.splitlines() if "the detector's  " in line and "at most" in line]
+    assert re.findall(r"(\d) of 2 \(", own) == ["1", "0"]
+    document = json.loads((tmp_path / "accuracy.json").read_text())
+    assert document["accuracy"]["too_small"] == 1
+    assert document["accuracy"]["false_rejects"]["count"] == 0
+    assert document["thresholds"]["sized"]
+
+
 def test_overlays_are_written_on_request(detector_file: Path, test_set: Path, tmp_path: Path) -> None:
     accuracy.main([str(detector_file), str(test_set), "--overlays", str(tmp_path / "pictures"), "--count", "2"])
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 2
-
-
-def test_a_senseless_number_of_overlays_is_refused_before_any_work(test_set: Path) -> None:
-    with pytest.raises(InputError, match="--count is 0; expected the number of pictures"):
-        accuracy.main(["nothing.onnx", str(test_set), "--count", "0"])
 
 
 def test_the_report_is_written_on_request(detector_file: Path, test_set: Path, tmp_path: Path) -> None:
@@ -324,3 +339,90 @@ def test_a_report_without_matplotlib_says_which_extra_to_install(test_set: Path)
     assert done.stderr.startswith("error: matplotlib is not installed")
     assert "pip install 'proctor[bench]'" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def made_from(recipe: Recipe, paths: list[Path]) -> Recipe:
+    """The recipe of a detector that was made from these images."""
+    digest = sha256_of_images(file_sha256(path) for path in paths)
+    return replace(recipe, provenance=replace(recipe.provenance, images_sha256=digest))
+
+
+def opening(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let any file open as the fake detector with this recipe."""
+    opened = recipe, FakeEngine(recipe.size_hw), "a fake one"
+    monkeypatch.setattr("runtime.engine_options.open_engine", lambda *_: opened)
+
+
+def sorted_parts(folder: Path) -> list[Path]:
+    """A folder with good and bad parts; the good ones."""
+    for index in range(30):  # enough for some to be set apart for the test, whatever their content
+        write(folder / "good" / f"{index:03}.png", np.full((6, 8), 100 + index, np.uint8))
+    for index in range(3):
+        write(folder / "bad" / f"{index:03}.png", np.full((6, 8), 10 + 40 * index, np.uint8))
+    return sorted((folder / "good").iterdir())
+
+
+def test_a_detector_of_all_of_good_is_not_measured_on_what_bad_sets_apart_later(
+    detector_file: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = sorted_parts(tmp_path / "parts")
+    opening(made_from(recipe, good), monkeypatch)
+    apart = len(datasets.read_test_set(tmp_path / "parts")) - 3
+    with pytest.raises(InputError, match=rf"detector\.onnx was made from {apart} good of the test images in \S+parts,"):
+        accuracy.main([str(detector_file), str(tmp_path / "parts")])
+
+
+def test_test_images_that_the_run_folder_names_are_left_out_with_a_warning(
+    detector_file: Path,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = sorted_parts(tmp_path / "parts")
+    apart = [image.path for image in datasets.read_test_set(tmp_path / "parts") if not image.label]
+    known = [path for path in good if path not in apart[1:]]  # more parts came since
+    opening(made_from(recipe, known), monkeypatch)
+    (tmp_path / "detector-run").mkdir()
+    hashes = {str(path): file_sha256(path) for path in known}
+    (tmp_path / "detector-run" / "split.json").write_text(json.dumps({"sha256": hashes}))
+    accuracy.main([str(detector_file), str(tmp_path / "parts"), "--json", str(tmp_path / "accuracy.json")])
+    said = f"left out: 1 good test images that detector.onnx was made from; figures are of the {len(apart) + 2} others"
+    assert f"warning: {said}\n" in capsys.readouterr().out
+    document = json.loads((tmp_path / "accuracy.json").read_text())
+    assert document["left_out"] == said
+    assert document["accuracy"]["false_rejects"]["total"] == len(apart) - 1
+
+
+@pytest.mark.parametrize("name", ["learned_from", "statistics_from"])
+def test_test_images_that_the_file_names_are_left_out_without_a_run_folder(
+    detector_file: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], name: str,
+) -> None:  # fmt: skip
+    sorted_parts(tmp_path / "parts")
+    first = next(image.path for image in datasets.read_test_set(tmp_path / "parts") if not image.label)
+    named = replace(recipe.provenance, **{name: packed([file_sha256(first)])})
+    opening(replace(recipe, provenance=named), monkeypatch)
+    accuracy.main([str(detector_file), str(tmp_path / "parts")])
+    assert "warning: left out: 1 good test images that detector.onnx was made from" in capsys.readouterr().out
+
+
+def test_a_run_folder_of_another_detector_says_nothing_of_this_one(
+    detector_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = sorted_parts(tmp_path / "parts")
+    (tmp_path / "detector-run").mkdir()
+    hashes = {str(path): file_sha256(path) for path in good}
+    (tmp_path / "detector-run" / "split.json").write_text(json.dumps({"sha256": hashes}))
+    accuracy.main([str(detector_file), str(tmp_path / "parts")])
+    assert "left out" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"sha256": 3}', "null"])
+def test_a_damaged_list_of_a_runs_images_is_refused(
+    detector_file: Path, test_set: Path, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "detector-run").mkdir()
+    (tmp_path / "detector-run" / "split.json").write_text(text)
+    with pytest.raises(InputError, match=r"split\.json is damaged, so that nobody can tell which test images"):
+        accuracy.main([str(detector_file), str(test_set)])

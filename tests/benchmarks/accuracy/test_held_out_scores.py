@@ -89,3 +89,19 @@ def test_of_a_file_that_nobody_vouches_for_or_without_quantiles_nothing_is_known
         assert (found.sample_size, list(found.thresholds)) == (0, [])
     # the scores themselves are known all the same
     assert held_out_of(by_hand, tmp_path / "part.onnx", kept(tmp_path, scores)).complete
+
+
+def test_of_images_left_out_in_turn_a_threshold_set_by_hand_proves_averages_alone(
+    recipe: Recipe, scores: NDArray[np.float64], tmp_path: Path
+) -> None:
+    """Their scores are no held-out ones, whoever sets the threshold; what was held out proves what it did."""
+    run, file = kept(tmp_path, scores), tmp_path / "part.onnx"
+    for uses, left_out in (({"training": 43}, True), ({"training": 9, "threshold": 43}, False)):
+        threshold = fit_threshold(scores, 0.1, left_out=left_out)
+        made_of = replace(recipe.provenance, images=uses)
+        fitted = replace(recipe, threshold=threshold, score_quantiles=quantiles(scores), provenance=made_of)
+        for each in (fitted, fitted.with_threshold(2.0)):
+            found = held_out_of(each, file, run)
+            assert found.left_out is left_out
+            assert f"43 good images {'each left out in turn' if left_out else 'held out'}, in" in found.source
+        assert of_file(fitted).left_out is left_out

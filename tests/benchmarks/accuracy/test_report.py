@@ -132,7 +132,9 @@ def test_thresholds_are_shown_with_what_is_proven_and_what_is_found(plain: Detec
 def test_kinds_of_image_evidence_are_shown_where_a_detector_gives_them(plain: Detector, test_set: Path) -> None:
     images = datasets.read_test_set(test_set)
     scores = np.array([[0.1, 0.0], [0.3, 0.0], [0.5, 0.1], [0.2, 0.4]])
-    document = written(plain, test_set, images, evidence=ImageEvidence(("map", "<b>colours"), scores))
+    document = written(
+        plain, test_set, images, evidence=ImageEvidence(("map", "<b>colours"), scores, scores > 30 / 128)
+    )
     assert "What each kind of evidence tells" in document
     assert "<td>&lt;b&gt;colours</td><td>1.0000</td>" in document
     assert re.search(r"<td>all together</td><td>1.0000</td>.*<td>100 %</td><td>2</td><td>1</td>", document)

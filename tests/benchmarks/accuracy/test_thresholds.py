@@ -9,6 +9,7 @@ import pytest
 from benchmarks.accuracy.decisions import rate_of
 from benchmarks.accuracy.evaluation import Inspection, inspect_all
 from benchmarks.accuracy.held_out import HeldOut, of_file
+from benchmarks.accuracy.tables import SIZED, threshold_notes, thresholds_table
 from benchmarks.accuracy.thresholds import BUDGETS, shown, threshold_table
 from calibration.file_scores import quantiles
 from calibration.threshold import fit_threshold, rate_bound
@@ -91,6 +92,21 @@ def test_what_cannot_be_judged_is_rejected_at_every_threshold(inspections: list[
     assert table.proven[0].false_rejects == rate_of(np.arange(10) < 1)
 
 
+def test_the_detectors_own_row_counts_what_it_decides_and_not_what_it_passes_as_small(
+    inspections: list[Inspection],
+) -> None:
+    own = fit_threshold(HELD_OUT, 0.01)
+    for place in (8, 19):  # a good and a defective image, both above the threshold
+        verdict = replace(inspections[place].verdict, decision=Decision.OK, score=1.09, threshold=own.value)
+        assert verdict.passed_as_small
+        inspections[place] = replace(inspections[place], verdict=verdict, score=1.09)
+    table = threshold_table(inspections, own, WHOLE, sized=True)
+    assert (table.own.found.count, table.own.false_rejects.count) == (9, 0)  # the fixture's other good images are OK
+    assert table.proven[0].found.count == sum(each.score > table.proven[0].threshold for each in inspections[10:])
+    assert SIZED in threshold_notes(table)
+    assert SIZED not in threshold_notes(threshold_table(inspections, own, WHOLE))
+
+
 def test_the_file_alone_gives_fewer_rows_that_hold_too(inspections: list[Inspection], recipe: Recipe) -> None:
     scores = HELD_OUT[::16]  # 44
     alone = of_file(replace(recipe, threshold=fit_threshold(scores, 0.1), score_quantiles=quantiles(scores)))
@@ -113,3 +129,25 @@ def test_jackknife_minmax_is_bounded_on_average(inspections: list[Inspection]) -
     assert table.own.proof is not None
     assert (table.own.above, table.own.proof.rate, table.own.proof.confidence) == (4, 0.05, None)
     assert table.unproven == {0.001: 999, 0.005: 199}
+
+
+def test_a_threshold_set_by_hand_leaves_what_is_proven_of_left_out_scores_an_average(
+    inspections: list[Inspection],
+) -> None:
+    held_out = HeldOut(99, list(enumerate(HELD_OUT[:99][::-1])), True, "a test", left_out=True)
+    fitted = fit_threshold(HELD_OUT[:99], 0.02, left_out=True)
+    by_hand = replace(fitted, value=0.5, method="manual", supported=False)
+    tables = [threshold_table(inspections, each, held_out) for each in (fitted, by_hand)]
+    assert [row.proof for row in tables[0].proven] == [row.proof for row in tables[1].proven]
+    for row in tables[1].proven:
+        assert row.proof is not None
+        assert row.above is not None
+        assert (row.proof.confidence, row.proof.rate) == (None, pytest.approx((row.above + 1) / 100))
+    assert tables[1].unproven == {0.001: 999, 0.005: 199}
+    shown_table = thresholds_table(tables[1])
+    assert shown_table.header[2] == "left-out above"
+    assert all("% sure" not in cell for row in shown_table.rows for cell in row)
+    assert any(
+        "99 left-out images prove no threshold for a budget of 0.1 %" in note for note in threshold_notes(tables[1])
+    )
+    assert thresholds_table(threshold_table(inspections, by_hand, WHOLE)).header[2] == "held-out above"

@@ -45,7 +45,7 @@ def test_a_part_that_fails_is_said_to_and_the_next_one_goes_on(
         ("fp32", "fp32", [64, 64]),
         ("fp16", "fp16", [64, 64]),
     ]
-    assert all(row["latency_ms"]["p95"] >= row["latency_ms"]["p50"] > 0 for row in fast["rows"])
+    assert all(row["latency_ms"]["max"] >= row["latency_ms"]["p50"] > 0 for row in fast["rows"])
     assert all(row["multiply_adds"] > 0 for row in fast["rows"])
     assert {name: each["score_in_deviations"] for name, each in fast["agreement"].items()} == {"fp32": 0, "fp16": 0}
     assert fast["failed_rows"] == {}
@@ -65,8 +65,6 @@ def test_a_part_that_fails_is_said_to_and_the_next_one_goes_on(
         (["--parts", "tests,all"], "error: --parts is 'tests,all'; expected different ones of tests,teacher,paper,pre"),
         (["--parts", "tests,tests"], "error: --parts is 'tests,tests'; expected different ones of"),
         (["--parts", "tests"], "error: nothing says where the figures go; name a file with --json"),
-        (["--parts", "tests", "--minutes", "0"], "error: --minutes is 0; expected more than 0"),
-        (["--parts", "tests", "--minutes", "nan"], "error: --minutes is nan; expected more than 0"),
         (["--data", "nowhere", "--category", "."], "error: nowhere is not a folder; give a folder of images"),
         (["--parts", "tests", "--category", "empty"], "error: empty holds no images"),
         (

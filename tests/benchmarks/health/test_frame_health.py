@@ -1,5 +1,6 @@
 """The benchmark of frame health: its spoiled pictures, what it counts, and its tables."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.health import decisions, measures, still
+from benchmarks.health import cost, decisions, measures, still
 from benchmarks.health.parts import refused_frames
 from benchmarks.health.report import markdown
 from benchmarks.health.spoiled import defocused, disc, gaussian, line, moved
+from benchmarks.throughput.timing import Turns
 from calibration.health import fit_health
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.demo import DemoLine
@@ -103,6 +105,25 @@ def test_a_still_picture_through_an_encoder(monkeypatch: pytest.MonkeyPatch) -> 
     assert h264.limit is None
 
 
+def test_the_checks_are_timed_in_turns_with_the_inference(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[str] = []
+    seconds = {"preparation": 0.2, "sharpness": 0.05, "likeness": 0.15, "inference": 2.0}
+
+    def in_turns(calls: dict[str, Callable[[], object]], turns: Turns) -> dict[str, NDArray[np.float64]]:
+        for name, call in calls.items():
+            call()
+            timed.append(name)
+        return {name: np.array([seconds[name], seconds[name], 9.0]) for name in calls}
+
+    monkeypatch.setattr(cost, "in_turns", in_turns)
+    with detector:
+        found = cost.measure_cost(detector)
+    assert timed == list(seconds)
+    expected = {"preparation": 0.1, "sharpness": 0.025, "likeness": 0.075, "inference": 1.0, "checks": 0.1}
+    assert found.of_inference == pytest.approx(expected)
+    assert (found.repeats, found.milliseconds["inference"]) == (3, 2000.0)
+
+
 def test_left_out_parts_are_healthy(good: list[NDArray[np.uint8]], tmp_path: Path) -> None:
     assert decisions.left_out_refusals(good, SIZE_HW, folds=4) == {}
 
@@ -121,11 +142,11 @@ def test_the_tables_hold_every_figure() -> None:
         "without_a_part": {"flat grey": {"frames": 5, "no part in view": 4}},
     }
     rows = [still.Still("raw", 1.0, 1.2, 0.6, 100, 0, 99, 99), still.Still("H.264", 1.0, 0.0, None, 100, 0, 100, 0)]
-    cost = {
-        "camera_hw": (100, 200), "prepare_ms": 1.0, "sharpness_ms": 0.25, "likeness_ms": 0.05, "inference_ms": 20.0,
-        "of_prepare": 0.3, "of_inference": 0.015,
+    costs = {
+        "camera_hw": (100, 200), "prepared_hw": (10, 20), "repeats": 200, "load": 0.5, "milliseconds": {},
+        "of_inference": {"preparation": 0.05, "sharpness": 0.0125, "likeness": 0.0025, "checks": 0.015},
     }  # fmt: skip
-    text = markdown({"sets": {"parts": found}, "cost": cost, "still": [asdict(row) for row in rows]})
+    text = markdown({"sets": {"parts": found}, "cost": costs, "still": [asdict(row) for row in rows]})
     for line_ in (
         "| parts | 0.125, 0, 0.5 | 0 of 30 | 1 of 10 (1 blurred) | 5 of 20 (2 blurred, 3 no part in view) |",
         "| a measure, prepared frame | 1.5 / – / 2 (0, 25 %) |",
@@ -135,4 +156,7 @@ def test_the_tables_hold_every_figure() -> None:
         "| H.264 | 1 | 0.00 | refused |  |  |",
     ):
         assert line_ in text
-    assert "Cost, ms a frame of 200×100: preparation 1.00, sharpness 0.25, likeness 0.05, inference 20.0" in text
+    assert text.endswith(
+        "Time for a frame of 200×100, the inference = 1 (medians of 200 turns, load 0.5): "
+        "preparation 0.05, sharpness 0.013, likeness 0.0025; both checks 0.015"
+    )

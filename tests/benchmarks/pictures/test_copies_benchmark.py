@@ -10,6 +10,7 @@ import pytest
 from benchmarks.pictures import copies
 from runtime.demo import DemoLine
 from runtime.errors import InputError
+from train.datasets import content_parity
 
 
 def test_all_files_of_a_picture_are_found_and_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +34,29 @@ def test_a_pair_that_is_one_picture_is_a_match() -> None:
     lighter = np.asarray(cv2.add(image, (1, 1, 1, 0)), np.uint8)
     found = copies.different([image, np.flip(image, axis=1), lighter], ["a", "b", "c"], None)
     assert (found.pairs, found.matched, found.nearest_names) == (3, 1, ("a", "c"))
+
+
+def test_a_folder_without_two_even_pictures_is_refused_before_any_is_measured(tmp_path: Path) -> None:
+    line = DemoLine(1, (96, 128), defect_rate=0)
+    parts = [line.good(index).image for index in range(8)]
+    for folder, wanted in (("enough", 2), ("none", 0), ("one", 1)):
+        (tmp_path / folder).mkdir()
+        left = {"even": wanted, "odd": 2}
+        for index, part in enumerate(parts):
+            path = tmp_path / folder / f"{index}.png"
+            assert cv2.imwrite(str(path), part)
+            parity = content_parity(path)
+            if left[parity]:
+                left[parity] -= 1
+            else:
+                path.unlink()
+        assert not any(left.values())
+    for folder, found in (("none", "0 pictures whose content hash is even, of 2"), ("one", "1 pictures .*, of 3")):
+        with pytest.raises(InputError, match=f"{folder} gives {found}; limits are compared on 2 or more"):
+            copies.main([str(tmp_path / "enough"), str(tmp_path / folder), "--json", str(tmp_path / "copies.json")])
+    with pytest.raises(InputError, match="--demo gives 1 pictures"):
+        copies.main(["--demo", "1"])
+    assert not (tmp_path / "copies.json").exists()
 
 
 def test_without_images_it_says_what_to_give() -> None:

@@ -17,6 +17,7 @@ def test_both_videos_are_measured_and_written(tmp_path: Path, capsys: pytest.Cap
     assert "h264.mp4: " in capsys.readouterr().out
 
 
-def test_too_small_a_side_is_refused() -> None:
-    with pytest.raises(InputError, match="a side of 5 pixels; expected 64 or more"):
-        picture_checks.main(["--side", "5"])
+@pytest.mark.parametrize("side", ["6", "65"])
+def test_a_side_that_h264_cannot_have_is_refused(side: str) -> None:
+    with pytest.raises(InputError, match=f"--side is {side}; expected an even number of pixels, 64 or more"):
+        picture_checks.main(["--side", side])

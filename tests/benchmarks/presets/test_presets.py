@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dataset_trees import make_tree, write
@@ -187,12 +188,28 @@ def test_one_plot_of_what_several_runs_wrote(tmp_path: Path, capsys: pytest.Capt
 
 def test_fewer_good_images_are_those_of_the_lowest_hashes(tiny_category: Path) -> None:
     data = read_data_set(tiny_category, "all", None)
-    fewer, all_of_them = with_fewer(data, 5), with_fewer(data, None)
+    fewer = with_fewer(data, 5)
     hashes = sorted(file_sha256(path) for path in data.training)
     assert sorted(file_sha256(path) for path in fewer.training) == hashes[:5]
-    assert (fewer.test, all_of_them) == (data.test, data)
-    with pytest.raises(InputError, match=r"has \d+ good images to train on; --good asks for 10000"):
-        with_fewer(data, 10_000)
+    assert fewer.test == data.test
+
+
+def test_numbers_of_good_images_that_a_set_has_not_are_told_and_a_set_without_any_is_refused(
+    tiny_category: Path, teacher_files: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    arguments = tiny(tiny_category, out, teacher_files[33], "--seeds", "0")
+    presets.main([*arguments, "--good", "7,8,9,20", "--curves", str(tmp_path / "curves.svg")])
+    printed, found = capsys.readouterr().out, json.loads((out / "presets.json").read_text())
+    assert [result["preset"].rpartition(", ")[2] for result in found["results"]] == ["7 good images", "8 good images"]
+    assert found["skipped"] == {"tile": [9, 20]}
+    assert "tile has fewer good images than 9, 20." in printed
+    before = {path: path.read_bytes() for path in out.glob("presets.*")}
+    assert len(before) == 2
+    message = r"tile has 8 good images to train on; --good asks for 9,20: give a number of 8 or less, or leave this"
+    with pytest.raises(InputError, match=message):
+        presets.main([*arguments, "--good", "9,20", "--curves", str(tmp_path / "curves.svg")])
+    assert {path: path.read_bytes() for path in out.glob("presets.*")} == before
 
 
 def test_learning_curves_are_drawn_of_what_is_known(tmp_path: Path) -> None:
@@ -204,3 +221,20 @@ def test_learning_curves_are_drawn_of_what_is_known(tmp_path: Path) -> None:
     text = (tmp_path / "curves.svg").read_text()
     assert "good images" in text
     assert "proven rate of false rejects" in text
+    assert "<!-- o- -->" not in text  # a format that is drawn as data makes an axis of categories
+
+
+def test_learning_curves_have_a_line_for_each_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(preset: str, images: int, seed: int, auroc: float) -> Result:
+        return Result(f"{preset}, {images} good images", "tile", seed, 10**9, 0.5, None, auroc, {}, good_images=images)
+
+    results = [found(preset, n, seed, auroc) for preset, n, seed, auroc in (
+        ("edge", 10, 0, 0.8), ("edge", 20, 0, 0.9), ("fast", 10, 0, 0.5), ("fast", 10, 1, 0.7), ("fast", 20, 0, 0.7),
+    )]  # fmt: skip
+    drawn: list[Any] = []
+    monkeypatch.setattr("benchmarks.plots.save", lambda figure, path: drawn.append(figure))
+    plot_curves(results, tmp_path / "curves.svg")
+    aurocs = {line.get_label(): line.get_xydata().tolist() for line in drawn[0].axes[0].lines}
+    assert aurocs == {"tile, edge": [[10, 0.8], [20, 0.9]], "tile, fast": [[10, pytest.approx(0.6)], [20, 0.7]]}
+    assert len({line.get_linestyle() for line in drawn[0].axes[0].lines}) == 2
+    assert [list(line.get_xydata()) for line in drawn[0].axes[2].lines] == []  # no proven rate is known

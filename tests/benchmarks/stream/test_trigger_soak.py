@@ -24,6 +24,12 @@ def test_a_short_run_is_read_a_hundred_times_and_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "soak.svg").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("document", [{"rows": []}, {"seen": []}, {"seen": {"memory": {"frames": 3}}}])
+def test_a_result_of_another_benchmark_is_no_plot(document: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=r"this is no result of benchmarks\.stream\.triggers"):
+        draw(document)
+
+
 def test_too_few_triggers_are_refused() -> None:
     with pytest.raises(InputError, match="99 triggers would be sent; expected 100 or more"):
         soak(99, 0.001)

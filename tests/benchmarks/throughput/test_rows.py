@@ -178,10 +178,24 @@ def test_int8_has_a_limit_of_its_own(small_limits: None) -> None:
 
 
 def test_on_a_cpu_ratios_come_first_and_absolute_times_name_the_machine(result: Result) -> None:
-    text = tables(result, "a small CPU, 1 thread")
+    text = tables(result, "a small CPU, 1 thread", 2.918)
     assert text.index("Time as a ratio") < text.index("good for this machine alone: a small CPU, 1 thread")
     assert "| base " in text
     assert "- 1 of 30" in text
+
+
+def test_the_tables_say_of_how_many_samples_they_are_and_beside_what_load(result: Result) -> None:
+    text = tables(result, "a machine", 2.918)
+    assert "left out of fewer samples than 100 (p95) and 300 (p99); load 2.9 before" in text
+    assert "nobody knows what else ran" in tables(result, "a machine", None)
+    ratio, absolute = (
+        [line.split("|") for line in text.splitlines() if line.startswith("| base ")][at] for at in (0, 1)
+    )
+    assert [cell.strip() for cell in ratio[6:8]] == ["–", "–"]  # of 5 samples
+    assert ratio[-2].strip() == absolute[6].strip() == "5"
+    many = replace(result.rows[0].latency_ms, p95=7.25, samples=100)
+    text = tables(replace(result, rows=(replace(result.rows[0], latency_ms=many),)), "a machine", 0.0)
+    assert "| 7.2 " in text
 
 
 def test_on_a_gpu_absolute_times_come_first_and_a_missing_limit_is_said() -> None:
@@ -191,7 +205,7 @@ def test_on_a_gpu_absolute_times_come_first_and_a_missing_limit_is_said() -> Non
         pytest.skip("there is a GPU here, and with it its limit")
     gpu = subject("gpu", 1, device="cuda", engine=FakeEngine((4, 4)))
     result = measure([gpu], None, (), QUICK, 1)
-    text = tables(result, "a machine")
+    text = tables(result, "a machine", 0.0)
     assert text.index("Absolute times") < text.index("Time as a ratio")
     assert "no limit of fp32 on cuda could be measured; on a GPU that takes PyTorch with CUDA" in text
     assert result.rows[0].share is None
@@ -202,7 +216,7 @@ def test_a_frame_that_takes_a_minute_has_a_rate_and_a_ratio(result: Result) -> N
         replace(result.rows[0], best_frames_per_s=1 / 51.8, frames_per_s_ratio=0.00123),
         replace(result.rows[1], best_frames_per_s=51.84),
     )
-    text = tables(replace(result, rows=rows), "a machine")
+    text = tables(replace(result, rows=rows), "a machine", 0.0)
     assert "| 0.019 " in text
     assert "| 0.0012 " in text
     assert "| 51.8 " in text

@@ -19,9 +19,16 @@ def sleeper(seconds: float, name: str, log: list[str]) -> Callable[[], None]:
 
 
 def test_percentiles_are_those_of_the_sample() -> None:
-    found = Percentiles.of(np.arange(1, 102) / 1000, scale=1e3)
-    assert (found.p50, found.p95, found.p99, found.max) == pytest.approx((51, 96, 100, 101))
-    assert found.samples == 101
+    found = Percentiles.of(np.arange(1, 302) / 1000, scale=1e3)
+    assert (found.p50, found.p95, found.p99, found.max) == pytest.approx((151, 286, 298, 301))
+    assert found.samples == 301
+
+
+@pytest.mark.parametrize(("samples", "known"), [(10, (False, False)), (99, (False, False)), (100, (True, False))])
+def test_few_samples_have_no_percentile_that_hardly_one_lies_beyond(samples: int, known: tuple[bool, bool]) -> None:
+    found = Percentiles.of(np.linspace(1, 2, samples))
+    assert (found.p95 is not None, found.p99 is not None) == known
+    assert (found.p50, found.max, found.samples) == (1.5, 2.0, samples)
 
 
 def test_rows_take_turns_and_every_second_round_runs_backwards() -> None:
