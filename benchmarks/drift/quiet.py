@@ -1,4 +1,5 @@
-"""Lines without drift: how often the watch warns of one for nothing, beside the chance that it states.
+"""Lines without drift: how often the watch warns of one for nothing, beside the chance that it states; and the same
+lines with scores that have risen: how often it warns of those.
 
 Each line has a calibration and a recipe of its own, made by the product's functions, and then parts like those of the
 calibration. A line of the kind "left out" has a real memory bank (`benchmarks.thresholds.neighbours`): its scores of
@@ -24,6 +25,7 @@ from runtime.recipe import BRIGHTNESS_MARGIN, Recipe
 Array = NDArray[np.float64]
 BUDGET = 0.01
 SIZES = (30, 300)
+FEW, RISES = 15, (2.0, 3.0, 4.0)  # images of calibration; deviations of good parts' scores
 CONFIDENCE = 0.95
 SHARE = 0.5  # of alpha, for the scores, and for brightness
 
@@ -38,6 +40,19 @@ class Quiet:
     lines: int
     warned: int
     bound: float  # of the share of lines warned of, one-sided, 95 %
+
+
+@dataclass(frozen=True)
+class Risen:
+    """How many lines were warned of whose scores had risen."""
+
+    kind: str
+    calibration: int  # images of it
+    rise: float  # deviations of the scores
+    parts: int  # of each line
+    lines: int
+    warned: int
+    without_high_scores: int  # warned of if nobody looked at what lies between calibration's highest and the threshold
 
 
 @dataclass(frozen=True)
@@ -63,17 +78,24 @@ class Line:
 
 def quiet_lines(template: Recipe, lines: int, parts: int, seed: int) -> Iterator[Quiet]:
     """All kinds and sizes. `template` is what recipes are made from."""
-    makers: dict[str, Callable[[np.random.Generator, int, int], Line]] = {
-        "normal": lambda draw, known, new: _split(_made(draw.normal(size=known + new), draw), known),
-        "Gumbel": lambda draw, known, new: _split(_made(draw.gumbel(size=known + new), draw), known),
-        "left out": _left_out,
-    }
-    for kind, maker in makers.items():
+    for kind, maker in MAKERS.items():
         for known in SIZES:
-            draw = np.random.default_rng([seed, known, list(makers).index(kind)])
+            draw = np.random.default_rng([seed, known, list(MAKERS).index(kind)])
             made = [maker(draw, known, parts) for _ in range(lines)]
             recipes = [recipe_of(template, line.calibration, line.left_out) for line in made]
             yield counted(kind, known, recipes, [line.parts for line in made])
+
+
+def risen_lines(template: Recipe, lines: int, parts: int, seed: int) -> Iterator[Risen]:
+    """Lines whose scores are higher from the first part on than those of their calibration, which was of few images."""
+    for kind, maker in (("normal", MAKERS["normal"]), ("left out", MAKERS["left out"])):
+        for rise in RISES:
+            draw = np.random.default_rng([seed, FEW, int(rise)])
+            made = [maker(draw, FEW, parts) for _ in range(lines)]
+            recipes = [recipe_of(template, line.calibration, line.left_out) for line in made]
+            shown = [replace(each.parts, scores=each.parts.scores + rise * each.parts.scores.std()) for each in made]
+            found = [int(warnings(recipes, shown, high_scores).sum()) for high_scores in (True, False)]
+            yield Risen(kind, FEW, rise, parts, lines, *found)
 
 
 def shipped_lines(recipe: Recipe, pool: Parts, lines: int, parts: int, seed: int) -> Quiet:
@@ -91,31 +113,39 @@ def together(rows: Sequence[Quiet]) -> Quiet:
 def counted(kind: str, calibration: int, recipes: Sequence[Recipe], shown: Sequence[Parts]) -> Quiet:
     """How many lines of these recipes, which then see these parts, are ever warned of.
 
+    One line in a hundred is watched by `DriftWatch` itself.
+    """
+    warned = warnings(recipes, shown)
+    for line in range(0, len(recipes), 100):
+        watch = DriftWatch(recipes[line])
+        feed(watch, recipes[line].threshold.value, shown[line])
+        assert watch.warned == warned[line]
+    return _bounded(kind, calibration, len(shown[0].scores), len(recipes), int(warned.sum()))
+
+
+def warnings(recipes: Sequence[Recipe], shown: Sequence[Parts], high_scores: bool = True) -> NDArray[np.bool_]:
+    """Which lines are ever warned of, [L].
+
     As `DriftWatch` has it: half of alpha is for brightness, the other half for the scores, of which the high scores
-    have half where there are any; one line in a hundred is watched by that itself.
+    have half where there are any. Without `high_scores` nobody looks at these.
     """
     scores, brightness = (np.stack([getattr(each, name) for each in shown]) for name in ("scores", "brightness"))
     ok = scores <= np.array([each.threshold.value for each in recipes])[:, None]
-    has_high = np.array([of_high_scores(each) is not None for each in recipes])
+    has_high = np.array([high_scores and of_high_scores(each) is not None for each in recipes])
     found = []
     for of, values, share in (
         (of_scores, scores, np.where(has_high, SHARE / 2, SHARE)),
         (of_high_scores, scores, np.where(has_high, SHARE / 2, 0)),
         (of_brightness, brightness, SHARE),
     ):
-        references = [of(each) for each in recipes]
-        there = np.flatnonzero([each is not None for each in references])
-        assert len(there) in (len(recipes), has_high.sum())
-        highest = np.ones(len(recipes))
-        if len(there):
-            highest[there] = highest_evidence([each for each in references if each], values[there], ok[there])
+        references, highest = [of(each) for each in recipes], np.ones(len(recipes))
+        bins = np.array([0 if each is None else len(each.weights) for each in references])
+        for number in set(bins[bins > 0].tolist()):
+            there = np.flatnonzero(bins == number)
+            alike = [each for each in references if each is not None and len(each.weights) == number]
+            highest[there] = highest_evidence(alike, values[there], ok[there])
         found.append(highest * share)
-    warned = np.max(found, axis=0) >= 1 / (PROVEN * ALPHA)
-    for line in range(0, len(recipes), 100):
-        watch = DriftWatch(recipes[line])
-        feed(watch, recipes[line].threshold.value, shown[line])
-        assert watch.warned == warned[line]
-    return _bounded(kind, calibration, scores.shape[1], len(recipes), int(warned.sum()))
+    return np.asarray(np.max(found, axis=0) >= 1 / (PROVEN * ALPHA))
 
 
 def _bounded(kind: str, calibration: int, parts: int, lines: int, warned: int) -> Quiet:
@@ -164,3 +194,10 @@ def _left_out(draw: np.random.Generator, known: int, new: int) -> Line:
     bank = Bank(draw.normal(size=(known, DIMENSIONS)), leverage=False)
     scores = np.concatenate([bank.left_out(), bank.scores(draw.normal(size=(new, DIMENSIONS)))])
     return replace(_split(_made(scores, draw), known), left_out=True)
+
+
+MAKERS: dict[str, Callable[[np.random.Generator, int, int], Line]] = {
+    "normal": lambda draw, known, new: _split(_made(draw.normal(size=known + new), draw), known),
+    "Gumbel": lambda draw, known, new: _split(_made(draw.gumbel(size=known + new), draw), known),
+    "left out": _left_out,
+}

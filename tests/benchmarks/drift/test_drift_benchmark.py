@@ -10,7 +10,7 @@ from benchmarks.drift import __main__ as command
 from benchmarks.drift.fading import Level, crossing, recalibrated, run
 from benchmarks.drift.many import highest_evidence
 from benchmarks.drift.plots import drift_plot
-from benchmarks.drift.quiet import Parts, quiet_lines, shipped_lines
+from benchmarks.drift.quiet import Parts, quiet_lines, risen_lines, shipped_lines
 from runtime.default_detector import DEMO_DETECTOR
 from runtime.detector_file import read_detector
 from runtime.drift.martingale import Martingale
@@ -70,6 +70,13 @@ def test_lines_without_drift_are_hardly_warned_of_and_one_that_darkens_is(pool: 
     again = recalibrated(recipe, 0.9, Parts(pool.scores + 1, pool.brightness), 20, 0)
     assert again.rejected < 0.015 < 0.03 < again.rejected_before
     assert done.trend == "drift: pictures have become darker"
+
+
+def test_a_rise_to_between_the_highest_good_score_and_the_threshold_is_seen_by_the_high_scores() -> None:
+    rows = {(row.kind, row.rise): row for row in risen_lines(read_detector(DEMO_DETECTOR)[1], 40, 1000, 0)}
+    assert {kind for kind, _ in rows} == {"normal", "left out"}
+    highest = rows["normal", 4.0]
+    assert highest.without_high_scores < 20 < 35 < highest.warned
 
 
 @pytest.mark.parametrize(
