@@ -148,7 +148,15 @@ _SET = shape(
 _CAN = or_null({"type": "object", "additionalProperties": YES})
 GOOD_PARTS = {
     "anyOf": [
-        shape(set=or_null(_SET), job=or_null(_JOB), can=_CAN, fewest=COUNT, most=COUNT, recipe=or_null(TEXT)),
+        shape(
+            set=or_null(_SET),
+            job=or_null(_JOB),
+            can=_CAN,
+            fewest=COUNT,
+            most=COUNT,
+            recipe=or_null(TEXT),
+            training=or_null(shape(kept=listed(TEXT), lost=listed(TEXT))),
+        ),
         shape(set={"type": "null"}, job={"type": "null"}, can={"type": "null"}),
     ]
 }

@@ -8,6 +8,10 @@
     FOLDER/0003/refused/000004.png  of which somebody said that the part is not good
     FOLDER/0003/confirmed.json      who looked at all of them, and when
     FOLDER/0003/inspection.json     what ``python -m train.inspection`` says of them
+    FOLDER/0003/training.yaml       what a training takes over from the detector in force, for ``python -m train``
+    FOLDER/0003/reference.png       how parts are to lie, where that detector finds them first
+    FOLDER/0003/training.json       which pictures and options the run was begun with
+    FOLDER/0003/run/                that run: the same training goes on in it, another one begins anew
     FOLDER/0003/made/detector.onnx  made of the confirmed ones
     FOLDER/0003/trial/              further pictures, for the new detector to be tried on
     FOLDER/0003/comparison.json     what ``python -m runtime.compare`` says of both detectors

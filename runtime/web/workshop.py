@@ -25,6 +25,7 @@ from runtime.web.board import Board
 from runtime.web.jobs import Job, Step
 from runtime.web.part_sets import FEWEST, GOOD, MADE, MOST, REFUSED, TRIAL, PartSet, begin, newest
 from runtime.web.serving import Serving
+from runtime.web.training import line_settings, prepare_training
 
 LOOK_S = 0.5
 SETTLED_S = 2.0  # without a change, before pictures are inspected again
@@ -66,6 +67,8 @@ class Workshop:
         self._held_by: str | None = None
         self._asked = 0, ""  # the number of the stream's collection that was asked for last, and its folder
         self._read: tuple[tuple[str, int], dict[str, Any]] = (("", 0), {})  # of what was made, by path and time
+        # the same of what is in force: what a training takes over from it
+        self._settings: tuple[tuple[str, str, int], dict[str, Any] | None] = (("", "", 0), None)
 
     def look_after(self) -> None:
         """Start what is due, for ever."""
@@ -110,6 +113,7 @@ class Workshop:
                 "set": None if current is None else self._described(current),
                 "job": None if self._job is None else self._job.document,
                 "can": {how: _has(extra) for how, extra in HOW.items()},
+                "training": None if current is None else self._told_of_training(current),
                 "fewest": FEWEST,
                 "most": MOST,
             }
@@ -313,7 +317,8 @@ class Workshop:
     def _making(self, how: str, by: str, current: PartSet, running: Running) -> list[Step]:
         good, made = str(current.folder / GOOD), str(current.made)
         if how == TRAIN:
-            steps = [Step("training", "train", ("--data", good, "--out", made, "--run", str(current.folder / "run")))]
+            words = prepare_training(current, line_settings(running.recipe))
+            steps = [Step("training", "train", ("--data", good, "--out", made, *words))]
         else:
             report = ("--report", str(current.made.with_name(REPORT)))
             alone = ("--keep-statistics",) if how == THRESHOLD else ()
@@ -323,6 +328,23 @@ class Workshop:
             key = self._serving.recipes_key
             steps.append(Step("plan", "export.engine", (made, *(["--key-file", key] if key else [])), holds=True))
         return steps
+
+    def _told_of_training(self, current: PartSet) -> dict[str, Any] | None:
+        """What a training would take over from the detector in force, and what not, in words; read once. None where no
+        file is in force that could be trained anew."""
+        camera = self._board.hello.cameras.get(str((current.read("set") or {}).get("camera"))) or {}
+        try:
+            path = Path(str(camera["detector"])).with_suffix(".onnx")
+            key = str(path), str(camera["recipe"]), path.stat().st_mtime_ns
+        except (OSError, KeyError):
+            return None
+        if self._settings[0] != key:
+            told = None
+            with suppress(ProctorError):  # a make says why
+                found = line_settings(self._running(current).recipe)
+                told = {"kept": list(found.kept), "lost": list(found.lost)}
+            self._settings = key, told
+        return self._settings[1]
 
     def _comparison(self, current: PartSet, running: Running) -> Step:
         folders = [str(current.folder / kind) for kind in (GOOD, REFUSED, TRIAL) if current.names(kind)]

@@ -43,7 +43,7 @@ export function open(main) {
     const cameras = Object.keys(currentState()?.cameras ?? {});
     into("collect", [set?.number, set?.made !== null, set?.collecting, set?.problem, cameras, isBusy], () => collecting(found, cameras, isBusy, act));
     into("look", [set && { ...set, comparison: null, tries: null }, isBusy, job?.kind === "inspection" && job.problem], () => looking(found, isBusy, act));
-    into("make", [set?.confirmed, set?.made, can, job && { ...job, seconds: job.done ? job.seconds : Math.floor(job.seconds) }, isBusy], () => making(found, isBusy, act));
+    into("make", [set?.confirmed, set?.made, can, found.training, job && { ...job, seconds: job.done ? job.seconds : Math.floor(job.seconds) }, isBusy], () => making(found, isBusy, act));
     into("try", [set?.made, set?.comparison, set?.tries, set?.collecting, isBusy], () => trying(found, isBusy, act));
     into("seal", [set?.made, set?.sealed, isBusy, found.recipe], () => sealing(found, isBusy, (body) => attempt(async () => {
       const seal = await post(`${PLACE}/seal`, body);
@@ -113,7 +113,7 @@ function card(each, mayChange, act) {
 
 const image = (kind, name, alt) => h("img", { src: `${PLACE}/picture.jpg?${new URLSearchParams({ kind, name })}`, alt, loading: "lazy", class: "kept" });
 
-function making({ set, job, can }, isBusy, act) {
+function making({ set, job, can, training }, isBusy, act) {
   if (isBusy) {
     return [h("p", { "aria-live": "polite" }, word("atWork", job.step || job.kind, duration(job.seconds))), h("pre", { class: "log", tabindex: 0, "aria-label": word("log") }, job.lines.join("\n")),
       may("engineer") ? h("div", { class: "row" }, h("button", { type: "button", id: "cancel", onclick: () => act("cancel") }, word("cancel"))) : null];
@@ -128,7 +128,8 @@ function making({ set, job, can }, isBusy, act) {
   if (!set?.confirmed) return [failed, ...result, h("p", { class: "dim" }, word("confirmFirst"))];
   const button = (how) => h("div", { class: "row" }, h("button", { type: "button", id: how, disabled: !can[how], onclick: () => act("make", { how }) }, word(how === "threshold" ? "fitThreshold" : how)),
     h("span", { class: "dim" }, can[how] ? word(`${how}Help`) : word("notInstalled", `pip install 'proctor[${how === "train" ? "train" : "recalibrate"}]'`)));
-  return [failed, ...result, button("threshold"), button("recalibrate"), button("train")];
+  const told = (name, items) => items?.length ? h("p", { class: "dim", id: name }, word(name, items.join("; "))) : null;
+  return [failed, ...result, button("threshold"), button("recalibrate"), button("train"), told("trainKeeps", training?.kept), told("trainLoses", training?.lost)];
 }
 
 function trying({ set }, isBusy, act) {
