@@ -269,7 +269,7 @@ def calibrated_run(made_once: MadeOnce, tiny_config: "StudentsConfig") -> Path:
 
 @pytest.fixture(scope="session")
 def bank_config(part_images: Path) -> "MemoryBankConfig":
-    """A memory bank of 60 descriptors on 32×36 pixels: half of them of 8 images, and 4 of each of the 8 others."""
+    """A memory bank of 60 descriptors on 32×36 pixels: half of them of 8 images, and 3 or 4 of each of the 8 others."""
     from train.options import MemoryBankConfig
 
     return MemoryBankConfig(

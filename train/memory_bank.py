@@ -9,11 +9,13 @@ proven by (`calibration.threshold`, jackknife-minmax). Half of the images are fo
 (algorithm 1) is one half of the bank, and normalizations come from them. Each of the others adds the few of its own
 descriptors that lie farthest from the reference and from each other. So what an image adds depends on nothing but the
 reference and itself, and the bank without it is the bank that would have been made without it, for a number of
-descriptors each that is settled by the number of images. Normalizations come from the reference images as the whole
-bank sees them; the proof takes these as given. A coreset of all images at once finds about as much, and nothing can be
-left out of it. The bank has a number of descriptors, not a share, so that a frame costs the same whatever the training
-set. The score is taken from the smoothed map as for every method here, not from the highest patch re-weighted by
-equations 6 and 7.
+descriptors each. Together they fill the bank: the number is the room over the number of images, rounded down, and those
+of the lowest hashes add one more (of more images than there is room for, these alone add one). So it is a matter of an
+image's own content and of where all images together draw the line. Normalizations come from the reference images as the
+whole bank sees them; the proof takes these and that line as given. A coreset of all images at once finds about as much,
+and nothing can be left out of it. The bank has a number of descriptors, not a share, so that a frame costs the same
+whatever the training set. The score is taken from the smoothed map as for every method here, not from the highest patch
+re-weighted by equations 6 and 7.
 """
 
 import json
@@ -79,12 +81,14 @@ def train_memory_bank(config: MemoryBankConfig, out: Path) -> None:
 
 
 def _fill(config: MemoryBankConfig, folder: RunFolder) -> None:
-    features = features_of(config)
+    kept = folder.path / BACKBONE  # a run goes on with the one that it was begun with
+    features = features_of(config, str(kept) if kept.is_file() else None)
     split = claimed_split(folder, config, partial(split_in_turn, reference=config.reference))
     if (folder.path / BANK).exists():
         return
+    if not kept.is_file():
+        write_atomically(kept, backbone_path(config.backbone).read_bytes())
     made = _made(features.to(config.device), split, config, alignment_of_run(folder, config))
-    write_atomically(folder.path / BACKBONE, backbone_path(config.backbone).read_bytes())
     write_atomically(
         folder.path / BANK,
         save({"bank": made.bank, "owners": made.owners}, metadata={"pictures": json.dumps(made.pictures)}),
@@ -105,13 +109,20 @@ def _made(features: Features, split: Split, config: MemoryBankConfig, alignment:
     chosen = greedy_coreset(described, round(config.coreset * REFERENCE_SHARE), config.seed, config.projected)
     base = described[chosen]
     rows, own = [base], [owners[chosen]]
-    each_adds = max(1, round((config.coreset - len(base)) / len(rest)))
+    shares = shared_out(config.coreset - len(base), len(rest))
     for number, found in enumerate(Progress(rest, "coreset", len(rest), unit="image"), start=len(first)):
-        added = found[greedy_coreset(found, each_adds, config.seed, None, beside=base)]
+        added = found[greedy_coreset(found, shares[number - len(first)], config.seed, None, beside=base)]
         rows.append(added)
         own.append(torch.full((len(added),), number))
     pictures = tuple(split.picture(path) for path in (*reference, *others))
     return MemoryBank(torch.cat(rows).contiguous(), torch.cat(own).to(torch.int32), pictures)
+
+
+def shared_out(room: int, images: int) -> list[int]:
+    """How many descriptors each of so many images adds, in the order of their hashes, so that all of `room` is filled
+    where the images have as many."""
+    each, left = divmod(room, images)
+    return [each + 1] * left + [each] * (images - left)
 
 
 @torch.no_grad()

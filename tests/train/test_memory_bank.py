@@ -21,7 +21,7 @@ from train import memory_bank
 from train.backbones import backbone_path, load_backbone
 from train.backbones.features import Features, features_of
 from train.data import PreparedImages, Split, file_sha256
-from train.memory_bank import BACKBONE, BANK, MemoryBank, load_memory_bank, train_memory_bank
+from train.memory_bank import BACKBONE, BANK, MemoryBank, load_memory_bank, shared_out, train_memory_bank
 from train.options import MemoryBankConfig
 
 exact_distances = partial(torch.cdist, compute_mode="donot_use_mm_for_euclid_dist")
@@ -55,12 +55,31 @@ def made(split: Split, config: MemoryBankConfig) -> MemoryBank:
     return memory_bank._made(features_of(config), split, config, None)
 
 
-def test_half_of_the_bank_is_of_the_reference_and_each_other_image_adds_as_many(bank: MemoryBank, split: Split) -> None:
+def test_half_of_the_bank_is_of_the_reference_and_the_other_images_fill_it(bank: MemoryBank, split: Split) -> None:
     assert (len(split.statistics), len(split.training), split.threshold) == (8, 8, ())
     assert bank.pictures == tuple(split.picture(path) for path in (*split.statistics, *split.training))
     counts = Counter(bank.owners.tolist())
     assert sum(counts[number] for number in range(8)) == 30
-    assert [counts[number] for number in range(8, 16)] == [4] * 8  # 30 / 8, rounded
+    assert [counts[number] for number in range(8, 16)] == [4] * 6 + [3] * 2  # 30 of 8, in the order of their hashes
+
+
+@pytest.mark.parametrize(("room", "images"), [(30, 8), (4000, 105), (2000, 107), (200, 300), (3, 3), (0, 4)])
+def test_images_share_out_all_of_the_room(room: int, images: int) -> None:
+    found = shared_out(room, images)
+    assert (len(found), sum(found)) == (images, room)
+    assert found == sorted(found, reverse=True)
+    assert max(found) - min(found) <= 1
+
+
+def test_where_there_are_more_images_than_room_those_of_the_lowest_hashes_add_one_each(
+    bank_config: MemoryBankConfig, split: Split
+) -> None:
+    found = made(split, replace(bank_config, coreset=10))
+    assert len(found.bank) == 10
+    counts = Counter(found.owners.tolist())
+    assert [counts[number] for number in range(8, 16)] == [1] * 5 + [0] * 3
+    assert found.pictures[13:] == tuple(split.picture(path) for path in split.training[5:])
+    assert torch.equal(found.without(found.pictures[15]).bank, found.bank)
 
 
 def test_each_row_is_a_descriptor_of_its_owner(bank: MemoryBank, split: Split, bank_config: MemoryBankConfig) -> None:
@@ -84,11 +103,12 @@ def test_what_an_image_adds_is_the_farthest_from_the_reference_and_from_each_oth
 
 
 def test_the_bank_without_an_image_is_the_bank_made_without_it(
-    bank: MemoryBank, split: Split, bank_config: MemoryBankConfig
+    bank: MemoryBank, split: Split, bank_config: MemoryBankConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_out = split.training[3]
     fewer = replace(split, training=tuple(path for path in split.training if path != left_out))
-    expected, found = made(fewer, bank_config), bank.without(split.picture(left_out))  # 30 / 7 is 4, too, rounded
+    monkeypatch.setattr(memory_bank, "shared_out", lambda room, images: [4] * 5 + [3] * 2)  # each other as it was
+    expected, found = made(fewer, bank_config), bank.without(split.picture(left_out))
     assert torch.equal(found.bank, expected.bank)
     owners = [[each.pictures[owner] for owner in each.owners.tolist()] for each in (found, expected)]
     assert owners[0] == owners[1]
@@ -154,8 +174,23 @@ def test_a_finished_run_has_nothing_to_do_and_one_that_was_killed_goes_on(
         load_memory_bank(run, bank_config)
     train_memory_bank(bank_config, run)
     assert (run / BANK).read_bytes() == before[BANK]
-    assert "memory bank of 62 descriptors, of 16 images" in capsys.readouterr().out
-    assert json.loads((run / "log.jsonl").read_text().splitlines()[-1]) == {"images": 16, "bank": 62}
+    assert "memory bank of 60 descriptors, of 16 images" in capsys.readouterr().out
+    assert json.loads((run / "log.jsonl").read_text().splitlines()[-1]) == {"images": 16, "bank": 60}
+
+
+def test_a_run_needs_the_file_of_its_backbone_no_more_once_it_has_begun(
+    bank_config: MemoryBankConfig, tmp_path: Path
+) -> None:
+    own, run = tmp_path / "mine.safetensors", tmp_path / "run"
+    shutil.copy(backbone_path("efficientnet-lite0"), own)
+    config = replace(bank_config, backbone=str(own))
+    train_memory_bank(config, run)
+    bank = (run / BANK).read_bytes()
+    own.unlink()
+    train_memory_bank(config, run)
+    (run / BANK).unlink()
+    train_memory_bank(config, run)
+    assert (run / BANK).read_bytes() == bank
 
 
 def test_a_run_whose_shape_was_left_to_the_parts_goes_on_in_that_shape(
