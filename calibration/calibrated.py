@@ -97,7 +97,7 @@ def as_tensors(values: Positions | ImageEvidence) -> dict[str, Tensor]:
 
 def threshold_images(trained: TrainedRun) -> tuple[Path, ...]:
     """The images of a run whose scores its threshold is fitted to; see `Split.threshold_images`."""
-    return trained.split.threshold_images(len(trained.kinds), trained.scoring.by_position)
+    return trained.split.threshold_images(len(trained.kinds), trained.scoring.by_position, trained.shaped_by_statistics)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ The teacher is the backbone's dense map (`train.backbones.features`), each chann
 errors alone, and a penalty on what students say of photographs, which they then fail to imitate.
 """
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from train.backbone_ensemble import BACKBONE, STUDENTS, TEACHER, Standard, Train
 from train.backbones import backbone_path
 from train.backbones.features import Features, features_of
 from train.claim import claimed_split
-from train.data import PreparedImages, split_by_content
+from train.data import PreparedImages, file_sha256, split_by_content
 from train.device import autocast
 from train.ensemble import channels_last, pixels_from_frames
 from train.files import read_with_card, write_with_card
@@ -33,6 +34,8 @@ from train.steps import Steps
 from train.teachers_maps import TeachersMaps, channels_last_tensor
 from train.trainings import DEVIATION_FLOOR, begun, images_of_step, say_begun
 from train.whitening import fit_whitening
+
+PHOTOGRAPHS = "photographs.sha256"  # of those that a run was begun with
 
 
 def train_backbone_students(config: BackboneStudentsConfig, out: Path, stop_after: int | None = None) -> bool:
@@ -49,10 +52,15 @@ def _train(config: BackboneStudentsConfig, folder: RunFolder, stop_after: int | 
     kept = folder.path / BACKBONE  # a run goes on with the one that it was begun with
     features = features_of(config, str(kept) if kept.is_file() else None)
     first_students(config, features)  # refuses what cannot be built, before anything is written
-    photographs = _photographs(config)
-    split = claimed_split(folder, config, partial(split_by_content, holdout=config.holdout))
-    if (folder.path / STUDENTS).exists():
+    has_ended = (folder.path / STUDENTS).exists()
+    photographs = None if has_ended else _photographs(config)
+    by_content = partial(split_by_content, holdout=config.holdout)
+    check = (lambda: None) if photographs is None else photographs.check
+    split = claimed_split(folder, config, by_content, check)
+    if has_ended:
         return True
+    if photographs is not None:
+        _keep_digest(folder, config, photographs.paths)
     if not kept.is_file():
         write_atomically(kept, backbone_path(config.backbone).read_bytes())
     say_begun(config, split)
@@ -69,6 +77,22 @@ def _photographs(config: BackboneStudentsConfig) -> PreparedImages | None:
         raise InputError("photographs are for students that read pixels; leave them out, or --student pixels")
     # no parts are in them
     return PreparedImages(list_images(Path(config.photographs)), config.frame_hw, None, config.seen)
+
+
+def _keep_digest(folder: RunFolder, config: BackboneStudentsConfig, photographs: Sequence[Path]) -> None:
+    """Bind a run to its photographs by a hash over their files, in order: each step draws one by its number.
+
+    Raises `InputError` for a run that was begun on others.
+    """
+    path = folder.path / PHOTOGRAPHS
+    digest = hashlib.sha256("".join(map(file_sha256, photographs)).encode()).hexdigest().encode()
+    if not path.exists():
+        write_atomically(path, digest)
+    elif path.read_bytes() != digest:
+        raise InputError(
+            f"the run {folder.path} was begun on other photographs than {config.photographs} holds; restore them, or "
+            "train in a new run folder"
+        )
 
 
 class _Training:

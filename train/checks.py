@@ -32,14 +32,26 @@ def check_teacher_files(config: StudentsConfig) -> None:
             reflect_padded(network.layers, torch.zeros(1, 1, *(config.size_hw or (config.side, config.side))), stride)
 
 
-def check_no_images_added(data: Path, split: Split, run: Path) -> None:
-    """Raise `InputError` when `data` holds good images that a run with this split does not know."""
-    known, hashes = {Path(path).resolve() for path in split.sha256}, set(split.sha256.values())
-    added = [p for p in good_images(data) if p.resolve() not in known and file_sha256(p) not in hashes]
+def check_same_images(data: Path, split: Split, run: Path) -> None:
+    """Raise `InputError` when `data` gives other images to train on than those of a run with this split: more, or not
+    all of them any more, as where ``bad`` came beside ``good``, so that some are for the test now. Copies of images
+    that are known are no others."""
+    known = {Path(path).resolve(): sha256 for path, sha256 in split.sha256.items()}
+    given = {path: known.get(path.resolve()) or file_sha256(path) for path in good_images(data)}
+    hashes = set(known.values())
+    added = [path for path, sha256 in given.items() if sha256 not in hashes]
     if added:
         raise InputError(
             f"{data} holds {len(added)} images that the run {run} was not trained on, such as {added[0].name}; name "
             f"another --out or --run, or delete {run}, to train with them; remove them to go on without"
+        )
+    hashes = set(given.values())
+    taken = [path for path, sha256 in known.items() if sha256 not in hashes]
+    if taken:
+        raise InputError(
+            f"the run {run} has {len(taken)} images that {data} does not give to train on any more, such as "
+            f"{taken[0].name}: they are for the test, or lie elsewhere; name another --out or --run, or delete {run}, "
+            "to train without them"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.printable import printable
 from train.alignment import fit_alignment, keep_alignment
-from train.checks import check_data, check_no_images_added
+from train.checks import check_data, check_same_images
 from train.data import PreparedImages, Split
 from train.datasets import good_images
 from train.inspection import Inspector
@@ -21,13 +21,13 @@ def claimed_split(
     For a new run they are `split`, its alignment is fitted, and its folder is claimed. `check` is called before, and
     all images are read, so that nothing bad is found after hours of training or leaves a run folder behind. Suspect
     images are printed, and stop nothing. Raises `InputError` for a folder that holds another run, for images that
-    cannot be used, were added or changed, and what `fit_alignment` raises.
+    cannot be used, were added, changed or are not for training any more, and what `fit_alignment` raises.
     """
     check_data(config.data)
     folder.check(config)
     if folder.split_path.exists():
         known = Split.load(folder.split_path)
-        check_no_images_added(Path(config.data), known, folder.path)
+        check_same_images(Path(config.data), known, folder.path)
         return known
     check()
     found = split(_inspected(config))

@@ -21,6 +21,8 @@ from train.yaml_file import read_yaml
 
 T = TypeVar("T")
 
+IN_OTHER_WORDS = {"side": "size_hw", "epochs": "steps"}  # the second one wins where one file or command line has both
+
 
 def add_options(
     parser: argparse._ActionsContainer, config: type[Any], presets: Mapping[str, Mapping[str, object]] | None = None
@@ -121,10 +123,20 @@ def given_options(config: type[Any], arguments: argparse.Namespace) -> dict[str,
     expected = getattr(config, "METHOD", None)
     if expected is not None and (method := from_file.pop("method", expected)) != expected:
         raise InputError(f"{arguments.config} has options of the method {method}, not of {expected}; see --method")
-    options = {**from_file, **overrides}
+    options = laid_over(from_file, overrides)
     if "region_of_interest" in options:
         options["region_of_interest"] = region_of_option(options["region_of_interest"])
     return options
+
+
+def laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """Options by name, those `above` over those `below`.
+
+    What says the same below in other words goes (`IN_OTHER_WORDS`): a side that is given would else be hidden by the
+    size of a preset.
+    """
+    hidden = {other for name, other in IN_OTHER_WORDS.items() if name in above and other not in above}
+    return {name: value for name, value in below.items() if name not in hidden} | dict(above)
 
 
 def as_mapping(config: Any) -> dict[str, object]:

@@ -33,8 +33,9 @@ USES = ("training", "statistics", "threshold")
 def set_apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Good images that nobody has split, as those to train on and those to test on, one in five, in order.
 
-    A picture's own SHA-256 tells, whatever else is given, so that pictures which are added later move none. Copies
-    share a fate, so that no test image has one among those to train on; see `DifferentPictures`.
+    A picture's own SHA-256 tells, whatever else is given, so that other pictures which are added later move none. A
+    copy that was saved again may move its picture: copies share a fate, so that no test image has one among those to
+    train on, and the hashes of all of them tell it; see `DifferentPictures`.
     """
     found = DifferentPictures.of(paths)
     apart = {path: int(found.key(path)[:8], 16) < SET_APART * 2**32 for path in paths}
@@ -133,14 +134,15 @@ class Split:
         """What stands for the picture in one of the files; equal for its copies."""
         return self.near.get(str(path), self.sha256[str(path)])
 
-    def threshold_images(self, kinds: int, by_position: bool) -> tuple[Path, ...]:
+    def threshold_images(self, kinds: int, by_position: bool, shaped_by_statistics: bool = False) -> tuple[Path, ...]:
         """The images whose scores the threshold is fitted to: all that nothing was trained on, where that is fair.
 
         Equation 11 turns a lone kind of evidence into another of the same order: it moves and stretches all scores
         alike, and smoothing and means of pixels with them. Whether a new part's score passes an order statistic then
         does not depend on the statistics, so that the images which gave them are as good as any. Where several `kinds`
         are added or scores are `by_position`, the statistics weigh kinds or places, and images that helped to choose
-        the weights are left out.
+        the weights are left out. So they are where the evidence itself is `shaped_by_statistics`: a map that whitens
+        errors on them makes their own errors small beside those of a new part.
 
         Where none are held out, they are those that were trained on, each left out of the detector in turn.
 
@@ -148,7 +150,7 @@ class Split:
         """
         if not self.threshold:
             return self.different(self.training)
-        fair = kinds == 1 and not by_position
+        fair = kinds == 1 and not by_position and not shaped_by_statistics
         return self.different((*self.threshold, *self.statistics) if fair else self.threshold)
 
     def different(self, paths: Iterable[Path]) -> tuple[Path, ...]:

@@ -1,6 +1,6 @@
 """The descriptor network P, from which a teacher learns (knowledge distillation, paper section 3.1)."""
 
-import pickle
+import hashlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -16,6 +16,12 @@ from train.networks import PIXEL_MEAN, PIXEL_STD
 from train.state_dicts import read_state
 
 DESCRIPTOR_NETWORKS = ("resnet18", "resnet18-layer23", "none")
+# of torchvision's resnet18-f37072fd.pth, IMAGENET1K_V1
+WEIGHTS_SHA256 = "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"
+OWN_FILE = (
+    "give a file of them, with --descriptor-weights FILE to train or measure teachers, with --weights FILE to compare "
+    "methods"
+)
 
 
 class DescriptorNetwork(nn.Module):
@@ -77,28 +83,39 @@ def _pooled(features: Tensor) -> Tensor:
 
 
 def _backbone(name: str, weights: Path | None) -> nn.Module:
-    net: Any = _downloaded() if weights is None else torchvision.models.resnet18(weights=None)
+    net: Any = torchvision.models.resnet18(weights=None)
     net.fc = nn.Identity()
     if name == "resnet18-layer23":
         net.layer4 = nn.Identity()
-    if weights is not None:
-        _load(net, weights)
+    _load(net, weights or _downloaded())
     return net  # type: ignore[no-any-return]
 
 
-def _downloaded() -> nn.Module:
-    """Torchvision's ResNet-18; it checks the file's hash, keeps it, and loads tensors only."""
-    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+def _downloaded() -> Path:
+    """Torchvision's file of its ResNet-18, where torch.hub keeps it; downloaded if it is not there.
+
+    Torchvision itself checks the hash of a file that it downloads, and runs a pickle that it finds. Raises `InputError`
+    for a file that is another one.
+    """
+    url = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url
+    kept = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     try:
-        return torchvision.models.resnet18(weights=weights)  # type: ignore[no-any-return]
-    except (OSError, HTTPException, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        kept = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(kept), WEIGHTS_SHA256)
+        found = hashlib.sha256(kept.read_bytes()).hexdigest()
+    except (OSError, HTTPException, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"the weights of torchvision's ResNet-18 could neither be read from {kept} nor downloaded from"
-            f" {weights.url} ({reason}); give a file of them, with --descriptor-weights FILE to train or measure"
-            " teachers, with --weights FILE to compare methods"
+            f"the weights of torchvision's ResNet-18 could neither be read from {kept} nor downloaded from {url} "
+            f"({reason}); {OWN_FILE}"
         ) from error
+    if found != WEIGHTS_SHA256:
+        raise InputError(
+            f"{kept} is not torchvision's file: its SHA-256 is {found}, expected {WEIGHTS_SHA256}; remove it, and it "
+            f"is downloaded again, or {OWN_FILE}"
+        )
+    return kept
 
 
 def _load(net: nn.Module, path: Path) -> None:

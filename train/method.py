@@ -93,6 +93,13 @@ class TrainedRun(Protocol):
         `split.statistics` are known, too, and `split.threshold` is empty.
         """
 
+    @property
+    def shaped_by_statistics(self) -> bool:
+        """Whether images of `split.statistics` have a part in the evidence itself, beside their statistics.
+
+        Their scores are then lower than those of a new part, and say nothing of it; see `Split.threshold_images`.
+        """
+
     def without(self, image: Path) -> "TrainedRun":
         """The run that knows all images but the picture in this file; itself where it does not know it."""
 

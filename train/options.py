@@ -65,6 +65,11 @@ class _OfFrames:
     alignment: AlignmentOptions
 
     @property
+    def shaped_by_statistics(self) -> bool:
+        """Whether images of the statistics have a part in the evidence itself; see `train.method.TrainedRun`."""
+        return False
+
+    @property
     def seen(self) -> Inspected | None:
         """What networks see of the prepared frame, of a run that has begun; None for all of it."""
         return self.scoring.in_regions(self.frame_hw)
@@ -195,6 +200,11 @@ class BackboneStudentsConfig(_OfFrames):
         at_least(self, 0, "weight_decay", "penalty", "seed")
         above_zero(self, "learning_rate", "hardest")
         at_most(self, 1, "learning_rate", "hardest")
+
+    @property
+    def shaped_by_statistics(self) -> bool:
+        """Errors are whitened as on the images that were trained on and those of the statistics."""
+        return self.whitened
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ by up to (p − 1)/4, changed in luminance, with Gaussian noise; the negative co
 grey with probability 0.1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ ZOOM_RANGE = (4.0, 16.0)  # short side of the zoomed photograph, in patch sizes
 NOISE_STD = 0.1  # of pixels in [0, 1]; the paper gives the number without its scale
 GREY_PROBABILITY = 0.1
 GREY_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma of RGB
+GRID_AT_ONCE = 1 << 22  # pixels of the grid that are read at once
 
 
 class Triplets(NamedTuple):
@@ -60,6 +61,14 @@ class Draw:
     def to(self, device: torch.device) -> "Draw":
         """The same on `device`; of a pinned draw, the copies are only queued."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def parts(self, size: int) -> Iterator["Draw"]:
+        """The same draw of anchors, so many at a time."""
+        assert self.gain is None, "a positive's gain is of its anchor"
+        for photo, centre, scale, grey in zip(
+            *(torch.split(each, size) for each in (self.photo, self.centre, self.scale, self.grey)), strict=True
+        ):
+            yield Draw(photo, centre, scale, grey)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Draw":
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -181,7 +190,16 @@ class PatchSampler:
         return photo, centre, scale
 
     def _read(self, photo: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-        """Patches [N, 3, p, p] around `centre`, bilinear, averaged over the finer grid; borders are repeated."""
+        """Patches [N, 3, p, p] around `centre`, bilinear, averaged over the finer grid; borders are repeated.
+
+        Some at once: a pixel of the finer grid takes some 70 bytes on the way, and thousands of patches have many.
+        """
+        at_once = max(1, GRID_AT_ONCE // (self.patch_size * self._oversampling) ** 2)
+        parts = zip(*(torch.split(each, at_once) for each in (photo, centre, scale)), strict=True)
+        patches = [self._read_at_once(*part) for part in parts]
+        return patches[0] if len(patches) == 1 else torch.cat(patches)
+
+    def _read_at_once(self, photo: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
         store, fine = self.photographs, self.patch_size * self._oversampling
         device = store.pixels.device
         steps = ((torch.arange(fine, device=device) + 0.5) / fine - 0.5) * self.patch_size  # [fine]

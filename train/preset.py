@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import InputError
-from train.config import configured
+from train.config import configured, laid_over
 from train.method import METHODS, loaded
 from train.run_folder import FIRST_METHOD
 from train.yaml_file import read_yaml
@@ -68,15 +68,13 @@ def method_of(preset: str, method: str | None) -> str:
 def configuration(preset: str, method: str, over: Mapping[str, object]) -> Any:
     """The options of a method, a preset's with those `over` it.
 
-    A side that is given there replaces a preset's size. Raises `InputError` for a preset of another method.
+    A side or epochs that are given there replace a preset's size or steps. Raises `InputError` for a preset of another
+    method.
     """
     found = chosen(preset, method, str(over.get("device", AUTO)))
     if found.method != method:
         raise InputError(f"preset {preset} is of the method {found.method}, not of {method}; leave out one of both")
-    options = {**found.options, **over}
-    if "side" in over and "size_hw" not in over:
-        options.pop("size_hw", None)
-    return configured(loaded(METHODS[method].options), options)
+    return configured(loaded(METHODS[method].options), laid_over(found.options, over))
 
 
 def chosen(preset: str, method: str, device: str = "auto") -> Preset:

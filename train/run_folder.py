@@ -45,7 +45,9 @@ class RunFolder:
                 )
             return
         # a run from before an option existed ran with its default
-        stored = {"method": FIRST_METHOD, **_defaults(type(config)), **read_yaml(self.config_path)}
+        stored = {"method": FIRST_METHOD, **_defaults(type(config)), **self._stored()}
+        if hasattr(config, "METHOD"):
+            self._check_not_of_a_teacher()
         given = _document(config)
         changed = [name for name in given if _differ(name, stored.get(name), given[name])]
         if changed:
@@ -67,11 +69,14 @@ class RunFolder:
 
     @property
     def method(self) -> str:
-        """The method that was trained. Raises `InputError` when this is not a run folder."""
+        """The method that was trained. Raises `InputError` when this is not a run folder, or a teacher's."""
+        self._check_not_of_a_teacher()
         return str(self._stored().get("method", FIRST_METHOD))
 
     def config(self, of: type[T]) -> T:
         """The stored configuration. Raises `InputError` when this is no run folder, or its options cannot be used."""
+        if hasattr(of, "METHOD"):
+            self._check_not_of_a_teacher()
         options = {name: value for name, value in self._stored().items() if name != "method"}
         try:
             return configured(of, options)
@@ -82,6 +87,15 @@ class RunFolder:
         if not self.config_path.exists():
             raise InputError(f"{self.path} is no run folder (no config.yaml); make one with python -m train")
         return read_yaml(self.config_path)
+
+    def _check_not_of_a_teacher(self) -> None:
+        """Raise `InputError` where a teacher was trained, whose run has no method, in place of a detector."""
+        stored = self._stored()
+        if "patch_size" in stored and "method" not in stored:
+            raise InputError(
+                f"{self.path} holds the run of a teacher (python -m train.teacher), and no detector's; name another "
+                "run folder"
+            )
 
     def log(self, **entry: object) -> None:
         """Append one line to ``log.jsonl``."""

@@ -33,13 +33,16 @@ class Steps:
     def run(self, step: Callable[[int], Tensor], stop_after: int | None) -> tuple[int, int, float | None]:
         """Take the steps that are left, `stop_after` at most; `step` takes one and returns its loss.
 
-        Returns the first step, the one behind the last, and the last loss, None where no step was left. Raises
-        `InputError` for a damaged checkpoint, and for a loss that is not finite.
+        Returns the first step, the one behind the last, and the last loss, also where no step was left; it is None of
+        a checkpoint from before losses were kept. Raises `InputError` for a damaged checkpoint, and for a loss that is
+        not finite.
         """
         optimizers: dict[str, Any] = {"adam": self.optimizer}
-        start, value = 0, None
+        start: int = 0
+        value: float | None = None
         if self.checkpoint.exists():
-            start = load_checkpoint(self.checkpoint, self.modules, optimizers)["step"]
+            kept = load_checkpoint(self.checkpoint, self.modules, optimizers)
+            start, value = kept["step"], kept.get("loss")
         end = self.steps if stop_after is None else min(self.steps, start + stop_after)
         bar = Progress(range(start, end), self.name, self.steps, start=start, leave=True)
         for number in bar:
@@ -53,5 +56,5 @@ class Steps:
             if done % LOG_EVERY == 0 or done == end:
                 self.folder.log(**self.entry, step=done, loss=value)
             if at_checkpoint:
-                save_checkpoint(self.checkpoint, self.modules, optimizers, {"step": done})
+                save_checkpoint(self.checkpoint, self.modules, optimizers, {"step": done, "loss": value})
         return start, end, value

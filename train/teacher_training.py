@@ -234,12 +234,18 @@ class _Training:
         if not (self.config.standardize or fitted):
             return None
         count = STANDARDIZATION_PATCHES if self.config.dense is None else STANDARDIZATION_VIEWS
-        sample = self.sampler.patches(count, generator(self.config.seed, TEACHER_HELD_OUT, 1))
-        outputs = self._described(sample)
-        standardization = Standardization.of(outputs) if self.config.standardize else None
+        drawn = self.sampler.draw_patches(count, generator(self.config.seed, TEACHER_HELD_OUT, 1))
+        outputs, learnt = [], []
+        for part in drawn.parts(self.at_once):
+            patches = self.sampler.read(part)
+            outputs.append(self._described(patches))
+            if fitted:
+                learnt.append(described(self.learner, patches, self.at_once))
+        targets = torch.cat(outputs)
+        standardization = Standardization.of(targets) if self.config.standardize else None
         if fitted:
-            targets = standardization(outputs) if standardization is not None else outputs
-            LinearDecoder.fit(described(self.learner, sample, self.at_once), targets).fill(self.decoder)
+            targets = standardization(targets) if standardization is not None else targets
+            LinearDecoder.fit(torch.cat(learnt), targets).fill(self.decoder)
         return standardization
 
     def _card(self) -> dict[str, object]:

@@ -23,6 +23,10 @@ class Options(Protocol):
     def scoring(self) -> Scoring:
         """How the map becomes a score."""
 
+    @property
+    def shaped_by_statistics(self) -> bool:
+        """Whether images of the statistics have a part in the evidence itself."""
+
 
 class OfOptions:
     """The part of `train.method.TrainedRun` that stands in a run's `config`."""
@@ -38,6 +42,11 @@ class OfOptions:
     def scoring(self) -> Scoring:
         """See `TrainedRun`."""
         return self.config.scoring
+
+    @property
+    def shaped_by_statistics(self) -> bool:
+        """See `TrainedRun`."""
+        return self.config.shaped_by_statistics
 
     def pixels_of(self, frames: NDArray[np.uint8], device: torch.device) -> Tensor:
         """Prepared frames [N, H, W, 3] as networks see them: float32 [N, 3, H, W], RGB in [0, 1]; see `blinded`."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from calibration.calibrated import threshold_images
 from calibration.methods import open_run
 from calibration.methods.students import predictive_variance, regression_error
 from runtime.errors import InputError
@@ -80,6 +81,18 @@ def test_without_whitening_errors_are_the_papers(
     assert torch.equal(found.whitening, torch.eye(len(found.whitening)))
 
 
+@pytest.mark.parametrize("whitened", [True, False])
+def test_images_that_errors_were_whitened_on_have_no_part_in_the_threshold(
+    backbone_students_config: BackboneStudentsConfig, tmp_path: Path, whitened: bool
+) -> None:
+    """Even where one kind of evidence is not by position, so that its mean and deviation move no part over it."""
+    config = replace(backbone_students_config, students=1, steps=1, whitened=whitened, image_evidence=False)
+    train_backbone_students(replace(config, scoring=replace(config.scoring, by_position=False)), tmp_path / "run")
+    run = open_run(tmp_path / "run", "cpu")
+    shown = run.split.threshold if whitened else (*run.split.threshold, *run.split.statistics)
+    assert threshold_images(run) == shown
+
+
 @pytest.mark.parametrize("form", ["pixels", "autoencoder"])
 def test_students_learn(backbone_students_config: BackboneStudentsConfig, tmp_path: Path, form: str) -> None:
     config = replace(backbone_students_config, student=form, students=1, steps=60, learning_rate=5e-3)
@@ -98,6 +111,27 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_students(
         load_trained(tmp_path / "run", config)
     assert same(trained(config, tmp_path / "run"), whole)
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_a_run_that_was_killed_while_errors_were_whitened_knows_its_last_loss(
+    backbone_students_config: BackboneStudentsConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    whole, run = trained(backbone_students_config, tmp_path / "whole"), tmp_path / "run"
+    assert whole.loss is not None
+
+    def killed(sets: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("train.backbone_students.fit_whitening", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_backbone_students(backbone_students_config, run)
+    checkpoint = run / "checkpoint.safetensors"
+    tensors, progress = read_with_card(checkpoint)
+    assert trained(backbone_students_config, run).loss == whole.loss
+    (run / STUDENTS).unlink()
+    write_with_card(checkpoint, tensors, {"step": progress["step"]})  # of a run from before losses were kept
+    assert trained(backbone_students_config, run).loss is None
 
 
 def test_maps_beyond_memory_are_computed_again_to_the_same_students(
@@ -123,6 +157,40 @@ def test_students_are_quiet_about_photographs_that_they_were_punished_for(
     pixels = run.features.normalized(run.pixels_of(prepared(run, next(photographs.iterdir())), run.device))
     says = [float(found.students[0](pixels).square().mean()) for found in (loud, quiet)]
     assert says[1] < 0.5 * says[0]
+
+
+@pytest.fixture
+def with_photographs(
+    backbone_students_config: BackboneStudentsConfig, part_images: Path, tmp_path: Path
+) -> BackboneStudentsConfig:
+    """Two photographs, in the folder ``photographs``."""
+    (tmp_path / "photographs").mkdir()
+    for path in list_images(part_images)[:2]:
+        shutil.copy(path, tmp_path / "photographs")
+    return replace(backbone_students_config, photographs=str(tmp_path / "photographs"))
+
+
+def test_a_photograph_that_cannot_be_read_is_named_before_anything_is_written(
+    with_photographs: BackboneStudentsConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "photographs" / "zz.jpg").write_bytes(b"\xff\xd8\xff\xe0broken")
+    with pytest.raises(InputError, match=r"zz\.jpg is "):
+        train_backbone_students(with_photographs, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_run_goes_on_with_its_own_photographs_only_and_once_finished_needs_none(
+    with_photographs: BackboneStudentsConfig, part_images: Path, tmp_path: Path
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "photographs" / "other.png"
+    assert not train_backbone_students(with_photographs, run, stop_after=1)
+    shutil.copy(list_images(part_images)[5], other)
+    with pytest.raises(InputError, match=r"run was begun on other photographs than \S+photographs holds; restore them"):
+        train_backbone_students(with_photographs, run)
+    other.unlink()
+    assert train_backbone_students(with_photographs, run)
+    shutil.rmtree(tmp_path / "photographs")
+    assert train_backbone_students(with_photographs, run)
 
 
 @pytest.mark.parametrize(

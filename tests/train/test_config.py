@@ -16,10 +16,11 @@ from runtime.typed import option
 from train.config import add_options, as_mapping, as_yaml, configured, options_of, read_yaml, resolve
 from train.files import load_checkpoint, load_network, save_checkpoint, save_network
 from train.networks import PatchNetwork
-from train.options import MemoryBankConfig, StudentsConfig
+from train.options import MemoryBankConfig, StudentsConfig, TeacherConfig
 from train.run_folder import RunFolder
 from train.schedule import learning_rate
 from train.seeds import generator
+from train.trainings import begun
 
 T = TypeVar("T")
 
@@ -71,6 +72,15 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(tmp_
     assert found == Options(count=9, sides=(5, 6), rate=1e-4, names=("p", "q"), lit=False)
     assert parsed() == Options()
     assert parsed("--rate", "none", "--config", tmp_path / "c.yaml").rate is None
+
+
+def test_what_the_command_line_says_in_other_words_wins_over_the_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("side: 256\nsize_hw: [64, 96]\nepochs: 100\nsteps: 30\n")
+    assert parsed_as(StudentsConfig, "--config", file).size_hw == (64, 96)
+    config = parsed_as(StudentsConfig, "--config", file, "--side", 128, "--epochs", 2)
+    assert (config.side, config.size_hw, config.epochs, config.steps) == (128, None, 2, None)
+    assert parsed_as(StudentsConfig, "--config", file, "--side", 128, "--size-hw", "32,48").size_hw == (32, 48)
 
 
 def test_the_resolved_configuration_comes_back(tmp_path: Path) -> None:
@@ -184,6 +194,12 @@ def test_a_memory_bank_is_smoothed_and_by_position_unless_it_is_told_otherwise()
         ("- 1", "holds list, expected options as 'name: value' lines"),
         ("", "holds NoneType, expected options"),
         ("a: [1", "is not YAML: "),
+        ("side: {{ side }}", "is not YAML: while constructing a mapping .*found unhashable key"),
+        ("? [a, b]\n: 3", "is not YAML: while constructing a mapping .*found unhashable key"),
+        ("data: 2024-02-30", r"has a value of a form that it does not fill, .* \(day .*\); put texts in quotes"),
+        ("lit: !!bool maybe", "has a value of a form that it does not fill"),
+        ("rate: !!timestamp soon", "has a value of a form that it does not fill"),
+        ("count: !!int ''", "has a value of a form that it does not fill"),
     ],
 )
 def test_a_bad_file_is_refused_with_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
@@ -213,6 +229,22 @@ def test_a_run_folder_is_new_empty_or_the_same_run(tmp_path: Path) -> None:
     (tmp_path / "photo.png").touch()
     with pytest.raises(InputError, match="holds other files; a run folder is new, empty or a run: name another"):
         RunFolder(tmp_path).check(Options())
+
+
+@pytest.mark.parametrize("size_hw", [None, (64, 96)])
+def test_a_teachers_run_is_no_detectors(tmp_path: Path, size_hw: tuple[int, int] | None) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(TeacherConfig(data="photographs"))
+    assert folder.config(TeacherConfig).data == "photographs"
+    config = StudentsConfig(data="parts", size_hw=size_hw)
+    message = r"run holds the run of a teacher \(python -m train\.teacher\), and no detector's; name another run folder"
+    for call in (
+        lambda: begun(config, folder.path, None),
+        lambda: folder.config(StudentsConfig),
+        lambda: folder.method,
+    ):
+        with pytest.raises(InputError, match=message):
+            call()
 
 
 def test_a_network_comes_back_with_its_card_and_what_lies_beside_it(tmp_path: Path) -> None:

@@ -73,11 +73,23 @@ def test_of_good_and_bad_the_good_are_taken_but_for_those_set_apart_for_a_test(t
     assert set(apart) & set(paths[:50]) == set(set_apart(paths[:50])[1])
 
 
-def test_a_folder_good_without_bad_is_taken_whole_unless_images_lie_beside_it(tmp_path: Path) -> None:
+def test_a_folder_good_without_bad_is_taken_whole(tmp_path: Path) -> None:
     paths = write_images(tmp_path / "good", 20)
     assert good_images(tmp_path) == paths
-    beside = write_images(tmp_path, 3)
-    assert good_images(tmp_path) == beside
+
+
+@pytest.mark.parametrize("has_bad", [False, True])
+def test_images_beside_a_folder_good_are_refused_and_never_take_its_place(tmp_path: Path, has_bad: bool) -> None:
+    write_images(tmp_path / "good", 20)
+    if has_bad:
+        write_images(tmp_path / "bad", 2)
+    write_images(tmp_path, 3)
+    message = (
+        r"has 3 images, such as 000\.png, beside its folder good/; expected the good images in one place: move them "
+        "into good/, or out of this folder where they are none to train on"
+    )
+    with pytest.raises(InputError, match=message):
+        good_images(tmp_path)
 
 
 def test_folders_that_hold_images_are_named_where_the_one_given_holds_none(tmp_path: Path) -> None:
@@ -454,6 +466,7 @@ def test_images_of_the_statistics_serve_the_threshold_where_they_weigh_nothing(t
     for kinds in (2, 3):
         assert split.threshold_images(kinds, False) == split.threshold
     assert split.threshold_images(1, True) == split.threshold
+    assert split.threshold_images(1, False, shaped_by_statistics=True) == split.threshold
 
 
 @pytest.mark.parametrize(("count", "holdout"), [(16, 0.375), (40, 0.5), (100, 0.2), (101, 0.31)])

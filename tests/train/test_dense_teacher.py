@@ -13,12 +13,14 @@ import torch
 from runtime.errors import InputError
 from train.card import facts
 from train.data import file_sha256
+from train.descriptor import Standardization
 from train.ensemble import teacher_path
 from train.files import load_network, save_network
-from train.held_out import unexplained_variance
+from train.held_out import described, unexplained_variance
 from train.linear_decoder import LinearDecoder
 from train.networks import PatchNetwork
 from train.options import TeacherConfig
+from train.patches import Draw, PatchSampler
 from train.run_folder import RunFolder
 from train.seeds import TEACHER_HELD_OUT, generator
 from train.teacher_training import _Training, train_teacher
@@ -109,6 +111,35 @@ def test_training_begins_with_the_weights_of_start_and_the_best_decoder_for_them
     best = unexplained_variance(LinearDecoder.fit(found, target)(found), target.double())
     assert unexplained_variance(decoded, target) == pytest.approx(best, rel=1e-3)
     assert best < 0.9
+
+
+@pytest.mark.parametrize("changes", [{}, {"dense": None, "descriptor_input": 32}])
+def test_what_is_fitted_before_the_first_step_reads_a_few_at_once_and_is_the_same_to_the_last_bit(
+    config: TeacherConfig, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("train.teacher_training.CHUNK", 20)
+    read, sizes = PatchSampler.read, list[int]()
+
+    def counted(sampler: PatchSampler, draw: Draw) -> torch.Tensor:
+        sizes.append(len(draw.photo))
+        return read(sampler, draw)
+
+    monkeypatch.setattr(PatchSampler, "read", counted)
+    weights_of_p = {"descriptor_weights": str(weights)} if changes else {}
+    training = _Training(replace(config, **changes, **weights_of_p), RunFolder(tmp_path / "run"))
+    held_out, *at_once = sizes
+    count = 48 if changes else 12
+    assert (held_out, at_once) == ((24, [20, 20, 8]) if changes else (6, [8, 4]))
+    sample = training.sampler.patches(count, generator(config.seed, TEACHER_HELD_OUT, 1))
+    outputs = training._described(sample)
+    whole = Standardization.of(outputs)
+    assert training.standardization is not None
+    assert torch.equal(training.standardization.mean, whole.mean)
+    assert torch.equal(training.standardization.deviation, whole.deviation)
+    decoder = torch.nn.Linear(*reversed(training.decoder.weight.shape))
+    LinearDecoder.fit(described(training.learner, sample, training.at_once), whole(outputs)).fill(decoder)
+    assert torch.equal(training.decoder.weight, decoder.weight)
+    assert torch.equal(training.decoder.bias, decoder.bias)
 
 
 def test_a_decoder_as_a_layer_computes_the_same() -> None:

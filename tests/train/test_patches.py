@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from runtime.errors import InputError
-from train.patches import GREY_PROBABILITY, NOISE_STD, PatchSampler, Photographs, without_excess
+from train.patches import GREY_PROBABILITY, GRID_AT_ONCE, NOISE_STD, PatchSampler, Photographs, without_excess
 
 CPU = torch.device("cpu")
 
@@ -204,3 +204,35 @@ def test_a_draw_read_later_gives_the_same_patches() -> None:
     later = [sampler.read(each) for each in reversed(drawn)]
     assert torch.equal(later[0], sampler.patches(5, draw(2)))
     assert torch.equal(later[1], torch.cat(sampler.triplets(5, draw(1))))
+
+
+@pytest.mark.parametrize(("p", "side", "short_sides"), [(33, 60, None), (17, 300, None), (96, 420, (100, 300))])
+def test_patches_read_a_few_at_once_are_the_same_to_the_last_bit(
+    p: int, side: int, short_sides: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [np.random.default_rng(i).integers(0, 256, (side, side + 20 * i, 3), np.uint8) for i in range(3)]
+    sampler = PatchSampler(Photographs.pack(images, CPU), p, short_sides=short_sides)
+    whole = sampler.patches(20, draw()), sampler.triplets(7, draw(1))
+    monkeypatch.setattr("train.patches.GRID_AT_ONCE", 6 * (p * sampler._oversampling) ** 2)
+    few = sampler.patches(20, draw()), sampler.triplets(7, draw(1))
+    assert torch.equal(few[0], whole[0])
+    assert few[0].stride() == whole[0].stride()
+    assert torch.equal(torch.cat(few[1]), torch.cat(whole[1]))
+    parts = torch.cat([sampler.read(part) for part in sampler.draw_patches(20, draw()).parts(6)])
+    assert torch.equal(parts, whole[0])
+
+
+def test_patches_are_read_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4,096 patches of p = 65 of photographs of 1,040 pixels are 277 million pixels of the finer grid."""
+    sampler = PatchSampler(Photographs.pack([np.zeros((1040, 1040, 3), np.uint8)] * 2, CPU), 65)
+    largest = 0
+
+    def read(photo: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
+        nonlocal largest
+        largest = max(largest, len(photo))
+        return torch.zeros(len(photo), 3, 65, 65)
+
+    monkeypatch.setattr(sampler, "_read_at_once", read)
+    assert len(sampler.patches(300, draw())) == 300
+    assert sampler._oversampling == 4
+    assert largest * (4 * 65) ** 2 <= GRID_AT_ONCE == 1 << 22

@@ -1,19 +1,23 @@
 """Presets: their names and those of before, the method of each, and the options that they come to."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from runtime.errors import InputError
+from train import __main__ as command
 from train import preset
-from train.config import configured
+from train.config import configured, given_options
 from train.method import METHODS, loaded
 from train.options import MemoryBankConfig, StudentsConfig
 from train.preset import AUTO, chosen, configuration, method_of, preset_names, presets_of, read_preset
 
 CPU = {"device": "cpu"}
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_presets_are_those_of_three_methods() -> None:
@@ -95,3 +99,29 @@ def test_a_side_that_is_given_replaces_a_presets_size_and_a_size_its_side() -> N
     assert (other.side, other.size_hw) == (128, None)
     assert configuration("paper", "students", {"side": "128", "size_hw": "64,96"}).size_hw == (64, 96)
     assert configuration("edge", "memory-bank", {"size_hw": "64,96"}).frame_hw == (64, 96)
+
+
+def test_epochs_that_are_given_replace_a_presets_steps_and_steps_its_epochs() -> None:
+    preset = configuration("students", "students", {})
+    assert isinstance(preset, StudentsConfig)
+    assert preset.steps is not None
+    epochs = configuration("students", "students", {"epochs": "2"})
+    assert (epochs.epochs, epochs.steps) == (2, None)
+    assert configuration("students", "students", {"epochs": "2", "steps": "30"}).steps == 30
+    assert configuration("paper", "students", {"steps": "30"}).steps == 30
+
+
+def trainings_of_the_pages() -> list[str]:
+    """The options of each ``python -m train`` that a page names with some."""
+    pages = (ROOT / "README.md", ROOT / "train" / "README.md", ROOT / "train" / "teachers" / "README.md")
+    found = [re.findall(r"`python\s-m\strain\s([^`]+)`", page.read_text()) for page in pages]
+    return sorted({" ".join(words.split()) for each in found for words in each if "--help" not in words})
+
+
+@pytest.mark.parametrize("words", trainings_of_the_pages())
+def test_a_training_that_a_page_names_has_options_of_its_method(words: str) -> None:
+    preset_name, method = command._preset_and_method(words.split())
+    options = loaded(METHODS[method].options)
+    arguments = command._parser(options).parse_args(words.split())
+    config = configuration(preset_name, method, {**given_options(options, arguments), **CPU})
+    assert method == config.METHOD

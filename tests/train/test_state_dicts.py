@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -47,9 +48,40 @@ def test_a_pickle_that_runs_code_is_refused_and_not_run(tmp_path: Path) -> None:
     assert not trace.exists()
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.safetensors", b"junk"), ("b.pth", b""), ("c.pth", b"PK\3\4")])
-def test_a_file_that_holds_no_tensors_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+NO_TENSORS = "is neither safetensors nor a plain PyTorch state dict, or it is damaged; give the weights of torchvision"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.safetensors", b"junk"),
+        ("b.pth", b""),
+        ("c.pth", b"PK\3\4"),
+        ("d.pth", b"hello, this is a text\n"),
+        ("e.pth", b"                                 Apache License\n"),
+        ("f.pth", b"copyright (c) 2026\nall rights reserved\n"),  # as a pickle it would name a function
+        ("g.pth", b"junk"),
+    ],
+)
+def test_a_file_that_holds_no_tensors_is_refused_and_of_text_nobody_says_that_it_runs(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
     (tmp_path / name).write_bytes(content)
-    message = "is neither safetensors nor a plain PyTorch state dict|is a pickle that could run code"
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=NO_TENSORS):
         read_state(tmp_path / name, WANTED)
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_a_damaged_state_dict_is_refused_in_one_sentence(tmp_path: Path, is_zip: bool) -> None:
+    path, random = tmp_path / "a.pth", np.random.default_rng(0)
+    torch.save({"w": torch.zeros(20)}, path, _use_new_zipfile_serialization=is_zip)
+    whole, refused = np.frombuffer(path.read_bytes(), np.uint8), 0
+    for number in range(300):
+        damaged = whole.copy()
+        damaged[random.integers(0, len(whole), 4)] = random.integers(0, 256, 4)
+        path.write_bytes(damaged.tobytes() if number % 2 else whole[: random.integers(len(whole))].tobytes())
+        try:
+            read_state(path, WANTED)  # where bytes of a tensor changed, it is read
+        except InputError:
+            refused += 1
+    assert refused >= 150

@@ -18,8 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from runtime.errors import InputError
+from train import descriptor
 from train.ahead import ahead
 from train.config import as_mapping, as_yaml
+from train.data import file_sha256
 from train.descriptor import DescriptorNetwork, Standardization
 from train.files import load_network
 from train.held_out import measure_triplets
@@ -311,20 +313,55 @@ def test_weights_without_the_last_layers_serve_the_earlier_descriptor_only(resne
         DescriptorNetwork("resnet18", 32, path)
 
 
-@pytest.mark.parametrize("kept", [None, b"junk"])
-def test_without_a_network_a_file_of_the_weights_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes | None
-) -> None:
+@pytest.fixture
+def kept_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where torchvision's weights are kept, once they are there; they cannot be downloaded."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nothing listens
     monkeypatch.setattr("urllib.request._opener", None)  # or an earlier test's would be used, with its proxies
-    if kept is not None:
-        path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
-        path.parent.mkdir(parents=True)
-        path.write_bytes(kept)
+    path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def test_without_a_network_a_file_of_the_weights_is_asked_for(kept_weights: Path) -> None:
     message = r"neither be read from \S+ nor downloaded from https://\S+ \(.+\); give a file of them, with --desc"
     with pytest.raises(InputError, match=message):
         DescriptorNetwork("resnet18", 32, None)
+
+
+def test_kept_weights_are_those_that_were_downloaded(
+    kept_weights: Path, resnet: Any, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(resnet.state_dict(), kept_weights)
+    monkeypatch.setattr(descriptor, "WEIGHTS_SHA256", file_sha256(kept_weights))
+    patches = torch.rand(3, 3, 17, 17, generator=torch.Generator().manual_seed(0))
+    found, expected = (DescriptorNetwork("resnet18", 64, path)(patches) for path in (None, weights))
+    assert torch.equal(found, expected)
+
+
+class Harmful:
+    """A pickle of it would write a file when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("is_expected", [False, True])
+def test_a_file_in_the_place_of_kept_weights_runs_no_code(
+    kept_weights: Path, monkeypatch: pytest.MonkeyPatch, is_expected: bool
+) -> None:
+    trace = kept_weights.with_name("it ran")
+    torch.save({"conv1.weight": Harmful(trace)}, kept_weights)
+    if is_expected:
+        monkeypatch.setattr(descriptor, "WEIGHTS_SHA256", file_sha256(kept_weights))
+    other = r"f37072fd\.pth is not torchvision's file: its SHA-256 is \w+, expected f37072fd\w+; remove it, and it is "
+    with pytest.raises(InputError, match="is a pickle that could run code; refused" if is_expected else other):
+        DescriptorNetwork("resnet18", 32, None)
+    assert not trace.exists()
 
 
 def test_weights_of_another_shape_are_refused(resnet: Any, tmp_path: Path) -> None:

@@ -17,20 +17,33 @@ from train.datasets.images import (
     read_pixels,
     select,
 )
-from train.datasets.registry import LAYOUTS, good_images, layout_of, read_test_set, training_images
+from train.datasets.layout import Layout
+from train.datasets.registry import (
+    LAYOUTS,
+    good_images,
+    layout_of,
+    read_test_set,
+    sorted_layout,
+    training_images,
+)
+from train.datasets.seen import images_made_from, without_seen
 
 __all__ = [
     "GOOD",
     "LAYOUTS",
+    "Layout",
     "Subset",
     "TestImage",
     "content_parity",
     "copies_among",
     "good_images",
+    "images_made_from",
     "layout_of",
     "mask_files",
     "read_pixels",
     "read_test_set",
     "select",
+    "sorted_layout",
     "training_images",
+    "without_seen",
 ]

@@ -8,8 +8,8 @@
 
 Nobody has split the good images, so `train.data.set_apart` does, by content: one in five is for the test, whatever else
 is in the folder, and ``python -m train --data DATA`` trains on the others. A detector that was trained on ``DATA/good``
-itself has seen the test's good images, and its figures flatter it. Without ``masks`` only image-level figures can be
-measured; with it, every bad image needs one.
+itself has seen the test's good images, and figures on them would flatter it (`train.datasets.seen`). Without ``masks``
+only image-level figures can be measured; with it, every bad image needs one.
 """
 
 from pathlib import Path

@@ -67,21 +67,38 @@ def training_images(data: Path, layout: str | None = None) -> list[Path]:
 def good_images(data: Path) -> list[Path]:
     """The good images to train on in `data`: a category in any layout, or a folder of images that nobody has sorted.
 
-    Of a category, what `training_images` lists. Where images lie in `data` itself, with neither ``train`` nor ``good``
-    and ``bad`` beside them, all of these; where there is ``good`` without ``bad``, all of ``good``. Raises `InputError`
-    where there are none, and as `layout_of`.
+    Of a category, what `training_images` lists. Where images lie in `data` itself, without ``train`` beside them, all
+    of these; where there is ``good`` without ``bad``, all of ``good``. Raises `InputError` where there are none, where
+    images lie beside ``good`` (nobody said which are meant), and as `layout_of`.
     """
-    layout, unsorted = _recognised(data), holds_images(data)
-    sorted_by_hand = (data / "good").is_dir() and (data / "bad").is_dir()
-    if unsorted and not sorted_by_hand and not (data / "train").is_dir():
-        return list_images(data)
-    if layout is None:
-        if (data / "train").is_dir() or any(_recognised(folder) for folder in subfolders(data)):
-            layout_of(data)  # says what is there, and what was expected
-        return list_images(data)
-    if layout is plain.LAYOUT and (data / "good").is_dir() and not sorted_by_hand:
-        return list_images(data / "good")
-    return layout.training(data)
+    layout = sorted_layout(data)
+    if layout is not None:
+        return layout.training(data)
+    return list_images(data / "good" if (data / "good").is_dir() else data)
+
+
+def sorted_layout(data: Path) -> Layout | None:
+    """The layout by which `good_images` lists a folder; None where all images in it, or in its ``good``, are good ones
+    to train on. Raises `InputError` where images lie beside ``good``, and as `layout_of` where the folder is none of
+    both."""
+    has_train, layout = (data / "train").is_dir(), _recognised(data)
+    if holds_images(data) and not has_train:
+        _check_not_beside_good(data)
+        return None
+    if layout is plain.LAYOUT and not (data / "bad").is_dir():
+        return None
+    if layout is None and (has_train or any(_recognised(folder) for folder in subfolders(data))):
+        return layout_of(data)  # says what is there, and what was expected
+    return layout
+
+
+def _check_not_beside_good(data: Path) -> None:
+    if (data / "good").is_dir():
+        beside = list_images(data)
+        raise InputError(
+            f"{data} has {len(beside)} images, such as {beside[0].name}, beside its folder good/; expected the good "
+            "images in one place: move them into good/, or out of this folder where they are none to train on"
+        )
 
 
 def _recognised(data: Path) -> Layout | None:

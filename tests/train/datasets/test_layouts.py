@@ -237,6 +237,19 @@ def test_the_command_says_what_a_category_holds(data: Path, capsys: pytest.Captu
     ]
 
 
+@pytest.mark.parametrize("folder", ["", "good"])
+def test_the_command_says_of_good_images_alone_that_all_are_trained_on(
+    tmp_path: Path, folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many(tmp_path / folder, 10)
+    command.main([str(tmp_path)])
+    assert len(good_images(tmp_path)) == 10
+    assert capsys.readouterr().out.splitlines() == [
+        f"10 good images in {tmp_path}, all of them to train on",
+        "none to test on: sort them into good/ and bad/, and one in five of good/ is kept for the test",
+    ]
+
+
 @pytest.mark.parametrize("data", ["mvtec", "ksdd2"], indirect=True)
 def test_the_categories_of_a_data_set_are_named_where_the_set_is_given(data: Path) -> None:
     with pytest.raises(InputError, match=f"holds several categories; give one of them: {data.name}"):
