@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.atomic import write_atomically
 from runtime.errors import DetectorError
-from runtime.onnx_file import COPY_AGAIN, graph_sha256, read_metadata, with_metadata
+from runtime.onnx_file import COPY_AGAIN, check_whole, graph_sha256, read_metadata, with_metadata
 from runtime.recipe import Recipe, recipe_from_metadata
 
 
@@ -28,6 +28,7 @@ def read_detector(path: Path) -> tuple[bytes, Recipe]:
         recipe = recipe_from_metadata(read_metadata(model))
         if graph_sha256(model) != recipe.graph_sha256:
             raise DetectorError(f"its graph is not the one its recipe describes; {COPY_AGAIN}")
+        check_whole(model)
     except DetectorError as error:
         raise DetectorError(f"{path}: {error}") from error
     return model, recipe

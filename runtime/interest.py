@@ -27,6 +27,7 @@ MOST_REGIONS = 64
 MOST_CORNERS = 10_000  # of a region
 MOST_RUNS = 200_000  # of a mask: of one that is larger every second pixel of some rows differs, as no drawing does
 MOST_PIXELS = 1 << 28  # of the picture that masks are decoded to
+MOST_MASKED = 1 << 29  # pixels of all regions' masks of a prepared frame, bytes: 64 regions of 2896×2896
 LONGEST_NAME = 64  # characters
 UNSEEN = 128  # the value of all channels outside named regions: what lies there is not looked at
 
@@ -171,7 +172,9 @@ def inspected(interest: Interest | None, size_hw: tuple[int, int]) -> Inspected 
     if interest is None:
         return None
     if isinstance(interest, RegionsOfInterest):
-        masks = np.stack([_drawn(each, interest.picture_hw, size_hw) for each in interest.regions])
+        masks = np.empty((len(interest.regions), *size_hw), np.bool_)
+        for one, each in zip(masks, interest.regions, strict=True):
+            one[:] = _drawn(each, interest.picture_hw, size_hw)
         return Inspected(_fixed(np.asarray(masks.any(axis=0))), interest.names, _fixed(masks))
     top, left, height, width = interest
     mask = np.zeros(size_hw, np.bool_)
@@ -185,7 +188,8 @@ def blinded(frames: NDArray[np.uint8], chosen: Inspected | None) -> NDArray[np.u
 
 
 def check_interest(interest: Interest, size_hw: tuple[int, int]) -> None:
-    """Raise `InputError` unless something of a prepared frame of `size_hw` is inspected, in each region."""
+    """Raise `InputError` unless something of a prepared frame of `size_hw` is inspected, in each region, and all masks
+    together are of a size that memory holds."""
     if not isinstance(interest, RegionsOfInterest):
         top, left, rows, columns = interest
         height, width = size_hw
@@ -193,12 +197,17 @@ def check_interest(interest: Interest, size_hw: tuple[int, int]) -> None:
             raise InputError(f"region_of_interest {interest} lies outside {height}×{width} pixels")
         return
     interest.check()
+    count, (height, width) = len(interest.regions), size_hw
+    if count * height * width > MOST_MASKED:
+        raise InputError(
+            f"{count} regions of a prepared frame of {width}×{height} (width × height) are {count * height * width:,} "
+            f"pixels; expected up to {MOST_MASKED:,}: give fewer regions, or smaller frames"
+        )
     found = inspected(interest, size_hw)
     assert found is not None
     assert found.masks is not None
     for name, mask in zip(found.names, found.masks, strict=True):
         if not mask.any():
-            height, width = size_hw
             raise InputError(
                 f"region {name} is empty: it holds no pixel of the prepared frame of {width}×{height} (width × "
                 "height); draw it larger, or give frames of more pixels"
@@ -236,12 +245,12 @@ def _drawn(region: NamedRegion, picture_hw: tuple[int, int], size_hw: tuple[int,
     ys, xs = ((np.arange(n) + 0.5) * of / n for n, of in zip(size_hw, picture_hw, strict=True))  # their centres
     if region.runs:
         return decoded(region, picture_hw)[np.ix_(ys.astype(np.int64), xs.astype(np.int64))]
-    found = np.zeros(size_hw, np.bool_)
+    turns = np.zeros((size_hw[0], size_hw[1] + 1), np.bool_)  # where a row goes inside or outside
     for corners in region.polygons:
         for (x0, y0), (x1, y1) in pairwise((*corners, corners[0])):
             rows = np.flatnonzero((y0 <= ys) != (y1 <= ys))  # that the edge crosses
-            found[rows] ^= (x0 + (ys[rows] - y0) * (x1 - x0) / (y1 - y0))[:, None] <= xs
-    return found
+            turns[rows, np.searchsorted(xs, x0 + (ys[rows] - y0) * (x1 - x0) / (y1 - y0))] ^= True
+    return np.asarray(np.logical_xor.accumulate(turns, axis=1)[:, :-1])
 
 
 def _fixed(array: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -4,7 +4,8 @@ An ONNX file is one protobuf message, ModelProto (onnx/onnx.proto). Its field 14
 StringStringEntryProto messages with the key in field 1 and the value in field 2. Its field 7 is the graph, whose field
 5 repeats TensorProto messages, the initializers: type in field 2, name in field 8, values in field 9 as raw bytes,
 little-endian; its field 1 repeats NodeProto messages with the names of their inputs in field 1, and its field 12
-ValueInfoProto messages, the outputs. Nothing else is looked at.
+ValueInfoProto messages, the outputs. A TensorProto whose values lie in another file says so in fields 13 and 14.
+Nothing else is looked at.
 """
 
 import hashlib
@@ -21,8 +22,19 @@ _METADATA_FIELD, _GRAPH_FIELD = 14, 7
 _NODE_FIELD, _INITIALIZER_FIELD, _OUTPUT_FIELD = 1, 5, 12  # of the graph
 _INPUT = 1  # of a NodeProto
 _DIMS, _TYPE, _NAME, _RAW = 1, 2, 8, 9  # of a TensorProto
+_EXTERNAL, _LOCATION = 13, 14  # of a TensorProto: where its values lie, and whether that is another file
 _FLOAT = 1
-_LENGTH_DELIMITED = 2
+_VARINT, _LENGTH_DELIMITED = 0, 2
+# where tensors are: by message, the messages inside it that are or hold some, by field number
+_INSIDE = {
+    "model": {_GRAPH_FIELD: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {_NODE_FIELD: "node", _INITIALIZER_FIELD: "tensor", 15: "sparse tensor"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+}
 
 
 def read_metadata(model: bytes) -> dict[str, str]:
@@ -66,6 +78,32 @@ def graph_sha256(model: bytes) -> str:
         if number != _METADATA_FIELD:
             digest.update(model[start:end])
     return digest.hexdigest()
+
+
+def check_whole(model: bytes) -> None:
+    """Raise `DetectorError` where values of any tensor lie in another file, which no hash of this one is of.
+
+    Tensors are initializers, and attributes of nodes, in subgraphs and functions, too.
+    """
+    left = [("model", 0, len(model))]
+    while left:
+        kind, at, stop = left.pop()
+        if kind == "tensor":
+            _check_inside(model, at, stop)
+            continue
+        for number, start, end, body in _fields(model, at, stop):
+            if number in _INSIDE[kind] and model[start] & 7 == _LENGTH_DELIMITED:
+                left.append((_INSIDE[kind][number], body, end))
+
+
+def _check_inside(model: bytes, at: int, stop: int) -> None:
+    for number, start, _, body in _fields(model, at, stop):
+        is_said = number == _LOCATION and (model[start] & 7 != _VARINT or _varint(model, body)[0] != 0)
+        if is_said or number == _EXTERNAL:
+            raise DetectorError(
+                "weights of it lie in another file (external data), which nobody could vouch for; save it as one file, "
+                "or export the detector again"
+            )
 
 
 def read_constants(model: bytes, prefix: str) -> dict[str, NDArray[np.float32]]:

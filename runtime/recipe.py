@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from runtime import schema1
 from runtime.alignment import Alignment
-from runtime.bounds import check_above_zero, check_between, check_sha256
+from runtime.bounds import LONGEST_SENTENCE, check_above_zero, check_between, check_depth, check_sha256, shown
 from runtime.errors import DetectorError, InputError
+from runtime.image_hashes import check_packed
 from runtime.onnx_file import COPY_AGAIN
-from runtime.printable import printable
 from runtime.scoring import Scoring
 from runtime.threshold import Threshold
 from runtime.typed import build
@@ -32,6 +32,7 @@ READ = (1, SCHEMA)  # 1 knew students alone
 MAP = "map"  # what the map's score is called among the scores by evidence; no other evidence has this name
 MOST_TILES = 64  # each way
 LARGEST_SIDE = 65_535  # pixels of a frame; beyond, the product of both sides is no number that an engine takes
+MOST_PIXELS = 1 << 26  # of a frame, 8192×8192: a recipe of a few bytes asks for no more memory than one of these takes
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Method:
     def __post_init__(self) -> None:
         names = [kind.name for kind in self.evidence] + [kind.name for kind in self.image_evidence]
         names += [MAP] if self.image_evidence else []
+        check_depth("the method's settings", self.settings)
         if not self.evidence or len(set(names)) < len(names):
             raise InputError(f"the evidence is {names}; expected one kind or more, each of its own name")
 
@@ -182,6 +184,9 @@ class HealthLimits:
         return {name: value for name, value in asdict(self).items() if name not in unset}
 
 
+LATER_IMAGES = {"learned_from", "statistics_from"}  # a file without them does not say which images it knows
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where a detector comes from."""
@@ -191,11 +196,16 @@ class Provenance:
     versions: dict[str, str]  # of the libraries that made the file
     commit: str  # of Proctor, or "unknown"
     created: str  # ISO 8601, UTC
+    # of these images a score says nothing of new parts, as `runtime.image_hashes` packs them; none of older files
+    learned_from: str = ""  # that networks, memory or evidence come from
+    statistics_from: str = ""  # that gave the statistics alone
 
     def __post_init__(self) -> None:
         check_sha256("images_sha256", self.images_sha256)
         for use, count in self.images.items():
             check_between(f"the number of images for {use}", count, 0)
+        check_packed("learned_from", self.learned_from)
+        check_packed("statistics_from", self.statistics_from)
 
 
 @dataclass(frozen=True)
@@ -243,12 +253,14 @@ class Recalibration:
     versions: dict[str, str]  # of the libraries that did
     commit: str  # of Proctor, or "unknown"
     created: str  # ISO 8601, UTC
+    statistics_from: str = ""  # as in `Provenance`: that gave the graph's statistics, by this recalibration or before
 
     def __post_init__(self) -> None:
         check_sha256("source_sha256", self.source_sha256)
         check_sha256("images_sha256", self.images_sha256)
         for use, count in self.images.items():
             check_between(f"the number of images for {use}", count, 0)
+        check_packed("statistics_from", self.statistics_from)
 
 
 @dataclass(frozen=True)
@@ -282,6 +294,8 @@ class Recipe:
         if min(height, width) < 1:
             raise InputError(f"size_hw is {height},{width}; expected 1 pixel or more each way")
         check_between("the longer side of size_hw", max(height, width), 1, LARGEST_SIDE)
+        if height * width > MOST_PIXELS:
+            raise InputError(f"size_hw is {height},{width}; expected up to {MOST_PIXELS:,} pixels")
         self.scoring.check(self.size_hw)
         if any(self.health.sharpness_low) and min(height, width) < SMALLEST_SHARP_SIDE:
             raise InputError(
@@ -326,6 +340,10 @@ class Recipe:
             del document["alignment"]
         if self.recalibration is None:
             del document["recalibration"]
+        for made in (document["provenance"], document.get("recalibration", {})):
+            for name in LATER_IMAGES & made.keys():
+                if not made[name]:
+                    del made[name]
         return schema1.downgraded(document) if self.schema == 1 else document
 
     def to_json(self) -> str:
@@ -355,6 +373,24 @@ class Recipe:
         if self.schema == 1:
             return shapes | {name: (count, *self.size_hw) for name, count in schema1.explaining(self.method.settings)}
         return shapes | {"evidence": (len(self.method.evidence), *self.size_hw)}
+
+    @property
+    def statistics_weigh(self) -> bool:
+        """Whether the statistics choose weights, of kinds of evidence or of places, beside the unit of the score.
+
+        Images that gave them then score lower than others, and prove nothing; see `train.data.Split.threshold_images`.
+        """
+        return len(self.method.evidence) > 1 or self.scoring.by_position
+
+    @property
+    def scores_left_out(self) -> bool:
+        """Whether the good images' scores are of images that were left out in turn.
+
+        The threshold says so or, where it was set by hand, the images' uses.
+        """
+        if self.threshold.method != "manual":
+            return self.threshold.left_out
+        return self.recalibration is None and not self.provenance.images.get("threshold")
 
     def with_threshold(self, value: float) -> "Recipe":
         """The same detector with a threshold set by hand, which no sample vouches for."""
@@ -394,20 +430,20 @@ def recipe_from_json(text: str) -> Recipe:
         document: Any = json.loads(text, object_pairs_hook=_each_once)
         schema = document["schema"]
     except InputError as error:
-        raise DetectorError(f"the recipe is damaged ({printable(str(error))}); {COPY_AGAIN}") from error
+        raise DetectorError(f"the recipe is damaged ({shown(error, LONGEST_SENTENCE)}); {COPY_AGAIN}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DetectorError(f"the recipe is damaged; {COPY_AGAIN}") from error
     if isinstance(schema, bool) or schema not in READ:
         raise DetectorError(
-            f"the recipe has schema {printable(str(schema))}, this version reads schemas 1 and {SCHEMA}; "
+            f"the recipe has schema {shown(schema)}, this version reads schemas 1 and {SCHEMA}; "
             "export the detector again or install the version that made it"
         )
     try:
         if "vouched" in dict(document.get("threshold") or {}):
             raise InputError("unknown option vouched in threshold")
         return build(Recipe, upgraded(document))
-    except (InputError, KeyError, TypeError, ValueError) as error:
-        reason = printable(str(error))
+    except (InputError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        reason = shown(error, LONGEST_SENTENCE)
         if schema == SCHEMA and reason.startswith("unknown option"):
             raise DetectorError(
                 f"the recipe is of a later version or damaged ({reason}); install the version that made it, or copy "

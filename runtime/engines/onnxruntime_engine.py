@@ -9,16 +9,18 @@ from numpy.typing import NDArray
 from runtime.arguments import as_threads
 from runtime.detector_file import read_detector
 from runtime.engines.base import Output
+from runtime.engines.signature import Tensor, check_graph, output_of
 from runtime.engines.threaded import ThreadedEngine
-from runtime.errors import DetectorError, EngineError
+from runtime.errors import EngineError
 from runtime.machine import available_cores
-from runtime.onnx_file import COPY_AGAIN
 from runtime.opening import OnnxRuntimeOptions
 from runtime.recipe import Recipe
+from runtime.served import INPUT
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # without TF32, which keeps ten bits of a mantissa: scores are those of training on every provider
 PROVIDER_OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": "0"}}
+TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}  # NumPy's words for ONNX Runtime's
 MAX_BATCH = 64  # the graph takes any number; this bounds the memory one call may ask for
 SLOTS = 2
 
@@ -33,14 +35,16 @@ class OnnxRuntimeEngine(ThreadedEngine):
     def __init__(self, model: bytes, recipe: Recipe, provider: str = "cpu", threads: int | None = None) -> None:
         """`threads` are the CPU threads of one inference; None takes all cores that this process may use.
 
-        Raises `EngineError` where it cannot start, `DetectorError` for a graph of other frames or outputs than the
-        recipe's.
+        Raises `EngineError` where it cannot start, `DetectorError` for a graph of another input or other outputs than
+        the recipe's.
         """
         cores = available_cores() if threads is None else threads
         self._session = open_session(model, provider, cores)
-        _check_input(self._session, recipe.size_hw)
-        self._names = [output.name for output in self._session.get_outputs()]
-        _check_outputs(self._names, recipe)
+        inputs, outputs = (
+            tuple(map(_tensor, each())) for each in (self._session.get_inputs, self._session.get_outputs)
+        )
+        check_graph(inputs, outputs, recipe)
+        self._names, self._recipe = [output.name for output in outputs], recipe
         device = f"{cores} CPU threads" if provider == "cpu" else "CUDA"
         description = f"ONNX Runtime {onnxruntime.__version__}, {device}"
         super().__init__(self._run, recipe.size_hw, MAX_BATCH, SLOTS, description)
@@ -48,10 +52,10 @@ class OnnxRuntimeEngine(ThreadedEngine):
     def _run(self, frames: NDArray[np.uint8]) -> Output:
         try:
             # the outputs are views of ONNX Runtime's own tensors, without a copy: binding arrays of ours saves nothing
-            values = self._session.run(self._names, {"frames": frames})
+            values = self._session.run(self._names, {INPUT: frames})
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
             raise EngineError(f"ONNX Runtime failed on a batch of {len(frames)}: {_first_line(error)}") from error
-        return Output(**dict(zip(self._names, values, strict=True)))
+        return output_of(dict(zip(self._names, values, strict=True)), len(frames), self._recipe)
 
 
 def open_onnxruntime(path: Path, options: OnnxRuntimeOptions) -> tuple[Recipe, OnnxRuntimeEngine, str]:
@@ -92,22 +96,9 @@ def open_session(model: bytes, provider: str, threads: int) -> onnxruntime.Infer
     return session
 
 
-def _check_input(session: onnxruntime.InferenceSession, size_hw: tuple[int, int]) -> None:
-    height, width = size_hw
-    found = {each.name: each.shape[1:] for each in session.get_inputs()}
-    if found != {"frames": [height, width, 3]}:
-        inputs = ", ".join(f"{name} [N, {', '.join(map(str, shape))}]" for name, shape in found.items())
-        raise DetectorError(
-            f"the graph takes {inputs}, its recipe expects frames [N, {height}, {width}, 3]; {COPY_AGAIN}"
-        )
-
-
-def _check_outputs(names: list[str], recipe: Recipe) -> None:
-    expected = list(recipe.outputs)
-    if sorted(names) != sorted(expected):
-        raise DetectorError(
-            f"the graph has the outputs {', '.join(names)}, its recipe says {', '.join(expected)}; {COPY_AGAIN}"
-        )
+def _tensor(found: onnxruntime.NodeArg) -> Tensor:
+    shape = tuple(length if isinstance(length, int) else None for length in found.shape)
+    return Tensor(found.name, TYPES.get(found.type, found.type), shape)
 
 
 def _first_line(error: Exception) -> str:

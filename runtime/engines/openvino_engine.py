@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from runtime.detector_file import read_detector
 from runtime.engines.base import Output
+from runtime.engines.signature import Tensor, check_graph, output_of
 from runtime.engines.threaded import ThreadedEngine
 from runtime.errors import EngineError
 from runtime.machine import available_cores
 from runtime.opening import OpenVinoOptions
 from runtime.recipe import Recipe
 
+TYPES = {"u8": "uint8", "f32": "float32"}  # NumPy's words for OpenVINO's
 MAX_BATCH, SLOTS = 64, 2  # as of ONNX Runtime
 
 
@@ -26,11 +28,16 @@ class OpenVinoEngine(ThreadedEngine):
     def __init__(self, model: bytes, recipe: Recipe, threads: int | None = None) -> None:
         """`threads` are the CPU threads of one inference; None takes all cores that this process may use.
 
-        Raises `EngineError` where it cannot start.
+        Raises `EngineError` where it cannot start, `DetectorError` for a graph of another input or other outputs than
+        the recipe's.
         """
         cores = available_cores() if threads is None else threads
         compiled = compiled_model(model, cores)
-        self._names = [port.any_name for port in compiled.outputs]
+        inputs, outputs = (
+            tuple(_tensor(port, recipe) for port in each) for each in (compiled.inputs, compiled.outputs)
+        )
+        check_graph(inputs, outputs, recipe)
+        self._names, self._recipe = [output.name for output in outputs], recipe
         self._request = compiled.create_infer_request()
         description = f"OpenVINO {version()}, {cores} CPU threads"
         super().__init__(self._run, recipe.size_hw, MAX_BATCH, SLOTS, description)
@@ -42,7 +49,7 @@ class OpenVinoEngine(ThreadedEngine):
             values = [self._request.get_output_tensor(index).data.copy() for index in range(len(self._names))]
         except Exception as error:  # OpenVINO raises plain RuntimeErrors
             raise EngineError(f"OpenVINO failed on a batch of {len(frames)}: {_first_line(error)}") from error
-        return Output(**dict(zip(self._names, values, strict=True)))
+        return output_of(dict(zip(self._names, values, strict=True)), len(frames), self._recipe)
 
 
 def open_openvino(path: Path, options: OpenVinoOptions) -> tuple[Recipe, OpenVinoEngine, str]:
@@ -64,6 +71,14 @@ def compiled_model(model: bytes, threads: int) -> Any:
         return core.compile_model(core.read_model(model), "CPU", settings)
     except Exception as error:  # OpenVINO raises plain RuntimeErrors
         raise EngineError(f"OpenVINO cannot load the file: {_first_line(error)}") from error
+
+
+def _tensor(port: Any, recipe: Recipe) -> Tensor:
+    """An input or output of a compiled model. A tensor may have several names: the recipe's goes before others."""
+    name = next((each for each in recipe.outputs if each in port.names), port.any_name)
+    shape = tuple(None if length.is_dynamic else length.get_length() for length in port.partial_shape)
+    kind = port.element_type.get_type_name()
+    return Tensor(name, TYPES.get(kind, kind), shape)
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -17,6 +18,7 @@ from runtime.engines.fake import FakeEngine, deviation_from_grey
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.engines.shared import SharedEngine
 from runtime.errors import DetectorError, EngineError, InputError, ResultTimeout
+from runtime.recipe import Recipe
 
 
 def fake_engine() -> Engine:
@@ -235,29 +237,140 @@ def test_onnxruntime_refuses_what_it_cannot_run() -> None:
             OnnxRuntimeEngine(b"", make_recipe(), threads=threads)
 
 
-def test_a_graph_of_other_frames_than_the_recipes_is_refused() -> None:
-    pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
+def opened_by_onnxruntime(model: bytes, recipe: Recipe) -> Engine:
     from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 
-    expected = r"the graph takes frames \[N, 16, 24, 3\], its recipe expects frames \[N, 8, 24, 3\]; copy the"
+    return OnnxRuntimeEngine(model, recipe, threads=1)
+
+
+def opened_by_openvino(model: bytes, recipe: Recipe) -> Engine:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed; pip install openvino")
+    from runtime.engines.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(model, recipe, threads=1)
+
+
+OPENERS = pytest.mark.parametrize("opened", [opened_by_onnxruntime, opened_by_openvino])
+
+
+def with_another_output(model: Any) -> None:
+    model.graph.node.append(onnx_helper().make_node("Identity", ["anomaly_map"], ["extra"]))
+    model.graph.output.append(onnx_helper().make_tensor_value_info("extra", 1, ["N", *SIZE_HW]))
+
+
+def without_its_score(model: Any) -> None:
+    del model.graph.output[1]
+
+
+def in_float64(model: Any) -> None:
+    model.graph.node[-1].output[0] = "score"
+    model.graph.node.append(onnx_helper().make_node("Cast", ["score"], ["anomaly_score"], to=11))
+    model.graph.output[1].type.tensor_type.elem_type = 11
+
+
+def with_one_score_for_each_row(model: Any) -> None:
+    axes = next(each for each in model.graph.initializer if each.name == "axes")
+    axes.CopyFrom(onnx().numpy_helper.from_array(np.array([2]), "axes"))
+    model.graph.output[1].type.tensor_type.shape.dim.add().dim_value = SIZE_HW[0]
+
+
+def with_frames_in_float32(model: Any) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = 1
+
+
+def onnx() -> Any:
+    return pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
+
+
+def onnx_helper() -> Any:
+    return onnx().helper
+
+
+@OPENERS
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            with_another_output,
+            r"outputs .*extra float32 \[N, 16, 24\], its recipe says anomaly_map float32 \[N, 16, 24\]",
+        ),
+        (
+            without_its_score,
+            r"the outputs anomaly_map float32 \[N, 16, 24\], its recipe says .*, anomaly_score float32",
+        ),
+        (
+            in_float64,
+            r"anomaly_score \S+ \[N\], its recipe says anomaly_map .*, anomaly_score float32 \[N\]; copy the fi",
+        ),
+        (
+            with_one_score_for_each_row,
+            r"anomaly_score float32 \[N, 16\], its recipe says .*anomaly_score float32 \[N\]",
+        ),
+        (with_frames_in_float32, r"the graph takes frames float32 \[N, 16, 24, 3\], its recipe expects frames uint8 "),
+    ],
+)
+def test_a_graph_that_is_not_the_recipes_is_refused_before_it_runs(
+    opened: Callable[[bytes, Recipe], Engine], change: Callable[[Any], None], message: str
+) -> None:
+    model = onnx().load_model_from_string(tiny_model())
+    change(model)
+    with pytest.raises(DetectorError, match=message):
+        opened(model.SerializeToString(), make_recipe())
+
+
+@OPENERS
+def test_a_graph_of_other_frames_than_the_recipes_is_refused(opened: Callable[[bytes, Recipe], Engine]) -> None:
+    onnx()
+    expected = (
+        r"the graph takes frames uint8 \[N, 16, 24, 3\], its recipe expects frames uint8 \[N, 8, 24, 3\]; copy the"
+    )
     with pytest.raises(DetectorError, match=expected):
-        OnnxRuntimeEngine(tiny_model(), replace(make_recipe(), size_hw=(8, 24)), threads=1)
+        opened(tiny_model(), replace(make_recipe(), size_hw=(8, 24)))
 
 
-def test_a_failure_inside_onnxruntime_becomes_an_engine_error() -> None:
-    onnx = pytest.importorskip("onnx", reason="the graph of this test is built with the onnx package")
-    from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
+@OPENERS
+def test_a_graph_that_leaves_a_length_open_and_gives_another_fails_that_batch_alone(
+    opened: Callable[[bytes, Recipe], Engine],
+) -> None:
+    model = onnx().load_model_from_string(tiny_model())
+    model.graph.node[-2].output[0] = "whole"
+    # as many rows as the brightest pixel says: no library knows before it has seen a frame
+    nodes = [
+        ("ReduceMax", ["channel"], "brightest", {"keepdims": 0}),
+        ("Cast", ["brightest"], "rows", {"to": 7}),
+        ("Reshape", ["rows", "one"], "end", {}),
+        ("Slice", ["whole", "zero", "end", "one"], "anomaly_map", {}),
+    ]
+    made = [onnx_helper().make_node(kind, given, [name], **more) for kind, given, name, more in nodes]
+    for place, node in enumerate(made):
+        model.graph.node.insert(len(model.graph.node) - 1 if place == 3 else 2 + place, node)
+    model.graph.node[-1].input[0] = "whole"
+    constants = {"zero": np.array([0]), "one": np.array([1])}
+    model.graph.initializer.extend(onnx().numpy_helper.from_array(value, name) for name, value in constants.items())
+    model.graph.node[-2].input[4:] = []
+    model.graph.output[0].type.tensor_type.shape.dim[1].ClearField("value")
+    engine = opened(model.SerializeToString(), make_recipe())
+    frames = np.full((1, *SIZE_HW, 3), 200, np.uint8)
+    assert engine.result(engine.submit(frames)).anomaly_map.shape == (1, *SIZE_HW)
+    frames[:] = 0
+    with pytest.raises(EngineError, match=r"the graph gives anomaly_map as .*, its recipe says \[1, 16, 24\]"):
+        engine.result(engine.submit(frames))
+    engine.close()
 
-    # another frame's size within the graph than at its input: no whole number of frames
-    model = onnx.load_model_from_string(tiny_model())
-    for size in model.graph.input[0].type.tensor_type.shape.dim[1:3]:
-        size.dim_value = 20
+
+@OPENERS
+def test_a_failure_inside_the_library_becomes_an_engine_error(opened: Callable[[bytes, Recipe], Engine]) -> None:
+    # the pixels of one frame alone
+    model = onnx().load_model_from_string(tiny_model())
     model.graph.node[0].input[0] = "reshaped"
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1, *SIZE_HW, 3]), "shape"))
-    model.graph.node.insert(0, onnx.helper.make_node("Reshape", ["frames", "shape"], ["reshaped"]))
-    engine = OnnxRuntimeEngine(model.SerializeToString(), replace(make_recipe(), size_hw=(20, 20)), threads=1)
-    ticket = engine.submit(np.zeros((2, 20, 20, 3), np.uint8))
-    with pytest.raises(EngineError, match="ONNX Runtime failed on a batch of 2: "):
+    model.graph.initializer.append(onnx().numpy_helper.from_array(np.array([1, *SIZE_HW, 3]), "shape"))
+    model.graph.node.insert(0, onnx_helper().make_node("Reshape", ["frames", "shape"], ["reshaped"]))
+    engine = opened(model.SerializeToString(), make_recipe())
+    ticket = engine.submit(batch(2))
+    # OpenVINO reshapes two frames to one, and says nothing
+    with pytest.raises(
+        EngineError, match=r"failed on a batch of 2: |gives anomaly_map as \[1, 16, 24\], its recipe say"
+    ):
         engine.result(ticket)
     engine.close()
 

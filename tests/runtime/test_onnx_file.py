@@ -2,14 +2,18 @@
 
 import contextlib
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from runtime_samples import tiny_model
+from runtime_samples import make_recipe, tiny_model
 
+from runtime.detector_file import read_detector
 from runtime.errors import DetectorError
-from runtime.onnx_file import graph_sha256, read_constants, read_metadata, with_constants, with_metadata
+from runtime.onnx_file import check_whole, graph_sha256, read_constants, read_metadata, with_constants, with_metadata
 
 onnx = pytest.importorskip("onnx", reason="these tests compare with the onnx package")
 
@@ -144,3 +148,132 @@ def test_a_graph_cut_anywhere_is_never_read_past_its_end() -> None:
     for length in range(1, len(model), 7):
         with contextlib.suppress(DetectorError):
             read_constants(model[:length], "calibration.")
+
+
+def outside() -> Any:
+    """A tensor whose values lie in the file ``w.bin``."""
+    tensor = onnx.TensorProto(name="outside", data_type=onnx.TensorProto.FLOAT, dims=[4])
+    tensor.external_data.add(key="location", value="w.bin")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    return tensor
+
+
+def as_initializer(model: Any) -> None:
+    model.graph.initializer.append(outside())
+
+
+def as_sparse_initializer(model: Any) -> None:
+    model.graph.sparse_initializer.add().values.CopyFrom(outside())
+
+
+def as_sparse_indices(model: Any) -> None:
+    model.graph.sparse_initializer.add().indices.CopyFrom(outside())
+
+
+def of_a_constant(model: Any) -> None:
+    model.graph.node.append(onnx.helper.make_node("Constant", [], ["c"], value=outside()))
+
+
+def in_a_list_of_an_attribute(model: Any) -> None:
+    model.graph.node[0].attribute.add(name="many").tensors.append(outside())
+
+
+def as_sparse_attributes(model: Any) -> None:
+    attribute = model.graph.node[0].attribute.add(name="sparse")
+    attribute.sparse_tensor.values.CopyFrom(outside())
+
+
+def in_a_list_of_sparse_attributes(model: Any) -> None:
+    model.graph.node[0].attribute.add(name="sparse").sparse_tensors.add().values.CopyFrom(outside())
+
+
+def in_a_subgraph_of_a_subgraph(model: Any) -> None:
+    inner = model.graph.node[0].attribute.add(name="then_branch").g.node.add(op_type="If")
+    inner.attribute.add(name="branches").graphs.add().initializer.append(outside())
+
+
+def in_a_function(model: Any) -> None:
+    function = model.functions.add(name="f")
+    function.node.append(onnx.helper.make_node("Constant", [], ["c"], value=outside()))
+
+
+def in_a_default_of_a_function(model: Any) -> None:
+    model.functions.add(name="f").attribute_proto.add(name="a").t.CopyFrom(outside())
+
+
+def for_training(model: Any) -> None:
+    model.training_info.add().initialization.initializer.append(outside())
+
+
+def in_the_steps_of_training(model: Any) -> None:
+    model.training_info.add().algorithm.initializer.append(outside())
+
+
+def named_alone(model: Any) -> None:
+    tensor = outside()
+    tensor.ClearField("data_location")
+    model.graph.initializer.append(tensor)
+
+
+def marked_alone(model: Any) -> None:
+    tensor = outside()
+    del tensor.external_data[:]
+    model.graph.initializer.append(tensor)
+
+
+PLACES = [
+    as_initializer, as_sparse_initializer, as_sparse_indices, of_a_constant, in_a_list_of_an_attribute,
+    as_sparse_attributes, in_a_list_of_sparse_attributes, in_a_subgraph_of_a_subgraph, in_a_function,
+    in_a_default_of_a_function, for_training, in_the_steps_of_training, named_alone, marked_alone,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+def test_a_detector_whose_weights_lie_in_another_file_is_refused(place: Callable[[Any], None], tmp_path: Path) -> None:
+    model = onnx.load_from_string(tiny_model())
+    place(model)
+    graph = model.SerializeToString()
+    recipe = replace(make_recipe(), graph_sha256=graph_sha256(graph))
+    path = tmp_path / "detector.onnx"
+    path.write_bytes(with_metadata(graph, recipe.metadata))
+    with pytest.raises(DetectorError, match=r"detector\.onnx: weights of it lie in another file \(external data\)"):
+        read_detector(path)
+
+
+def test_tensors_are_looked_for_wherever_the_format_has_any() -> None:
+    from runtime.onnx_file import _INSIDE
+
+    names = {
+        "model": "ModelProto", "training": "TrainingInfoProto", "function": "FunctionProto", "graph": "GraphProto",
+        "node": "NodeProto", "attribute": "AttributeProto", "sparse tensor": "SparseTensorProto",
+        "tensor": "TensorProto",
+    }  # fmt: skip
+    known = {name: kind for kind, name in names.items()}
+    for kind, name in names.items():
+        fields = getattr(onnx, name).DESCRIPTOR.fields
+        inside = {each.number: known.get(each.message_type.name) for each in fields if each.message_type is not None}
+        assert {number: found for number, found in inside.items() if found} == _INSIDE.get(kind, {}), name
+    numbers = {each.name: each.number for each in onnx.TensorProto.DESCRIPTOR.fields}
+    assert (numbers["external_data"], numbers["data_location"]) == (13, 14)
+
+
+def test_a_location_that_says_here_is_no_other_file() -> None:
+    model = onnx.load_from_string(tiny_model())
+    model.graph.initializer[0].data_location = onnx.TensorProto.DEFAULT
+    check_whole(model.SerializeToString())
+
+
+def test_graphs_within_graphs_end_no_process() -> None:
+    graph = b""
+    for _ in range(3000):  # each a node with an attribute with a graph
+        for number in (6, 5, 1):
+            graph = bytes([number << 3 | 2]) + varint(len(graph)) + graph
+    check_whole(bytes([7 << 3 | 2]) + varint(len(graph)) + graph)
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])

@@ -2,6 +2,7 @@
 
 import json
 import random
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -240,7 +241,8 @@ def test_a_recipe_of_other_outputs_than_the_graphs_is_refused(
     recipe = change(replace(make_recipe(), graph_sha256=graph_sha256(model)))
     (tmp_path / "detector.onnx").write_bytes(with_metadata(model, recipe.metadata))
     with pytest.raises(
-        DetectorError, match=r"the graph has the outputs anomaly_map, anomaly_score, its recipe says an"
+        DetectorError,
+        match=r"outputs anomaly_map float32 \[N, 16, 24\], anomaly_score float32 \[N\], its recipe says an",
     ):
         Detector.open(tmp_path / "detector.onnx")
 
@@ -254,8 +256,50 @@ def test_a_graph_with_a_map_that_its_recipe_does_not_know_is_refused(tmp_path: P
     model = proto.SerializeToString()
     recipe = replace(make_recipe(), graph_sha256=graph_sha256(model))
     (tmp_path / "detector.onnx").write_bytes(with_metadata(model, recipe.metadata))
-    with pytest.raises(ProctorError, match="anomaly_map, anomaly_score, deviation_map, its recipe says anomaly_map, "):
+    with pytest.raises(ProctorError, match=r"deviation_map float32 \[N, 16, 24\], its recipe says anomaly_map float32"):
         Detector.open(tmp_path / "detector.onnx")
+
+
+HUGE, SIDE = 10**400, 65_535
+BOX = {"picture_hw": [9, 9], "regions": [{"name": "a", "polygons": [[[0, 0], [9, 0], [9, 9], [0, 9]]]}]}
+MANY = BOX | {"regions": [BOX["regions"][0] | {"name": str(number)} for number in range(64)]}  # type: ignore[dict-item, index]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"size_hw": [SIDE, SIDE]}, r"size_hw is 65535,65535; expected up to 67,108,864 pixels"),
+        ({"size_hw": [SIDE, SIDE], "scoring.region_of_interest": [0, 0, SIDE, SIDE]}, "size_hw is 65535,65535; exp"),
+        ({"size_hw": [SIDE, SIDE], "scoring.region_of_interest": BOX}, "size_hw is 65535,65535; expected up to"),
+        (
+            {"size_hw": [8192, 8192], "scoring.region_of_interest": MANY},
+            r"64 regions of a prepared frame of 8192×8192 \(width × height\) are 4,294,967,296 pixels; expected up to",
+        ),
+        ({"size_hw": [HUGE, 64]}, "the longer side of size_hw is 1000*…; expected 1 to 65535"),
+        ({"provenance.images": {"training": HUGE}}, "the number of images for training is 1000*…; expected 0 or more"),
+        ({"scoring.score_pixels": HUGE}, "score_pixels is 1000*…"),
+        ({"scoring.region_of_interest": [0, 0, HUGE, HUGE]}, r"region_of_interest \(0, 0, 1000*…"),
+        ({"method.settings": {"x": "@"}}, "the method's settings are lists within lists of more than 8 levels; expec"),
+        ({"precision": "@"}, r"precision is \[\[\[\["),
+        ({"aspect": "a" * 100_000}, "aspect is aaa*…"),
+        ({"colour" * 1000: 1}, "unknown option colourcolour"),
+        ({"schema": "7" * 1000}, "the recipe has schema 777*…, this version reads"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_small_recipe_takes_little_memory_and_one_short_sentence(fields: dict[str, Any], message: str) -> None:
+    text = json.dumps(document())
+    for field, value in fields.items():
+        text = with_field(field, value, text=text)
+    text = text.replace('"@"', "[" * 500 + "]" * 500)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DetectorError, match=message) as caught:
+            recipe_from_metadata(hashed(text))
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
+    assert is_one_sentence(caught.value), caught.value
 
 
 def test_what_does_not_print_in_a_recipe_is_shown_escaped() -> None:
