@@ -147,7 +147,7 @@ def recipe_of_run(run: CalibratedRun, graph: bytes, form: str, options: ExportOp
         largest_activation=0.0,
         parity_sha256=frames_sha256(frames_file),
         graph_sha256=graph_sha256(graph),
-        provenance=provenance(trained.split),
+        provenance=provenance(trained),
         alignment=trained.alignment,
     )
 

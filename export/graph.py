@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
@@ -85,3 +86,16 @@ def with_halved_weights(model: bytes) -> bytes:
     proto.graph.initializer.extend(kept)
     proto.graph.node.extend(nodes)
     return cleaned(proto)
+
+
+def has_halved_weights(graph: Any) -> bool:
+    """Whether any weights of a GraphProto are stored as `with_halved_weights` stores them."""
+    halves = {each.name for each in graph.initializer if each.data_type == TensorProto.FLOAT16}
+    return any(node.op_type == "Cast" and node.input[0] in halves for node in graph.node)
+
+
+def weights_of(graph: Any, name: str) -> NDArray[np.float32]:
+    """The constant `name` of a GraphProto in float32, also where it is stored as `with_halved_weights` stores it."""
+    stored = {each.output[0]: each.input[0] for each in graph.node if each.op_type == "Cast"}.get(name, name)
+    found = next(numpy_helper.to_array(each) for each in graph.initializer if each.name == stored)
+    return np.asarray(found, np.float32)

@@ -13,18 +13,22 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
+from calibration.calibrated import with_statistics
 from calibration.destination import check_destination
 from calibration.file_scores import frames_npz, frames_sha256, parity_frames, progress, quantiles
 from calibration.methods import open_run
 from calibration.ranges import RangeCollector
 from export.defects import Defect, find_defects, read_masks
+from export.fused import image_evidence_of
+from export.graph import has_halved_weights
 from export.graphs import members, memory_name
 from export.int8_gate import FRAMES, Comparison, Scores, compare, score_in_turns, threshold_of
 from export.int8_search import quantized_search
 from export.layers import find_layers, load_graph, observe
-from export.left_out import left_out_maps, left_out_scores
+from export.left_out import left_out_maps, left_out_scores, whitened
 from export.quantized import quantized
 from runtime.atomic import write_atomically
 from runtime.detector_file import read_detector
@@ -122,10 +126,11 @@ def quantize(
     shown = held_out if trained is None else held_out[:FRAMES]  # else for the speed alone
     fp32, int8, speed_on = _scored(model, graph, recipe, shown, [each.path for each in defective], options.threads)
     if trained is not None:
+        known = _known(model, recipe, trained, held_out)
         fp32, int8 = (
-            _left_out(scores, each, recipe, trained, held_out) for scores, each in ((fp32, model), (int8, graph))
+            _left_out(scores, each, recipe, trained, held_out, known) for scores, each in ((fp32, model), (int8, graph))
         )
-    found = compare(fp32, int8, recipe.threshold, marked, speed_on, recipe.scoring.in_regions(recipe.size_hw))
+    found = compare(fp32, int8, recipe.threshold, marked, speed_on, recipe.scoring.inspected(recipe.size_hw))
     found.check(options.margin, options.allow_slower)
     frames_file = frames_npz(parity_frames(split, recipe.size_hw, recipe.alignment))
     threshold = threshold_of(int8, recipe.threshold)
@@ -189,8 +194,30 @@ def _trained(detector: Path, recipe: Recipe, run: Path) -> TrainedRun:
     return trained
 
 
-def _left_out(scores: Scores, graph: bytes, recipe: Recipe, trained: TrainedRun, paths: Sequence[Path]) -> Scores:
-    """The scores of a file with those of good images that it knows, each left out.
+def _known(model: bytes, recipe: Recipe, trained: TrainedRun, paths: Sequence[Path]) -> NDArray[np.float64] | None:
+    """The whitened features of good images as they were fitted to, where the file's own are others: where its weights
+    are rounded. Raises `InputError` for a run that was calibrated otherwise.
+    """
+    if not recipe.method.image_evidence or not has_halved_weights(onnx.load_model_from_string(model).graph):
+        return None
+    run = with_statistics(trained)
+    if image_evidence_of(run) != recipe.method.image_evidence:
+        raise InputError(
+            f"{trained.folder.path} was calibrated again since the detector was exported; export it anew, then quantize"
+        )
+    return whitened(run, PreparedImages(paths, recipe.size_hw, recipe.alignment))
+
+
+def _left_out(
+    scores: Scores,
+    graph: bytes,
+    recipe: Recipe,
+    trained: TrainedRun,
+    paths: Sequence[Path],
+    known: NDArray[np.float64] | None,
+) -> Scores:
+    """The scores of a file with those of good images that it knows, each left out; `known` is as `left_out_scores` has
+    it.
 
     With an image in its memory a file finds nothing on it; a comparison of such maps would say nothing.
     """
@@ -199,7 +226,7 @@ def _left_out(scores: Scores, graph: bytes, recipe: Recipe, trained: TrainedRun,
     scored_map = "deviation_map" if recipe.scoring.by_position else "anomaly_map"
     return replace(
         scores,
-        good=left_out_scores(graph, recipe, memory, whose, trained.split, images(paths)),
+        good=left_out_scores(graph, recipe, memory, whose, trained.split, images(paths), known),
         maps=left_out_maps(graph, scored_map, memory, whose, trained.split, images(paths[:FRAMES])),
     )
 

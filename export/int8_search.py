@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.ranges import RangeCollector
-from export.graph import cleaned
+from export.graph import cleaned, weights_of
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import DetectorError
 from runtime.machine import available_cores
@@ -77,7 +77,7 @@ def _replace(proto: Any, product: Any, step: float) -> None:
     """
     graph = proto.graph
     vectors, bank_name, squares = product.input
-    bank = next(numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name == bank_name)
+    bank = weights_of(graph, bank_name)
     steps = np.maximum(np.abs(bank).max(axis=1) / LARGEST, SMALLEST_STEP).astype(np.float32)
     whole = np.clip(np.round(bank / steps[:, None]), -LARGEST, LARGEST).astype(np.int8)
     constants = {

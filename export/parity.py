@@ -7,15 +7,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from calibration.calibrated import CalibratedRun
+from calibration.calibrated import CalibratedRun, of_pixels
 from export.folding import FoldedNetwork
 from export.fused import FusedDetector
 from runtime.engines import Engine
 from runtime.errors import ParityError
-from runtime.parity import Agreement, Scored, agreement
+from runtime.parity import Agreement, Scored, agreement_with
 from train.progress import Progress
 
 LARGEST_ACTIVATION = 16_000.0  # a quarter of FP16's largest number: room for parts unlike the parity frames
+BATCH = 2  # frames at once, beside one by one: whatever mixes frames of a batch mixes two, and more take more memory
 REPORT = "report it with the run folder"
 FP32 = "give --precision fp32 (python -m train: --export-precision fp32)"
 
@@ -55,7 +56,7 @@ def compare(
     frames: NDArray[np.uint8],
     tolerance: float,
 ) -> Parity:
-    """Compare `engine` with the plain formulas on prepared frames [n, H, W, 3], n ≥ 1."""
+    """Compare `engine` with the plain formulas on prepared frames [n, H, W, 3], n ≥ 1, one by one and two at once."""
     shown = Progress(frames, "parity", len(frames), unit="frame")
     plain = [run.maps_and_scores(frame[None]) for frame in shown]
     maps = torch.cat([maps.cpu() for maps, _ in plain])
@@ -65,13 +66,20 @@ def compare(
         scores.amax(dim=1).numpy(),
         None if run.positions is None else run.scored(maps).numpy(),
         None if run.image is None else scores.numpy(),
+        _evidence(run, frames) if fused.explain else None,
     )
-    inspected = run.trained.scoring.in_regions(run.trained.size_hw)
+    inspected = run.trained.scoring.inspected(run.trained.size_hw)
     return Parity(
-        agreement=agreement(expected, Scored.by(engine, frames), threshold, tolerance, inspected),
+        agreement=agreement_with(engine, frames, expected, threshold, tolerance, inspected, BATCH),
         largest_activation=largest_activation(fused, frames),
         half=any(parameter.dtype == torch.float16 for parameter in fused.parameters()),
     )
+
+
+def _evidence(run: CalibratedRun, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The raw evidence [n, K, H, W] of prepared frames by the plain formulas, computed anew: few files have it."""
+    found = [of_pixels(run.trained, run.trained.evidence(frame[None])).cpu() for frame in frames]
+    return np.asarray(torch.cat(found).numpy())
 
 
 @torch.no_grad()

@@ -5,9 +5,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from runtime.engines.base import Output
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import DetectorError, ParityError
 from runtime.machine import available_cores
+from runtime.parity import Scored, agreement, rows_of_batches, tolerance_of
 from runtime.recipe import Recipe
 from runtime.served import IDENTITY, IDENTITY_SIZE, INPUT, identity_of
 
@@ -53,14 +55,25 @@ def fixed_count(model: bytes) -> int | None:
     return int(first.dim_value) if first.HasField("dim_value") else None
 
 
-def check_served(model: bytes, served: bytes, recipe: Recipe, frames: NDArray[np.uint8]) -> None:
+def check_served(model: bytes, served: bytes, recipe: Recipe, frames: NDArray[np.uint8], batch: int) -> None:
     """Raise `ParityError` unless a served graph gives bit for bit what the detector's does, of prepared frames
-    uint8 [n, H, W, 3], and for each frame the recipe's hash."""
-    names = list(recipe.outputs)
-    expected = open_session(model, "cpu", available_cores()).run(names, {INPUT: frames})
-    *found, identity = open_session(served, "cpu", available_cores()).run([*names, IDENTITY], {INPUT: frames})
+    uint8 [n, H, W, 3], `batch` at once, and for each frame the recipe's hash; and unless the detector gives of each
+    frame in that batch what it gives of the frame alone."""
+    names, rows = list(recipe.outputs), rows_of_batches(len(frames), batch)[:batch]
+    detector, server = (open_session(each, "cpu", available_cores()) for each in (model, served))
+    expected = detector.run(names, {INPUT: frames[rows]})
+    *found, identity = server.run([*names, IDENTITY], {INPUT: frames[rows]})
     for name, one, other in zip(names, found, expected, strict=True):
         if not np.array_equal(one, other, equal_nan=True):
             raise ParityError(f"the served graph computes another {name} than the detector; nothing was written")
-    if not np.array_equal(identity, np.tile(identity_of(recipe), (len(frames), 1))):
+    if not np.array_equal(identity, np.tile(identity_of(recipe), (batch, 1))):
         raise ParityError("the served graph does not say which recipe it is of; nothing was written")
+    alone = Scored.of(
+        [Output(**dict(zip(names, detector.run(names, {INPUT: each[None]}), strict=True))) for each in frames]
+    )
+    together = Scored.of([Output(**dict(zip(names, expected, strict=True)))])
+    inspected = recipe.scoring.inspected(recipe.size_hw)
+    agrees = agreement(alone, together, recipe.threshold.value, tolerance_of(recipe), inspected, rows)
+    problem = agrees.problem(f"the detector with {batch} frames at once", "itself with one")
+    if problem:
+        raise ParityError(f"{problem}; nothing was written. Give --batch 1, or export the detector again")

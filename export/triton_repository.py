@@ -23,7 +23,7 @@ from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.plans import BuiltPlan, build_checked
 
 VERSION = 1  # each detector is a model of its own, with one version
-COMPARED = 2  # frames, on which the served graph is compared with the detector's
+COMPARED = 3  # frames, on which the served graph is compared with the detector's
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def write_model(
     served, fixed = served_graph(model, recipe), fixed_count(model)
     if fixed not in (None, 1):
         raise DetectorError(f"{detector} takes {fixed} frames at once and no other number; export it again")
-    check_served(model, served, recipe, frames_to_compare(detector, recipe, fixed or COMPARED))
     max_batch = 0 if fixed else options.batch
+    check_served(model, served, recipe, frames_to_compare(detector, recipe, fixed or COMPARED), max(max_batch, 1))
     files, found = {"model.onnx": served}, None
     if options.backend == "tensorrt":
         done = _built(detector, model, recipe, served, max(max_batch, 1), cuda)

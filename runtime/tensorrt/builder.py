@@ -7,7 +7,7 @@ from typing import Any
 from runtime.errors import EngineError, InputError
 from runtime.tensorrt.library import can_show_progress, network_flags, version
 from runtime.tensorrt.messages import open_logger, reason
-from runtime.tensorrt.progress import progress_monitor
+from runtime.tensorrt.progress import noting_interrupts, progress_monitor
 
 log = logging.getLogger("proctor.tensorrt")
 
@@ -50,27 +50,35 @@ def build_plan(
 
     Inside the CUDA context that will run it. Precision is what the file says: the network is strongly typed, and TF32,
     which would cut FP32 convolutions to ten bits of mantissa, is off. Raises `EngineError` with the parser's or the
-    builder's own words.
+    builder's own words, and KeyboardInterrupt soon after Ctrl-C in the main thread.
     """
     options.check()
     logger = open_logger(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(network_flags(trt))
-    _parse(trt, network, logger, model)
+    with noting_interrupts():
+        _parse(trt, network, logger, model)
     config = _config(trt, builder, network, size_hw, options)
     _use_timing_cache(config, timing_cache, logger)
-    monitor = progress_monitor(trt) if can_show_progress(trt) else None
-    if monitor is not None:
-        config.progress_monitor = monitor
-    memory = builder.build_serialized_network(network, config)
-    if monitor is not None:
-        monitor.close()  # raises KeyboardInterrupt where one ended the build
+    memory = _built(trt, builder, network, config)
     if memory is None:
         raise EngineError(
             f"TensorRT {version(trt)} could not build the plan: {reason(logger)}; give it more memory "
             "(--workspace, fewer programs on the GPU), or run the detector.onnx with ONNX Runtime"
         )
     return Built(bytes(memory), bytes(config.get_timing_cache().serialize()))
+
+
+def _built(trt: Any, builder: Any, network: Any, config: Any) -> Any:
+    """The plan, None where TensorRT cannot build it."""
+    with noting_interrupts() as interrupted:
+        if not can_show_progress(trt):
+            return builder.build_serialized_network(network, config)
+        monitor = config.progress_monitor = progress_monitor(trt, interrupted=interrupted)
+        try:
+            return builder.build_serialized_network(network, config)
+        finally:
+            monitor.close()
 
 
 def _parse(trt: Any, network: Any, logger: Any, model: bytes) -> None:

@@ -13,10 +13,10 @@ from runtime.engines.base import TICKETS, Output, check_frames
 from runtime.errors import DetectorError, EngineError, ResultTimeout
 from runtime.recipe import Recipe
 from runtime.tensorrt.builder import INPUT
-from runtime.tensorrt.cuda import Cuda, Graph, Memory, Stream
-from runtime.tensorrt.library import share_profile, version
+from runtime.tensorrt.cuda import Cuda, Graph, Memory, Stream, what_helps
+from runtime.tensorrt.library import AGAIN, share_profile, version
 from runtime.tensorrt.messages import open_logger, reason
-from runtime.tensorrt.sidecar import AGAIN, Tensor
+from runtime.tensorrt.sidecar import Tensor
 
 log = logging.getLogger("proctor.tensorrt")
 
@@ -78,7 +78,7 @@ class TensorRtEngine:
         if self._closed:
             raise EngineError("the engine is closed; open the detector again")
         if self._broken:
-            raise EngineError(f"the GPU failed before ({self._broken}); open the detector again")
+            raise EngineError(f"the GPU failed before ({self._broken}); {what_helps(self._broken)}")
         check_frames(frames, self._size_hw, self.max_batch)
         if not self._free:
             raise EngineError(f"all {SLOTS} slots are under way; take a result first")
@@ -121,12 +121,12 @@ class TensorRtEngine:
         if self._closed:
             return
         self._closed = True
-        try:
-            for slot in self._under_way.values():
+        for slot in self._under_way.values():
+            try:
                 with self._cuda.current():
                     self._cuda.synchronize(slot.work)
-        except EngineError as error:
-            log.warning("while closing: %s", error)
+            except EngineError as error:
+                log.warning("while closing: %s", error)
         # from the inside out: contexts, engine, then the streams and the memory that they use
         self._under_way.clear()
         self._free = []

@@ -14,6 +14,7 @@ from runtime.errors import EngineError
 OLDEST = (10, 3)
 NEWEST_MAJOR = 11
 SUPPORTED = "10.3 to 11"
+AGAIN = "build the plan anew with python -m export.engine"
 INSTALL = "pip install 'proctor[tensorrt]' (on a Jetson use JetPack's own, see runtime/tensorrt/README.md)"
 
 log = logging.getLogger("proctor.tensorrt")
@@ -79,5 +80,9 @@ def share_profile(context: Any, stream: int) -> None:
 
     The first context of an engine has it already; 10.x and 11.x let contexts share one. Raises `EngineError`.
     """
-    if not context.set_optimization_profile_async(0, stream):
-        raise EngineError("TensorRT refused the optimization profile; build the plan anew with python -m export.engine")
+    try:
+        done = context.set_optimization_profile_async(0, stream)
+    except RuntimeError as error:  # the binding's: "Error in set optimization profile async."
+        raise EngineError(f"TensorRT refused the optimization profile ({error}); {AGAIN}") from error
+    if not done:
+        raise EngineError(f"TensorRT refused the optimization profile; {AGAIN}")

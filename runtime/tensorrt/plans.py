@@ -9,8 +9,10 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from runtime.detector_file import read_detector, read_parity_frames, write_recip
 from runtime.engines.base import Engine
 from runtime.engines.onnxruntime_engine import OnnxRuntimeEngine
 from runtime.errors import DetectorError, InputError, ParityError
+from runtime.lock import LOCK, in_turn, only_one_writes
 from runtime.opening import TensorRtOptions
 from runtime.parity import FRAME_TIMEOUT_S, Agreement, Scored, agreement_of
 from runtime.recipe import Recipe
@@ -27,15 +30,21 @@ from runtime.served import identity_of, served_outputs
 from runtime.signing import read_key
 from runtime.tensorrt import library
 from runtime.tensorrt.builder import BuildOptions, Built, build_plan
-from runtime.tensorrt.cuda import open_cuda
+from runtime.tensorrt.cuda import Cuda, open_cuda
 from runtime.tensorrt.engine import TensorRtEngine
-from runtime.tensorrt.permissions import check_only_ours
-from runtime.tensorrt.sidecar import AGAIN, Checked, Machine, Sidecar, is_signed, sidecar_from_json
+from runtime.tensorrt.library import AGAIN
+from runtime.tensorrt.permissions import read_only_ours
+from runtime.tensorrt.sidecar import Checked, Machine, Sidecar, is_signed, sidecar_from_json
 from runtime.versions import now
 
 log = logging.getLogger("proctor.tensorrt")
 
 PLAN = ".plan"
+BUILD_S = 3600.0  # that one process waits for another that builds the same plan
+
+
+class Apart(DetectorError):
+    """Plan and sidecar do not belong together: one was exchanged, or is being written."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +80,28 @@ def build_plan_file(
     """Build a plan from a detector file on this machine's GPU, check it against ONNX Runtime, and write it.
 
     `binding` is one of ``auto``, ``cuda-bindings``, ``pycuda``; with `key_file` the sidecar is signed. Nothing is
-    written unless the plan agrees. Raises `InputError`, `DetectorError`, `EngineError` and `ParityError`.
+    written unless the plan agrees. Raises `InputError`, also while another process writes the plan, `DetectorError`,
+    `EngineError` and `ParityError`.
     """
     if plan.suffix != PLAN:
         raise InputError(f"the plan is to be {plan}; expected a name ending in {PLAN}")
     options = options or BuildOptions()
     options.check()
     key = read_key(key_file)
+    with only_one_writes(plan):
+        done = _built(onnx, plan, options, binding, key)
+    return done.sidecar, done.found
+
+
+def _built(onnx: Path, plan: Path, options: BuildOptions, binding: str, key: bytes | None) -> BuiltPlan:
+    """A plan built, checked and written by the only process that writes it."""
     model, recipe = read_detector(onnx)
     frames = read_parity_frames(onnx, recipe)  # before the minutes that a build takes
     cache = plan.with_suffix(".timing")
     done = build_checked(model, recipe, frames, options, binding, _timing_cache(cache))
     write_atomically(cache, done.built.timing_cache, only_ours=True)
     write_plan(plan, Vouched(done.built.plan, done.sidecar, key is not None), key)
-    return done.sidecar, done.found
+    return done
 
 
 def build_checked(
@@ -102,10 +119,8 @@ def build_checked(
     Raises `InputError`, `EngineError`, and `ParityError` for a plan that does not agree.
     """
     options.check()
-    cuda = open_cuda(binding)
+    cuda, trt, machine = _opened(binding)
     try:
-        trt = library.load()
-        machine = Machine.of(cuda.device, library.version(trt))
         with cuda.current():
             built = build_plan(trt, model if served is None else served, recipe.size_hw, options, timing_cache)
     except BaseException:
@@ -133,6 +148,17 @@ def build_checked(
     return BuiltPlan(built, sidecar, found)
 
 
+def _opened(binding: str) -> tuple[Cuda, Any, Machine]:
+    """The GPU, which the caller closes, TensorRT, and what a plan of theirs is bound to."""
+    cuda = open_cuda(binding)
+    try:
+        trt = library.load()
+        return cuda, trt, Machine.of(cuda.device, library.version(trt))
+    except BaseException:
+        cuda.close()
+        raise
+
+
 def check_identity(engine: Engine, recipe: Recipe) -> None:
     """Raise `ParityError` unless each answer of an engine over a served graph says that it is of `recipe`."""
     frames = np.zeros((engine.max_batch, *recipe.size_hw, 3), np.uint8)
@@ -150,18 +176,19 @@ def write_plan(path: Path, vouched: Vouched, key: bytes | None = None) -> None:
 def checked_against_onnxruntime(
     engine: TensorRtEngine, model: bytes, recipe: Recipe, frames: NDArray[np.uint8]
 ) -> Agreement:
-    """Compare a plan with ONNX Runtime on the CPU over prepared frames [n, H, W, 3]. Raises `ParityError`."""
+    """Compare a plan with ONNX Runtime on the CPU over prepared frames [n, H, W, 3]: one by one, and in batches of the
+    largest size that it takes. Raises `ParityError`."""
     reference = OnnxRuntimeEngine(model, recipe)
     try:
         expected = Scored.by(reference, frames)
     finally:
         reference.close()
-    found = agreement_of(engine, recipe, frames, expected)
+    found = agreement_of(engine, recipe, frames, expected, engine.max_batch)
     problem = found.problem("the plan", "ONNX Runtime")
     if problem:
         raise ParityError(
-            f"{problem}; no plan was written. Build with another --optimization-level, export with --precision fp32, "
-            "or run the detector.onnx with ONNX Runtime"
+            f"{problem}; no plan was written. Build with another --optimization-level or --max-batch 1, export with "
+            "--precision fp32, or run the detector.onnx with ONNX Runtime"
         )
     return found
 
@@ -177,13 +204,9 @@ def read_plan(path: Path, key_file: Path | None = None) -> Vouched:
 
 def _vouched(path: Path, key: bytes | None) -> Vouched:
     sidecar, signed = _read_sidecar(path, key)
-    try:
-        check_only_ours(path)
-        plan = path.read_bytes()
-    except OSError as error:
-        raise DetectorError(f"{path} cannot be read ({error.strerror}); check the path") from error
+    plan = read_only_ours(path)
     if _sha256(plan) != sidecar.plan_sha256:
-        raise DetectorError(
+        raise Apart(
             f"{path} is not the plan that {sidecar_path(path).name} vouches for: one of them was changed or exchanged. "
             f"Nothing of it was run; {AGAIN}"
         )
@@ -197,14 +220,14 @@ def _read_sidecar(plan: Path, key: bytes | None) -> tuple[Sidecar, bool]:
     """
     path = sidecar_path(plan)
     if not os.path.isfile(path):  # Path.is_file raises where a folder may not be entered
-        raise DetectorError(f"{plan} has no {path.name} beside it to vouch for it; {AGAIN}")
-    check_only_ours(path)
+        raise Apart(f"{plan} has no {path.name} beside it to vouch for it; {AGAIN}")
+    data = read_only_ours(path)
     try:
-        text = path.read_text()
+        text = data.decode()
         return sidecar_from_json(text, key), is_signed(text)
     except DetectorError as error:
         raise DetectorError(f"{path}: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise DetectorError(f"{path} cannot be read ({error}); {AGAIN}") from error
 
 
@@ -218,29 +241,74 @@ def open_plan(
 ) -> tuple[Recipe, TensorRtEngine]:
     """Open a plan: recipe and engine.
 
-    One that does not fit this machine, or the detector.onnx beside it, is rebuilt, which the log says; without that
-    file or `rebuild` it is refused with the reason. Raises `DetectorError`, `EngineError` and what building raises.
+    One that does not fit this machine, or the detector.onnx beside it, is rebuilt, which the log says, by one process
+    at a time: whoever comes meanwhile waits, and takes what was built. Without that file or `rebuild`, and where a
+    signed one would lose its signature, it is refused with the reason. Raises `DetectorError`, `EngineError` and what
+    building raises.
     """
-    vouched = read_plan(path, key_file)
-    onnx = path.with_suffix(".onnx")
-    recipe = current_recipe(vouched.sidecar, onnx, signed=key_file is not None)
-    cuda = open_cuda(binding)
-    try:
-        trt = library.load()
-        reason = stale(vouched.sidecar, recipe, Machine.of(cuda.device, library.version(trt)))
-    except BaseException:
-        cuda.close()
-        raise
+    key, onnx = read_key(key_file), path.with_suffix(".onnx")
+    vouched = _settled(path, key)
+    recipe = current_recipe(vouched.sidecar, onnx, signed=key is not None)
+    cuda, trt, machine = _opened(binding)
+    reason = stale(vouched.sidecar, recipe, machine)
     if reason is None:
         return recipe, TensorRtEngine(trt, cuda, vouched.plan, recipe)
     cuda.close()
+    _check_rebuilt(path, onnx, reason, rebuild, vouched.signed, key)
+    log.warning("%s is stale: %s. It is being rebuilt from %s, which takes minutes", path, reason, onnx)
+    with _turn(path):
+        recipe, plan = _rebuilt(path, onnx, machine, binding, key)
+    cuda, trt, _ = _opened(binding)
+    return recipe, TensorRtEngine(trt, cuda, plan, recipe)
+
+
+def _check_rebuilt(path: Path, onnx: Path, reason: str, allowed: bool, signed: bool, key: bytes | None) -> None:
+    """Raise `DetectorError` where a stale plan cannot be rebuilt."""
     if not onnx.is_file():
         raise DetectorError(f"{path} is stale: {reason}. {onnx} is not there to rebuild it from; copy it here")
-    if not rebuild:
+    if not allowed:
         raise DetectorError(f"{path} is stale: {reason}. Rebuilding was forbidden; {AGAIN} {onnx}")
-    log.warning("%s is stale: %s. It is being rebuilt from %s, which takes minutes", path, reason, onnx)
-    build_plan_file(onnx, path, vouched.sidecar.options, binding, key_file)
-    return open_plan(path, binding, False, key_file)
+    if signed and key is None:  # it would lose its signature, and be refused wherever the key is used
+        raise DetectorError(
+            f"{path} is stale: {reason}. It is signed, and rebuilding it takes the key: give --key-file FILE"
+        )
+
+
+def _rebuilt(path: Path, onnx: Path, machine: Machine, binding: str, key: bytes | None) -> tuple[Recipe, bytes]:
+    """The recipe and the plan of a stale file for `machine`, in this process's turn: it may have been built by now."""
+    vouched = _vouched(path, key)
+    recipe = current_recipe(vouched.sidecar, onnx, signed=key is not None)
+    reason = stale(vouched.sidecar, recipe, machine)
+    if reason is None:
+        log.warning("%s was rebuilt meanwhile by another process", path)
+        return recipe, vouched.plan
+    _check_rebuilt(path, onnx, reason, True, vouched.signed, key)
+    done = _built(onnx, path, vouched.sidecar.options, binding, key)
+    log.warning("%s was rebuilt: %s", path, done.found.describe())
+    return done.sidecar.recipe, done.built.plan
+
+
+def _settled(path: Path, key: bytes | None) -> Vouched:
+    """As `_vouched`, read again once nobody writes the plan where the two files do not belong together: whoever
+    rebuilds it writes one after the other."""
+    try:
+        return _vouched(path, key)
+    except Apart:
+        if not _lock_of(path).exists():
+            return _vouched(path, key)
+        log.warning("%s is being written by another process, which is waited for", path)
+        with _turn(path):
+            return _vouched(path, key)
+
+
+def _turn(path: Path) -> AbstractContextManager[None]:
+    """One process after the other on a plan; the lock is that of `only_one_writes`."""
+    return in_turn(_lock_of(path), path, BUILD_S)
+
+
+def _lock_of(path: Path) -> Path:
+    real = Path(os.path.realpath(path))
+    return real.with_name(f".{real.name}{LOCK}")
 
 
 def stale(sidecar: Sidecar, recipe: Recipe, machine: Machine) -> str | None:
@@ -310,9 +378,8 @@ def _timing_cache(path: Path) -> bytes:
     if not path.is_file():
         return b""
     try:
-        check_only_ours(path)
-        return path.read_bytes()
-    except (OSError, DetectorError) as error:
+        return read_only_ours(path)
+    except DetectorError as error:
         log.warning("the timing cache is not used: %s", error)
         return b""
 

@@ -4,19 +4,19 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from runtime.bounds import LONGEST_SENTENCE, shown
 from runtime.errors import DetectorError, InputError
-from runtime.printable import printable
 from runtime.recipe import READ as RECIPE_SCHEMAS
 from runtime.recipe import Recipe, upgraded
 from runtime.signing import is_signature, signature
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.cuda.base import Device
+from runtime.tensorrt.library import AGAIN
 from runtime.typed import build
 
 SCHEMA = 1
 SIGNATURE = "hmac_sha256"
 RECIPE_HASH = "recipe_sha256"  # detects accidents; sidecars from before it have none
-AGAIN = "build the plan anew with python -m export.engine"
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,14 @@ def sidecar_from_json(text: str, key: bytes | None = None) -> Sidecar:
     if schema != SCHEMA or recipe_schema not in RECIPE_SCHEMAS:
         known = " or ".join(map(str, RECIPE_SCHEMAS))
         raise DetectorError(
-            f"it has schema {schema} (recipe {recipe_schema}), this version reads {SCHEMA} (recipe {known}); {AGAIN}"
+            f"it has schema {shown(schema)} (recipe {shown(recipe_schema)}), "
+            f"this version reads {SCHEMA} (recipe {known}); {AGAIN}"
         )
     recipe_sha256 = document.pop(RECIPE_HASH, None)
     try:
         sidecar = build(Sidecar, document | {"recipe": upgraded(document["recipe"])})
-    except InputError as error:
-        raise DetectorError(f"it is damaged ({printable(str(error))}); {AGAIN}") from error
+    except (InputError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise DetectorError(f"it is damaged ({shown(error, LONGEST_SENTENCE)}); {AGAIN}") from error
     if recipe_sha256 is None and key is None:
         return replace(sidecar, recipe=sidecar.recipe.not_vouched_for())
     if recipe_sha256 not in (None, sidecar.recipe.sha256):

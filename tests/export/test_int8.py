@@ -18,7 +18,9 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from calibration.threshold import fit_threshold
+from export import int8_detector
 from export.int8_detector import Options, find_split, quantize
+from export.int8_gate import Comparison
 from export.layers import attributes
 from runtime.detector import Detector
 from runtime.detector_file import read_detector, write_recipe
@@ -239,6 +241,21 @@ def test_weights_stored_in_fp16_are_quantized_too(fp32_file: Path, part_split: S
     write_recipe(halved, graph, replace(recipe, graph_sha256=graph_sha256(graph)))
     found = quantize(halved, part_split, tmp_path / "int8.onnx", ANYWHERE)
     assert found.map_correlation > 0.98
+
+
+def test_maps_are_compared_where_the_detector_inspects(
+    fp32_file: Path, part_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, recipe = read_detector(fp32_file)
+    rectangle = tmp_path / "rectangle.onnx"
+    write_recipe(rectangle, model, replace(recipe, scoring=replace(recipe.scoring, region_of_interest=(8, 9, 20, 30))))
+
+    def compared(*arguments: Any) -> Comparison:
+        raise ParityError(f"{arguments[-1].pixels} pixels")
+
+    monkeypatch.setattr(int8_detector, "compare", compared)
+    with pytest.raises(ParityError, match="600 pixels"):
+        quantize(rectangle, part_split, tmp_path / "int8.onnx", ANYWHERE)
 
 
 def test_what_is_lost_beyond_the_margin_is_refused_and_nothing_written(

@@ -1,5 +1,6 @@
 """A memory bank in INT8: what of its graph is quantized, what it is compared on, and what it is refitted to."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from calibration.calibrate import calibrate
+from calibration.calibrated import with_statistics
 from calibration.methods import open_run
 from calibration.threshold import fit_threshold
-from export.detector import export
+from export.detector import ExportOptions, export
 from export.graphs import members, memory_name
 from export.int8_detector import Options, find_split, quantize
 from export.int8_search import quantized_search
-from export.left_out import left_out_maps, left_out_scores
+from export.left_out import left_out_maps, left_out_scores, whitened
 from runtime.detector_file import read_detector
 from runtime.errors import DetectorError, InputError, ParityError
 from runtime.tensorrt.builder import BuildOptions, build_plan
@@ -102,6 +104,45 @@ def test_its_threshold_is_of_its_own_scores_of_images_left_out(bank: Path, int8:
     assert recipe.quantization.map_correlation < 1  # of maps that say something: with an image in the bank none does
 
 
+@pytest.fixture(scope="module")
+def halved(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same detector with its weights stored in FP16."""
+    path = tmp_path_factory.mktemp("halved") / "halved.onnx"
+    export(with_statistics(open_run(bank.with_name("detector-run"), "cpu")), path, ExportOptions(weights="fp16"))
+    return path
+
+
+def test_a_bank_that_is_stored_in_fp16_is_quantized_too(halved: Path, bank: Path, tmp_path: Path) -> None:
+    run, out = bank.with_name("detector-run"), tmp_path / "int8.onnx"
+    quantize(halved, find_split(halved, None, run), out, ANYWHERE, run=run)
+    model, recipe = read_detector(out)
+    weights = {each.name: numpy_helper.to_array(each) for each in onnx.load_model_from_string(model).graph.initializer}
+    members_as_stored = weights["evidence.bank.half"]
+    steps = weights["int8.search.bank_steps"]
+    assert members_as_stored.dtype == np.float16
+    assert np.abs(weights["int8.search.bank"].T * steps[:, None] - members_as_stored).max() <= steps.max() / 2 * 1.001
+    # its threshold is of images left out of what the whole frame was fitted to, which rounded weights do not see alike
+    calibrated = with_statistics(open_run(run, "cpu"))
+    trained = calibrated.trained
+    images = PreparedImages(trained.split.threshold_images(1, True), recipe.size_hw, None)
+    known = whitened(calibrated, images)
+    scores = left_out_scores(model, recipe, memory_name(trained), members(trained), trained.split, images, known)
+    assert recipe.threshold == fit_threshold(scores, 0.2, recipe.threshold.confidence, left_out=True)
+
+
+def test_a_run_that_was_calibrated_again_does_not_say_what_rounded_weights_know(
+    halved: Path, bank: Path, tmp_path: Path
+) -> None:
+    if not read_detector(halved)[1].method.image_evidence:
+        pytest.skip("the frame is not judged as a whole: nothing is fitted to it")
+    run = Path(shutil.copytree(bank.with_name("detector-run"), tmp_path / "run"))
+    calibrated = with_statistics(open_run(run, "cpu"))
+    assert calibrated.image is not None
+    replace(calibrated, image=replace(calibrated.image, evidence_mean=0.5)).save()
+    with pytest.raises(InputError, match=r"run was calibrated again since the detector was exported; export it anew"):
+        quantize(halved, find_split(halved, None, run), tmp_path / "int8.onnx", ANYWHERE, run=run)
+
+
 def test_a_range_too_narrow_is_found_on_images_left_out(bank: Path, tmp_path: Path) -> None:
     split = find_split(bank, None, None)
     with pytest.raises(ParityError, match="the maps' correlation is"):
@@ -127,8 +168,6 @@ def test_a_graph_without_a_search_is_refused(int8_file: Path) -> None:
 @pytest.mark.parametrize("which", ["fp16", "int8"])
 def test_a_real_builder_takes_it(bank: Path, int8: Path, which: str, tmp_path: Path) -> None:
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: NO real builder was run")
-    from export.detector import ExportOptions
-
     path = int8
     if which == "fp16":
         path = tmp_path / "fp16.onnx"

@@ -91,8 +91,8 @@ def compared(error: list[float], threshold: float) -> Parity:
     class Engine(FakeEngine):
         def result(self, ticket: int, timeout_s: float = 30.0) -> Any:
             output = super().result(ticket, timeout_s)
-            score = np.array([scores[round(float(output.anomaly_score[0]))]], np.float32)
-            return Output(wave[None].numpy(), score)
+            found = [scores[round(float(each))] for each in output.anomaly_score]
+            return Output(np.stack([wave.numpy()] * len(found)), np.array(found, np.float32))
 
     engine = Engine((2, 2), lambda batch: batch[..., 0].astype(np.float32))
     try:
@@ -101,14 +101,56 @@ def compared(error: list[float], threshold: float) -> Parity:
             trained=SimpleNamespace(scoring=Scoring(), size_hw=(2, 2)),
         )  # fmt: skip
         fused: Any = Loud()
+        fused.explain = False
         return compare(run, threshold, engine, fused, frames, tolerance=0.1)
     finally:
         engine.close()
 
 
+@pytest.mark.parametrize("error", [0.0, 1.0, float("nan")])
+def test_evidence_that_is_an_output_is_compared_with_the_formulas(error: float) -> None:
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 256, (3, 2, 2, 3), np.uint8)
+
+    def evidence(batch: NDArray[np.uint8]) -> torch.Tensor:
+        return torch.from_numpy(batch[..., :2].astype(np.float32)).permute(0, 3, 1, 2)  # two kinds
+
+    def plain(batch: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = evidence(batch).sum(dim=1)
+        return maps, maps.amax(dim=(1, 2))[:, None]
+
+    class Engine(FakeEngine):
+        def result(self, ticket: int, timeout_s: float = 30.0) -> Output:
+            output = super().result(ticket, timeout_s)
+            batch = np.stack([frames[np.argmin(np.abs(sums - each.sum()))] for each in output.anomaly_map])
+            found = evidence(batch).numpy()
+            found[:, 1] += error
+            return replace(output, evidence=found)
+
+    sums = frames[..., :2].astype(np.float32).sum(axis=(1, 2, 3))
+    trained = SimpleNamespace(scoring=Scoring(), size_hw=(2, 2), stride=1, evidence=evidence)
+    run: Any = SimpleNamespace(maps_and_scores=plain, positions=None, image=None, trained=trained)
+    fused: Any = Loud()
+    fused.explain = True
+    engine = Engine((2, 2), lambda batch: batch[..., :2].astype(np.float32).sum(axis=3))
+    try:
+        parity = compare(run, 100.0, engine, fused, frames, tolerance=1e-3)
+    finally:
+        engine.close()
+    if not error:
+        parity.check()
+    else:
+        with pytest.raises(
+            ParityError, match=r"the exported file deviates from the formulas by .* \(maps\) and 0 \(sco"
+        ):
+            parity.check()
+
+
 def test_decisions_are_compared_outside_the_band_alone() -> None:
     parity = compared([0, 0, -0.2, 0, 0], threshold=1.95).agreement
-    assert (parity.scores_in_band, parity.decisions_compared, parity.decisions_differing) == (1, 4, 0)
+    # five frames one by one, and the same in three batches of two, the first of them twice
+    assert (parity.scores_in_band, parity.decisions_compared, parity.decisions_differing) == (2, 9, 0)
+    assert parity.describe().startswith("parity on 5 frames, one by one and 2 at once: maps within")
     assert parity.score_deviation == pytest.approx(0.2)
 
 
@@ -155,7 +197,7 @@ def test_without_convolutions_nothing_can_overflow() -> None:
 def test_a_decision_that_turns_outside_the_band_is_counted() -> None:
     parity = compared([0, 0, 0, -0.9, 0], threshold=2.5)
     found = parity.agreement
-    assert (found.scores_in_band, found.decisions_compared, found.decisions_differing) == (0, 5, 1)
+    assert (found.scores_in_band, found.decisions_compared, found.decisions_differing) == (0, 11, 2)
     with pytest.raises(ParityError):
         parity.check()
 

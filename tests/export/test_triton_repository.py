@@ -28,11 +28,14 @@ from runtime.default_detector import DEMO_DETECTOR
 from runtime.detector_file import read_detector, write_recipe
 from runtime.engines.onnxruntime_engine import open_session
 from runtime.errors import DetectorError, InputError, ParityError
+from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.recipe import Quantization, recipe_from_metadata
 
 
 def demo_model(repository: Path, **options: object) -> Path:
-    return write_model(DEMO_DETECTOR, repository, "demo", ServingOptions(**options)).folder  # type: ignore[arg-type]
+    """With two frames at once, if nothing else is said: it is computed so before it is written."""
+    chosen: Any = {"batch": 2} | options
+    return write_model(DEMO_DETECTOR, repository, "demo", ServingOptions(**chosen)).folder
 
 
 def configured(folder: Path) -> pb.ModelConfig:
@@ -96,12 +99,12 @@ def test_a_served_graph_computes_the_same_and_says_of_each_frame_whose_it_is(tmp
     model, recipe = read_detector(DEMO_DETECTOR)
     served = served_graph(model, recipe)
     frames = np.random.default_rng(0).integers(0, 256, (3, *recipe.size_hw, 3), np.uint8)
-    check_served(model, served, recipe, frames)
+    check_served(model, served, recipe, frames, 2)
     (identity,) = open_session(served, "cpu", 1).run(["recipe_sha256"], {"frames": frames})
     assert identity.shape == (3, 32)
     assert {row.astype(np.uint8).tobytes().hex() for row in identity} == {recipe.sha256}
     with pytest.raises(ParityError, match="does not say which recipe it is of"):
-        check_served(model, served, recipe.with_threshold(3.0), frames)
+        check_served(model, served, recipe.with_threshold(3.0), frames, 2)
     with pytest.raises(DetectorError, match="has an output recipe_sha256 already"):
         served_graph(served, recipe)
 
@@ -121,12 +124,41 @@ def test_a_graph_that_computes_otherwise_is_not_written(tmp_path: Path, monkeypa
     assert not list(tmp_path.iterdir())
 
 
+def mixing(model: bytes) -> bytes:
+    """The graph with the first frame's answer for all frames of a batch."""
+    proto = onnx.load_model_from_string(model)
+    graph, helper = proto.graph, onnx.helper
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array([0]), "first"))
+    for name in [each.name for each in graph.output]:
+        for node in graph.node:
+            for names in (node.input, node.output):
+                for place, each in enumerate(names):
+                    if each == name:
+                        names[place] = f"{name}.own"
+        graph.node.append(helper.make_node("Gather", [f"{name}.own", "first"], [f"{name}.first"], axis=0))
+        graph.node.append(helper.make_node("Shape", [f"{name}.own"], [f"{name}.shape"]))
+        graph.node.append(helper.make_node("Expand", [f"{name}.first", f"{name}.shape"], [name]))
+    return bytes(proto.SerializeToString())
+
+
+def test_a_detector_that_mixes_the_frames_of_a_batch_is_not_written(tmp_path: Path) -> None:
+    model, recipe = read_detector(DEMO_DETECTOR)
+    graph = with_metadata(mixing(model), {})
+    detector = tmp_path / "mixing.onnx"
+    detector.write_bytes(with_metadata(graph, replace(recipe, graph_sha256=graph_sha256(graph)).metadata))
+    said = "the detector with 3 frames at once deviates from itself with one by .*; nothing was written. Give --batch 1"
+    with pytest.raises(ParityError, match=said):
+        write_model(detector, tmp_path / "models", "mixing", ServingOptions(batch=3))
+    assert not (tmp_path / "models").exists()
+    assert write_model(detector, tmp_path / "models", "mixing", ServingOptions(batch=1)).max_batch == 1
+
+
 def test_another_detector_is_replaced_only_when_asked(tmp_path: Path) -> None:
     models = tmp_path / "models"
     before = read_detector(DEMO_DETECTOR)[1].sha256
     demo_model(models)
-    demo_model(models, batch=2)  # the same detector, served otherwise
-    assert configured(models / "demo").max_batch_size == 2
+    demo_model(models, batch=3)  # the same detector, served otherwise
+    assert configured(models / "demo").max_batch_size == 3
     with pytest.raises(
         InputError, match=f"demo holds another detector \\(recipe {before[:12]}\\); give another --name"
     ):

@@ -7,6 +7,8 @@ when the stream gets there.
 
 import enum
 import json
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -196,15 +198,30 @@ class Builder:
     def build_serialized_network(self, network: Network, config: Config) -> bytes | None:
         self._module.events.append("build")
         monitor = config.progress_monitor
-        monitor.phase_start("Building", None, 2)
-        going_on = [monitor.step_complete("Building", step) for step in range(2)]
-        monitor.phase_finish("Building")
+        _called(monitor.phase_start, "Building", None, 2)
+        if "Ctrl-C" in self._module.problems:
+            _called(self._interrupted)
+        going_on = [_called(monitor.step_complete, "Building", step) for step in range(2)]
+        _called(monitor.phase_finish, "Building")
         if "build" in self._module.problems or not all(going_on):
             self._logger.log(Severity.ERROR, "no tactic found")
             return None
         assert BuilderFlag.TF32 not in config.flags
         header = {"profile": config.profiles[0].shapes, "fault": sorted(self._module.problems)}
         return MAGIC + json.dumps(header).encode() + b"\n" + network.model
+
+    def _interrupted(self) -> None:
+        """A message during which Ctrl-C is pressed."""
+        os.kill(os.getpid(), signal.SIGINT)
+        self._logger.log(Severity.WARNING, "a slow tactic")
+
+
+def _called(function: Callable[..., Any], *arguments: Any) -> Any:
+    """As TensorRT calls Python: what is raised there is lost, and counts as True."""
+    try:
+        return function(*arguments)
+    except BaseException:
+        return True
 
 
 class Runtime:
@@ -310,4 +327,6 @@ class Context:
 
     def _disturbed(self, name: str, value: Any) -> Any:
         """What a plan that was built wrongly computes."""
+        if "mixes" in self._engine.header["fault"]:
+            return np.repeat(value[:1], len(value), axis=0)
         return value + np.float32(0.5) if "disagrees" in self._engine.header["fault"] else value

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from runtime.cuda_driver import require_driver
 from runtime.errors import EngineError
-from runtime.tensorrt.cuda.base import Cuda, Device, Event, Graph, Memory, Stream
+from runtime.tensorrt.cuda.base import Cuda, Device, Event, Graph, Memory, Stream, what_helps
 
-__all__ = ["BINDINGS", "Cuda", "Device", "Event", "Graph", "Memory", "Stream", "open_cuda"]
+__all__ = ["BINDINGS", "Cuda", "Device", "Event", "Graph", "Memory", "Stream", "open_cuda", "what_helps"]
 
 
 def _cuda_bindings() -> Cuda:

@@ -1,12 +1,52 @@
 """The interface: device memory, pinned memory, streams, events and graphs of one GPU."""
 
+import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from runtime.errors import EngineError
+
+log = logging.getLogger("proctor.tensorrt")
+
+# faults behind which the driver refuses a process: "any further CUDA work will return the same error", "the process
+# must be terminated and relaunched" (cuda.h; of an assert the context must be destroyed). As cuda-bindings calls them,
+# and as PyCUDA and TensorRT do, in the driver's words
+LOST = (
+    "CUDA_ERROR_CONTAINED",
+    "CUDA_ERROR_ILLEGAL_ADDRESS",
+    "CUDA_ERROR_LAUNCH_TIMEOUT",
+    "CUDA_ERROR_ASSERT",
+    "CUDA_ERROR_HARDWARE_STACK_ERROR",
+    "CUDA_ERROR_ILLEGAL_INSTRUCTION",
+    "CUDA_ERROR_MISALIGNED_ADDRESS",
+    "CUDA_ERROR_INVALID_ADDRESS_SPACE",
+    "CUDA_ERROR_INVALID_PC",
+    "CUDA_ERROR_LAUNCH_FAILED",
+    "CUDA_ERROR_TENSOR_MEMORY_LEAK",
+    "CUDA_ERROR_MPS_CLIENT_TERMINATED",
+    "CUDA_ERROR_EXTERNAL_DEVICE",
+    "an illegal memory access was encountered",
+    "the launch timed out and was terminated",
+    "device-side assert triggered",
+    "hardware stack error",
+    "an illegal instruction was encountered",
+    "misaligned address",
+    "operation not supported on global/shared address space",
+    "invalid program counter",
+    "unspecified launch failure",
+)
+
+
+def what_helps(fault: str) -> str:
+    """What to do after a failure of the GPU, which is given in words."""
+    if any(each in fault for each in LOST):
+        return "start the program again: after such a fault the driver refuses all further work of a process"
+    return "open the detector again"
 
 
 @dataclass(frozen=True)
@@ -116,4 +156,33 @@ class Cuda(Protocol):
         """Free a graph, which nothing under way may need."""
 
     def close(self) -> None:
-        """Free everything that was handed out. Closing twice is allowed."""
+        """Free everything that was handed out. Closing twice is allowed. What cannot be freed, as after a fault of the
+        GPU, is logged: nothing is raised."""
+
+
+def give_back(
+    current: Callable[[], AbstractContextManager[None]], free: list[Callable[[], object]], release: Callable[[], object]
+) -> None:
+    """Call each of `free` in the context `current`, the last first, and `release` in any case.
+
+    Whatever raises `EngineError` is logged, and the others are called all the same. Where the context itself cannot be
+    had, nothing can be freed: it stays in `free`, for the driver to clear away with the process.
+    """
+    problems: list[EngineError] = []
+
+    def tried(call: Callable[[], object]) -> None:
+        try:
+            call()
+        except EngineError as error:
+            problems.append(error)
+
+    with ExitStack() as context:
+        tried(lambda: context.enter_context(current()))
+        is_current = not problems
+        while free and is_current:
+            tried(free.pop())
+        tried(context.close)
+    tried(release)
+    if problems:
+        more = f" (and {len(problems) - 1} calls more)" if len(problems) > 1 else ""
+        log.warning("while the GPU was given back: %s%s", problems[0], more)

@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from cuda.bindings import driver
 
 from runtime.errors import EngineError
-from runtime.tensorrt.cuda.base import Device, Event, Graph, Memory, Stream
+from runtime.tensorrt.cuda.base import Device, Event, Graph, Memory, Stream, give_back
 
 _ATTRIBUTE = driver.CUdevice_attribute
 _NON_BLOCKING = driver.CUstream_flags.CU_STREAM_NON_BLOCKING
@@ -30,7 +30,7 @@ class CudaBindings:
         self._number = _call("cuDeviceGet", 0)
         self.device = _describe(self._number)
         self._context = _call("cuDevicePrimaryCtxRetain", self._number)
-        self._free: list[Callable[[], None]] = []
+        self._free: list[Callable[[], object]] = []
         self._closed = False
 
     @contextmanager
@@ -39,8 +39,11 @@ class CudaBindings:
         _call("cuCtxPushCurrent", self._context)
         try:
             yield
-        finally:
-            _call("cuCtxPopCurrent")
+        except BaseException:
+            with suppress(EngineError):  # after a fault every call fails, and the first error is the one to be told
+                _call("cuCtxPopCurrent")
+            raise
+        _call("cuCtxPopCurrent")
 
     def device_memory(self, size: int) -> Memory:
         """See `Cuda.device_memory`."""
@@ -104,7 +107,8 @@ class CudaBindings:
             # a capture that was made invalid fails to end, and has ended all the same
             code, graph = driver.cuStreamEndCapture(stream.handle)
             if code == driver.CUresult.CUDA_SUCCESS:
-                _call("cuGraphDestroy", graph)
+                with suppress(EngineError):
+                    _call("cuGraphDestroy", graph)
             raise
         graph = _call("cuStreamEndCapture", stream.handle)
         try:
@@ -125,12 +129,8 @@ class CudaBindings:
         if self._closed:
             return
         self._closed = True
-        try:
-            with self.current():
-                while self._free:
-                    self._free.pop()()  # the last first: streams before the memory they may still use
-        finally:
-            _call("cuDevicePrimaryCtxRelease", self._number)
+        # the last first: streams are made before the memory that is used in them, and are freed behind it
+        give_back(self.current, self._free, lambda: _call("cuDevicePrimaryCtxRelease", self._number))
 
 
 def _describe(number: Any) -> Device:

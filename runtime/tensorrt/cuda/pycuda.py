@@ -1,14 +1,14 @@
 """CUDA through PyCUDA, the binding that Jetson's users know. It has no graphs."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pycuda
 import pycuda.driver as driver  # never pycuda.autoinit: TensorRT works in the primary context, autoinit makes another
 
 from runtime.errors import EngineError
-from runtime.tensorrt.cuda.base import Device, Event, Graph, Memory, Stream
+from runtime.tensorrt.cuda.base import Device, Event, Graph, Memory, Stream, give_back
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING, for which PyCUDA has no name
 
@@ -38,9 +38,12 @@ class PyCuda:
             self._context.push()
         try:
             yield
-        finally:
-            with _ours("cuCtxPopCurrent"):
+        except BaseException:
+            with suppress(driver.Error):  # after a fault every call fails, and the first error is the one to be told
                 driver.Context.pop()
+            raise
+        with _ours("cuCtxPopCurrent"):
+            driver.Context.pop()
 
     def device_memory(self, size: int) -> Memory:
         """See `Cuda.device_memory`."""
@@ -119,12 +122,8 @@ class PyCuda:
         if self._closed:
             return
         self._closed = True
-        with self.current():
-            self._kept.clear()
-            while self._free:
-                with _ours("cuMemFree"):
-                    self._free.pop()()
-        self._context.detach()
+        free = [_in_ours("cuMemFree", each) for each in self._free]
+        give_back(self.current, [*free, self._kept.clear], _in_ours("cuDevicePrimaryCtxRelease", self._context.detach))
         del self._context  # PyCUDA gives the primary context back with its last reference
 
 
@@ -146,3 +145,13 @@ def _ours(call: str) -> Iterator[None]:
         yield
     except driver.Error as error:
         raise EngineError(f"the CUDA call {call} failed: {error}") from error
+
+
+def _in_ours(call: str, function: Callable[[], None]) -> Callable[[], None]:
+    """The function with its errors as `EngineError`."""
+
+    def called() -> None:
+        with _ours(call):
+            function()
+
+    return called

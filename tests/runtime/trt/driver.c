@@ -2,7 +2,8 @@
  *
  * It lets the real cuda-bindings (and PyCUDA, where it is built) run their own code on a machine without a GPU:
  * loading, argument types, handles, error codes. Work happens at once, so it says nothing of order; the recording GPU
- * does that. PROCTOR_DRIVER_FAIL=<function> makes that function fail with CUDA_ERROR_ILLEGAL_ADDRESS;
+ * does that. PROCTOR_DRIVER_FAIL=<function> makes that function fail with CUDA_ERROR_ILLEGAL_ADDRESS, and "all" every
+ * one from the moment on that it is set;
  * PROCTOR_DRIVER_DEVICES is the number of GPUs (1); PROCTOR_DRIVER_INIT is the code that cuInit returns (0).
  */
 #define _GNU_SOURCE
@@ -32,11 +33,11 @@ struct stream {
 };
 
 static int depth;  /* of the context stack */
-static long alive; /* allocations, streams, events and graphs not yet freed */
+static long alive; /* allocations, streams, events and graphs whose end nobody asked for yet */
 
 static R failing(const char *name) {
   const char *wanted = getenv("PROCTOR_DRIVER_FAIL");
-  return wanted && !strcmp(wanted, name) ? ILLEGAL_ADDRESS : OK;
+  return wanted && (!strcmp(wanted, name) || !strcmp(wanted, "all")) ? ILLEGAL_ADDRESS : OK;
 }
 static int number(const char *name, int otherwise) {
   const char *text = getenv(name);

@@ -1,6 +1,8 @@
 """The builder: what TensorRT is asked for, its errors in words, and its progress."""
 
 import io
+import signal
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -139,24 +141,49 @@ def test_progress_in_a_log_is_a_line_now_and_then(trt: OnnxTensorRt, monkeypatch
     assert out.getvalue() == "building the plan, 31 s: Building 2/4\n"
 
 
-def test_ctrl_c_ends_the_build(trt: OnnxTensorRt, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runtime.tensorrt import builder
-
-    class Interrupted(io.StringIO):
-        def write(self, text: str) -> int:
-            raise KeyboardInterrupt
-
-        def isatty(self) -> bool:
-            return False
-
-    monkeypatch.setattr("runtime.tensorrt.progress.LOG_PERIOD_S", 0.0)
-    make = progress_monitor
-
-    def interrupted(module: Any) -> Any:
-        monitor = make(module, Interrupted())
-        monkeypatch.setattr(monitor, "phase_start", lambda *arguments: None)
-        return monitor
-
-    monkeypatch.setattr(builder, "progress_monitor", interrupted)
+def test_ctrl_c_ends_the_build_wherever_tensorrt_is(trt: OnnxTensorRt, caplog: pytest.LogCaptureFixture) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    trt.problems.add("Ctrl-C")
     with pytest.raises(KeyboardInterrupt):
         build(trt)
+    assert "TensorRT: a slow tactic" in caplog.text  # the message during which it was pressed was not lost
+    assert signal.getsignal(signal.SIGINT) is before
+    trt.problems.clear()
+    assert build(trt)
+
+
+def test_a_failed_build_leaves_ctrl_c_as_it_was(trt: OnnxTensorRt) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    for problem in ("parse", "build"):
+        trt.problems = {problem}
+        with pytest.raises(EngineError):
+            build(trt)
+        assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_another_thread_and_who_ignores_ctrl_c_are_left_alone(
+    trt: OnnxTensorRt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("a signal was touched")
+
+    found: list[bytes] = []
+    monkeypatch.setattr(signal, "signal", refuse)
+    thread = threading.Thread(target=lambda: found.append(build(trt)))
+    thread.start()
+    thread.join()
+    assert found
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
+    assert build(trt)
+
+
+def test_a_terminal_that_has_gone_away_ends_no_build(trt: OnnxTensorRt, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("runtime.tensorrt.progress.SHORTEST_PERIOD_S", 0.0)
+    monitor = progress_monitor(trt, Gone())
+    monitor.phase_start("Building", None, 4)
+    assert monitor.step_complete("Building", 0)
+    monitor.close()

@@ -146,6 +146,43 @@ print(driver.proctor_alive(), driver.proctor_depth())
 
 
 @pytest.mark.parametrize(
+    "failing", ["all", "cuMemFree_v2", "cuCtxPushCurrent_v2", "cuCtxPopCurrent_v2", "cuMemFreeHost"]
+)
+def test_after_a_fault_everything_is_given_back_and_the_first_error_is_told(
+    binding: str, failing: str, driver_folder: Path, environment: dict[str, str]
+) -> None:
+    program = f"""
+import ctypes, logging, os
+from runtime.tensorrt.cuda import open_cuda
+logging.basicConfig()
+cuda = open_cuda({binding!r})
+driver = ctypes.CDLL("libcuda.so.1")
+try:
+    with cuda.current():
+        cuda.stream(), cuda.event(), cuda.device_memory(64), cuda.host_memory(64), cuda.device_memory(64)
+        driver.setenv(b"PROCTOR_DRIVER_FAIL", {failing!r}.encode(), 1)
+        raise ValueError("the first error")
+except ValueError as error:
+    print(error)
+cuda.close()
+cuda.close()
+print(driver.proctor_alive())
+"""
+    found = {**environment, "LD_LIBRARY_PATH": str(driver_folder)}
+    done = subprocess.run([sys.executable, "-c", program], env=found, capture_output=True, text=True, timeout=60)
+    first, alive = done.stdout.splitlines()
+    assert (done.returncode, first) == (0, "the first error"), done.stderr
+    told = "while the GPU was given back: the CUDA call "
+    has_context = failing not in ("all", "cuCtxPushCurrent_v2")
+    if binding == "pycuda":  # it takes away what it cannot pop, and says itself what it cannot free
+        has_context = has_context and failing != "cuCtxPopCurrent_v2"
+        told = "PyCUDA WARNING: a clean-up operation failed" if has_context else told
+    assert told in done.stderr
+    assert done.stderr.count("while the GPU was given back") <= 1
+    assert alive == ("0" if has_context else "5")  # where there is no context nothing can be freed in it
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"PROCTOR_DRIVER_DEVICES": "0"}, "the NVIDIA driver finds no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES"),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx_tensorrt import MAGIC, NUMPY, OnnxTensorRt
+from onnx_tensorrt import MAGIC, NUMPY, Context, OnnxTensorRt
 from recording_cuda import GPU, JETSON, RecordingCuda
 from runtime_samples import SIZE_HW, make_recipe, recipe_with_image_evidence
 from tensorrt_samples import MAX_BATCH, make_engine, make_plan
@@ -21,6 +21,7 @@ from runtime.errors import DetectorError, EngineError, ResultTimeout
 from runtime.scoring import Scoring
 from runtime.tensorrt.builder import BuildOptions, build_plan
 from runtime.tensorrt.cuda import Event, Memory, Stream
+from runtime.tensorrt.cuda.base import LOST
 from runtime.tensorrt.engine import TensorRtEngine, check_tensors
 from runtime.tensorrt.sidecar import Tensor
 
@@ -150,9 +151,41 @@ def test_a_failed_call_breaks_the_engine_aloud(call: str, cuda: RecordingCuda) -
     with pytest.raises(EngineError, match=f"the CUDA call {call} failed: CUDA_ERROR_ILLEGAL_ADDRESS"):
         engine.submit(batch(1))
     cuda.fail.clear()
-    with pytest.raises(EngineError, match=r"the GPU failed before .*ILLEGAL_ADDRESS.*; open the detector again"):
+    with pytest.raises(
+        EngineError, match=r"the GPU failed before .*ILLEGAL_ADDRESS.*; start the program again: after s"
+    ):
         engine.submit(batch(1))
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        ("CUDA_ERROR_LAUNCH_FAILED", "start the program again"),
+        ("cuMemcpyHtoDAsync failed: unspecified launch failure", "start the program again"),  # in PyCUDA's words
+        ("CUDA_ERROR_OUT_OF_MEMORY", "open the detector again"),
+        ("CUDA_ERROR_INVALID_VALUE", "open the detector again"),
+    ],
+)
+def test_after_a_fault_the_advice_is_one_that_can_help(fault: str, advice: str, cuda: RecordingCuda) -> None:
+    engine = make_engine(cuda)
+    cuda.fail["upload"] = fault
+    with pytest.raises(EngineError, match=fault):
+        engine.submit(batch(1))
+    with pytest.raises(EngineError, match=advice):
+        engine.submit(batch(1))
+    engine.close()
+
+
+def test_what_the_driver_ends_a_process_for_is_what_its_header_says() -> None:
+    driver = pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings is not installed")
+    told = {code.name: " ".join((code.__doc__ or "").split()) for code in driver.CUresult}
+    if not told["CUDA_ERROR_ILLEGAL_ADDRESS"]:
+        pytest.skip("this version of cuda-bindings documents no codes")
+    words = ("the process must be terminated", "The context cannot be used anymore")
+    assert {name for name, text in told.items() if any(each in text for each in words)} == {
+        name for name in LOST if name.startswith("CUDA_ERROR_")
+    }
 
 
 def test_what_the_work_ran_into_comes_out_with_the_result(cuda: RecordingCuda) -> None:
@@ -165,6 +198,31 @@ def test_what_the_work_ran_into_comes_out_with_the_result(cuda: RecordingCuda) -
         engine.result(ticket)
     cuda.fail["synchronize"] = "CUDA_ERROR_LAUNCH_FAILED"
     engine.close()
+    assert cuda.closed
+
+
+def test_closing_after_a_fault_waits_for_each_slot_and_raises_nothing(
+    cuda: RecordingCuda, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = make_engine(cuda)
+    for _ in range(2):
+        engine.submit(batch(1))
+    cuda.fail["synchronize"] = "CUDA_ERROR_LAUNCH_FAILED"
+    engine.close()
+    assert cuda.calls.count("synchronize") == 2
+    assert cuda.closed
+    assert "while closing: the CUDA call synchronize failed: CUDA_ERROR_LAUNCH_FAILED" in caplog.text
+
+
+def test_a_profile_that_the_binding_refuses_is_our_error(cuda: RecordingCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(context: Context, index: int, stream: int) -> bool:
+        raise RuntimeError("Error in set optimization profile async.")
+
+    trt = OnnxTensorRt(lambda: cuda)
+    plan = make_plan(trt, cuda)
+    monkeypatch.setattr(Context, "set_optimization_profile_async", refuse)
+    with pytest.raises(EngineError, match=r"refused the optimization profile \(Error in set .*\); build the plan anew"):
+        TensorRtEngine(trt, cuda, plan, make_recipe())
     assert cuda.closed
 
 

@@ -3,6 +3,9 @@
 import json
 import logging
 import os
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +16,19 @@ import pytest
 from recording_cuda import GPU
 from runtime_samples import SIZE_HW
 from tensorrt_samples import Computer
+from waiting import until
 
 from runtime.adjust import adjust
 from runtime.detector import Detector
 from runtime.detector_file import read_detector, write_recipe
 from runtime.doctor import vendor
 from runtime.errors import DetectorError, EngineError, InputError, ParityError, ProctorError
+from runtime.lock import only_one_writes
 from runtime.onnx_file import graph_sha256
 from runtime.recipe import Recipe
 from runtime.scoring import Scoring
 from runtime.set_threshold import set_threshold
+from runtime.tensorrt import plans
 from runtime.tensorrt.builder import BuildOptions
 from runtime.tensorrt.plans import build_plan_file, open_plan, read_plan, sidecar_path
 from runtime.tensorrt.sidecar import sidecar_from_json
@@ -104,6 +110,19 @@ def test_a_plan_that_disagrees_is_not_left_behind(detector_file: Path, computer:
         build_plan_file(detector_file, detector_file.with_suffix(".plan"))
     assert sorted(path.name for path in detector_file.parent.iterdir()) == ["detector.onnx", "detector.parity.npz"]
     assert computer.opened[-1].closed
+
+
+def test_a_plan_that_mixes_the_frames_of_a_batch_is_not_left_behind(detector_file: Path, computer: Computer) -> None:
+    computer.trt.problems.add("mixes")
+    plan = detector_file.with_suffix(".plan")
+    with pytest.raises(ParityError, match=r"the plan deviates from ONNX Runtime by .*; no plan was written"):
+        build_plan_file(detector_file, plan, BuildOptions(max_batch=8))
+    assert not plan.exists()
+    _, found = build_plan_file(detector_file, plan)  # for one frame there is nothing to mix
+    assert "one by one" not in found.describe()
+    computer.trt.problems.clear()
+    _, found = build_plan_file(detector_file, plan, BuildOptions(max_batch=8))
+    assert found.describe().startswith("parity on 4 frames, one by one and 8 at once: maps within")
 
 
 def test_a_failed_build_leaves_the_old_plan_alone(plan_file: Path, detector_file: Path, computer: Computer) -> None:
@@ -200,6 +219,45 @@ def writable_folder(plan: Path) -> None:
     plan.parent.chmod(0o777)
 
 
+def links_in_a_writable_folder(plan: Path) -> None:
+    """The files themselves lie where nobody else may write."""
+    home = plan.parent / "home"
+    home.mkdir(mode=0o755)
+    for path in (plan, sidecar_path(plan)):
+        path.rename(home / path.name)
+        path.symlink_to(home / path.name)
+    plan.parent.chmod(0o777)
+
+
+def links_over_a_writable_folder(plan: Path) -> None:
+    home, way = plan.parent / "home", plan.parent / "way"
+    home.mkdir(mode=0o755)
+    way.mkdir()
+    for path in (plan, sidecar_path(plan)):
+        path.rename(home / path.name)
+        (way / path.name).symlink_to(Path("..") / "home" / path.name)
+        path.symlink_to(way / path.name)
+    way.chmod(0o777)
+
+
+def foreign_link(plan: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can give a link away")
+    links_in_a_writable_folder(plan)
+    plan.parent.chmod(0o1777)  # as /tmp: whose link it is may change it
+    os.chown(sidecar_path(plan), 12345, -1, follow_symlinks=False)
+
+
+def links_in_a_ring(plan: Path) -> None:
+    plan.unlink()
+    plan.symlink_to(plan.name)
+
+
+def pipe(plan: Path) -> None:
+    plan.unlink()
+    os.mkfifo(plan, 0o600)
+
+
 def foreign_sidecar(plan: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("only root can give a file away")
@@ -219,6 +277,11 @@ def foreign_sidecar(plan: Path) -> None:
         (writable_by_the_group, "detector.plan.json can be written by other users"),
         (writable_plan, "detector.plan can be written by other users"),
         (writable_folder, "can be written by other users"),
+        (links_in_a_writable_folder, r"can be written by other users, who could make detector\.plan"),
+        (links_over_a_writable_folder, r"way can be written by other users, who could make detector\.plan"),
+        (foreign_link, r"detector\.plan\.json belongs to another user .uid 12345."),
+        (links_in_a_ring, r"detector\.plan cannot be read \(Too many levels of symbolic links\)"),
+        (pipe, r"detector\.plan is no file"),
         (foreign_sidecar, "belongs to another user .uid 12345."),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -228,6 +291,34 @@ def test_what_cannot_be_vouched_for_is_refused(attack: Any, message: str, plan_f
     with pytest.raises(DetectorError, match=message):
         open_plan(plan_file)
     assert computer.events == []
+
+
+def test_a_file_that_is_exchanged_while_it_is_checked_is_seen(
+    plan_file: Path, computer: Computer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = plan_file.with_name("other")
+    other.write_bytes(plan_file.read_bytes())
+    other.chmod(0o666)
+    opened = os.open
+
+    def exchanged(path: Any, *rest: Any, **named: Any) -> int:
+        """At the last moment: what the path named until now would have passed."""
+        if Path(path) == plan_file:
+            os.replace(other, plan_file)
+            monkeypatch.setattr(os, "open", opened)
+        return opened(path, *rest, **named)
+
+    monkeypatch.setattr(os, "open", exchanged)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (exchanged(path, os.O_RDONLY), path.open("rb").read())[1])
+    with pytest.raises(DetectorError, match=r"detector\.plan can be written by other users"):
+        open_plan(plan_file)
+    assert computer.events == []
+
+
+def test_links_where_nobody_else_may_write_are_followed(plan_file: Path, computer: Computer) -> None:
+    links_in_a_writable_folder(plan_file)
+    plan_file.parent.chmod(0o755)
+    open_plan(plan_file)[1].close()
 
 
 def test_a_sticky_folder_as_tmp_is_allowed(plan_file: Path) -> None:
@@ -307,6 +398,7 @@ def test_a_stale_plan_is_rebuilt_which_the_log_says(
         recipe, engine = open_plan(plan_file)
     engine.close()
     assert f"is stale: {reason}. It is being rebuilt".replace("\\", "") in caplog.text
+    assert "detector.plan was rebuilt: parity on 4 frames, one by one and 2 at once: maps within" in caplog.text
     assert computer.events.count("build") == 1
     assert engine.max_batch == 2  # as it was built before
     assert recipe == read_plan(plan_file).sidecar.recipe == read_detector(detector_file)[1]
@@ -346,6 +438,90 @@ def test_a_rebuilt_plan_keeps_its_signature(
     other_version(computer, detector_file)
     open_plan(plan_file, key_file=key_file)[1].close()
     assert read_plan(plan_file, key_file).sidecar.machine.tensorrt == "10.16.1"
+
+
+def test_a_rebuild_never_drops_a_signature(
+    detector_file: Path, key_file: Path, computer: Computer, plan_file: Path
+) -> None:
+    build_plan_file(detector_file, plan_file, key_file=key_file)
+    open_plan(plan_file)[1].close()  # whoever has no key may run it
+    computer.events.clear()
+    other_version(computer, detector_file)
+    with pytest.raises(DetectorError, match=r"is stale: it was built by .* It is signed, and .*: give --key-file FILE"):
+        open_plan(plan_file)
+    assert computer.events == []
+    assert read_plan(plan_file, key_file).signed
+
+
+# Two processes and one plan
+
+
+def test_a_stale_plan_that_another_process_rebuilds_is_waited_for_and_taken(
+    plan_file: Path, detector_file: Path, computer: Computer, caplog: pytest.LogCaptureFixture
+) -> None:
+    other_version(computer, detector_file)
+    found: list[Recipe] = []
+    thread = threading.Thread(target=lambda: found.append(recipe_in_force(plan_file)))
+    with only_one_writes(plan_file):  # as the other process holds it
+        thread.start()
+        until(lambda: "It is being rebuilt" in caplog.text)
+        build_plan_file(detector_file, plan_file, BuildOptions(max_batch=2))
+    thread.join(60)
+    assert found == [read_detector(detector_file)[1]]
+    assert computer.events.count("build") == 1
+    assert "detector.plan was rebuilt meanwhile by another process" in caplog.text
+    assert not list(plan_file.parent.glob(".*"))
+
+
+def test_between_the_two_files_of_another_process_a_plan_is_read_again(
+    plan_file: Path, detector_file: Path, computer: Computer, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = plan_file.read_bytes()
+    found: list[Recipe] = []
+    thread = threading.Thread(target=lambda: found.append(recipe_in_force(plan_file)))
+    with only_one_writes(plan_file):
+        swapped_plan(plan_file)
+        thread.start()
+        until(lambda: "is being written by another process, which is waited for" in caplog.text)
+        plan_file.write_bytes(before)
+    thread.join(60)
+    assert found == [read_detector(detector_file)[1]]
+
+
+def test_the_engine_is_of_the_plan_that_was_built_whatever_lies_there_by_then(
+    plan_file: Path, detector_file: Path, computer: Computer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_version(computer, detector_file)
+    write = plans.write_plan
+
+    def overtaken(path: Path, vouched: Any, key: bytes | None = None) -> None:
+        write(path, vouched, key)
+        swapped_plan(path)  # another process has written its plan, and not its sidecar yet
+
+    monkeypatch.setattr(plans, "write_plan", overtaken)
+    recipe, engine = open_plan(plan_file)
+    engine.result(engine.submit(np.zeros((1, *SIZE_HW, 3), np.uint8)))
+    engine.close()
+    assert recipe == read_detector(detector_file)[1]
+
+
+def test_two_commands_do_not_build_one_plan(plan_file: Path, detector_file: Path, computer: Computer) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from runtime.lock import only_one_writes
+with only_one_writes(Path({str(plan_file)!r})):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=r"detector\.plan is in use by process"):
+            build_plan_file(detector_file, plan_file)
+        other.communicate()
+    assert "build" not in computer.events
 
 
 def test_another_detector_is_never_signed_by_a_rebuild(
@@ -457,14 +633,14 @@ def test_a_threshold_is_set_in_what_was_checked_and_nothing_read_later(
 ) -> None:
     build_plan_file(detector_file, plan_file, key_file=key_file)
     read: list[Path] = []
-    for name in ("read_text", "read_bytes"):
-        original = getattr(Path, name)
+    for place, name in ((Path, "read_text"), (Path, "read_bytes"), (plans, "read_only_ours")):
+        original = getattr(place, name)
 
         def watched(path: Path, *options: Any, original: Any = original, **named: Any) -> Any:
             read.append(path)
             return original(path, *options, **named)
 
-        monkeypatch.setattr(Path, name, watched)
+        monkeypatch.setattr(place, name, watched)
     set_threshold(plan_file, 0.25, key_file)
     ours = (plan_file, sidecar_path(plan_file), key_file, detector_file)
     assert [read.count(path) for path in ours] == [1, 1, 1, 1]

@@ -4,6 +4,8 @@ A plan that it builds cannot be run here. What it shows: the calls are the right
 takes the detector in both forms and precisions, and errors arrive in words.
 """
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ import pytest
 
 from runtime.detector_file import read_detector
 from runtime.errors import EngineError
+from runtime.tensorrt import builder
 from runtime.tensorrt.builder import BuildOptions, Built, build_plan
+from runtime.tensorrt.progress import progress_monitor
 
 # there is no timing cache in TensorRT for RTX: its calls are there, and warn that they do nothing
 pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
@@ -114,6 +118,36 @@ def test_an_operator_that_tensorrt_lacks_is_named_with_its_node(trt: Any) -> Non
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9).SerializeToString()
     with pytest.raises(EngineError, match=r"node dilated_pool \(MaxPool\): .*dilation"):
         build_plan(trt, model, (16, 24), BuildOptions())
+
+
+@pytest.mark.parametrize("when", ["phase_start", "step_complete", "phase_finish"])
+def test_ctrl_c_ends_a_build(trt: Any, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pressed while TensorRT calls the monitor, as it would be raised there had it come a moment earlier."""
+    model, recipe = read_detector(DEMO)
+    steps: list[str] = []
+
+    def interrupting(*arguments: Any, **options: Any) -> Any:
+        monitor = progress_monitor(*arguments, **options)
+        for name in ("phase_start", "step_complete", "phase_finish"):
+            monkeypatch.setattr(monitor, name, called(name, getattr(monitor, name)))
+        return monitor
+
+    def called(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*arguments: Any) -> Any:
+            steps.append(name)
+            if name == when and steps.count(name) == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            return call(*arguments)
+
+        return watched
+
+    monkeypatch.setattr(builder, "progress_monitor", interrupting)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        build_plan(trt, model, recipe.size_hw, BuildOptions())
+    after = steps[steps.index(when) :]
+    assert after.count("step_complete") <= 2, "the build went on"
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_profile_that_does_not_fit_is_refused_in_the_builders_words(trt: Any) -> None:

@@ -54,3 +54,15 @@ def test_a_recipe_that_is_none_is_refused(changes: dict[str, object], message: s
     document = json.loads(sidecar_of(make_recipe()).to_json())
     with pytest.raises(DetectorError, match=message):
         sidecar_from_json(json.dumps(document | {"recipe": document["recipe"] | changes}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"schema": "7" * 10_000}, {"machine": "m" * 10_000}, {"recipe": {"schema": 2, "x" * 10_000: 1}}],
+    ids=["schema", "machine", "recipe"],
+)
+def test_what_is_refused_is_said_in_one_short_sentence(changes: dict[str, object]) -> None:
+    document = json.loads(sidecar_of(make_recipe()).to_json())
+    with pytest.raises(DetectorError) as caught:
+        sidecar_from_json(json.dumps(document | changes))
+    assert len(str(caught.value)) < 600
