@@ -5,7 +5,7 @@
     python -m benchmarks.health.cost DETECTOR [--threads N] [--json FILE]
 
 `benchmarks.health` measures the same of its first set's detector. All four take turns, so that a busy moment of the
-machine meets them all; what counts is their ratio to the inference.
+machine meets them all; what counts is their ratio to the inference. It takes a minute or two.
 """
 
 import argparse
