@@ -62,7 +62,12 @@ def test_every_kind_that_can_be_looked_for_is_and_none_hides_the_others(tmp_path
     assert any("GStreamer" in text for text in texts)  # that it is there, or how to get it
     done = cameras("--json", cwd=tmp_path)
     assert done.returncode == 0
-    assert [each["text"] for each in json.loads(done.stdout)] == texts
+    assert steady([each["text"] for each in json.loads(done.stdout)]) == steady(texts)
+
+
+def steady(texts: list[str]) -> list[str]:
+    """All but what Aravis finds: another test beside this one may begin or end a simulated camera at any time."""
+    return [text for text in texts if not text.lower().startswith("aravis")]
 
 
 def test_a_camera_that_is_tried_is_told_of_with_a_picture_and_the_next_command(tmp_path: Path) -> None:
