@@ -88,10 +88,10 @@ def quiet_lines(template: Recipe, lines: int, parts: int, seed: int) -> Iterator
 
 def risen_lines(template: Recipe, lines: int, parts: int, seed: int) -> Iterator[Risen]:
     """Lines whose scores are higher from the first part on than those of their calibration, which was of few images."""
-    for kind, maker in (("normal", MAKERS["normal"]), ("left out", MAKERS["left out"])):
+    for kind in ("normal", "left out"):
         for rise in RISES:
             draw = np.random.default_rng([seed, FEW, int(rise)])
-            made = [maker(draw, FEW, parts) for _ in range(lines)]
+            made = [MAKERS[kind](draw, FEW, parts) for _ in range(lines)]
             recipes = [recipe_of(template, line.calibration, line.left_out) for line in made]
             shown = [replace(each.parts, scores=each.parts.scores + rise * each.parts.scores.std()) for each in made]
             found = [int(warnings(recipes, shown, high_scores).sum()) for high_scores in (True, False)]

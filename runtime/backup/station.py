@@ -3,22 +3,20 @@
 Left out are hidden files and folders (locks, files that are half written), pictures of the records unless they are
 asked for, and what is no file (sockets). A link is refused: what it points at would be missed when it is needed.
 
-Journals of recipes are copied before anything else is looked at: whatever they tell of is there then, and what is
+Journals of recipes are written before anything else is looked at: whatever they tell of is there then, and what is
 sealed or put in force later is not told.
 """
 
 import os
-import shutil
 import stat
-import time
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
 from runtime.atomic import flush_folder
-from runtime.backup.archive import OWNER_WRITES, PAUSE_S, TRIES, Archive, ArchiveWriter
+from runtime.backup.archive import OWNER_WRITES, Archive, ArchiveWriter
 from runtime.backup.manifest import OWNER_ALONE, SCHEMA, Manifest, folders_of
 from runtime.backup.snapshot import BESIDE, forget_pictures, is_records, is_sqlite, pictures, snapshot
 from runtime.backup.staging import staging
@@ -49,16 +47,6 @@ class Found:
     left_out: tuple[str, ...]  # in words
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a backup is made from."""
-
-    folder: Path
-    journals: dict[str, Path]  # copies, by the names that the journals have below the folder
-    with_pictures: bool
-    scratch: Path  # an empty folder for copies
-
-
 def back_up(folder: Path, out: Path, with_pictures: bool, leave_out: Sequence[Path], key: bytes | None) -> Manifest:
     """Write the files of a station's folder into a backup, which is read back before it is there.
 
@@ -74,12 +62,12 @@ def back_up(folder: Path, out: Path, with_pictures: bool, leave_out: Sequence[Pa
     unwanted = [_below(folder, each) for each in leave_out]
     try:
         with staging(out) as scratch:
-            journals = _copied_journals(folder, unwanted, scratch)
-            found = _look(folder, with_pictures, unwanted, journals)
             half = scratch / "half"
             with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # it holds passwords
-                source = Source(folder, journals, with_pictures, scratch)
-                manifest = _written(ArchiveWriter(file), source, found, key)
+                writer = ArchiveWriter(file)
+                _add_journals(writer, folder, unwanted)
+                found = _look(folder, with_pictures, unwanted, writer.files)
+                manifest = _written(writer, folder, found, with_pictures, scratch, key)
                 file.flush()
                 os.fsync(file.fileno())
             with Archive(half, key) as archive:
@@ -91,25 +79,33 @@ def back_up(folder: Path, out: Path, with_pictures: bool, leave_out: Sequence[Pa
     return manifest
 
 
-def _written(writer: ArchiveWriter, source: Source, found: Found, key: bytes | None) -> Manifest:
+def _add_journals(writer: ArchiveWriter, folder: Path, leave_out: list[str]) -> None:
+    for name, path in _walk(folder, leave_out, Counter()):
+        if Path(name).name == JOURNAL and _kind(name, path) is Kind.PLAIN:
+            writer.add(name, path)
+
+
+def _written(
+    writer: ArchiveWriter, folder: Path, found: Found, with_pictures: bool, scratch: Path, key: bytes | None
+) -> Manifest:
     for name in found.plain:
-        writer.add(name, source.journals.get(name, source.folder / name))
+        writer.add(name, folder / name)
     for number, name in enumerate(found.databases):
-        copy = source.scratch / f"{number}.sqlite"
-        snapshot(source.folder / name, copy)
+        copy = scratch / f"{number}.sqlite"
+        snapshot(folder / name, copy)
         if name in found.records:
-            _add_pictures(writer, source.folder, name, copy, source.with_pictures)
+            _add_pictures(writer, folder, name, copy, with_pictures)
         writer.add(name, copy)
         copy.unlink()
     manifest = Manifest(
         SCHEMA,
         release(),
         now(),
-        str(source.folder),
-        source.with_pictures,
+        str(folder),
+        with_pictures,
         found.left_out,
         writer.files,
-        {name: _mode(source.folder / name) for name in folders_of(writer.files)},
+        {name: _mode(folder / name) for name in folders_of(writer.files)},
     )
     writer.finish(manifest, key)
     return manifest
@@ -123,34 +119,6 @@ def _mode(folder: Path) -> int:
         return OWNER_ALONE
 
 
-def _copied_journals(folder: Path, leave_out: list[str], scratch: Path) -> dict[str, Path]:
-    """A copy of each journal, by its name below the folder. Raises `InputError` for one that cannot be read."""
-    copies = dict[str, Path]()
-    for name, path in _walk(folder, leave_out, Counter()):
-        if Path(name).name == JOURNAL and _kind(name, path) is Kind.PLAIN:
-            copy = scratch / f"{len(copies)}.journal"
-            if _copied(path, copy):
-                copies[name] = copy
-    return copies
-
-
-def _copied(path: Path, copy: Path) -> bool:
-    """Copy a file as it is at one moment; whether it was still there."""
-    for _ in range(TRIES):
-        try:
-            before, data, after = path.stat(), path.read_bytes(), path.stat()
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise InputError(refused(path, "read", error, LEAVE_OUT)) from error
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
-            copy.write_bytes(data)
-            shutil.copystat(path, copy)
-            return True
-        time.sleep(PAUSE_S)
-    raise InputError(f"{path} changes while it is read; back up when nobody writes to it, or leave it out")
-
-
 def _add_pictures(writer: ArchiveWriter, folder: Path, name: str, copy: Path, wanted: bool) -> None:
     """The pictures that a snapshot names, and are still there; it names no others afterwards."""
     place = Path(name).parent
@@ -158,7 +126,7 @@ def _add_pictures(writer: ArchiveWriter, folder: Path, name: str, copy: Path, wa
     forget_pictures(copy, lambda path: path not in there)
 
 
-def _look(folder: Path, with_pictures: bool, leave_out: list[str], journals: Container[str]) -> Found:
+def _look(folder: Path, with_pictures: bool, leave_out: list[str], journals: Collection[str]) -> Found:
     plain, databases, records, left = list[str](), list[str](), set[str](), Counter[str]()
     for name, path in _walk(folder, leave_out, left):
         kind = _kind(name, path)
@@ -168,8 +136,8 @@ def _look(folder: Path, with_pictures: bool, leave_out: list[str], journals: Con
             databases.append(name)
             if is_records(path):
                 records.add(name)
-        elif kind is Kind.PLAIN and Path(name).name == JOURNAL and name not in journals:
-            left["journals that were begun meanwhile"] += 1
+        elif kind is Kind.PLAIN and Path(name).name == JOURNAL:
+            left["journals that were begun meanwhile"] += name not in journals
         elif kind is Kind.PLAIN:
             plain.append(name)
     beside = {f"{name}{ending}" for name in databases for ending in BESIDE}
@@ -177,7 +145,7 @@ def _look(folder: Path, with_pictures: bool, leave_out: list[str], journals: Con
     kept = [name for name in plain if name not in beside and not name.startswith(drawers)]
     if not with_pictures:
         left["pictures of the records"] += sum(name.startswith(drawers) for name in plain)
-    if not kept and not databases:
+    if not kept and not databases and not journals:
         raise InputError(f"{folder} holds nothing to back up; give the folder of the station's recipes and records")
     words = [*(f"{name} (as asked)" for name in leave_out), *(f"{n:,} {what}" for what, n in left.items() if n)]
     return Found(tuple(sorted(kept)), tuple(databases), frozenset(records), tuple(words))

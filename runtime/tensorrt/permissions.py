@@ -36,8 +36,9 @@ def _check_way(path: Path) -> None:
     place = path
     for _ in range(MOST_LINKS):
         folder = place.parent
-        _check_owner(folder.stat(), folder, path)
-        _check_mode(folder.stat(), folder, path)
+        status = folder.stat()
+        _check_owner(status, folder, path)
+        _check_mode(status, folder, path)
         if not place.is_symlink():
             return
         _check_owner(place.lstat(), place, path)

@@ -1,11 +1,11 @@
 """What is changed in a finished file: the threshold, which regions count, and nothing else."""
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from locked import holding
 from runtime_samples import grey_frame, tiny_model
 from schema1_samples import RICH
 
@@ -13,6 +13,7 @@ from runtime import Decision, Detector, adjust, set_threshold
 from runtime.adjust import adjusted
 from runtime.detector_file import read_detector, write_recipe
 from runtime.errors import DetectorError, InputError
+from runtime.lock import LOCK
 from runtime.onnx_file import graph_sha256, with_metadata
 from runtime.recipe import recipe_from_json
 from runtime.scoring import Scoring
@@ -144,16 +145,6 @@ def test_a_recipe_of_schema_1_has_the_settings_among_its_own_fields() -> None:
     assert adjusted(changed, {"smallest_area": 0.0, "mm_per_pixel": None}).to_json() == RICH
 
 
-HOLD = """
-import sys
-from pathlib import Path
-from runtime.lock import only_one_writes
-with only_one_writes(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
 def test_a_file_that_another_process_is_writing_is_left_alone(
     proven_file: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -161,12 +152,7 @@ def test_a_file_that_another_process_is_writing_is_left_alone(
     pytest.importorskip("fcntl", reason="this system has no file locks")
     before = proven_file.read_bytes()
     (tmp_path / "link.onnx").symlink_to(proven_file)
-    command = [sys.executable, "-c", HOLD, str(proven_file)]
-    with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+    with holding(proven_file.with_name(f".{proven_file.name}{LOCK}"), environment) as process:
         for path in (proven_file, tmp_path / "link.onnx"):
             with pytest.raises(InputError, match=r"\.onnx is in use by process"):
                 adjust.adjust(path, {"threshold": 0.75})

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from locked import holding
 
 from calibration.calibrate import calibrate_folder
 from runtime.errors import InputError
@@ -22,29 +22,6 @@ from train.student_training import train_students
 from train.teacher_training import train_teacher
 
 pytest.importorskip("fcntl", reason="this system has no file locks")
-
-HOLD = """
-import sys
-from pathlib import Path
-from runtime.lock import only_one
-path = Path(sys.argv[1])
-with only_one(path, path.parent):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@contextmanager
-def holding(path: Path, environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that holds the lock file `path`, until its stdin is closed."""
-    command = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
 
 
 def test_the_second_process_is_told_who_has_it(environment: dict[str, str], tmp_path: Path) -> None:

@@ -217,14 +217,13 @@ def test_what_is_put_in_force_while_it_is_backed_up_is_told_with_its_files_or_no
 def test_a_journal_that_was_begun_meanwhile_is_left_out_and_said(
     station: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied = station_module._copied_journals
+    add = station_module._add_journals
 
-    def begun(*words: object) -> dict[str, Path]:
-        found = copied(*words)  # type: ignore[arg-type]
+    def begun(*words: object) -> None:
+        add(*words)  # type: ignore[arg-type]
         RecipeStore(station / "others").seal("can", [station / "line.yaml"], "an engineer", "first run")
-        return found
 
-    monkeypatch.setattr(station_module, "_copied_journals", begun)
+    monkeypatch.setattr(station_module, "_add_journals", begun)
     manifest = back_up(station, tmp_path / "b.tar", True, (), None)
     assert manifest.left_out == ("1 journals that were begun meanwhile",)
     assert "others/journal.jsonl" not in manifest.files
