@@ -64,12 +64,12 @@ def main() -> None:
     handshake.set_mode(FORCED[arguments.result])
     handshake.listen(Shown())
     with ExitStack() as opened:
+        wait = opened.enter_context(signalled())
         if arguments.socket is not None:
             opened.enter_context(UnixServer(arguments.socket, handshake, Pictures(), arguments.group))
         opened.enter_context(open_bindings(Levels(handshake), vars(arguments)))
-        with signalled() as wait:
-            say("I/O test: nothing is inspected; keep parts off the line, or the old system in charge of them")
-            serve(handshake, NoInspection(handshake), wait)
+        say("I/O test: nothing is inspected; keep parts off the line, or the old system in charge of them")
+        serve(handshake, NoInspection(handshake), wait)
         view = handshake.view()
         say(f"{view.accepted} triggers accepted, {view.missed} refused")
 

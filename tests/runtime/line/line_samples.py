@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ import pytest
 from numpy.typing import NDArray
 from runtime_samples import fake_detector
 
+from runtime.errors import LineError
 from runtime.line.handshake import Handshake
 from runtime.line.inspection_loop import InspectionLoop, PictureOf
 from runtime.line.pictures import Pictures
+from runtime.line.python_client import LineClient
 from runtime.line.self_check import Inspector, SelfCheck
 from runtime.line.unix_server import UnixServer
 from runtime.line.wire import HELLO, MOST_BYTES, Layout, Message, pack, unpack
@@ -31,6 +34,7 @@ GREY: NDArray[np.uint8] = np.full((*SIZE_HW, 3), 128, np.uint8)
 SPOTTED = GREY.copy()
 SPOTTED[8:16, 20:30] = 255
 PATIENCE_S = 20.0  # for what takes a moment
+START_S = 60.0  # for a command to start, on a machine with much else to do
 FLAGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 SANITIZERS = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
@@ -47,6 +51,22 @@ def command(
     finally:
         child.kill()
         child.communicate()
+
+
+def once_ready(path: Path, size_hw: tuple[int, int]) -> LineClient:
+    """A controller, once the runtime accepts triggers."""
+    until_s = time.monotonic() + START_S
+    while True:
+        try:
+            line = LineClient(path, size_hw)
+        except LineError:
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+            continue
+        while not line.status(PATIENCE_S)["status"] & 2:
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        return line
 
 
 @dataclass

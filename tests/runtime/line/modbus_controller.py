@@ -46,30 +46,30 @@ def writing(client: OtherClient) -> Write:
     return write
 
 
+def seen_when(read: Read, name: str, level: bool = True) -> dict[str, object]:
+    """What is read once the bit is at its level; a trigger that is refused meanwhile fails the test."""
+    until_s = time.monotonic() + START_S
+    while (seen := read())[name] != level:
+        assert not seen["missed_acquisition"], seen
+        assert time.monotonic() < until_s, f"{name} did not become {level}: {seen}"
+        time.sleep(0.001)
+    return seen
+
+
 def run_parts(count: int, read: Read, write: Write) -> list[tuple[object, object]]:
     """A controller's program: each part through the four phases; part ids and codes as they came."""
     found = []
-
-    def until(name: str, level: bool) -> dict[str, object]:
-        for _ in range(5_000):
-            seen = read()
-            assert not seen["missed_acquisition"], seen
-            if seen[name] == level:
-                return seen
-            time.sleep(0.001)
-        raise AssertionError(f"{name} did not become {level}: {seen}")
-
     for number in range(1, count + 1):
         part: dict[str, object] = {"trigger_enable": True, "part_id": number, "serial": f"A-{number}"}
         write(part)
-        until("trigger_ready", True)
+        seen_when(read, "trigger_ready")
         write(part | {"trigger": True})
-        until("trigger_acknowledge", True)
+        seen_when(read, "trigger_acknowledge")
         write(part)
-        seen = until("results_valid", True)
+        seen = seen_when(read, "results_valid")
         assert seen["result_serial"] == f"A-{number}"
         assert seen["job_pass"] == (seen["result_code"] == Code.OK)
         found.append((seen["result_part_id"], seen["result_code"]))
         write(part | {"results_acknowledge": True})
-        until("results_valid", False)
+        seen_when(read, "results_valid", False)
     return found

@@ -2,17 +2,15 @@
 
 import signal
 import subprocess
-import time
 from functools import partial
 from pathlib import Path
 
 import pytest
-from line_samples import GREY, PATIENCE_S, SIZE_HW, command
-from modbus_controller import answering, connected, reading, writing
-from waiting import free_port
+from line_samples import GREY, PATIENCE_S, SIZE_HW, command, once_ready
+from modbus_controller import answering, connected, reading, seen_when, writing
+from waiting import free_port, until
 
-from runtime.errors import LineError
-from runtime.line.python_client import Accepted, LineClient
+from runtime.line.python_client import Accepted
 from runtime.line.results import Code, Mode, Part
 
 io_test = partial(command, module="runtime.line.io_test")
@@ -35,15 +33,15 @@ def test_a_modbus_controller_is_told_what_its_mode_forces(environment: dict[str,
             if mode is Mode.DRY_RUN:
                 continue
             part = {"trigger_enable": True, "part_id": mode + 10, "mode": mode, "serial": f"A-{mode}"}
+            write(part)
+            seen_when(read, "trigger_ready")  # it listens before it is ready
             write(part | {"trigger": True})
-            while not (seen := read())["results_valid"]:
-                time.sleep(0.005)
+            seen = seen_when(read, "results_valid")
             found[mode] = (seen["result_code"], seen["job_pass"])
             write(part | {"results_acknowledge": True})
             write(part)
         heart = read()["heartbeat"]
-        while read()["heartbeat"] == heart:
-            time.sleep(0.02)
+        until(lambda: read()["heartbeat"] != heart, "a heartbeat", PATIENCE_S)
         said = ended(child)
     assert found == {
         Mode.RUN: (Code.NO_DECISION, False),
@@ -62,15 +60,7 @@ def test_a_controller_at_the_socket_is_told_what_was_asked_for(
 ) -> None:
     path = tmp_path / "line.sock"
     with io_test(environment, "--socket", path, *(["--result", result] if result else [])) as child:
-        until_s = time.monotonic() + 60
-        line: LineClient | None = None
-        while line is None:
-            try:
-                line = LineClient(path, SIZE_HW)
-            except LineError:
-                assert time.monotonic() < until_s
-                time.sleep(0.05)
-        with line:
+        with once_ready(path, SIZE_HW) as line:
             assert isinstance(line.trigger(GREY, Part(5), timeout_s=PATIENCE_S), Accepted)
             told = line.result(PATIENCE_S)
         assert told is not None

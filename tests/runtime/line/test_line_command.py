@@ -10,17 +10,17 @@ from pathlib import Path
 
 import cv2
 import pytest
-from line_samples import CLIENT, PATIENCE_S, ROOT, command, compiled, run
+from line_samples import CLIENT, PATIENCE_S, ROOT, START_S, command, compiled, once_ready, run
 
 from runtime.cameras import open_source
 from runtime.errors import LineError
 from runtime.frames import Frame
-from runtime.line.python_client import Accepted, LineClient
+from runtime.line.python_client import Accepted
 from runtime.line.results import Cause, Code, Part
 from runtime.line.tables import register_tables
 
 DEMO = ROOT / "runtime" / "data" / "demo.onnx"
-START_S = 60.0  # on a machine with much else to do
+SIZE_HW = (256, 256)  # of the demo detector
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +30,6 @@ def parts() -> list[Frame]:
         found = [frame for _ in range(12) if (frame := line.read()) is not None]
     good = [frame for frame in found if not frame.defective]
     return [*good[:2], *[frame for frame in found if frame.defective][:1]]
-
-
-def ready(path: Path, size_hw: tuple[int, int] = (256, 256)) -> LineClient:
-    """A controller, once the runtime accepts triggers."""
-    until_s = time.monotonic() + START_S
-    while True:
-        try:
-            line = LineClient(path, size_hw)
-        except LineError:
-            assert time.monotonic() < until_s
-            time.sleep(0.05)
-            continue
-        while not line.status(PATIENCE_S)["status"] & 2:
-            assert time.monotonic() < until_s
-            time.sleep(0.05)
-        return line
 
 
 def test_the_demo_detector_serves_a_controller_and_drains_at_the_end(
@@ -66,7 +50,7 @@ def test_the_demo_detector_serves_a_controller_and_drains_at_the_end(
         0.2,
     )
     with command(environment, DEMO, *options) as child:
-        with ready(path) as line:
+        with once_ready(path, SIZE_HW) as line:
             found = []
             for part_id, frame in enumerate(parts):
                 answer = line.trigger(frame.image, Part(part_id), timeout_s=PATIENCE_S)
@@ -93,7 +77,7 @@ def test_while_it_drains_triggers_are_refused(environment: dict[str, str], parts
     path = tmp_path / "line.sock"
     with (
         command(environment, DEMO, "--socket", path, "--deadline-ms", "3000", "--threads", "1") as child,
-        ready(path) as line,
+        once_ready(path, SIZE_HW) as line,
     ):
         assert isinstance(line.trigger(parts[0].image, Part(1), timeout_s=PATIENCE_S), Accepted)
         child.send_signal(signal.SIGTERM)
@@ -113,7 +97,7 @@ def test_the_c_example_feeds_the_demo_detector(environment: dict[str, str], part
     for name, frame in zip(names, parts, strict=True):
         assert cv2.imwrite(name, frame.image)
     with command(environment, DEMO, "--socket", path, "--deadline-ms", "20000", "--threads", "1"):
-        ready(path).close()
+        once_ready(path, SIZE_HW).close()
         lines = run([str(program), str(path), "--count", "6", *names]).stdout.splitlines()
     assert [line.split()[:3] for line in lines] == [
         [str(n), *(("OK", "NONE"), ("OK", "NONE"), ("NG", "JUDGED"))[n % 3]] for n in range(6)
@@ -196,13 +180,13 @@ def test_a_line_goes_on_with_its_own_release_when_another_is_put_in_force(
     current, own = tmp_path / "current", tmp_path / "releases" / "1" / "detector.onnx"
     current.symlink_to("releases/1")
     with command(environment, current / "detector.onnx", "--socket", tmp_path / "x.sock", "--threads", "1") as child:
-        ready(tmp_path / "x.sock").close()
+        once_ready(tmp_path / "x.sock", SIZE_HW).close()
         current.unlink()
         current.symlink_to("releases/2")
         child.send_signal(signal.SIGHUP)
         assert child.stderr is not None
         said = [child.stderr.readline() for _ in range(3)]
-        ready(tmp_path / "x.sock").close()
+        once_ready(tmp_path / "x.sock", SIZE_HW).close()
         child.send_signal(signal.SIGTERM)
         child.communicate(timeout=START_S)
     assert child.returncode == 0
