@@ -5,10 +5,12 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.table.cells import Result
 from runtime.atomic import write_atomically
+
+if TYPE_CHECKING:  # it takes PyTorch, and a table that is drawn again does not
+    from benchmarks.table.cells import Result
 
 MEASURES = {
     "au_pro_30": "AU-PRO up to 30 % false-positive pixels",
@@ -20,19 +22,19 @@ PLOTTED = ("au_pro_30", "image_auroc")
 BLUE, ORANGE = "#0072B2", "#E69F00"  # Okabe and Ito's palette
 
 
-def value(result: Result, measure: str) -> float | None:
+def value(result: "Result", measure: str) -> float | None:
     """One figure of a cell; None for a pixel figure of a method without maps, or of a category without masks."""
     found: float | None = getattr(result.ranking, measure)
     return found
 
 
-def one_cell(result: Result) -> str:
+def one_cell(result: "Result") -> str:
     """A finished cell as a line."""
     figures = [f"{text} {found:.4f}" for name, text in MEASURES.items() if (found := value(result, name)) is not None]
     return f"{result.category}, {result.label}, seed {result.seed}: {', '.join(figures[:2])}"
 
 
-def markdown(results: Sequence[Result], note: str) -> str:
+def markdown(results: "Sequence[Result]", note: str) -> str:
     """A table for each measure: a row for each method, a column for each category and their mean."""
     return "\n".join([*(_section(results, measure) for measure in MEASURES), _by_defect(results), note, ""])
 
@@ -44,7 +46,7 @@ def seeds_in_words(values: Sequence[float]) -> str:
     return f"{mean(values):.3f} ± {stdev(values):.3f}"
 
 
-def _section(results: Sequence[Result], measure: str) -> str:
+def _section(results: "Sequence[Result]", measure: str) -> str:
     categories = _unique(result.category for result in results)
     lines = [f"## {MEASURES[measure]}", "", f"| method | {' | '.join(categories)} | mean | seeds |"]
     lines.append("|---" * (len(categories) + 3) + "|")
@@ -56,7 +58,7 @@ def _section(results: Sequence[Result], measure: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _by_defect(results: Sequence[Result]) -> str:
+def _by_defect(results: "Sequence[Result]") -> str:
     kinds = _unique((r.category, kind) for r in results for kind in r.ranking.image_auroc_by_defect)
     lines = ["## image AUROC by defect", "", f"| method | {' | '.join(f'{c}: {kind}' for c, kind in kinds)} |"]
     lines.append("|---" * (len(kinds) + 1) + "|")
@@ -69,7 +71,7 @@ def _by_defect(results: Sequence[Result]) -> str:
     return "\n".join([*lines, ""])
 
 
-def seed_means(results: Sequence[Result], measure: str, categories: Sequence[str]) -> list[float]:
+def seed_means(results: "Sequence[Result]", measure: str, categories: Sequence[str]) -> list[float]:
     """The mean over all categories for each seed that has them all; empty for a method that lacks the measure."""
     means = []
     for seed in _unique(result.seed for result in results):
@@ -79,7 +81,7 @@ def seed_means(results: Sequence[Result], measure: str, categories: Sequence[str
     return means
 
 
-def as_csv(results: Sequence[Result]) -> str:
+def as_csv(results: "Sequence[Result]") -> str:
     """A line for each figure: method, category, seed, measure, value."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -95,7 +97,7 @@ def as_csv(results: Sequence[Result]) -> str:
     return buffer.getvalue()
 
 
-def plot(results: Sequence[Result], measure: str, path: Path) -> bool:
+def plot(results: "Sequence[Result]", measure: str, path: Path) -> bool:
     """A dot for each method and seed, the mean over the categories, and a bar across them at the mean over the seeds.
 
     Methods without the measure are left out; False when none is left, and then nothing is written.
@@ -132,7 +134,7 @@ def plot(results: Sequence[Result], measure: str, path: Path) -> bool:
     return True
 
 
-def _values(results: Sequence[Result], measure: str, category: str) -> list[float]:
+def _values(results: "Sequence[Result]", measure: str, category: str) -> list[float]:
     return [v for r in results if r.category == category and (v := value(r, measure)) is not None]
 
 

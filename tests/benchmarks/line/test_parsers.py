@@ -12,6 +12,8 @@ from benchmarks.line.fuzz_parsers import NAMES, Fault, Searched, _note, main, re
 from benchmarks.line.parsers import BY_NAME, PARSERS, Parser
 from runtime.errors import InputError
 
+pytestmark = pytest.mark.peer
+
 CORPUS = Path(__file__).parent / "corpus"
 
 
