@@ -72,7 +72,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_demo_command_ends_with_a_summary_and_a_good_auroc(tmp_path: Path) -> None:
     command = next(line for line in commands() if "--camera demo" in line)
-    done = run(command, tmp_path)
+    done = run(f"{command} --threads 1", tmp_path)  # beside other tests a second thread only waits for its turn
     assert done.returncode == 0, done.stderr
     found = re.search(r"image AUROC (\d\.\d+)", done.stdout)
     assert found is not None, done.stdout
@@ -113,7 +113,8 @@ print(json.dumps(told))
 def commands_named() -> set[str]:
     found = {name for page in PAGES.values() for name in re.findall(r"python\s-m\s([a-z0-9_.]*[a-z0-9_])", page)}
     rows = README[README.index("| command |") : README.index("## Adding")]
-    return found | set(re.findall(r"`([a-z]+\.[a-z0-9_]+)`", rows))
+    found |= set(re.findall(r"`([a-z]+\.[a-z0-9_]+)`", rows))
+    return found - {"pytest"}  # not of ours, and there: it runs this
 
 
 @pytest.fixture(scope="module")

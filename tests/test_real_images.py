@@ -2,13 +2,13 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from runtime import cli
 from runtime.images import list_images, read_image
 
 pytestmark = [
@@ -48,22 +48,25 @@ def test_real_parts_that_are_all_different_are_split_by_the_order_of_their_hashe
     assert in_turn.threshold_images(1, True) == in_turn.training
 
 
-def test_two_commands_lead_from_real_images_to_their_accuracy(data: Path, tmp_path: Path) -> None:
+def test_two_commands_lead_from_real_images_to_their_accuracy(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both in this process, which has imported what they take."""
+    from benchmarks.accuracy import __main__ as accuracy
+    from train import __main__ as training
+
     cookie = data / "cookie"
     if not cookie.is_dir():
         pytest.skip("PROCTOR_DATA holds no cookie")
     detector = tmp_path / "detector.onnx"
-    quick = ["--preset", "students", "--students", "1", "--size-hw", "96,96", "--window", "none", "--steps", "60"]
-    commands = [
-        ["train", "--data", str(cookie), "--out", str(detector), *quick],
-        ["benchmarks.accuracy", str(detector), str(cookie), "--subset", "even"],
-    ]
-    for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, timeout=280
-        )
-        assert done.returncode == 0, done.stderr
-    found = re.search(r"pixel AUROC +(\d\.\d+)", done.stdout)
-    assert found is not None, done.stdout
+    small = ["--size-hw", "64,64", "--window", "none", "--device", "cpu"]
+    quick = ["--preset", "students", "--students", "1", *small, "--steps", "60"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train", "--data", str(cookie), "--out", str(detector), *quick])
+    cli.run(training.main)
+    cli.run(lambda: accuracy.main([str(detector), str(cookie), "--subset", "even", "--threads", "1"]))
+    printed = capsys.readouterr().out
+    found = re.search(r"pixel AUROC +(\d\.\d+)", printed)
+    assert found is not None, printed
     # sixty steps on twenty images show that the parts fit together, not how good the method is
     assert float(found.group(1)) > 0.6

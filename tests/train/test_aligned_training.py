@@ -41,17 +41,19 @@ def lying_anyhow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config_of(data: Path, alignment: AlignmentOptions = ANY_ANGLE) -> MemoryBankConfig:
+def config_of(
+    data: Path, alignment: AlignmentOptions = ANY_ANGLE, backbone: str = "efficientnet-lite0"
+) -> MemoryBankConfig:
     return MemoryBankConfig(
-        data=str(data), backbone="efficientnet-lite0", size_hw=SIZE_HW, coreset=60, projected=16, device="cpu",
+        data=str(data), backbone=backbone, size_hw=SIZE_HW, coreset=60, projected=16, device="cpu",
         alignment=alignment,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def bank_detector(lying_anyhow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bank_detector(lying_anyhow: Path, shallow_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("aligned")
-    train_memory_bank(config_of(lying_anyhow), folder / "run")
+    train_memory_bank(config_of(lying_anyhow, backbone=str(shallow_backbone)), folder / "run")
     export(calibrate(open_run(folder / "run"), budget=0.2), folder / "detector.onnx")
     return folder / "detector.onnx"
 

@@ -1,13 +1,16 @@
 """The commands as a user runs them: end to end, their help without torch, and one sentence for a bad input."""
 
+import contextlib
+import io
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +21,10 @@ from runtime.images import read_image
 from runtime.info import facts_of
 from runtime.onnx_file import with_metadata
 from runtime.verdict import Decision
+from train.files import read_with_card, save_checkpoint
 from train.preset import presets_of
+
+RunMain = Callable[..., tuple[int, str, str, Path]]
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -47,8 +53,9 @@ def small(teacher: Path) -> list[object]:
 
 
 def test_one_command_turns_a_folder_into_a_detector(
-    part_images: Path, teacher_files: dict[int, Path], environment: dict[str, str], tmp_path: Path
+    part_images: Path, teacher_files: dict[int, Path], environment: dict[str, str], run_main: RunMain, tmp_path: Path
 ) -> None:
+    """In a process of its own, from the first line to the last."""
     arguments = ["--data", part_images, "--budget", 0.1, *small(teacher_files[33])]
     done = command("train", *arguments, cwd=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
@@ -61,31 +68,25 @@ def test_one_command_turns_a_folder_into_a_detector(
     assert verdict.decision is not Decision.NO_DECISION
     assert np.isfinite(verdict.score or np.nan)
 
-    changed = command("train", *arguments, "--learning-rate", 0.1, cwd=tmp_path, environment=environment)
-    assert changed.returncode == 2
-    assert "holds a run with learning_rate = 0.0005, this one has 0.1; use the same options to go on" in changed.stderr
+    code, _, told, _ = run_main("train", [*arguments, "--learning-rate", 0.1], tmp_path)
+    assert code == 2
+    assert "holds a run with learning_rate = 0.0005, this one has 0.1; use the same options to go on" in told
 
 
 def test_one_command_fills_a_memory_bank_and_its_detector_judges_a_folder(
-    part_images: Path, environment: dict[str, str], tmp_path: Path
+    part_images: Path, run_main: RunMain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The default: no method and no preset is named. Killed on the way, the same command goes on."""
-
-    def run(module: str, *arguments: object) -> str:
-        done = command(module, *arguments, cwd=tmp_path, environment=environment)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    small = ["--backbone", "efficientnet-lite0", "--side", 48, "--coreset", 48, "--device", "cpu"]
+    """The default: no method and no preset is named. Interrupted on the way, the same command goes on."""
+    small = ["--backbone", "resnet18", "--side", 48, "--coreset", 48, "--device", "cpu"]
     arguments = ["--data", part_images, "--out", "bank.onnx", "--budget", 0.2, *small]
-    begun = [sys.executable, "-m", "train", *map(str, arguments)]
-    with subprocess.Popen(begun, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as killed:
-        while not (tmp_path / "bank-run" / "split.json").exists():
-            assert killed.poll() is None
-            time.sleep(0.01)
-        killed.kill()
-    assert not (tmp_path / "bank.onnx").exists()
-    told = run("train", *arguments)
+    with monkeypatch.context() as patched:
+        patched.setattr("train.memory_bank.greedy_coreset", interrupted)
+        assert run_main("train", arguments, tmp_path)[0] == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["bank-run"]
+    assert (tmp_path / "bank-run" / "split.json").exists()
+    assert not (tmp_path / "bank-run" / "memory-bank.safetensors").exists()
+    code, told, error, _ = run_main("train", arguments, tmp_path)
+    assert code == 0, error
     for words in (
         "1/3 training the memory-bank",
         "memory bank of 48 descriptors, of 16 images",
@@ -98,26 +99,40 @@ def test_one_command_fills_a_memory_bank_and_its_detector_judges_a_folder(
     assert facts["Method"] == "memory-bank"
     assert facts["Looks at"].endswith("every 8 pixels, beside a memory of 48 good ones")
     assert "smoothed with σ = 4 pixels" in facts["Score"]
-    stream = run("runtime.stream", "--detector", "bank.onnx", "--camera", part_images, "--json")
+    code, stream, error, _ = run_main(
+        "runtime.stream", ["--detector", "bank.onnx", "--camera", part_images, "--json"], tmp_path
+    )
+    assert code == 0, error
     verdicts = [json.loads(line) for line in stream.splitlines()]
     assert len(verdicts) == 16
     assert {verdict["decision"] for verdict in verdicts} <= {"OK", "NG"}
 
 
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_one_command_trains_students_of_a_backbone_and_goes_on_where_it_stopped(
-    part_images: Path, environment: dict[str, str], tmp_path: Path
+    part_images: Path, run_main: RunMain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = ["--backbone", "efficientnet-lite0", "--side", 48, "--width", 8, "--steps", 40, "--device", "cpu"]
+    """Killed processes are in `test_lock`: all trainings take their steps by one function."""
+    small = ["--backbone", "resnet18", "--side", 48, "--width", 8, "--steps", 40, "--device", "cpu"]
     asked = ["--method", "backbone-students", "--checkpoint-every", 5, "--budget", 0.2, "--out", "students.onnx"]
-    arguments = [*map(str, ["train", "--data", part_images, *asked, *small])]
-    with subprocess.Popen([sys.executable, "-m", *arguments], cwd=tmp_path, env=environment) as killed:
-        while not (tmp_path / "students-run" / "checkpoint.safetensors").exists():
-            assert killed.poll() is None
-            time.sleep(0.01)
-        killed.kill()
-    done = command(*arguments, cwd=tmp_path, environment=environment)
-    assert done.returncode == 0, done.stderr
-    assert "1/3 training the backbone-students" in done.stdout
+    arguments = ["--data", part_images, *asked, *small]
+    checkpoint = tmp_path / "students-run" / "checkpoint.safetensors"
+
+    def saved_and_interrupted(*given: Any) -> None:
+        save_checkpoint(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("train.steps.save_checkpoint", saved_and_interrupted)
+        assert run_main("train", arguments, tmp_path)[0] == 130
+    assert read_with_card(checkpoint)[1]["step"] == 5
+    code, told, error, _ = run_main("train", arguments, tmp_path)
+    assert code == 0, error
+    assert "1/3 training the backbone-students" in told
+    assert not checkpoint.exists()
     facts = facts_of(read_detector(tmp_path / "students.onnx")[1])
     assert facts["Method"] == "backbone-students"
     assert facts["Looks at"].endswith("beside those that a small network would expect, having seen good parts alone")
@@ -201,7 +216,7 @@ def bad_inputs(images: Path, teacher: Path, run: Path, spoilt: Path) -> dict[str
     }  # fmt: skip
 
 
-def test_the_help_of_a_method_is_of_its_own_options(run_main: Callable[..., tuple[int, str, str, Path]]) -> None:
+def test_the_help_of_a_method_is_of_its_own_options(run_main: RunMain) -> None:
     for arguments in ([], ["--method", "memory-bank"], ["--preset", "fast"]):
         code, told, _, _ = run_main("train", [*arguments, "--help"])
         assert code == 0
@@ -242,14 +257,12 @@ def spoilt(part_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_main(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int, str, str, Path]]:
-    """Runs a command's module as `__main__` in this process: a subprocess for each would import torch each time."""
-    import contextlib
-    import io
-    import runpy
+def run_main(tmp_path_factory: pytest.TempPathFactory) -> RunMain:
+    """Runs a command's module as `__main__` in this process: a subprocess for each would import torch each time. Gives
+    its status, what it printed, and the folder it was in, a new one unless it is named."""
 
-    def run(module: str, arguments: list[object]) -> tuple[int, str, str, Path]:
-        folder = tmp_path_factory.mktemp("cwd")
+    def run(module: str, arguments: list[object], folder: Path | None = None) -> tuple[int, str, str, Path]:
+        folder = folder or tmp_path_factory.mktemp("cwd")
         out, err, code = io.StringIO(), io.StringIO(), 0
         before, argv = Path.cwd(), sys.argv
         kept = sys.modules.pop(f"{module}.__main__" if module == "train" else module, None)
@@ -277,7 +290,7 @@ def test_a_bad_input_ends_with_one_sentence_and_nothing_half_written(
     teacher_files: dict[int, Path],
     calibrated_run: Path,
     spoilt: Path,
-    run_main: Callable[..., tuple[int, str, str, Path]],
+    run_main: RunMain,
 ) -> None:
     import torch
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from locked import holding
 
 from calibration.calibrate import calibrate_folder
@@ -16,6 +17,8 @@ from runtime.errors import InputError
 from runtime.lock import LOCK, only_one, only_one_writes
 from train.__main__ import make_detector
 from train.config import as_mapping, as_yaml
+from train.files import read_with_card, save_network
+from train.networks import PatchNetwork
 from train.options import StudentsConfig, TeacherConfig
 from train.run_folder import RunFolder
 from train.student_training import train_students
@@ -100,14 +103,18 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def settings(part_images: Path, teacher_files: dict[int, Path]) -> StudentsConfig:
+def settings(part_images: Path, tmp_path: Path) -> StudentsConfig:
+    """Of a training that has more steps before it than it can do."""
+    teacher = tmp_path / "teacher.safetensors"
+    save_network(teacher, PatchNetwork(33, 0.25), {})
     return StudentsConfig(
-        data=str(part_images), teachers=(str(teacher_files[33]),), students=1, size_hw=(32, 36), train_stride=8,
-        output_stride=8, steps=1_000_000, checkpoint_every=1, device="cpu", precision="fp32",
+        data=str(part_images), teachers=(str(teacher),), students=1, size_hw=(32, 36), train_stride=8,
+        output_stride=8, steps=1_000_000, checkpoint_every=3, device="cpu", precision="fp32",
     )  # fmt: skip
 
 
-def test_a_second_training_is_refused_and_goes_on_after_the_first_is_killed(
+@pytest.mark.usefixtures("one_thread")
+def test_a_second_training_is_refused_and_goes_on_to_the_same_result_after_the_first_is_killed(
     settings: StudentsConfig, environment: dict[str, str], photographs: Path, tmp_path: Path
 ) -> None:
     """``python -m train``, and every other command that works in its run folder or writes its file."""
@@ -123,18 +130,29 @@ def test_a_second_training_is_refused_and_goes_on_after_the_first_is_killed(
         lambda: train_students(settings, run),
         lambda: calibrate_folder(run, 0.2, 0.95),
     ]
+    checkpoint = run / "checkpoint-p33.safetensors"
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline().startswith("1/3 training the students")  # the locks are taken
         for other in others:
             with pytest.raises(InputError, match=f"is in use by process {first.pid} on "):
                 other()
-        while not list(run.glob("checkpoint-*")):
+        while not checkpoint.exists():
             assert first.poll() is None
-            time.sleep(0.05)
+            time.sleep(0.005)
         os.kill(first.pid, signal.SIGKILL)
     assert {".detector.onnx.lock", "detector-run"} <= {path.name for path in tmp_path.iterdir()}
-    assert not train_students(settings, run, stop_after=1)
+    before = read_with_card(checkpoint)[1]["step"]
+    assert before % 3 == 0
+    assert not train_students(settings, run, stop_after=2)
     assert not (run / LOCK).exists()
+    assert not train_students(settings, tmp_path / "whole", stop_after=before + 2)
+    (killed, after), (whole, expected) = (
+        read_with_card(folder / checkpoint.name) for folder in (run, tmp_path / "whole")
+    )
+    assert after == expected
+    assert after["step"] == before + 2
+    assert list(killed) == list(whole)
+    assert [name for name in whole if not torch.equal(killed[name], whole[name])] == []
     with holding(tmp_path / "teacher" / LOCK, environment), pytest.raises(InputError, match="is in use by process"):
         train_teacher(teacher, tmp_path / "teacher")

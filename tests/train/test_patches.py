@@ -51,8 +51,8 @@ def test_photographs_are_zoomed_to_between_4_and_16_patches(patch_size: int) -> 
 
 
 def test_crops_lie_inside_the_photograph_and_reach_all_of_it() -> None:
-    height, width = 150, 220
-    patches = sampler_of([position_photograph(height, width)] * 2).patches(1500, draw())
+    height, width = 75, 110
+    patches = sampler_of([position_photograph(height, width)] * 2, 17).patches(1500, draw())
     rows, columns = positions(patches[coloured(patches)])
     for place, length in ((rows, height), (columns, width)):
         assert place.min() >= 0
@@ -101,31 +101,31 @@ def test_the_zoom_cap_bounds_the_enlargement() -> None:
     assert (1 / rows.diff(dim=1)[:, 8:-8].mean(dim=(1, 2))).max() < 1.51
 
 
-@pytest.mark.parametrize(("zoom_cap", "largest"), [(None, 300.0), (1.5, 225.0)])
+@pytest.mark.parametrize(("zoom_cap", "largest"), [(None, 150.0), (1.5, 112.5)])
 def test_views_show_all_zooms_up_to_the_cap_alike(zoom_cap: float | None, largest: float) -> None:
-    photographs = Photographs.pack([position_photograph(150, 200)] * 2, CPU)
-    views = PatchSampler(photographs, 96, zoom_cap, short_sides=(100, 300)).patches(300, draw())
+    photographs = Photographs.pack([position_photograph(75, 100)] * 2, CPU)
+    views = PatchSampler(photographs, 48, zoom_cap, short_sides=(50, 150)).patches(300, draw())
     rows, columns = positions(views[coloured(views)])
-    zoomed = 150 / rows.diff(dim=1)[:, 24:-24].mean(dim=(1, 2))
-    assert zoomed.min() == pytest.approx(100, rel=0.03)
+    zoomed = 75 / rows.diff(dim=1)[:, 12:-12].mean(dim=(1, 2))
+    assert zoomed.min() == pytest.approx(50, rel=0.03)
     assert zoomed.max() == pytest.approx(largest, rel=0.03)
-    assert zoomed.median() == pytest.approx((100 + largest) / 2, rel=0.06)
-    for place, length in ((rows, 150), (columns, 200)):  # a border that repeats would not rise
-        assert (place.diff(dim=1 if length == 150 else 2) > 0).all()
+    assert zoomed.median() == pytest.approx((50 + largest) / 2, rel=0.06)
+    for place, length in ((rows, 75), (columns, 100)):  # a border that repeats would not rise
+        assert (place.diff(dim=1 if length == 75 else 2) > 0).all()
 
 
 def test_positives_are_anchors_moved_by_a_quarter_patch_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("train.patches.NOISE_STD", 0.0)
-    sampler = sampler_of([position_photograph(150, 200)] * 2)
+    sampler = sampler_of([position_photograph(75, 100)] * 2, 17)
     sampler.luminance = 0.0
     anchor, positive, _ = sampler.triplets(700, draw())
     both = coloured(anchor) & coloured(positive)
-    middle = slice(12, -12)  # at a border pixels repeat, and tell no position
+    middle = slice(6, -6)  # at a border pixels repeat, and tell no position
     for before, after in zip(positions(anchor[both]), positions(positive[both]), strict=True):
         axis = 1 if before[0, 0, 0] == before[0, 0, -1] else 2
         zoom = 1 / before[:, middle, middle].diff(dim=axis).mean(dim=(1, 2))
         shift = (after - before)[:, middle, middle].mean(dim=(1, 2)) * zoom
-        assert 0.9 * 8 < shift.abs().max() <= 8 + 1e-2  # (33 − 1) / 4
+        assert 0.9 * 4 < shift.abs().max() <= 4 + 1e-2  # (17 − 1) / 4
         assert shift.min() < 0 < shift.max()
 
 
@@ -138,8 +138,8 @@ def test_a_negative_is_of_another_photograph_always() -> None:
 
 
 def test_noise_and_luminance_are_those_of_the_paper_and_the_option() -> None:
-    grey = np.full((150, 150, 3), 128, np.uint8)
-    sampler = PatchSampler(Photographs.pack([grey, grey], CPU), 33, luminance=0.2)
+    grey = np.full((75, 75, 3), 128, np.uint8)
+    sampler = PatchSampler(Photographs.pack([grey, grey], CPU), 17, luminance=0.2)
     anchor, positive, _ = sampler.triplets(600, draw())
     assert anchor.std() < 1e-6
     level = positive.mean(dim=(2, 3))
@@ -152,9 +152,9 @@ def test_noise_and_luminance_are_those_of_the_paper_and_the_option() -> None:
 
 
 def test_one_patch_in_ten_is_grey_by_its_luma() -> None:
-    image = np.zeros((150, 150, 3), np.uint8)
+    image = np.zeros((75, 75, 3), np.uint8)
     image[:] = (30, 120, 200)  # BGR
-    patches = sampler_of([image, image]).patches(1500, draw())
+    patches = sampler_of([image, image], 17).patches(1500, draw())
     grey = ~coloured(patches)
     assert float(grey.float().mean()) == pytest.approx(GREY_PROBABILITY, abs=0.024)  # three deviations
     luma = (0.299 * 200 + 0.587 * 120 + 0.114 * 30) / 255
@@ -212,13 +212,13 @@ def test_patches_read_a_few_at_once_are_the_same_to_the_last_bit(
 ) -> None:
     images = [np.random.default_rng(i).integers(0, 256, (side, side + 20 * i, 3), np.uint8) for i in range(3)]
     sampler = PatchSampler(Photographs.pack(images, CPU), p, short_sides=short_sides)
-    whole = sampler.patches(20, draw()), sampler.triplets(7, draw(1))
+    whole = sampler.patches(8, draw()), sampler.triplets(3, draw(1))
     monkeypatch.setattr("train.patches.GRID_AT_ONCE", 6 * (p * sampler._oversampling) ** 2)
-    few = sampler.patches(20, draw()), sampler.triplets(7, draw(1))
+    few = sampler.patches(8, draw()), sampler.triplets(3, draw(1))
     assert torch.equal(few[0], whole[0])
     assert few[0].stride() == whole[0].stride()
     assert torch.equal(torch.cat(few[1]), torch.cat(whole[1]))
-    parts = torch.cat([sampler.read(part) for part in sampler.draw_patches(20, draw()).parts(6)])
+    parts = torch.cat([sampler.read(part) for part in sampler.draw_patches(8, draw()).parts(6)])
     assert torch.equal(parts, whole[0])
 
 

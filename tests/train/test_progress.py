@@ -118,8 +118,14 @@ def test_the_training_of_students_tells_a_log_its_loss_and_time(
 
 
 def test_the_training_of_a_teacher_tells_a_log_its_losses(
-    photographs: Path, tmp_path: Path, every_item: None, capsys: pytest.CaptureFixture[str]
+    photographs: Path,
+    tmp_path: Path,
+    every_item: None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("train.teacher_training.HELD_OUT_PATCHES", 24)
+    monkeypatch.setattr("train.teacher_training.HELD_OUT_TRIPLETS", 16)
     config = TeacherConfig(
         data=str(photographs), patch_size=17, width=0.1, descriptor="none", triplet=1.0, iterations=2, batch_size=2,
         device="cpu", precision="fp32",

@@ -23,7 +23,7 @@ from train.ahead import ahead
 from train.config import as_mapping, as_yaml
 from train.data import file_sha256
 from train.descriptor import DescriptorNetwork, Standardization
-from train.files import load_network
+from train.files import load_network, read_with_card
 from train.held_out import measure_triplets
 from train.options import TeacherConfig
 from train.photographs import read_photographs
@@ -31,15 +31,24 @@ from train.run_folder import RunFolder
 from train.seeds import TEACHER_HELD_OUT, generator
 from train.teacher_training import _Training, train_teacher
 
+FEW = {"HELD_OUT_PATCHES": 24, "HELD_OUT_TRIPLETS": 16, "STANDARDIZATION_PATCHES": 48}
+# the command, in a process that has as few
+TRAIN_TEACHER = f"""
+from runtime import cli
+from train import teacher, teacher_training
+vars(teacher_training).update({FEW})
+cli.run(teacher.main)
+"""
+
 
 @pytest.fixture
 def config(photographs: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> TeacherConfig:
-    """A few steps with the narrower descriptor; held-out and standardization patches are fewer than by default."""
-    monkeypatch.setattr("train.teacher_training.HELD_OUT_PATCHES", 24)
-    monkeypatch.setattr("train.teacher_training.HELD_OUT_TRIPLETS", 16)
-    monkeypatch.setattr("train.teacher_training.STANDARDIZATION_PATCHES", 48)
+    """A few steps of a narrow teacher with the narrower descriptor; held-out and standardization patches are few."""
+    for name, count in FEW.items():
+        monkeypatch.setattr(f"train.teacher_training.{name}", count)
     return TeacherConfig(
         data=str(photographs),
+        width=0.25,
         descriptor="resnet18-layer23",
         descriptor_weights=str(weights),
         descriptor_input=32,
@@ -187,24 +196,31 @@ def test_a_step_on_a_gpu_never_waits_for_it(config: TeacherConfig, tmp_path: Pat
 def test_a_killed_pretraining_goes_on_to_the_same_result(
     config: TeacherConfig, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    config = replace(config, descriptor="none", triplet=1.0, iterations=10, checkpoint_every=3, evaluate_every=10)
-    whole = train_teacher(config, tmp_path / "whole")
+    """It has more steps before it than it can do, so that the kill comes amid them; its next step is compared."""
+    config = replace(config, descriptor="none", triplet=1.0, iterations=100_000, checkpoint_every=3)
+    config = replace(config, evaluate_every=100_000)
     (tmp_path / "config.yaml").write_text(as_yaml(as_mapping(config)))
-    arguments = [sys.executable, "-m", "train.teacher", "--config", "config.yaml", "--out", "killed"]
+    arguments = [sys.executable, "-c", TRAIN_TEACHER, "--config", "config.yaml", "--out", "killed"]
     process = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
     try:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "killed" / "checkpoint.safetensors").exists() and time.monotonic() < deadline:
+        while not checkpoint.exists() and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
     finally:
         assert process.wait(timeout=10) == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "teacher-p33.safetensors").exists()
+    before = read_with_card(checkpoint)[1]["iteration"]
+    assert before % 3 == 0
     # the folder holds the configuration as it was resolved, distillation off
-    killed = train_teacher(config, tmp_path / "killed")
-    assert whole is not None
-    assert killed is not None
-    assert_equal_networks(whole, killed)
+    assert train_teacher(config, tmp_path / "killed", stop_after=2) is None
+    assert train_teacher(config, tmp_path / "whole", stop_after=before + 2) is None
+    (killed, after), (whole, expected) = (
+        read_with_card(tmp_path / name / "checkpoint.safetensors") for name in ("killed", "whole")
+    )
+    assert after["iteration"] == expected["iteration"] == before + 2
+    assert list(killed) == list(whole)
+    assert [name for name in whole if not torch.equal(killed[name], whole[name])] == []
 
 
 @pytest.mark.parametrize("often", [{}, {"checkpoint_every": 1}])

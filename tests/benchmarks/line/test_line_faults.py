@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks.line.faults import FAULTS, Fault, main
 
+pytestmark = pytest.mark.peer
+
 ROOT = Path(__file__).parents[3]
 # what the controller is told of the parts that meet the fault, and the counters that tell of it
 EXPECTED: dict[str, tuple[tuple[str, ...], dict[str, int]]] = {

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from runtime.line.levels import Levels
 from runtime.line.opcua import controller
 from runtime.line.opcua.limits import bound_decoder
 from runtime.line.opcua.server import open_server
+
+pytestmark = pytest.mark.peer
 
 INPUTS = [bytes.fromhex(line) for line in (Path(__file__).parent / "opcua_inputs.txt").read_text().split()]
 
@@ -51,14 +54,20 @@ def test_a_fault_of_the_layer_is_found_by_them(monkeypatch: pytest.MonkeyPatch, 
         list(map(target, INPUTS))
 
 
-def test_a_server_bears_changed_messages_of_a_real_client() -> None:
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Of a server with all its nodes, which take seconds to make: what is done to it leaves it as it was."""
     handshake = Handshake(0.2)
     handshake.ready()
     with open_server(Levels(handshake), "127.0.0.1:0") as server:
-        messages = recorded(server.port, good)
-        assert {each[:3] for each in messages} >= {b"HEL", b"OPN", b"MSG", b"CLO"}
-        assert sum(attack(server.port, messages, random.Random(seed)) for seed in range(20)) > 100
-        assert asyncio.run(good(server.port))
+        yield server.port
+
+
+def test_a_server_bears_changed_messages_of_a_real_client(port: int) -> None:
+    messages = recorded(port, good)
+    assert {each[:3] for each in messages} >= {b"HEL", b"OPN", b"MSG", b"CLO"}
+    assert sum(attack(port, messages, random.Random(seed)) for seed in range(20)) > 100
+    assert asyncio.run(good(port))
 
 
 def test_garbage_for_a_moment_leaves_a_real_line_as_it_was() -> None:
@@ -67,14 +76,11 @@ def test_garbage_for_a_moment_leaves_a_real_line_as_it_was() -> None:
     assert int(str(found["connections"])) > 5
 
 
-def test_a_flood_is_answered_by_a_real_server_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_is_answered_by_a_real_server_and_counted(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flood_opcua, "ASKING_S", 0.5)
-    handshake = Handshake(0.2)
-    handshake.ready()
-    with open_server(Levels(handshake), "127.0.0.1:0") as server:
-        with flood_opcua.Flooder(server.port) as flooder:
-            flooder.once()
-        assert asyncio.run(good(server.port))
+    with flood_opcua.Flooder(port) as flooder:
+        flooder.once()
+    assert asyncio.run(good(port))
     counts = flooder.counts
     assert counts["connections"] == 3
     assert counts["sent"] > counts["answered"] + 10  # one of them reads nothing
