@@ -65,9 +65,7 @@ def test_a_stream_without_either_leaves_its_files_whole(closed: str, folder: Pat
     [
         (f"-m runtime.info {ROOT / 'runtime' / 'data' / 'demo.onnx'}", 0),
         ("-m runtime.stream --help", 0),
-        ("-m train --help", 0),
         ("-m runtime.info gone.onnx", 2),
-        ("-m runtime.stream --camera gone", 2),
         ("-m runtime.stream --camera demo --save ''", 2),
     ],
 )

@@ -255,20 +255,20 @@ def test_an_engine_that_hangs_is_no_decision_after_the_timeout() -> None:
     assert "no result within 0.05 s" in sink.verdicts[0].reason
 
 
-def test_ten_thousand_frames_leave_memory_flat() -> None:
+def test_thousands_of_frames_leave_memory_flat() -> None:
     marks: list[int] = []
 
     def measure(frame: Frame, verdict: Verdict) -> None:
-        if frame.frame_id in (2_000, 9_999):
+        if frame.frame_id in (500, 2_499):
             marks.append(tracemalloc.get_traced_memory()[0])
 
-    frames = (grey_frame(number, defective=number % 2 == 0) for number in range(10_000))
+    frames = (grey_frame(number, defective=number % 2 == 0) for number in range(2_500))
     with fake_detector() as detector:
         tracemalloc.start()
         summary = Pipeline(ListSource(frames), detector, measure).run()
         tracemalloc.stop()
-    assert (summary.frames, summary.drops) == (10_000, 0)
-    assert marks[1] - marks[0] < 200_000  # a frame, or a map, kept of each would be 10 MB
+    assert (summary.frames, summary.drops) == (2_500, 0)
+    assert marks[1] - marks[0] < 200_000  # a frame, or a map, kept of each would be 2 MB
 
 
 def test_another_detector_takes_over_between_two_frames_and_no_frame_is_lost_or_judged_by_a_closed_one() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from dockerfile import parse
 
+pytestmark = pytest.mark.peer
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["runtime", "train", "calibration", "export", "benchmarks"]
 DEMO = ROOT / "runtime" / "data" / "demo.onnx"

@@ -84,6 +84,8 @@ CAMERAS = {
     "not contiguous": pictures(*SIZE_HW, mirrored=True),
 }
 
+pytestmark = pytest.mark.usefixtures("others_left_alone")
+
 
 @pytest.fixture(autouse=True)
 def _traced() -> Iterator[None]:

@@ -28,6 +28,8 @@ from runtime.errors import EngineError
 from runtime.parity import Scored, agreement_of
 from runtime.verdict import Decision
 
+pytestmark = pytest.mark.peer
+
 SPOT = grey_frame(spot=200)  # of the tiny detector: its score is 0.5625, above the threshold
 PYTHON = ServingOptions(backend="python", threads=1)
 TLS_FILES = {"server-cert": "ours.pem", "server-key": "ours.key", "root-cert": "ours.pem"}

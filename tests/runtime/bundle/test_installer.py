@@ -15,6 +15,8 @@ import pytest
 from runtime.bundle.making import DETECTOR, INSTALLER, SUMS, WORDS, write_sums
 from runtime.versions import ROOT
 
+pytestmark = pytest.mark.peer
+
 KIND = "CPython 3.11 Linux any"
 # runs nothing; asked for an environment it makes one whose Python is itself, and asked for wheels it installs Proctor
 PYTHON = f"""#!/bin/sh

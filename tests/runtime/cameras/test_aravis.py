@@ -23,6 +23,8 @@ from runtime.cameras.live import LiveSource
 from runtime.errors import SetupError, SourceError
 from runtime.frames import Frame
 
+pytestmark = pytest.mark.peer
+
 FAKE = "arv-fake-gv-camera-0.8"
 URI = "aravis:127.0.0.1"
 

@@ -14,6 +14,8 @@ from runtime.cameras.listing import found_by, found_cameras
 from runtime.cameras.live import LiveSource
 from runtime.errors import SetupError, SourceError
 
+pytestmark = pytest.mark.peer
+
 pytest.importorskip("harvesters", reason="GENTL IS NOT TESTED here: pip install '.[gentl]'")
 genicam = pytest.importorskip("genicam", reason="GENTL IS NOT TESTED here: pip install '.[gentl]'")
 

@@ -21,6 +21,8 @@ from runtime.cameras.gstreamer import GstCapture
 from runtime.errors import InputError, SetupError, SourceError
 from runtime.frames import Frame
 
+pytestmark = pytest.mark.peer
+
 CHANGED = "the camera changed its resolution from 128×96 to 112×64"
 PACKAGES = (
     "libgirepository1.0-dev libcairo2-dev gir1.2-gstreamer-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"

@@ -32,7 +32,10 @@ LOSSES, SETTLING = 100, 25  # reconnects, and those after which nothing may grow
 PERIOD_S = 0.006  # longer than pictures are apart that piled up, which are left out
 MOST_BYTES = 8 << 20  # of allocators' own unrest; a picture of each capture left behind would be 17 MB or more
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted by Linux's /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted by Linux's /proc"),
+    pytest.mark.usefixtures("others_left_alone"),
+]
 
 
 def held() -> tuple[int, int, int]:

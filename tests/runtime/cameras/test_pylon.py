@@ -20,6 +20,8 @@ from runtime.cameras.genicam.pylon import pylon_driver
 from runtime.cameras.listing import found_by
 from runtime.errors import SetupError, SourceError
 
+pytestmark = pytest.mark.peer
+
 pytest.importorskip("pypylon", reason="PYLON IS NOT TESTED here: pip install '.[pylon]'")
 
 FIRST, SECOND = "pylon:0815-0000", "pylon:0815-0001"

@@ -31,6 +31,8 @@ from runtime.errors import InputError, SetupError, SourceError, SourceTimeout
 from runtime.frames import Frame
 from runtime.verdict import Decision
 
+pytestmark = pytest.mark.peer
+
 SLOWER = 3  # than a machine that does nothing else
 PYTHON = "/usr/bin/python3"
 PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"

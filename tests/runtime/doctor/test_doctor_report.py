@@ -80,31 +80,44 @@ def test_json_is_one_document_with_a_schema(environment: dict[str, str], tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("modules", "text"),
+    ("modules", "first", "others"),
     [
-        ({"onnxruntime": "import os; os.abort()"}, "ONNX Runtime: importing it crashed (SIGABRT)"),
+        ({"onnxruntime": "import os; os.abort()"}, "ONNX Runtime: importing it crashed (SIGABRT)", []),
         (
             {"cv2": "raise ImportError('libGL.so.1: not found')"},
             "OpenCV: importing it failed: ImportError: libGL.so.1: not found",
+            [],
         ),
         (
             {"numpy": "raise ImportError('built for another Python')"},
             "packages: importing numpy failed: ImportError: built for another Python",
+            [],
         ),
-        ({"yaml": "raise ImportError('half a file')"}, "packages: importing yaml failed: ImportError: half a file"),
-        ({"av": "import os; os.abort()"}, "packages: importing av crashed (SIGABRT)"),
-        ({"simplejpeg": "raise ImportError('libjpeg')"}, "packages: importing simplejpeg failed: ImportError: libjpeg"),
+        (
+            {
+                "yaml": "raise ImportError('half a file')",
+                "av": "import os; os.abort()",
+                "simplejpeg": "raise ImportError('libjpeg')",
+            },
+            "packages: importing simplejpeg failed: ImportError: libjpeg",
+            ["importing yaml failed: ImportError: half a file", "importing av crashed (SIGABRT)"],
+        ),
     ],
+    ids=["onnxruntime", "cv2", "numpy", "yaml, av and simplejpeg"],
 )
-def test_a_broken_library_is_named_and_the_exit_status_is_1(
-    modules: dict[str, str], text: str, environment: dict[str, str], tmp_path: Path
+def test_broken_libraries_are_named_and_the_exit_status_is_1(
+    modules: dict[str, str], first: str, others: list[str], environment: dict[str, str], tmp_path: Path
 ) -> None:
     # also where the terminal has neither arrows nor a sigma
     done = doctor({**environment, "PYTHONIOENCODING": "ascii"}, tmp_path, modules=modules)
     assert (done.returncode, done.stderr) == (1, "")
     last = done.stdout.splitlines()[-1]
     assert last.startswith("The stream cannot run: ")
-    assert text in last
+    assert first in last
+    if others:
+        assert last.endswith(f" (and {len(others)} more).")
+    for text in others:
+        assert text in done.stdout
 
 
 def test_a_detector_that_cannot_be_read_stops_the_stream(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import pytest
 from numpy.typing import NDArray
 from runtime_samples import fake_detector
 
-from runtime.errors import LineError
+from runtime.errors import InputError, LineError
+from runtime.line.__main__ import main as line_main
 from runtime.line.handshake import Handshake
 from runtime.line.inspection_loop import InspectionLoop, PictureOf
 from runtime.line.pictures import Pictures
@@ -51,6 +52,21 @@ def command(
     finally:
         child.kill()
         child.communicate()
+
+
+def refused_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[object, ...], said: str
+) -> None:
+    """The line's command refuses these words, in this process, and prints nothing else."""
+    monkeypatch.setattr(sys, "argv", ["runtime.line", *map(str, words)])
+    capsys.readouterr()
+    with pytest.raises((InputError, SystemExit)) as refused:  # or argparse's, which has said why
+        line_main()
+    if isinstance(refused.value, SystemExit):
+        assert refused.value.code == 2
+    out, complained = capsys.readouterr()
+    assert out == ""
+    assert said in f"error: {refused.value}\n{complained}"
 
 
 def once_ready(path: Path, size_hw: tuple[int, int]) -> LineClient:

@@ -43,6 +43,8 @@ from runtime.line.wire import (
     pack,
 )  # fmt: skip
 
+pytestmark = pytest.mark.peer
+
 FEED = CLIENT / "examples" / "feed_pgm.c"
 HERE = Path(__file__).parent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from line_samples import CLIENT, PATIENCE_S, ROOT, START_S, command, compiled, once_ready, run
+from line_samples import CLIENT, PATIENCE_S, ROOT, START_S, command, compiled, once_ready, refused_here, run
 
 from runtime.cameras import open_source
 from runtime.errors import LineError
@@ -109,7 +109,13 @@ def ended(environment: dict[str, str], *words: object) -> subprocess.CompletedPr
     return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_what_could_not_work_is_refused(environment: dict[str, str], parts: list[Frame], tmp_path: Path) -> None:
+def test_what_could_not_work_is_refused(
+    environment: dict[str, str],
+    parts: list[Frame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     path, bad = tmp_path / "line.sock", tmp_path / "bad.png"
     assert cv2.imwrite(str(bad), parts[-1].image)
     for words, said in [
@@ -122,10 +128,11 @@ def test_what_could_not_work_is_refused(environment: dict[str, str], parts: list
         ((DEMO, "--socket", path, "--self-check-s", "nan"), "the period of the self-check"),
         ((DEMO, "--socket", path, "--good-frame", bad), "the good frame is NG"),
     ]:
-        done = ended(environment, *words)
-        assert (done.returncode, done.stdout) == (2, ""), done
-        assert said in done.stderr
-        assert "Traceback" not in done.stderr
+        refused_here(monkeypatch, capsys, words, said)
+    done = ended(environment, *words)  # of the last as a process of its own
+    assert (done.returncode, done.stdout) == (2, ""), done
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
     assert not path.exists()
 
 

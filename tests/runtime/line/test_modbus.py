@@ -24,6 +24,8 @@ from runtime.line.modbus_server import ModbusServer
 from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, addresses, values_of, words_of
 from runtime.line.results import Cause, Code, Outcome
 
+pytestmark = pytest.mark.peer
+
 PARTS = 1_000
 
 

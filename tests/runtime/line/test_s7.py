@@ -29,6 +29,8 @@ from runtime.line.s7_area import S7Layout, Table, members, parse_s7, size_of, wo
 from runtime.line.s7_client import S7Peer, open_client
 from runtime.line.s7_source import DIALECTS, s7_source
 
+pytestmark = pytest.mark.peer
+
 DEMO = ROOT / "runtime" / "data" / "demo.onnx"
 CONTROLLER = Path(__file__).with_name("s7_controller.py")
 CORPUS = Path(__file__).with_name("s7_corpus.json")
@@ -218,7 +220,7 @@ def parts_of(plc: subprocess.Popen[str], count: int) -> list[dict[str, object]]:
 
 
 def test_parts_through_the_command_and_a_controller_that_is_killed_and_comes_back(environment: dict[str, str]) -> None:
-    port, first, second = free_port(), 60, 60
+    port, first, second = free_port(), 15, 15
     line = ("-m", "runtime.line", DEMO, "--camera", "demo", "--deadline-ms", 20_000, "--threads", 1)
     address = f"127.0.0.1:{port}?period_ms=1"
     with ExitStack() as stack:

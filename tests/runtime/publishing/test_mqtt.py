@@ -26,6 +26,8 @@ from runtime.publishing.mqtt import MqttPublisher
 from runtime.publishing.mqtt_options import mqtt_options
 from runtime.publishing.place import Place
 
+pytestmark = pytest.mark.peer
+
 SESSION = 0xABCD
 
 

@@ -18,6 +18,8 @@ from runtime.line.results import Cause
 from runtime.service.notify import Notifier
 from runtime.service.unit import Unit
 
+pytestmark = pytest.mark.peer
+
 DEMO = Path(__file__).parents[3] / "runtime" / "data" / "demo.onnx"
 START_S = 60.0
 

@@ -13,6 +13,8 @@ from runtime.cuda_driver import require_driver
 from runtime.errors import EngineError
 from runtime.tensorrt.cuda import open_cuda
 
+pytestmark = pytest.mark.peer
+
 HERE = Path(__file__).parent
 CHECKS = (
     "device",

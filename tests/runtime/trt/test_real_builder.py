@@ -19,7 +19,7 @@ from runtime.tensorrt.builder import BuildOptions, Built, build_plan
 from runtime.tensorrt.progress import progress_monitor
 
 # there is no timing cache in TensorRT for RTX: its calls are there, and warn that they do nothing
-pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")]
 
 DEMO = Path(__file__).parents[3] / "runtime" / "data" / "demo.onnx"
 
@@ -57,30 +57,42 @@ def test_a_timing_cache_is_taken_up_again_and_a_damaged_one_begun_anew(
     assert build_plan(trt, model, recipe.size_hw, BuildOptions(), b"not a timing cache").plan
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("form", ["bailer", "atrous"])
-def test_every_exported_form_is_parsed_and_built(
-    trt: Any, precision: str, form: str, calibrated_run: Path, exported_file: Callable[..., Path]
-) -> None:
-    model, recipe = read_detector(exported_file(calibrated_run, explain=True, precision=precision, form=form))
+def test_an_exported_detector_of_students_is_parsed_and_built(trt: Any, detector_file: Path) -> None:
+    model, recipe = read_detector(detector_file)
     assert build_plan(trt, model, recipe.size_hw, BuildOptions(max_batch=3)).plan
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_a_memory_bank_with_evidence_of_the_frame_is_parsed_and_built(
-    trt: Any, precision: str, bank_run: Path, exported_file: Callable[..., Path]
+@pytest.mark.parametrize(("form", "half"), [("bailer", True), ("atrous", False)])
+def test_every_exported_form_is_parsed_and_built(
+    trt: Any, form: Any, half: bool, make_scale: Callable[..., Any]
 ) -> None:
-    model, recipe = read_detector(exported_file(bank_run, explain=True, precision=precision))
+    """At output stride 2, where the forms differ."""
+    from runs import run_of
+
+    from calibration.maps import Moments
+    from export.fused import FusedDetector
+    from export.graph import export_graph
+
+    run = run_of([make_scale(33, 1, width=0.25)], [Moments(1.0, 0.5)], (32, 36), 2)
+    graph = export_graph(FusedDetector(run, form=form, half=half, explain=True), (32, 36))
+    assert build_plan(trt, graph, (32, 36), BuildOptions(max_batch=3)).plan
+
+
+@pytest.mark.parametrize(("run", "precision"), [("bank_run", "fp32"), ("shallow_bank_run", "fp16")])
+def test_a_memory_bank_with_evidence_of_the_frame_is_parsed_and_built(
+    trt: Any, precision: str, run: str, exported_file: Callable[..., Path], request: pytest.FixtureRequest
+) -> None:
+    model, recipe = read_detector(exported_file(request.getfixturevalue(run), explain=True, precision=precision))
     assert "evidence_scores" in recipe.outputs
     assert build_plan(trt, model, recipe.size_hw, BuildOptions(max_batch=3)).plan
 
 
 @pytest.mark.parametrize(
-    ("backbone", "stages", "size_hw"),
-    [("resnet18", (), (48, 80)), ("efficientnet-lite0", ("group5",), (64, 48)), ("resnet18", ("layer2",), (37, 54))],
+    ("backbone", "stages", "size_hw", "half"),
+    [("resnet18", (), (37, 54), False), ("resnet18", ("layer2",), (48, 80), True), ("", ("group5",), (64, 48), False)],
 )
 def test_every_backbone_and_shape_of_frames_is_parsed_and_built(
-    trt: Any, backbone: str, stages: tuple[str, ...], size_hw: tuple[int, int]
+    trt: Any, backbone: str, stages: tuple[str, ...], size_hw: tuple[int, int], half: bool, shallow_backbone: Path
 ) -> None:
     pytest.importorskip("torch", reason="torch is not installed: NO backbone was built")
     import numpy as np
@@ -90,7 +102,8 @@ def test_every_backbone_and_shape_of_frames_is_parsed_and_built(
     from export.graph import export_graph
 
     frames = np.random.default_rng(0).integers(0, 256, (3, *size_hw, 3), np.uint8)
-    graph = export_graph(FusedDetector(bank_of(backbone, stages, size_hw, frames)), size_hw)
+    run = bank_of(backbone or str(shallow_backbone), stages, size_hw, frames)
+    graph = export_graph(FusedDetector(run, half=half), size_hw)
     assert build_plan(trt, graph, size_hw, BuildOptions(max_batch=2)).plan
 
 

@@ -21,7 +21,8 @@ from runtime.recipes.store import RecipeStore
 ROOT = Path(__file__).parents[3]
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 START_S = 60.0
-EVERY_MS = 400
+EVERY_MS = 700  # each part costs a tenth of a second to draw, inspect, record and show
+LOOK_S, LONGEST_LOOK_S = 0.03, 0.3  # between looks at a page, each of which passes through three processes
 
 
 @dataclass
@@ -105,12 +106,13 @@ class Page:
 
     def until(self, script: str, *arguments: Any, patience_s: float = PATIENCE_S) -> Any:
         """What a script returns once that is true."""
-        end_s = time.monotonic() + patience_s
+        end_s, look_s = time.monotonic() + patience_s, LOOK_S
         while time.monotonic() < end_s:
             value = self.run(script, *arguments)
             if value:
                 return value
-            time.sleep(0.05)
+            time.sleep(look_s)
+            look_s = min(1.5 * look_s, LONGEST_LOOK_S)
         raise AssertionError(f"never true: {script}: {self.text('body')}")
 
     def text(self, selector: str) -> str:

@@ -20,6 +20,8 @@ from runtime.line.results import Code
 from runtime.records.reading import Question, Records
 from runtime.verdict import Decision
 
+pytestmark = pytest.mark.peer
+
 VIEWS = ("#live", "#rejects", "#threshold", "#parts")
 COLOUR = "return getComputedStyle(document.body).backgroundColor"
 
@@ -327,34 +329,34 @@ def test_dark_and_light_are_the_systems_until_somebody_switches(page: Page) -> N
     system("light")
 
 
-@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("width", [360, 800])
-def test_nothing_is_wider_than_a_phone_or_a_small_panel(page: Page, view: str, width: int) -> None:
+def test_nothing_is_wider_than_a_phone_or_a_small_panel(page: Page, width: int) -> None:
     page.as_user("erna", width=width, height=640)
-    ready(page, view)
-    assert page.run("return document.documentElement.scrollWidth") <= width
-    reach = "return [...document.querySelectorAll('button:not([hidden]), input, a')].filter((each) => "
-    wide = f"{reach}each.getBoundingClientRect().right > arguments[0] + 1).map((each) => each.outerHTML)"
-    assert page.run(wide, width) == []
+    for view in VIEWS:
+        ready(page, view)
+        assert page.run("return document.documentElement.scrollWidth") <= width, view
+        reach = "return [...document.querySelectorAll('button:not([hidden]), input, a')].filter((each) => "
+        wide = f"{reach}each.getBoundingClientRect().right > arguments[0] + 1).map((each) => each.outerHTML)"
+        assert page.run(wide, width) == [], view
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("view", VIEWS)
-def test_axe_finds_no_barrier(page: Page, view: str, theme: str) -> None:
+def test_axe_finds_no_barrier(page: Page, theme: str) -> None:
     if not AXE.is_file():
         pytest.skip("NO TEST OF BARRIERS here: npm install --no-save axe-core")
     page.as_user("erna")
     if page.run("return document.documentElement.dataset.theme") != theme:
         page.click("#theme")
-    ready(page, view)
-    assert page.violations() == []
-    if view == "#live":
-        page.click("#pause")
-        page.until("return document.querySelector('.verdict').dataset.decision === 'NO_DECISION'")
-        found = page.violations()
-        page.click("#pause")
-        page.until("return document.querySelector('.pausing').innerText.includes('Running')")
-        assert found == []
+    for view in VIEWS:
+        ready(page, view)
+        assert page.violations() == [], view
+    page.go("#live")
+    page.click("#pause")
+    page.until("return document.querySelector('.verdict')?.dataset.decision === 'NO_DECISION'")
+    found = page.violations()
+    page.click("#pause")
+    page.until("return document.querySelector('.pausing').innerText.includes('Running')")
+    assert found == []
 
 
 def test_axe_finds_no_barrier_in_the_login(page: Page) -> None:

@@ -14,6 +14,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from runtime_samples import explaining_detector, grey_frame
+from schemathesis.schemas import BaseSchema
 from tries import tried
 from waiting import until
 from web_samples import PASSWORDS, Alone, browsing, fed_page, server_alone, users_file
@@ -41,6 +42,7 @@ PATIENCE_S = 10.0
 COOKIE = "proctor-0"
 DOCUMENT = document_of(ROUTES, COOKIE)
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+WHEN_IT_RUNS = schemathesis.pytest.from_fixture("description")  # else each process makes all cases before any test
 FINITE = SCHEMA.exclude(path=guard.EVENTS)  # the one answer without an end has a test of its own
 
 
@@ -218,10 +220,17 @@ def every_answer_is_one_that_the_description_says(case: schemathesis.Case, page:
     case.call_and_validate(base_url=page.base, timeout=PATIENCE_S)
 
 
+@pytest.fixture
+def description(request: pytest.FixtureRequest) -> BaseSchema:
+    """What Schemathesis makes cases of."""
+    request.node._nodeid = request.node.nodeid  # pytest 9.2 has it no more, and Schemathesis 4.32 asks for it
+    return SCHEMA
+
+
 def asking(operation: Any) -> Callable[..., None]:
     """A test of one operation."""
 
-    @SCHEMA.include(path=operation.path, method=operation.method).parametrize()
+    @WHEN_IT_RUNS.include(path=operation.path, method=operation.method).parametrize()
     @settings(
         max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
     )

@@ -39,40 +39,54 @@ PARTS = 12
 
 NODE = shutil.which("node")
 HAS_PEER = NODE is not None and (PEER / "node_modules" / "node-opcua-client").is_dir()
-pytestmark = pytest.mark.skipif(
-    not HAS_PEER,
-    reason=f"NODE-OPCUA IS NOT TESTED here: apt-get install nodejs npm; npm ci --ignore-scripts --prefix {PEER}",
-)
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.skipif(
+        not HAS_PEER,
+        reason=f"NODE-OPCUA IS NOT TESTED here: apt-get install nodejs npm; npm ci --ignore-scripts --prefix {PEER}",
+    ),
+]
+
+
+class Peer:
+    """The peer's program: each request is of a client of its own."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self.child = child
+
+    def begin(self, port: int, *words: object) -> None:
+        """Have it do something."""
+        assert self.child.stdin is not None
+        self.child.stdin.write(json.dumps([f"opc.tcp://127.0.0.1:{port}", *words]) + "\n")
+        self.child.stdin.flush()
+
+    def line(self) -> str:
+        """The next line that it prints."""
+        assert self.child.stdout is not None
+        found = self.child.stdout.readline()
+        assert found, f"it ended with status {self.child.wait(START_S)}"
+        return found.strip()
+
+    def answer(self) -> dict[str, Any]:
+        """What it found, or its error."""
+        while not (line := self.line()).startswith("{"):
+            pass
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def __call__(self, port: int, *words: object) -> dict[str, Any]:
+        """What it finds, or its error."""
+        self.begin(port, *words)
+        return self.answer()
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for the peer's own key, which takes a moment to make."""
-    return tmp_path_factory.mktemp("peer")
-
-
-def started(port: int, keys: Path, *words: object) -> subprocess.Popen[str]:
-    """The peer's program, under way."""
-    line = [str(NODE), str(PEER / "controller.js"), f"opc.tcp://127.0.0.1:{port}", str(keys), *map(str, words)]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def peer(port: int, keys: Path, *words: object) -> dict[str, Any]:
-    """What the peer's program found, or its error."""
-    return answered(started(port, keys, *words))
-
-
-def answered(child: subprocess.Popen[str]) -> dict[str, Any]:
-    """What it printed last."""
-    try:
-        said, complained = child.communicate(timeout=START_S)
-    finally:
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
+    """One for all tests: loading its library and making its key take seconds."""
+    line = [str(NODE), str(PEER / "controller.js"), str(tmp_path_factory.mktemp("peer"))]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        yield Peer(child)
         child.kill()
-        child.wait()
-    lines = [line for line in said.splitlines() if line.startswith("{")]
-    assert lines, said + complained
-    found: dict[str, Any] = json.loads(lines[-1])
-    return found
 
 
 @contextmanager
@@ -120,15 +134,15 @@ def sockets(child: subprocess.Popen[str]) -> set[tuple[str, str]]:
 
 
 def test_the_real_line_serves_another_library_by_methods_levels_and_events(
-    environment: dict[str, str], keys: Path
+    environment: dict[str, str], peer: Peer
 ) -> None:
     port = free_port()
     with command(environment, port) as line:
-        assert peer(port, keys, "table")["found"] == [
+        assert peer(port, "table")["found"] == [
             [name, register.name, TYPES[register.kind], table is TO_RUNTIME, register.meaning]
             for name, (table, register) in registers().items()
         ]
-        found = peer(port, keys, "parts", PARTS)["found"]
+        found = peer(port, "parts", PARTS)["found"]
         assert [each["answer"] for each in found["parts"]] == [[True, n, Cause.NONE, ""] for n in range(1, PARTS + 1)]
         results = [each["result"] for each in found["parts"]]
         assert all(each["taken"] == [True] for each in found["parts"])
@@ -140,7 +154,7 @@ def test_the_real_line_serves_another_library_by_methods_levels_and_events(
         told = [[each[0], *each[2:]] for each in found["events"]]
         assert told == [*rejected, [700, 99, 0, Cause.OFFLINE, "set offline", True]]
         assert (found["written"], found["refused"]) == ("Good", [False, 0, Cause.OFFLINE, "set offline"])
-        levels = peer(port, keys, "levels", PARTS)["found"]
+        levels = peer(port, "levels", PARTS)["found"]
         assert [[part, serial] for part, _, _, serial in levels] == [[n, f"S{n}"] for n in range(1, PARTS + 1)]
         assert all(passes == (code == Code.OK) for _, code, passes, _ in levels)
         assert sockets(line) == {(f"0100007F:{port:04X}", "00000000:0000")}  # it listens, and goes nowhere
@@ -152,40 +166,39 @@ def test_the_real_line_serves_another_library_by_methods_levels_and_events(
 
 
 def test_a_line_that_was_killed_and_started_again_is_found_under_another_session(
-    environment: dict[str, str], keys: Path
+    environment: dict[str, str], peer: Peer
 ) -> None:
     port = free_port()
     with command(environment, port) as line:
-        watching = started(port, keys, "watch")
-        assert watching.stdout is not None
-        while watching.stdout.readline().strip() not in ("watching", ""):
+        peer.begin(port, "watch")
+        while peer.line() != "watching":
             pass
         line.kill()
         line.wait(START_S)
     with command(environment, port):
-        assert len(set(answered(watching)["found"])) == 2
+        assert len(set(peer.answer()["found"])) == 2
 
 
-def test_another_library_switches_recipes(keys: Path) -> None:
+def test_another_library_switches_recipes(peer: Peer) -> None:
     handshake = Handshake(60.0)
     with served(handshake=handshake, levels=Switching(handshake)) as line:
-        switched = peer(line.server.port, keys, "recipe", "bottle@3")["found"]
+        switched = peer(line.server.port, "recipe", "bottle@3")["found"]
         assert switched == {"status": "Good", "gives": [True, "bottle", 3, ""]}
-        assert peer(line.server.port, keys, "recipe", "cap")["found"]["gives"] == [False, "bottle", 3, "refused"]
+        assert peer(line.server.port, "recipe", "cap")["found"]["gives"] == [False, "bottle", 3, "refused"]
 
 
-def test_another_library_comes_in_with_certificate_and_password_alone(keys: Path, tmp_path: Path) -> None:
+def test_another_library_comes_in_with_certificate_and_password_alone(peer: Peer, tmp_path: Path) -> None:
     certificate, key = certified(tmp_path, "server")
     (tmp_path / "users.yaml").write_text(f"anna: {hashed(PASSWORD)}\n")
     with served(f"?certificate={certificate}&key={key}&users={tmp_path}/users.yaml") as line:
         port = line.server.port
-        for mode in ("Sign", "SignAndEncrypt"):  # one after the other: they have one folder of keys
-            assert peer(port, keys, "login", "anna", PASSWORD, mode) == {"found": MAP_VERSION}
-        assert "BadUserAccessDenied" in peer(port, keys, "login", "anna", "wrong", "SignAndEncrypt")["error"]
-        assert "End point must exist" in peer(port, keys, "login", "anna", PASSWORD)["error"]
+        for mode in ("Sign", "SignAndEncrypt"):
+            assert peer(port, "login", "anna", PASSWORD, mode) == {"found": MAP_VERSION}
+        assert "BadUserAccessDenied" in peer(port, "login", "anna", "wrong", "SignAndEncrypt")["error"]
+        assert "End point must exist" in peer(port, "login", "anna", PASSWORD)["error"]
     (tmp_path / "trusted").mkdir()
     (tmp_path / "trusted" / "server.pem").write_bytes(certificate.read_bytes())  # and not the peer's
     options = f"certificate={certificate}&key={key}&users={tmp_path}/users.yaml&trust={tmp_path}/trusted"
     with served(f"?{options}") as line:
-        found = peer(line.server.port, keys, "login", "anna", PASSWORD, "SignAndEncrypt")
+        found = peer(line.server.port, "login", "anna", PASSWORD, "SignAndEncrypt")
         assert "BadCertificateUntrusted" in found["error"]

@@ -1,5 +1,7 @@
-// A controller by node-opcua-client: node controller.js URL FOLDER ACTION [ARGUMENTS]. Prints one line of JSON.
+// Controllers by node-opcua-client: node controller.js FOLDER. Each line of stdin, [URL, ACTION, ARGUMENTS...] in JSON,
+// is a client of its own, one after the other: loading the library takes seconds. Prints one line of JSON for each.
 "use strict";
+const { createInterface } = require("node:readline");
 const {
   AttributeIds, ClientMonitoredItem, DataType, MessageSecurityMode, OPCUAClient,
   SecurityPolicy, TimestampsToReturn, UserTokenType, constructEventFilter,
@@ -7,11 +9,11 @@ const {
 
 const { OPCUACertificateManager } = require("node-opcua-certificate-manager");
 
-const [url, folder, action, ...given] = process.argv.slice(2);
+const [folder] = process.argv.slice(2);
 const LINE = "ns=2;s=Line";
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function connect(options) {
+async function connect(url, action, options) {
   const clientCertificateManager = new OPCUACertificateManager({
     rootFolder: folder, automaticallyAcceptUnknownCertificate: true,
   });
@@ -131,13 +133,13 @@ async function watch(session) {
   return [...found];
 }
 
-async function main() {
+async function act(url, action, given) {
   const [user, password, securityMode] = action === "login" ? given : [];
   const secure = securityMode
     ? { securityMode: MessageSecurityMode[securityMode], securityPolicy: SecurityPolicy.Basic256Sha256 } : {};
   let client;
   try {
-    client = await connect(secure);
+    client = await connect(url, action, secure);
     const identity = user ? { type: UserTokenType.UserName, userName: user, password } : undefined;
     const session = await client.createSession(identity);
     const actions = {
@@ -148,12 +150,21 @@ async function main() {
       watch: () => watch(session),
       login: () => read(session, "map_version"),
     };
-    console.log(JSON.stringify({ found: await actions[action]() }));
+    const found = await actions[action]();
     await session.close();
+    return { found };
   } catch (error) {
-    console.log(JSON.stringify({ error: error.message }));
+    return { error: error.message };
+  } finally {
+    if (client) await client.disconnect();
   }
-  if (client) await client.disconnect();
+}
+
+async function main() {
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [url, action, ...given] = JSON.parse(line);
+    console.log(JSON.stringify(await act(url, action, given)));
+  }
   process.exit(0);
 }
 
