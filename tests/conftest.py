@@ -2,6 +2,7 @@
 ones."""
 
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -75,13 +76,18 @@ def pytest_runtest_teardown() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """PyTorch's exporter parses the source of its 500 operators in each call, a third of the time that a small graph
-    takes; they are the same throughout a run."""
+    """What does not change throughout a run is looked up, and looked through for garbage, once."""
     if "torch" in sys.modules:
+        from torch._export import utils
         from torch.onnx._internal.exporter import _registration
 
-        operators = _registration.onnxscript_apis
-        operators.get_torchlib_ops = functools.cache(operators.get_torchlib_ops)
+        # else each export parses the source of the exporter's 500 operators and looks up all of PyTorch's: half of the
+        # time that a small graph takes
+        registry: Any = _registration.ONNXRegistry
+        registry.from_torchlib = staticmethod(functools.cache(registry.from_torchlib))
+        vars(utils)["_materialize_cpp_cia_ops"] = functools.cache(utils._materialize_cpp_cia_ops)
+    gc.collect()
+    gc.freeze()  # a million objects of modules and tests
 
 
 @pytest.fixture(scope="session")
@@ -110,9 +116,9 @@ def make_scale() -> ScaleMaker:
     from train.ensemble import Scale, Standardized
     from train.networks import PatchNetwork
 
-    def make(patch_size: int, students: int, seed: int = 0, unlike: float = 0.05) -> Scale:
+    def make(patch_size: int, students: int, seed: int = 0, unlike: float = 0.05, width: float = 1) -> Scale:
         torch.manual_seed(seed)
-        teacher = PatchNetwork(patch_size).eval().requires_grad_(False)
+        teacher = PatchNetwork(patch_size, width).eval().requires_grad_(False)
         with torch.no_grad():
             for index in range(len(teacher.convs)):  # biases that folding must not lose
                 bias = teacher.conv(index).bias
@@ -125,7 +131,7 @@ def make_scale() -> ScaleMaker:
         )
 
     def imitation(teacher: Standardized, unlike: float) -> PatchNetwork:
-        student = PatchNetwork(teacher.network.patch_size).eval().requires_grad_(False)
+        student = PatchNetwork(teacher.network.patch_size, teacher.network.width).eval().requires_grad_(False)
         student.load_state_dict(teacher.network.state_dict())
         last = student.conv(len(student.convs) - 1)
         assert last.bias is not None
@@ -330,6 +336,40 @@ def bank_run(made_once: MadeOnce, bank_config: "MemoryBankConfig") -> Path:
 
 
 @pytest.fixture(scope="session")
+def shallow_backbone(made_once: MadeOnce) -> Path:
+    """EfficientNet-Lite0 with the first bottleneck alone of each group, exported in half the time: of runs that this
+    process opens, as others do not know the architecture."""
+    from train.backbones import ARCHITECTURES, load_backbone, save_backbone
+    from train.backbones.efficientnet_lite import GROUPS
+
+    whole, name = "efficientnet-lite0", "efficientnet-lite0-shallow"
+    ARCHITECTURES[name] = ARCHITECTURES[whole]
+    groups: dict[str, Any] = {**GROUPS, name: tuple(replace(group, repeats=1) for group in GROUPS[whole])}
+    GROUPS.update(groups)
+
+    def fill(folder: Path) -> None:
+        tensors = load_backbone(whole).network.state_dict()
+        kept = {key: value for key, value in tensors.items() if key.startswith("stem.") or key.split(".")[2] == "0"}
+        save_backbone(folder / f"{name}.safetensors", name, kept, {"made": "by a test"})
+
+    return made_once("shallow", fill) / f"{name}.safetensors"
+
+
+@pytest.fixture(scope="session")
+def shallow_bank_run(made_once: MadeOnce, bank_config: "MemoryBankConfig", shallow_backbone: Path) -> Path:
+    """As `bank_run`, over the shallow backbone: for tests that export it anew."""
+    from calibration.calibrate import calibrate
+    from calibration.methods import open_run
+    from train.memory_bank import train_memory_bank
+
+    def fill(folder: Path) -> None:
+        train_memory_bank(replace(bank_config, backbone=str(shallow_backbone)), folder / "run")
+        calibrate(open_run(folder / "run"), budget=0.2)
+
+    return made_once("shallow-memory-bank", fill) / "run"
+
+
+@pytest.fixture(scope="session")
 def exported_file(made_once: MadeOnce) -> ExportedFile:
     """The detector file of one of the runs above by the options of its export, its parity frames beside it, and a copy
     of the run, in which export keeps scores."""
@@ -360,6 +400,12 @@ def detector_file(calibrated_run: Path, exported_file: ExportedFile) -> Path:
 def bank_file(bank_run: Path, exported_file: ExportedFile) -> Path:
     """The same of the memory bank."""
     return exported_file(bank_run, explain=True)
+
+
+@pytest.fixture(scope="session")
+def shallow_bank_file(shallow_bank_run: Path, exported_file: ExportedFile) -> Path:
+    """The same of the memory bank over the shallow backbone."""
+    return exported_file(shallow_bank_run, explain=True)
 
 
 @pytest.fixture(scope="session")

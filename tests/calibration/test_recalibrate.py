@@ -190,18 +190,18 @@ def scored(graph: bytes, recipe: Any, frames: NDArray[np.uint8]) -> NDArray[np.f
 
 
 def test_nothing_but_the_constants_of_calibration_changes_in_the_graph(
-    demo: Path, darker: Path, tmp_path: Path
+    bank: Path, darker: Path, tmp_path: Path
 ) -> None:
-    recalibrate(demo, darker, tmp_path / "new.onnx", WHO)
-    old, new = demo.read_bytes(), (tmp_path / "new.onnx").read_bytes()
+    recalibrate(bank, darker, tmp_path / "new.onnx", WHO)
+    old, new = bank.read_bytes(), (tmp_path / "new.onnx").read_bytes()
     assert with_metadata(old, {}) != with_metadata(new, {})
     assert with_metadata(with_constants(new, read_constants(old, CONSTANTS)), {}) == with_metadata(old, {})
 
 
 def test_parts_that_the_old_file_rejects_pass_by_the_new_and_the_recipe_says_where_it_comes_from(
-    demo: Path, darker: Path, tmp_path: Path
+    bank: Path, darker: Path, tmp_path: Path
 ) -> None:
-    shutil.copy(demo, tmp_path / "detector.onnx")
+    shutil.copy(bank, tmp_path / "detector.onnx")
     done = recalibrate(tmp_path / "detector.onnx", darker, tmp_path / "detector.onnx", WHO)  # in its own place
     assert len(done.images_above(done.old_scores, done.before)) == 18 == len(done.images)
     assert not set(done.images_above(done.new_scores, done.after)) & set(done.counted_images)
@@ -235,13 +235,13 @@ def test_a_plan_of_the_file_before_is_stale_unless_the_statistics_are_kept(
 
 
 def test_copies_count_once_and_suspects_come_first(
-    demo: Path, darker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    bank: Path, darker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = Path(shutil.copytree(darker, tmp_path / "good"))
     for number in range(9):
         shutil.copy(good / "00.png", good / f"copy-{number}.png")
     cv2.imwrite(str(good / "black.png"), np.zeros((256, 256, 3), np.uint8))
-    arguments = [demo, good, "--out", tmp_path / "new.onnx", "--report", tmp_path / "scores.png", "--by", "Ada"]
+    arguments = [bank, good, "--out", tmp_path / "new.onnx", "--report", tmp_path / "scores.png", "--by", "Ada"]
     call(monkeypatch, *arguments, "--budget", "0.3")
     told = capsys.readouterr().out.splitlines()
     text = "\n".join(told)
@@ -264,16 +264,17 @@ def test_copies_count_once_and_suspects_come_first(
 
 
 def test_few_images_for_statistics_are_warned_of_and_kept_ones_that_no_longer_fit(
-    demo: Path, darker: Path, tmp_path: Path
+    bank: Path, darker: Path, tmp_path: Path
 ) -> None:
     """Parts that look as they did may keep the statistics, darker ones may not."""
     usual = tmp_path / "usual"
     usual.mkdir()
-    for number in range(12):
-        cv2.imwrite(str(usual / f"{number:02}.png"), DemoLine(5, (256, 256), 0.0).good(number).image)
+    line = DemoLine(3, (64, 64), 0.0)  # the one whose first parts it was trained on
+    for number in range(16, 28):
+        cv2.imwrite(str(usual / f"{number:02}.png"), line.good(number).image)
 
     def said(good: Path, keep: bool) -> str:
-        done = recalibrate(demo, good, tmp_path / "new.onnx", replace(WHO, keep_statistics=keep))
+        done = recalibrate(bank, good, tmp_path / "new.onnx", replace(WHO, keep_statistics=keep))
         return "\n".join(line for line in warnings(done) if "fitted to" in line)
 
     few = (
@@ -360,9 +361,9 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(
 
 
 def test_what_was_changed_in_the_file_until_its_lock_is_taken_is_not_lost(
-    demo: Path, darker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bank: Path, darker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = Path(shutil.copy(demo, tmp_path / "detector.onnx"))
+    file = Path(shutil.copy(bank, tmp_path / "detector.onnx"))
 
     @contextmanager
     def adjusted_first(path: Path) -> Iterator[None]:

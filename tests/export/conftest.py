@@ -1,6 +1,7 @@
 """Detectors that are quick to quantize: real graphs of networks with a dozen channels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +13,26 @@ if TYPE_CHECKING:
     from train.data import Split
 
 NarrowDetector = Callable[..., Path]
+GraphOfFile = Callable[[Path], AbstractContextManager[None]]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 SIZE_HW = (48, 56)
+
+
+@pytest.fixture(scope="session")
+def graph_of_file() -> GraphOfFile:
+    """Within it, export takes the graph of a file of the same run and options in place of tracing it again: for tests
+    of what export says, refuses and writes."""
+    from runtime.detector_file import read_detector
+    from runtime.onnx_file import with_metadata
+
+    @contextmanager
+    def taken(file: Path) -> Iterator[None]:
+        graph = with_metadata(read_detector(file)[0], {})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("export.detector.export_graph", lambda *given: graph)
+            yield
+
+    return taken
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,18 @@ def small_file(calibrated_run: Path, exported_file: Callable[..., Path]) -> Path
 def run(calibrated_run: Path, tmp_path: Path) -> Path:
     """A copy of the run folder, to be changed."""
     return Path(shutil.copytree(calibrated_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def loud_run(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run with its first student alone, scores of the whole map, and first activations 10,000 times as large."""
+    run = Path(shutil.copytree(calibrated_run, tmp_path_factory.mktemp("loud") / "run"))
+    config = run / "config.yaml"
+    text = config.read_text().replace("students: 2", "students: 1").replace("by_position: true", "by_position: false")
+    config.write_text(text)
+    scaled_first_convolution(run, 1e4)
+    calibrate(open_run(run), 0.2)
+    return run
 
 
 def scaled_first_convolution(run: Path, factor: float) -> None:
@@ -148,45 +161,58 @@ def test_the_threshold_is_fitted_once_to_the_exported_files_own_scores(half_file
 
 
 def test_scores_that_cannot_be_kept_in_the_run_folder_leave_the_detector_that_was_there(
-    bank_run: Path, detector_file: Path, tmp_path: Path
+    bank_run: Path,
+    bank_file: Path,
+    detector_file: Path,
+    tmp_path: Path,
+    graph_of_file: Callable[[Path], AbstractContextManager[None]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = Path(shutil.copytree(bank_run, tmp_path / "run"))
     out = Path(shutil.copy(detector_file, tmp_path / "detector.onnx"))
     (run / SCORES).unlink(missing_ok=True)
     (run / SCORES).mkdir()
-    with pytest.raises(InputError, match=r"calibration_scores\.npy cannot be written"):
-        export(opened(run), out)
+    with graph_of_file(bank_file), pytest.raises(InputError, match=r"calibration_scores\.npy cannot be written"):
+        export(opened(run), out, ExportOptions(explain=True))
+    assert "by hand" not in capsys.readouterr().out  # nothing is said of the threshold of the file that was there
     assert out.read_bytes() == detector_file.read_bytes()
     assert not list(tmp_path.glob("*.npz"))
 
 
-def test_of_one_student_every_image_held_out_gives_the_threshold(
-    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_of_one_student_every_image_held_out_gives_the_threshold_and_fp32_may_have_large_activations(
+    loud_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = run / "config.yaml"
-    text = config.read_text().replace("students: 2", "students: 1").replace("by_position: true", "by_position: false")
-    config.write_text(text)
-    export(calibrate(open_run(run), 0.2), tmp_path / "detector.onnx", ExportOptions(explain=True))
-    recipe, split = read_detector(tmp_path / "detector.onnx")[1], Split.load(run / "split.json")
+    parity = export(opened(loud_run), tmp_path / "detector.onnx", ExportOptions(explain=True)).parity
+    recipe, split = read_detector(tmp_path / "detector.onnx")[1], Split.load(loud_run / "split.json")
     assert f"highest scores of good images: {recipe.score_quantiles['1.0']:.2f} " in capsys.readouterr().out
     assert recipe.threshold.sample_size == len(split.threshold) + len(split.statistics)
-    kept = np.load(run / SCORES, allow_pickle=False)  # those that the threshold is of
+    kept = np.load(loud_run / SCORES, allow_pickle=False)  # those that the threshold is of
     assert (recipe.threshold, recipe.score_quantiles) == (fit_threshold(kept, 0.2), quantiles(kept))
     assert recipe.method.settings["students"] == 1
     assert recipe.outputs == {"anomaly_map": (32, 36), "anomaly_score": (), "evidence": (1, 32, 36)}
+    assert recipe.largest_activation == parity.largest_activation > LARGEST_ACTIVATION
+    assert not parity.half
 
 
-def test_copies_of_images_that_are_left_out_prove_nothing_and_are_counted_aloud(
-    bank_run: Path, tmp_path: Path, bank_file: Path, capsys: pytest.CaptureFixture[str]
+def test_copies_of_images_left_out_prove_nothing_and_are_counted_aloud_as_is_a_threshold_set_by_hand(
+    bank_run: Path,
+    tmp_path: Path,
+    bank_file: Path,
+    graph_of_file: Callable[[Path], AbstractContextManager[None]],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = Path(shutil.copytree(bank_run, tmp_path / "run"))
+    run, out = Path(shutil.copytree(bank_run, tmp_path / "run")), Path(shutil.copy(bank_file, tmp_path))
     split = Split.load(run / "split.json")
     copies = [Path(shutil.copy(split.training[0], tmp_path / f"{number}.png")) for number in range(20)]
     sha256 = {**split.sha256, **dict.fromkeys(map(str, copies), split.sha256[str(split.training[0])])}
     replace(split, training=(*split.training, *copies), sha256=sha256).save(run / "split.json")
-    export(opened(run), tmp_path / "detector.onnx")
-    assert read_detector(tmp_path / "detector.onnx")[1].threshold == read_detector(bank_file)[1].threshold
-    assert "left out of the threshold: 20 copies of the 8 different pictures it counts" in capsys.readouterr().out
+    set_threshold(out, 5.0)
+    with graph_of_file(bank_file):
+        export(opened(run), out, ExportOptions(explain=True))
+    assert read_detector(out)[1].threshold == read_detector(bank_file)[1].threshold
+    said = capsys.readouterr().out
+    assert "left out of the threshold: 20 copies of the 8 different pictures it counts" in said
+    assert f"{out} had a threshold set by hand, 5; the one fitted now replaces it\n" in said
 
 
 def test_the_good_images_that_scored_highest_are_named() -> None:
@@ -417,10 +443,13 @@ def test_stored_in_fp16_the_weights_take_half_the_room(detector_file: Path, smal
     assert read_detector(small_file)[1].precision == "fp32"  # the arithmetic's
 
 
-@pytest.mark.parametrize("factor", [1e4, 1e6])  # too large, and overflowing
-def test_activations_that_fp16_could_overflow_are_refused(run: Path, detector_file: Path, factor: float) -> None:
-    scaled_first_convolution(run, factor)
-    out = run.parent / "out" / "detector.onnx"
+@pytest.mark.parametrize("further", [1, 100])  # too large, and overflowing
+def test_activations_that_fp16_could_overflow_are_refused(
+    loud_run: Path, detector_file: Path, tmp_path: Path, further: float
+) -> None:
+    run = Path(shutil.copytree(loud_run, tmp_path / "run"))
+    scaled_first_convolution(run, further)
+    out = tmp_path / "out" / "detector.onnx"
     out.parent.mkdir()
     shutil.copy(detector_file, out)
     message = r"an activation reached \S+ on good images, 16000 is allowed in FP16, which overflows at 65504; .*fp32"
@@ -430,20 +459,10 @@ def test_activations_that_fp16_could_overflow_are_refused(run: Path, detector_fi
     assert out.read_bytes() == detector_file.read_bytes()
 
 
-def test_in_fp32_large_activations_are_recorded(run: Path, detector_file: Path) -> None:
-    scaled_first_convolution(run, 1e4)
-    out = run.parent / "detector.onnx"
-    parity = export(opened(run), out).parity
-    assert parity.largest_activation > LARGEST_ACTIVATION
-    assert read_detector(out)[1].largest_activation == parity.largest_activation
-    assert not parity.half
-
-
 @pytest.mark.parametrize("tampering", ["weight", "constant"])
 def test_a_graph_that_does_not_compute_the_formulas_is_not_written(
-    calibrated_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tampering: str
+    calibrated_run: Path, detector_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tampering: str
 ) -> None:
-    real = detector_module.export_graph
     deviates = "the exported file deviates from the formulas by .* nothing was written"
     chosen, added, message = {
         "weight": ("teacher.weights.0", 0.1, deviates),
@@ -451,7 +470,7 @@ def test_a_graph_that_does_not_compute_the_formulas_is_not_written(
     }[tampering]
 
     def tampered(*arguments: Any) -> bytes:
-        model = onnx.load_model_from_string(real(*arguments))
+        model = onnx.load_model_from_string(with_metadata(detector_file.read_bytes(), {}))  # as exported before
         tensor = next(t for t in model.graph.initializer if chosen in t.name)
         values = numpy_helper.to_array(tensor).copy()
         values.flat[0] += added
@@ -460,7 +479,7 @@ def test_a_graph_that_does_not_compute_the_formulas_is_not_written(
 
     monkeypatch.setattr(detector_module, "export_graph", tampered)
     with pytest.raises(ParityError, match=message):
-        export(opened(calibrated_run), tmp_path / "detector.onnx")
+        export(opened(calibrated_run), tmp_path / "detector.onnx", ExportOptions(explain=True))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -482,17 +501,6 @@ def test_a_file_that_is_no_detector_is_not_replaced(calibrated_run: Path, detect
         export(opened(calibrated_run), out)
     assert out.read_bytes() == before
     assert list(tmp_path.iterdir()) == [out]
-
-
-def test_a_threshold_set_by_hand_is_replaced_with_a_word(
-    bank_run: Path, bank_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = Path(shutil.copy(bank_file, tmp_path))
-    export(opened(bank_run), out)
-    assert "by hand" not in capsys.readouterr().out
-    set_threshold(out, 5.0)
-    export(opened(bank_run), out)
-    assert f"{out} had a threshold set by hand, 5; the one fitted now replaces it\n" in capsys.readouterr().out
 
 
 def test_a_smallest_area_set_in_the_file_is_replaced_with_a_word(tmp_path: Path, bank_file: Path) -> None:

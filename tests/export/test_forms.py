@@ -1,6 +1,8 @@
 """``--form auto``: measured where there is a choice, remembered, and never at the price of another result."""
 
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ import pytest
 import torch
 from runs import opened
 
+from calibration.calibrate import calibrate
+from calibration.methods import open_run
 from export import forms
 from export.detector import ExportOptions, export
 from export.forms import MEMORY, Exported, shapes_sha256
 from export.fused import FusedDetector
+from export.graph import export_graph
 from export.parity import Parity
 from runtime.choice.memory import read_choice
 from runtime.default_detector import DEMO_DETECTOR
@@ -27,14 +32,23 @@ from train.networks import PATCH_SIZES, PatchNetwork
 AUTO = ExportOptions(form="auto")
 
 
-@pytest.fixture
-def run(calibrated_run: Path, tmp_path: Path) -> Path:
-    """A copy of the run folder with output stride 2, at which p = 33 has a pool taken at all shifts."""
-    copy = Path(shutil.copytree(calibrated_run, tmp_path / "run"))
+@pytest.fixture(scope="module")
+def denser_run(calibrated_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run with one student and output stride 2, at which p = 33 has a pool taken at all shifts."""
+    copy = Path(shutil.copytree(calibrated_run, tmp_path_factory.mktemp("denser") / "run"))
     config = (copy / "config.yaml").read_text()
-    assert "output_stride: 8" in config
-    (copy / "config.yaml").write_text(config.replace("output_stride: 8", "output_stride: 2"))
+    for usual, other in (("output_stride: 8", "output_stride: 2"), ("students: 2", "students: 1")):
+        assert usual in config
+        config = config.replace(usual, other)
+    (copy / "config.yaml").write_text(config)
+    calibrate(open_run(copy), 0.2)
     return copy
+
+
+@pytest.fixture
+def run(denser_run: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(denser_run, tmp_path / "run"))
 
 
 @pytest.mark.parametrize("patch_size", PATCH_SIZES)
@@ -50,10 +64,15 @@ def test_forms_that_do_not_differ_are_equal_bit_for_bit(patch_size: int) -> None
 
 
 def test_where_the_forms_are_one_computation_nothing_is_measured(
-    calibrated_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calibrated_run: Path,
+    detector_file: Path,
+    graph_of_file: Callable[[Path], AbstractContextManager[None]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(forms, "_seconds", lambda *given: pytest.fail("measured"))
-    parity = export(opened(calibrated_run), tmp_path / "detector.onnx", AUTO).parity
+    with graph_of_file(detector_file):
+        parity = export(opened(calibrated_run), tmp_path / "detector.onnx", replace(AUTO, explain=True)).parity
     assert parity.describe().endswith("\nform: bailer; at output stride 8 both are the same computation")
     assert not (calibrated_run / MEMORY).exists()
 
@@ -61,6 +80,13 @@ def test_where_the_forms_are_one_computation_nothing_is_measured(
 def test_both_forms_pass_the_gate_are_timed_and_the_choice_is_remembered(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    graphs: list[bytes] = []  # of both forms, of which the second export would trace one again
+
+    def kept(*given: Any) -> bytes:
+        graphs.append(export_graph(*given))
+        return graphs[-1]
+
+    monkeypatch.setattr("export.detector.export_graph", kept)
     parity = export(opened(run), tmp_path / "detector.onnx", AUTO).parity
     choice = read_choice(run / MEMORY)
     assert choice is not None
@@ -71,6 +97,8 @@ def test_both_forms_pass_the_gate_are_timed_and_the_choice_is_remembered(
     other = next(form for form in FORMS if form != choice.chosen)
     memory = (run / MEMORY).read_text().replace(f'"chosen": "{choice.chosen}"', f'"chosen": "{other}"')
     (run / MEMORY).write_text(memory)
+    assert len(graphs) == len(FORMS)
+    monkeypatch.setattr("export.detector.export_graph", lambda *given: graphs[FORMS.index(other)])
     export(opened(run), tmp_path / "again.onnx", AUTO)
     assert read_detector(tmp_path / "again.onnx")[1].method.settings["form"] == other
     with Detector.open(tmp_path / "detector.onnx", threads=1) as one, Detector.open(tmp_path / "again.onnx") as two:

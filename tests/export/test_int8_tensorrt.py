@@ -17,7 +17,7 @@ from train.data import Split
 NarrowDetector = Callable[..., Path]
 
 # there is no timing cache in TensorRT for RTX: its calls are there, and warn that they do nothing
-pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
+pytestmark = [pytest.mark.peer, pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")]
 
 
 @pytest.fixture(scope="module")

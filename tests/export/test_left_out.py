@@ -30,6 +30,17 @@ from train.data import PreparedImages, Split
 from train.run_folder import SCORES
 
 
+@pytest.fixture(scope="module")
+def bank_run(shallow_bank_run: Path) -> Path:
+    """What is left out is the bank's, however deep its backbone."""
+    return shallow_bank_run
+
+
+@pytest.fixture(scope="module")
+def bank_file(shallow_bank_file: Path) -> Path:
+    return shallow_bank_file
+
+
 def images_of(run: CalibratedRun) -> PreparedImages:
     return PreparedImages(run.threshold_images, run.trained.size_hw, None)
 
@@ -132,21 +143,23 @@ def test_copies_of_one_picture_leave_out_together(bank_run: Path, bank_file: Pat
     np.testing.assert_array_equal(np.sort(found), np.sort(expected))
 
 
-@pytest.mark.parametrize(("budget", "method"), [(0.2, "jackknife-minmax"), (0.01, "left-out-exponential-tail")])
-def test_the_threshold_is_of_left_out_scores_and_says_so(
-    bank_run: Path, tmp_path: Path, budget: float, method: str
-) -> None:
+def test_the_threshold_is_of_left_out_scores_and_says_so(bank_run: Path, bank_file: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(bank_run, tmp_path / "run"))
-    done = export(calibrate(open_run(run), budget), tmp_path / "detector.onnx")
-    threshold = read_detector(tmp_path / "detector.onnx")[1].threshold
-    kept = np.load(run / SCORES, allow_pickle=False)
-    assert (threshold.method, threshold.sample_size, threshold.supported) == (method, 8, budget == 0.2)
-    assert threshold.supported_budget == pytest.approx(1 / 9)
-    assert threshold == fit_threshold(kept, budget, left_out=True) == done.recipe.threshold
-    assert "8 good images, each scored by a detector without it" in explain(threshold)
-    if budget == 0.2:  # one of nine new parts may be above the highest of eight
-        assert threshold.value == kept.max()
-    assert done.recipe.provenance.images == {"training": 8, "statistics": 8, "threshold": 0}
+    beyond = export(calibrate(open_run(run), 0.01), tmp_path / "detector.onnx").recipe
+    assert beyond == read_detector(tmp_path / "detector.onnx")[1]
+    for file, budget, method in (
+        (bank_file, 0.2, "jackknife-minmax"),
+        (tmp_path / "detector.onnx", 0.01, "left-out-exponential-tail"),
+    ):
+        recipe = read_detector(file)[1]
+        threshold, kept = recipe.threshold, np.load(file.with_name("run") / SCORES, allow_pickle=False)
+        assert (threshold.method, threshold.sample_size, threshold.supported) == (method, 8, budget == 0.2)
+        assert threshold.supported_budget == pytest.approx(1 / 9)
+        assert threshold == fit_threshold(kept, budget, left_out=True)
+        assert "8 good images, each scored by a detector without it" in explain(threshold)
+        if budget == 0.2:  # one of nine new parts may be above the highest of eight
+            assert threshold.value == kept.max()
+        assert recipe.provenance.images == {"training": 8, "statistics": 8, "threshold": 0}
 
 
 def test_a_file_that_sees_other_features_is_asked_about_these(bank_run: Path, bank_file: Path) -> None:
@@ -169,26 +182,38 @@ def test_a_file_that_sees_other_features_is_asked_about_these(bank_run: Path, ba
     assert np.abs(alone - expected).max() > 0.1
 
 
-@pytest.mark.parametrize("options", [ExportOptions("fp16"), ExportOptions(weights="fp16")])
-def test_they_are_scores_in_the_files_own_precision(options: ExportOptions, bank_run: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(bank_run, tmp_path / "run"))
-    run: Any = opened(folder)
+@pytest.fixture(scope="module")
+def exact(bank_run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[CalibratedRun, NDArray[np.float64]]:
+    """A run of weights that FP16 rounds, and the scores that export in FP32 kept of it."""
+    folder = tmp_path_factory.mktemp("exact")
+    run: Any = opened(Path(shutil.copytree(bank_run, folder / "run")))
     with torch.no_grad():
         for parameter in run.trained.features.network.parameters():
-            parameter.mul_(1.0001)  # shipped weights are stored in FP16, which nothing is lost of
-    export(run, tmp_path / "exact.onnx")
-    exact = np.load(folder / SCORES, allow_pickle=False)
+            parameter.mul_(1.00005)  # shipped weights are stored in FP16, which nothing is lost of
+    export(run, folder / "exact.onnx")
+    return run, np.load(folder / "run" / SCORES, allow_pickle=False)
+
+
+@pytest.mark.parametrize("options", [ExportOptions("fp16"), ExportOptions(weights="fp16")])
+def test_they_are_scores_in_the_files_own_precision(
+    options: ExportOptions, exact: tuple[CalibratedRun, NDArray[np.float64]], tmp_path: Path
+) -> None:
+    run, expected = exact
     export(run, tmp_path / "detector.onnx", options)
-    kept = np.load(folder / SCORES, allow_pickle=False)
+    kept = np.load(run.trained.folder.path / SCORES, allow_pickle=False)
     np.testing.assert_array_equal(kept, file_scores(run, tmp_path / "detector.onnx"))
-    np.testing.assert_allclose(kept, exact, rtol=1e-2)
-    assert not np.array_equal(kept, exact)
+    np.testing.assert_allclose(kept, expected, rtol=1e-2)
+    assert not np.array_equal(kept, expected)
 
 
 def test_a_bank_judged_by_its_map_alone_is_left_out_likewise(bank_run: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(bank_run, tmp_path / "run"))
     config = folder / "config.yaml"
-    config.write_text(config.read_text().replace("image_evidence: true", "image_evidence: false"))
+    text = config.read_text()
+    for option in ("image_evidence", "by_position"):
+        assert f"{option}: true" in text
+        text = text.replace(f"{option}: true", f"{option}: false")
+    config.write_text(text)
     run = calibrate(open_run(folder), 0.2)
     export(run, tmp_path / "detector.onnx")
     images = images_of(run)
@@ -198,4 +223,6 @@ def test_a_bank_judged_by_its_map_alone_is_left_out_likewise(bank_run: Path, tmp
     ]
     np.testing.assert_allclose(np.load(folder / SCORES, allow_pickle=False), expected, rtol=1e-3)
     recipe: Recipe = read_detector(tmp_path / "detector.onnx")[1]
-    assert "evidence_scores" not in recipe.outputs
+    assert recipe.outputs == {"anomaly_map": (32, 36), "anomaly_score": ()}
+    assert "image_evidence" not in recipe.to_json()
+    assert (recipe.threshold.method, recipe.threshold.sample_size) == ("jackknife-minmax", 8)

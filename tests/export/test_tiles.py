@@ -95,8 +95,12 @@ def assert_same(run: CalibratedRun, tiles: tuple[int, int], **form: Any) -> None
 
 
 def students(make_scale: ScaleMaker, stride: int, scoring: Scoring | None = None) -> CalibratedRun:
-    """With image evidence where scores are by position."""
-    scales, moments, scoring = [make_scale(33, 2)], [Moments(1.0, 0.5), Moments(0.2, 0.1)], scoring or Scoring()
+    """Narrow ones; with image evidence where scores are by position."""
+    scales, moments, scoring = (
+        [make_scale(33, 2, width=0.25)],
+        [Moments(1.0, 0.5), Moments(0.2, 0.1)],
+        scoring or Scoring(),
+    )
     if not scoring.by_position:
         return run_of(scales, moments, SIZE_HW, stride, scoring)
     positions = Positions(torch.randn(SIZE_HW), 0.5 + torch.rand(SIZE_HW))
@@ -153,7 +157,7 @@ def test_more_tiles_than_steps_are_refused() -> None:
 
 
 def test_the_cost_is_counted_with_the_overlap(make_scale: ScaleMaker) -> None:
-    run = students(make_scale, 8)
+    run = run_of([make_scale(33, 1, width=0.25)], [Moments(1.0, 0.5)], SIZE_HW, 8)
     whole, tiled = (
         count(export_graph(FusedDetector(run, tiles=tiles), SIZE_HW), (1, *SIZE_HW, 3)).multiply_adds
         for tiles in ((1, 1), (1, 2))

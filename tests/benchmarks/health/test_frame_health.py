@@ -116,6 +116,7 @@ def test_the_checks_are_timed_in_turns_with_the_inference(detector: Detector, mo
         return {name: np.array([seconds[name], seconds[name], 9.0]) for name in calls}
 
     monkeypatch.setattr(cost, "in_turns", in_turns)
+    monkeypatch.setattr(cost, "CAMERA_HW", (205, 256))  # the part is drawn for longer than it is checked
     with detector:
         found = cost.measure_cost(detector)
     assert timed == list(seconds)

@@ -27,14 +27,28 @@ def tiny(data: Path, out: Path, teacher: Path, *more: str) -> list[str]:
     return [str(data), "--out", str(out), "--subset", "all", "--presets", "students", *over, *more]
 
 
+@pytest.fixture(scope="module")
+def one_made(tiny_category: Path, teacher_files: dict[int, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the detector of the preset students and seed 0, and its figures; to be copied."""
+    out = tmp_path_factory.mktemp("one-made") / "out"
+    presets.main(tiny(tiny_category, out, teacher_files[33], "--seeds", "0"))
+    return out
+
+
+@pytest.fixture
+def out(one_made: Path, tmp_path: Path) -> Path:
+    """A copy of it, to go on with."""
+    return Path(shutil.copytree(one_made, tmp_path / "out"))
+
+
 def test_each_preset_and_seed_is_a_detector_that_is_made_once(
-    tiny_category: Path, teacher_files: dict[int, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_category: Path, teacher_files: dict[int, Path], out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = tiny(tiny_category, tmp_path, teacher_files[33], "--presets", "students,paper", "--seeds", "0,4")
+    arguments = tiny(tiny_category, out, teacher_files[33], "--presets", "students,paper", "--seeds", "0,4")
     presets.main(arguments)
     printed = capsys.readouterr().out
-    assert (tmp_path / "presets.md").read_text() in printed
-    found = json.loads((tmp_path / "presets.json").read_text())
+    assert (out / "presets.md").read_text() in printed
+    found = json.loads((out / "presets.json").read_text())
     assert [(r["preset"].partition(",")[0], r["seed"]) for r in found["results"]] == [
         ("students", 0), ("students", 4), ("paper", 0), ("paper", 4),
     ]  # fmt: skip
@@ -50,24 +64,23 @@ def test_each_preset_and_seed_is_a_detector_that_is_made_once(
     assert found["results"][0]["image_auroc"] != found["results"][1]["image_auroc"] or (
         found["results"][0]["au_pro_30"] != found["results"][1]["au_pro_30"]
     )
-    made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("tile/*/detector.onnx")}
+    made = {path: path.stat().st_mtime_ns for path in out.glob("tile/*/detector.onnx")}
     assert len(made) == 4
-    (kept,) = tmp_path.glob("tile/students-*-seed0/accuracy-all.json")
+    (kept,) = out.glob("tile/students-*-seed0/accuracy-all.json")
     document = json.loads(kept.read_text())
     kept.write_text(json.dumps({**document, "result": {**document["result"], "image_auroc": 0.125}}))
     presets.main(arguments)
     assert {path: path.stat().st_mtime_ns for path in made} == made
-    assert json.loads((tmp_path / "presets.json").read_text())["results"][0]["image_auroc"] == 0.125
+    assert json.loads((out / "presets.json").read_text())["results"][0]["image_auroc"] == 0.125
     kept.write_text(kept.read_text()[:50])
     with pytest.raises(InputError, match=r"accuracy-all\.json is damaged .*; remove it"):
         presets.main(arguments)
 
 
 def test_other_options_and_other_images_are_other_cells_of_one_folder(
-    tiny_category: Path, teacher_files: dict[int, Path], tmp_path: Path
+    tiny_category: Path, teacher_files: dict[int, Path], out: Path, tmp_path: Path
 ) -> None:
-    data, out = tmp_path / "tile", tmp_path / "out"
-    shutil.copytree(tiny_category, data)
+    data = Path(shutil.copytree(tiny_category, tmp_path / "tile"))
 
     def run(*more: str) -> tuple[str, int]:
         presets.main(tiny(data, out, teacher_files[33], "--seeds", "0", *more))
@@ -84,10 +97,9 @@ def test_other_options_and_other_images_are_other_cells_of_one_folder(
 
 
 def test_figures_of_other_test_images_are_taken_again(
-    tiny_category: Path, teacher_files: dict[int, Path], tmp_path: Path
+    tiny_category: Path, teacher_files: dict[int, Path], out: Path, tmp_path: Path
 ) -> None:
-    data, out = tmp_path / "tile", tmp_path / "out"
-    shutil.copytree(tiny_category, data)
+    data = Path(shutil.copytree(tiny_category, tmp_path / "tile"))
     arguments = tiny(data, out, teacher_files[33], "--seeds", "0")
     presets.main(arguments)
     (data / "test" / "good" / "0.png").unlink()
@@ -96,8 +108,10 @@ def test_figures_of_other_test_images_are_taken_again(
     assert len(list(out.glob("tile/*/detector.onnx"))) == 1
 
 
-def test_presets_of_a_memory_bank_are_cells_too_and_know_their_backbone(tiny_category: Path, tmp_path: Path) -> None:
-    over = ["--set", "side=32", "--set", "coreset=40", "--set", "device=cpu", "--set", "backbone=efficientnet-lite0"]
+def test_presets_of_a_memory_bank_are_cells_too_and_know_their_backbone(
+    tiny_category: Path, shallow_backbone: Path, tmp_path: Path
+) -> None:
+    over = ["--set", "side=32", "--set", "coreset=40", "--set", "device=cpu", "--set", f"backbone={shallow_backbone}"]
     arguments = [str(tiny_category), "--out", str(tmp_path), "--subset", "all", "--seeds", "0", *over]
     presets.main([*arguments, "--presets", "edge,fast"])
     found = json.loads((tmp_path / "presets.json").read_text())

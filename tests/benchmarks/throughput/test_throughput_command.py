@@ -53,6 +53,7 @@ def test_a_detector_and_another_file_are_timed_side_by_side(
 
 def test_presets_nobody_trained_are_timed_and_said_to_have_random_weights(
     teacher_files: dict[int, Path],
+    shallow_backbone: Path,
     tmp_path: Path,
     small_limits: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -60,12 +61,12 @@ def test_presets_nobody_trained_are_timed_and_said_to_have_random_weights(
 ) -> None:
     settings = "paper:students=1:size_hw=32,36:output-stride=8:width=0.125:teachers=teacher-33.safetensors"
     monkeypatch.chdir(teacher_files[33].parent)
-    result = tmp_path / "result.json"
-    arguments = ["--random", "small=fast:side=64:coreset=100", settings, "--precision", "fp16", "--threads", 1]
+    result, fast = tmp_path / "result.json", f"fast:side=64:coreset=100:backbone={shallow_backbone}"
+    arguments = ["--random", f"small={fast}", settings, "--precision", "fp16", "--threads", 1]
     arguments += ["--batches", 1, "--repeats", 3, "--seconds", 0.1, "--json", result]
     assert run(throughput, *arguments, monkeypatch=monkeypatch) == 0
     small, own = json.loads(result.read_text())["rows"]
-    assert (small["name"], small["random"], small["size_hw"]) == ("small", "fast:side=64:coreset=100", [64, 64])
+    assert (small["name"], small["random"], small["size_hw"]) == ("small", fast, [64, 64])
     assert (own["name"], own["random"], own["size_hw"]) == (settings, settings, [32, 36])
     assert {small["precision"], own["precision"]} == {"fp16"}
     assert min(small["multiply_adds"], own["multiply_adds"]) > 0

@@ -15,12 +15,14 @@ from benchmarks.throughput.untrained import (
     untrained_backbone_students,
     untrained_memory_bank,
 )
+from calibration.calibrate import calibrate
 from calibration.calibrated import with_statistics
 from calibration.methods import open_run
 from calibration.methods.students import StudentsRun
 from export.fused import FusedDetector
 from export.graph import export_graph
 from runtime.detector_file import read_detector
+from train.backbone_students import train_backbone_students
 from train.data import file_sha256
 from train.networks import PatchNetwork
 
@@ -47,21 +49,23 @@ def test_the_graph_is_that_of_a_trained_detector_of_the_same_options(
 
 
 def test_the_graph_is_that_of_a_memory_bank_of_the_same_options(
-    bank_run: Path, bank_config: "MemoryBankConfig"
+    shallow_bank_run: Path, shallow_backbone: Path, bank_config: "MemoryBankConfig"
 ) -> None:
-    run = with_statistics(open_run(bank_run, "cpu"))
+    run = with_statistics(open_run(shallow_bank_run, "cpu"))
     exported = export_graph(FusedDetector(run), run.trained.size_hw)
     bank = len(run.trained.memory.bank)  # type: ignore[attr-defined]
-    made = untrained_memory_bank(replace(bank_config, coreset=bank))
+    made = untrained_memory_bank(replace(bank_config, backbone=str(shallow_backbone), coreset=bank))
     assert structure(made.graph()) == structure(exported)
 
 
 def test_the_graph_is_that_of_a_backbones_students_of_the_same_options(
-    backbone_students_run: Path, backbone_students_config: "BackboneStudentsConfig"
+    backbone_students_config: "BackboneStudentsConfig", shallow_backbone: Path, tmp_path: Path
 ) -> None:
-    run = with_statistics(open_run(backbone_students_run, "cpu"))
+    config = replace(backbone_students_config, backbone=str(shallow_backbone), steps=1)
+    assert train_backbone_students(config, tmp_path / "run")
+    run = calibrate(open_run(tmp_path / "run", "cpu"), budget=0.2)
     exported = export_graph(FusedDetector(run), run.trained.size_hw)
-    assert structure(untrained_backbone_students(backbone_students_config).graph()) == structure(exported)
+    assert structure(untrained_backbone_students(config).graph()) == structure(exported)
 
 
 def test_students_are_as_wide_as_their_teacher_unless_told() -> None:
