@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from calibration.calibrated import with_statistics
 from calibration.destination import check_destination
@@ -24,7 +25,7 @@ from calibration.ranges import RangeCollector
 from export.defects import Defect, find_defects, read_masks
 from export.fused import image_evidence_of
 from export.graph import has_halved_weights
-from export.graphs import members, memory_name
+from export.graphs import members, memory_name, memory_of
 from export.int8_gate import FRAMES, Comparison, Scores, compare, score_in_turns, threshold_of
 from export.int8_search import quantized_search
 from export.layers import find_layers, load_graph, observe
@@ -47,6 +48,7 @@ from train.method import TrainedRun
 from train.run_folder import run_beside
 
 QUANTIZED = ("students", "memory-bank")  # methods
+AGREES = 1e-4  # sums of one memory, in another order on another machine, differ by less
 IMAGES = 32  # for the ranges; for the rounding they give more patches than a row of 5×5×128 weights has members
 
 
@@ -120,7 +122,7 @@ def quantize(
     _check(detector, recipe, out, options, defects, masks)
     defective = [] if defects is None else find_defects(defects, masks)
     marked = None if masks is None else _aligned(read_masks(defective, recipe.size_hw), defective, recipe)
-    trained = _trained(detector, recipe, run or run_beside(detector)) if recipe.threshold.left_out else None
+    trained = _trained(detector, model, recipe, run or run_beside(detector)) if recipe.threshold.left_out else None
     graph, ranged = _quantized(model, recipe, split, options, None if trained is None else memory_name(trained))
     held_out = split.threshold_images(len(recipe.method.evidence), recipe.scoring.by_position)
     shown = held_out if trained is None else held_out[:FRAMES]  # else for the speed alone
@@ -185,13 +187,22 @@ def _check(
     RangeCollector(options.ranges)  # an unknown method is refused
 
 
-def _trained(detector: Path, recipe: Recipe, run: Path) -> TrainedRun:
+def _trained(detector: Path, model: bytes, recipe: Recipe, run: Path) -> TrainedRun:
     """The run that says what of a detector's memory is whose. Raises `InputError` where it is of another detector."""
     trained = open_run(run, "cpu")
     settings = recipe.method.settings
-    if trained.method != recipe.method.name or any(settings.get(k) != v for k, v in trained.settings.items()):
+    differs = trained.method != recipe.method.name or any(settings.get(k) != v for k, v in trained.settings.items())
+    if differs or not _is_memory_of(trained, model):
         raise InputError(f"{run} holds another memory than {detector.name}; name the run folder of its training: --run")
     return trained
+
+
+def _is_memory_of(trained: TrainedRun, model: bytes) -> bool:
+    """Whether a file's memory is a run's: another seed, or other images, give another one by the same settings."""
+    name, own = memory_name(trained), memory_of(trained)
+    graph = onnx.load_model_from_string(model).graph
+    stored = [numpy_helper.to_array(each) for each in graph.initializer if each.name == name]
+    return all(each.shape == own.shape and np.allclose(each, own, rtol=AGREES) for each in stored)
 
 
 def _known(model: bytes, recipe: Recipe, trained: TrainedRun, paths: Sequence[Path]) -> NDArray[np.float64] | None:

@@ -50,6 +50,12 @@ def memory_name(trained: TrainedRun) -> str:
     return f"evidence.{_graphs(trained).MEMORY}"
 
 
+def memory_of(trained: TrainedRun) -> NDArray[np.float32]:
+    """The constant `memory_name`, [m], as a file of this run has it."""
+    constant: Tensor = getattr(evidence_graph(trained, "bailer", half=False), _graphs(trained).MEMORY)
+    return np.asarray(constant.numpy(), np.float32)
+
+
 def members(trained: TrainedRun) -> dict[str, NDArray[np.bool_]]:
     """Which rows of the memory, bool [m], are of each picture, by its key; see `memory_name`."""
     found: dict[str, NDArray[np.bool_]] = _graphs(trained).members(trained)

@@ -159,12 +159,15 @@ def test_a_range_too_narrow_is_found_on_images_left_out(bank: Path, tmp_path: Pa
     assert not (tmp_path / "int8.onnx").exists()
 
 
-def test_the_run_folder_is_asked_for_and_must_be_the_detectors(bank: Path, part_images: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", [{"coreset": 150}, {"seed": 1}])  # the settings differ, the memory alone
+def test_the_run_folder_is_asked_for_and_must_be_the_detectors(
+    bank: Path, part_images: Path, tmp_path: Path, changed: dict[str, int]
+) -> None:
     with pytest.raises(InputError, match=r"left out of its memory in turn, and only the run folder .* with --run"):
         find_split(bank, part_images, None)
     backbone = str(bank.with_name("detector-run") / BACKBONE)
     other = tmp_path / "detector-run"
-    train_memory_bank(replace(config_of(backbone, part_images), coreset=150), other)
+    train_memory_bank(replace(config_of(backbone, part_images), **changed), other)
     with pytest.raises(InputError, match=r"detector-run holds another memory than detector\.onnx"):
         quantize(bank, find_split(bank, None, None), tmp_path / "x.onnx", ANYWHERE, run=other)
 
