@@ -90,22 +90,32 @@ class RejectGate:
     def moved(self, encoder: int) -> None:
         """The encoder's count, 0 to 2³² − 1, which may wrap around. A gate that counts parts does not look at it.
 
-        A belt that runs backwards moves nothing until it is where it was. A count that falls by more than the distance
-        was set anew: nobody knows where the parts are, so all that are on the belt are rejected.
+        A belt that runs backwards moves nothing until it is where it was. A count that changes by more than the
+        distance at once was set anew, or nobody looked while the parts went by: all that are on the belt are rejected.
         """
         if not self._by_encoder:
             return
-        step = (encoder - (encoder if self._last_count is None else self._last_count)) % COUNT_MODULUS
-        back = (COUNT_MODULUS - step) % COUNT_MODULUS
-        if step < COUNT_MODULUS // 2:
+        last = encoder if self._last_count is None else self._last_count
+        step = (encoder - last) % COUNT_MODULUS
+        if step > self._distance:
+            if COUNT_MODULUS - step <= self._distance:
+                return
+            self._lose(f"the encoder went from {last} to {encoder}")
+        if step <= self._distance or last < encoder:
             self._position += step
-        elif back <= self._distance:
-            return
-        elif self._belt:
-            log.warning("the encoder fell by %d counts; %d parts before the gate are rejected", back, len(self._belt))
-            self.take_back(uninspected=True)
         self._last_count = encoder
         self._leave()
+
+    def missed_parts(self) -> None:
+        """Parts may have come by the camera that nobody triggered. Where parts move the belt, nobody knows any more
+        where those on it are, so all are rejected; an encoder has counted on."""
+        if not self._by_encoder:
+            self._lose("no controller was there")
+
+    def _lose(self, why: str) -> None:
+        if self._belt:
+            log.warning("%s; %d parts before the gate are rejected", why, len(self._belt))
+            self.take_back(uninspected=True)
 
     def _leave(self) -> None:
         while self._belt and self._position - self._belt[0].position >= self._distance:

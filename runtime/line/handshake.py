@@ -199,6 +199,7 @@ class Handshake:
             self._held = (cause, reason)
             if self._gate is not None:
                 self._gate.take_back()
+            self._take_back_unseen()
 
     def release(self) -> None:
         """End a `hold`."""
@@ -224,6 +225,7 @@ class Handshake:
             self._paused_by = by
             if self._gate is not None:
                 self._gate.take_back(uninspected=True)
+            self._take_back_unseen()
 
     def resume(self) -> None:
         """End a `pause`."""
@@ -406,7 +408,8 @@ class Handshake:
             return self._seen()
 
     def forget(self) -> list[Part]:
-        """The controller is gone: its parts under way and its results are dropped, and nobody sees them any more.
+        """The controller is gone: its parts under way and its results are dropped, and nobody sees them any more. Those
+        before a gate that counts parts are rejected.
 
         Their parts are returned, results first. What the detector still says of them is dropped and not counted. Mode,
         trigger enable and offline stay as they are.
@@ -417,9 +420,15 @@ class Handshake:
             for kept in (self._results, self._deadlines, self._under_way, self._new):
                 kept.clear()
             self._forgotten, self._refused = self._accepted, None
+            self._missed_parts()
             self._controllers += 1
             self._resulted.notify_all()
             return parts
+
+    def was_away(self) -> None:
+        """The controller may have let parts by while it was not connected, or none was: see `RejectGate`."""
+        with self._lock:
+            self._missed_parts()
 
     def ask_recipe(self, name: str) -> None:
         """The parts that follow want another recipe: triggers are refused until it is in force."""
@@ -428,6 +437,10 @@ class Handshake:
             self.not_ready(Cause.NOT_READY, f"the recipe {name!r} is being put in force")
 
     # inside
+
+    def _missed_parts(self) -> None:
+        if self._gate is not None:
+            self._gate.missed_parts()
 
     def _wait_while(self, holds: Callable[[], bool], timeout_s: float) -> bool:
         """Whether results came until it holds no longer, in time."""
@@ -533,17 +546,30 @@ class Handshake:
         deadline_s = self._deadlines.pop(oldest.inspection_id, None)
         if deadline_s is None or not oldest.passes:
             return oldest
-        if self._paused_by is not None or (self._held is not None and oldest.mode not in UNINSPECTED):
-            cause, why = self._held or self._pause_in_words()
-            reason = f"the line is held: {why}"
+        if (held := self._holding(oldest)) is not None:
+            self._take_back(0, *held)
         elif self._clock() > deadline_s:
-            cause = Cause.LATE
             reason = f"a pass that nobody took within {self.deadline_s * 1e3:.0f} ms of the trigger"
-        else:
-            return oldest
-        oldest = self._results[0] = replace(oldest, code=Code.NO_DECISION, cause=cause, reason=reason)
-        self._tell(oldest)
-        return oldest
+            self._take_back(0, Cause.LATE, reason)
+        return self._results[0]
+
+    def _holding(self, result: Result) -> tuple[Cause, str] | None:
+        """Why no pass of this result's mode is given now; None where it is."""
+        if self._paused_by is None and (self._held is None or result.mode in UNINSPECTED):
+            return None
+        cause, why = self._held or self._pause_in_words()
+        return cause, f"the line is held: {why}"
+
+    def _take_back_unseen(self) -> None:
+        """Passes that nobody saw become rejects, whoever looks at them when."""
+        for index, each in enumerate(self._results):
+            held = self._holding(each)
+            if each.passes and each.inspection_id in self._deadlines and held is not None:
+                self._take_back(index, *held)
+
+    def _take_back(self, index: int, cause: Cause, reason: str) -> None:
+        self._results[index] = replace(self._results[index], code=Code.NO_DECISION, cause=cause, reason=reason)
+        self._tell(self._results[index])
 
     def _tell(self, result: Result) -> None:
         if self._gate is not None:

@@ -9,6 +9,7 @@ time, so a controller may poll as slowly as it likes.
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -47,6 +48,7 @@ class Levels:
         self._part: Part | None = None  # its part, where that can be read
         self._recipe: str | None = None  # that was asked for last
         self._shown: int | None = None  # inspection id of the result that the controller may acknowledge
+        self._written_s = time.monotonic()  # when the controller wrote last
 
     @property
     def shown(self) -> int | None:
@@ -69,12 +71,16 @@ class Levels:
         gone, and is refused, unless it is that of the very part that was triggered before; a recipe that is asked for
         there is switched to, unless it was asked for before."""
         with self._lock:
+            self.handshake.was_away()
             self._apply(words, anew=True, found=True)
 
     def write_anew(self, words: Sequence[int]) -> None:
         """As `write`, of a controller that comes back: a trigger that stood before and is of another part now fell and
-        rose while nobody was there, and is refused, since that part may be gone; likewise a recipe is asked for."""
+        rose while nobody was there, and is refused, since that part may be gone; likewise a recipe is asked for. One
+        that connects for each request was away where it wrote nothing for longer than a part's deadline."""
         with self._lock:
+            if time.monotonic() - self._written_s > self.handshake.deadline_s:
+                self.handshake.was_away()
             self._apply(words, anew=True)
 
     def unreadable(self, triggers: bool, reason: str) -> None:
@@ -95,6 +101,7 @@ class Levels:
             return words_of(FROM_RUNTIME, status_of(view, self._accepted, view.result is not None, switched))
 
     def _apply(self, words: Sequence[int], anew: bool = False, found: bool = False) -> None:
+        self._written_s = time.monotonic()
         try:
             values, problem = _readable(words)
         except InputError as error:  # another number of registers

@@ -1,6 +1,7 @@
 """The reject gate: a part without a pass is rejected, whatever happened."""
 
 import random
+import time
 from dataclasses import replace
 
 import pytest
@@ -81,6 +82,46 @@ def test_an_encoder_that_is_set_anew_passes_nothing_that_was_on_the_belt() -> No
     assert gate.seen == AtGate()
     gate.moved(1_000)
     assert gate.seen == AtGate(2, 0b01, 2)
+
+
+@pytest.mark.parametrize(("before", "after"), [(3_000_000_000, 0), (2**32 - 600, 500), (0, 1_001), (0, 2**32 - 1_001)])
+def test_a_count_that_leaps_passes_nothing_that_was_on_the_belt(before: int, after: int) -> None:
+    gate = RejectGate(1_000, by_encoder=True)
+    gate.moved(before)
+    for number in (1, 2):
+        gate.triggered(*part(number))
+        gate.judged(result(number))
+    gate.moved(after)
+    gate.moved((after + 1_000) % 2**32)
+    assert gate.seen == AtGate(2, 0, 2)
+
+
+def under_way(handshake: Handshake, number: int) -> None:
+    """A part that passed, and is before the gate."""
+    handshake.trigger(Part(number))
+    handshake.finish(number, GOOD)
+    result = handshake.wait_for_result(0)
+    assert result is not None
+    handshake.acknowledge(result.inspection_id)
+
+
+@pytest.mark.parametrize("comes_back", ["forgotten", "polled", "connects", "connects soon"])
+def test_parts_that_nobody_triggered_meanwhile_leave_no_pass_for_another_part(comes_back: str) -> None:
+    handshake = Handshake(0.05, at_once=8, gate=RejectGate(2))
+    handshake.ready()
+    levels, words = Levels(handshake), words_of(TO_RUNTIME, {"trigger_enable": True})
+    levels.write(words)
+    under_way(handshake, 1)
+    if comes_back == "forgotten":
+        handshake.forget()
+    elif comes_back == "polled":
+        levels.begin(words)
+    else:
+        time.sleep(0.1 if comes_back == "connects" else 0)
+        levels.write_anew(words)
+    for number in (2, 3):
+        handshake.trigger(Part(number))
+    assert handshake.view().gate == AtGate(1, int(comes_back == "connects soon"), 1)
 
 
 def test_any_order_of_events_rejects_all_that_did_not_pass_before_the_gate() -> None:

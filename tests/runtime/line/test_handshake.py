@@ -45,6 +45,40 @@ def refused(handshake: Handshake, part: Part | None = None) -> Refusal:
     return answer
 
 
+@pytest.mark.parametrize("stops", ["hold", "pause"])
+@pytest.mark.parametrize("mode", [Mode.RUN, Mode.BYPASS])
+def test_a_pass_that_nobody_saw_is_none_any_more_however_short_a_hold_or_pause(stops: str, mode: Mode) -> None:
+    handshake, _ = begun(2)
+    told: list[Code] = []
+
+    class Told:
+        def given(self, result: Result) -> None:
+            told.append(result.code)
+
+        def missed(self, refusal: Refusal) -> None:
+            raise AssertionError(refusal)
+
+    handshake.listen(Told())
+    handshake.set_mode(mode)
+    for number in (1, 2):
+        handshake.finish(accepted(handshake, number).acquisition_id, GOOD)
+    seen = handshake.view().result
+    assert seen is not None
+    if stops == "hold":
+        handshake.hold(Cause.HELD, "a wrong verdict")
+        handshake.release()
+    else:
+        handshake.pause("erna")
+        handshake.resume()
+    assert handshake.view().result == seen  # what was shown stays
+    handshake.acknowledge(seen.inspection_id)
+    result = handshake.view().result
+    assert result is not None
+    stays = stops == "hold" and mode is Mode.BYPASS
+    assert result.code is (Code.OK if stays else Code.NO_DECISION)
+    assert told == [Code.OK, Code.OK, *([] if stays else [Code.NO_DECISION])]
+
+
 class AnyLine(RuleBasedStateMachine):
     """A controller, a camera, a detector and a clock that do what they like."""
 
