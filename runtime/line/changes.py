@@ -78,13 +78,13 @@ class DetectorChanges(Closing):
     def wanted(self, reload: bool) -> str | None:
         """See `Changes`. What cannot be found is refused here, and the detector at work stays."""
         self._asked = self._handshake.asked_recipe
-        if self._reloads.is_set():
-            self._reloads.clear()
-            reload = True
+        if reload:
+            self._reloads.set()
         try:
-            if self._asked is not None:
+            if self._asked is not None:  # a reload that is wanted comes after it
                 self._next = self._asked_for(self._asked)
-            elif reload:
+            elif self._reloads.is_set():
+                self._reloads.clear()
                 self._next = self._again() if self._store is None else in_force(self._store)
             else:
                 return None
@@ -93,6 +93,12 @@ class DetectorChanges(Closing):
             return None
         if self._next.seal is None or self._next.seal != self._now.seal:
             return self._next.words
+        if self._asked is not None:
+            try:
+                self._note_in_force()
+            except ProctorError as error:
+                self._refuse(f"{self._now.words} is at work, but would not be after a start: {error}")
+                return None
         log.info("%s is in force already", self._now.words)
         self._say_what_is_in_force()
         self._handshake.ready()
@@ -107,8 +113,8 @@ class DetectorChanges(Closing):
         before = self.detector.recipe.sha256
         try:
             self._take(self._next)
-            if self._asked is not None and self._store is not None and self._next.seal is not None:
-                self._store.activate(self._next.seal.name, BY, REASON, self._next.seal.version)
+            if self._asked is not None:
+                self._note_in_force()
         except ProctorError as error:
             self.close()
             self._take(self._now, before)
@@ -122,6 +128,12 @@ class DetectorChanges(Closing):
         self._say_what_is_in_force()
         self._handshake.ready()
         return self._make_loop(self._now, self.detector, self._self_check)
+
+    def _note_in_force(self) -> None:
+        """Have what the controller asked for in force after a start, too. Raises what `activate` raises."""
+        store, seal = self._store, self._next.seal
+        if store is not None and seal is not None and store.last_in_force() != (seal.name, seal.version):
+            store.activate(seal.name, BY, REASON, seal.version)
 
     def _take(self, choice: Choice, sha256: str | None = None) -> None:
         """Open a detector; with `sha256`, of its recipe, as the one that it was."""
@@ -145,7 +157,8 @@ class DetectorChanges(Closing):
         name, mark, version = asked.partition("@")
         if mark and not version.isdecimal():
             raise InputError(f"the controller asked for the recipe {asked!r}; expected a name, or as in bottle@3")
-        return choice_of(self._store, self._store.find(name, int(version) if mark else None))
+        wanted = int(version) if mark else self._store.released(name)
+        return choice_of(self._store, self._store.find(name, wanted))
 
     def _opened(self, choice: Choice) -> tuple[Detector, SelfCheck]:
         """The detector, warm, and its self-check."""

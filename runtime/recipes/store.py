@@ -135,6 +135,16 @@ class RecipeStore:
         found = self._activated()
         return self.checked(found[-1].name, found[-1].version) if found else None
 
+    def last_in_force(self) -> tuple[str, int] | None:
+        """Name and version of what is in force, its files not looked at. Raises what `history` raises."""
+        found = self._activated()
+        return (found[-1].name, found[-1].version) if found else None
+
+    def released(self, name: str) -> int | None:
+        """The version of a recipe that was in force last: not the newest where that is new, or was taken back. None
+        where none ever was. Raises what `history` raises."""
+        return next((each.version for each in reversed(self._activated()) if each.name == name), None)
+
     def find(self, name: str, version: int | None = None) -> Seal:
         """A version, the newest by default, its files checked. Raises `InputError` for one that is not there, and what
         `checked` raises."""

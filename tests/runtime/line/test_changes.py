@@ -139,18 +139,43 @@ def test_a_controller_switches_recipes_and_the_detector_before_is_closed_first(s
         assert (seen["recipe_acknowledge"], seen["active_recipe"], seen["recipe_version"]) == (True, "can", 1)
         assert station.judged(1).passes
         assert not station.read()["recipe_acknowledge"]  # its level has fallen
-        seen = station.switch("bottle")
-        assert (seen["active_recipe"], seen["recipe_version"]) == ("bottle", 2)  # the newest
+        assert station.switch("bottle")["recipe_version"] == 1  # that was in force; nobody released the newest
+        seen = station.switch("bottle@2")
+        assert (seen["active_recipe"], seen["recipe_version"]) == ("bottle", 2)
         assert station.switch("bottle@1")["recipe_version"] == 1
         assert station.judged(2).passes
     assert station.log == [
-        "open bottle 1", "close bottle 1", "open can 1", "close can 1", "open bottle 2", "close bottle 2",
-        "open bottle 1", "close bottle 1",
+        "open bottle 1", "close bottle 1", "open can 1", "close can 1", "open bottle 1", "close bottle 1",
+        "open bottle 2", "close bottle 2", "open bottle 1", "close bottle 1",
     ]  # fmt: skip
     history = [(each.name, each.version, each.by) for each in station.store.history() if each.action == "activated"]
     assert history[1:] == [
-        (name, version, "line controller") for name, version in (("can", 1), ("bottle", 2), ("bottle", 1))
+        (name, version, "line controller")
+        for name, version in (("can", 1), ("bottle", 1), ("bottle", 2), ("bottle", 1))
     ]
+
+
+def test_what_a_controller_was_told_is_in_force_after_a_start_too(station: Station) -> None:
+    with station.serving():
+        station.store.activate("can", "erna", "for tomorrow")  # and no reload
+        assert station.switch("bottle")["recipe_acknowledge"]
+        found = station.store.active()
+        assert found is not None
+        assert (found.name, found.version) == ("bottle", 1)
+        journal = len(station.store.history())
+        assert station.switch("bottle")["recipe_acknowledge"]
+        assert len(station.store.history()) == journal
+    assert station.log == ["open bottle 1", "close bottle 1"]
+
+
+def test_a_reload_that_comes_with_a_controllers_wish_is_done_after_it(station: Station) -> None:
+    with DetectorChanges(station.handshake, in_force(station.store), station.open, 1e6, station.store) as changes:
+        station.store.activate("can", "erna", "released")
+        station.handshake.ask_recipe("nothing")
+        changes.reload()
+        assert changes.wanted(True) is None
+        assert station.handshake.view().inspected.refused
+        assert changes.wanted(False) == "the recipe can 1"
 
 
 @pytest.mark.parametrize("asked", ["nothing", "bottle@9", "bottle@x", "../bottle", "", "can@", "CAN"])
