@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtime.bounds import check_above_zero
+from runtime.bounds import check_above_zero, check_between
 
+FEWEST_BYTES = 2**18  # a file without a record has a third of that, and nothing would stay in it
 ROWS = 5_000  # a step; a day of a fast line takes seconds
 FASTEST = 10
 KEPT_EVERY_NS = 60 * 10**9  # of time counted
@@ -32,7 +33,7 @@ class Retention:
 
     def __post_init__(self) -> None:
         check_above_zero("the days that records are kept", self.days)
-        check_above_zero("the bytes that records may take", self.bytes)
+        check_between("the room for records, in bytes,", self.bytes, FEWEST_BYTES)
 
 
 class Expiry:

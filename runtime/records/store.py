@@ -31,6 +31,7 @@ log = logging.getLogger("proctor.records")
 
 FILE = "records.sqlite"
 BATCH_S, BATCH_ROWS = 0.05, 2_000
+MOST_IMAGES = 200  # that no row names yet, since the file of records cannot be written
 MOST_WAITING = 100_000  # records, some 50 MB
 CLOCK_EVERY_S = 10.0
 RETENTION_EVERY_S = 1.0
@@ -146,6 +147,9 @@ class RecordStore(Closing):
                 pause_s = FIRST_PAUSE_S
             except Exception as error:  # whatever it is, it may pass, and nobody else writes what comes
                 self._failed(error)
+                if (most := len(self._images) - MOST_IMAGES) > 0:  # their bound is the rows', which are not written
+                    self._pictures.forget(self._images[:most])
+                    del self._images[:most]
                 with self._changed:
                     self._changed.wait_for(lambda: self._closes_s is not None, pause_s)
                 if self._closes_s is not None:

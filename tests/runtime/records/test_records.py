@@ -313,6 +313,25 @@ def test_what_a_disk_never_takes_is_lost_and_counted(tmp_path: Path, monkeypatch
         assert records.lost >= 150
 
 
+def test_pictures_that_no_row_can_name_do_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "CLOSE_S", 0.3)
+    monkeypatch.setattr(store, "LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(store, "MOST_IMAGES", 10)
+
+    def malformed(*given: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(RecordStore, "_write", malformed)
+    image = np.zeros((64, 64, 3), np.uint8)
+    with RecordStore(tmp_path) as records:
+        for number in range(30):  # a frame and its thumbnail each
+            records.add(record(number, Code.NG), image)
+            wait_until(lambda: records._pictures._waiting.empty())
+        wait_until(lambda: records.lost_pictures >= 25)
+        assert len(list(tmp_path.rglob("*.jpg"))) <= 12
+    assert records.lost_pictures == 30
+
+
 NO_TEXT = "gris\udce9"  # the name of a file in Latin-1, as Python has it
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.errors import InputError
 from runtime.records import retention
 from runtime.records.retention import DAY_NS, FASTEST, Expiry, Retention
 from runtime.records.schema import MIGRATIONS, opened
@@ -15,6 +16,11 @@ from runtime.records.store import FILE
 NOW_NS = 1_780_000_000 * 10**9
 YEAR_S = 365 * 86_400
 KEPT_DAYS = 30
+
+
+def test_bytes_in_which_nothing_would_stay_are_refused() -> None:
+    with pytest.raises(InputError, match="the room for records, in bytes, is 2; expected 262144 or more"):
+        Retention(bytes=2)
 
 
 class Station:
