@@ -47,7 +47,7 @@ TO_RUNTIME = (
         "bits that the controller sets",
         [
             ("trigger_enable", "triggers are accepted"),
-            ("trigger", "a part stands before the camera; set until trigger_acknowledge or missed_acquisition"),
+            ("trigger", "a part stands before the camera; set until trigger_acknowledge, or until `missed` counts up"),
             ("results_acknowledge", "the result was read; set until results_valid is clear"),
             ("set_offline", "refuse triggers"),
             ("switch_recipe", "put `recipe` in force; set until recipe_acknowledge or recipe_refused"),
@@ -59,7 +59,7 @@ TO_RUNTIME = (
     Register("encoder", "u32", "the line's encoder, counts; it may wrap around"),
     Register("serial", "text", "the part's serial number, UTF-8"),
     Register("order", "text", "order or batch, UTF-8"),
-    Register("recipe", "text", "to switch to: its name, or with its version as in bottle@3"),
+    Register("recipe", "text", "to switch to: its name, of which the version in force last is taken, or as in bottle@3"),
 )
 
 FROM_RUNTIME = (
@@ -71,7 +71,7 @@ FROM_RUNTIME = (
             ("online", "not set offline"),
             ("trigger_ready", "a trigger would be accepted now"),
             ("trigger_acknowledge", "the trigger was accepted; clear it"),
-            ("missed_acquisition", "the last trigger was refused: reject the part"),
+            ("missed_acquisition", "the last trigger was refused: reject the part; set until one is accepted"),
             ("acquiring", "a part must stay before the camera"),
             ("inspecting", "a picture is being judged"),
             ("results_valid", "the registers from result_code on hold a result"),
@@ -126,6 +126,11 @@ def addresses(table: tuple[Register, ...]) -> dict[str, int]:
     return found
 
 
+def as_f32(value: float) -> float:
+    """The number, or the nearest that a float of 32 bits can be."""
+    return max(-F32, min(value, F32)) if math.isfinite(value) else value
+
+
 def words_of(table: tuple[Register, ...], values: Mapping[str, object]) -> list[int]:
     """The values of a table, by name, as words of 16 bits. Numbers of 32 bits have their high word first.
 
@@ -142,8 +147,7 @@ def words_of(table: tuple[Register, ...], values: Mapping[str, object]) -> list[
             data = str(value or "").encode()[:LONGEST_TEXT].ljust(LONGEST_TEXT, b"\0")
             words += struct.unpack(f">{LONGEST_TEXT // 2}H", data)
         elif each.kind == "f32":
-            number = max(-F32, min(value, F32)) if math.isfinite(value) else value
-            words += struct.unpack(">2H", struct.pack(">f", number))
+            words += struct.unpack(">2H", struct.pack(">f", as_f32(value)))
         elif each.kind == "u32":
             words += [value >> 16 & 0xFFFF, value & 0xFFFF]
         else:

@@ -17,7 +17,7 @@ from typing import Any
 
 from runtime.errors import WireError, WrongVersion
 from runtime.line.handshake import State
-from runtime.line.registers import FROM_RUNTIME, Register
+from runtime.line.registers import FROM_RUNTIME, Register, as_f32
 from runtime.line.results import LONGEST_TEXT, Cause, Code, Mode
 
 MAGIC = int.from_bytes(b"PRCT", "little")
@@ -289,6 +289,8 @@ def text_of(data: bytes) -> str | None:
 
 
 def _packed(field: Field, value: Any) -> Any:
+    if field.kind == "f32":
+        return as_f32(value)
     if field.kind not in ("text", "reason"):
         return value
     text = "" if value == 0 else str(value)

@@ -22,7 +22,7 @@
 #define PROCTOR_STATUS_ONLINE (1u << 0) /* not set offline */
 #define PROCTOR_STATUS_TRIGGER_READY (1u << 1) /* a trigger would be accepted now */
 #define PROCTOR_STATUS_TRIGGER_ACKNOWLEDGE (1u << 2) /* the trigger was accepted; clear it */
-#define PROCTOR_STATUS_MISSED_ACQUISITION (1u << 3) /* the last trigger was refused: reject the part */
+#define PROCTOR_STATUS_MISSED_ACQUISITION (1u << 3) /* the last trigger was refused: reject the part; set until one is accepted */
 #define PROCTOR_STATUS_ACQUIRING (1u << 4) /* a part must stay before the camera */
 #define PROCTOR_STATUS_INSPECTING (1u << 5) /* a picture is being judged */
 #define PROCTOR_STATUS_RESULTS_VALID (1u << 6) /* the registers from result_code on hold a result */

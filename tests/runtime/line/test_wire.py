@@ -32,6 +32,10 @@ def test_the_c_header_is_the_tables() -> None:
     )
 
 
+def test_a_threshold_beyond_a_float_of_32_bits_is_the_nearest_there_is() -> None:
+    assert unpack(pack(STATUS, {"threshold": 1e300, "score": -1e300}, 1), exact=True).values["threshold"] > 3e38
+
+
 def test_the_c_compiler_lays_structs_out_as_the_tables_say(tmp_path: Path) -> None:
     """Sizes, offsets and numbers, told by a program that the compiler made."""
     lines, expected = [], []
