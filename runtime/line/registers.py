@@ -59,7 +59,7 @@ TO_RUNTIME = (
     Register("encoder", "u32", "the line's encoder, counts; it may wrap around"),
     Register("serial", "text", "the part's serial number, UTF-8"),
     Register("order", "text", "order or batch, UTF-8"),
-    Register("recipe", "text", "to switch to: its name, of which the version in force last is taken, or as in bottle@3"),
+    Register("recipe", "text", "to switch to: its name, for the version last in force, or as in bottle@3"),
 )
 
 FROM_RUNTIME = (
