@@ -19,7 +19,7 @@ KEPT_DAYS = 30
 
 
 def test_bytes_in_which_nothing_would_stay_are_refused() -> None:
-    with pytest.raises(InputError, match="the room for records, in bytes, is 2; expected 262144 or more"):
+    with pytest.raises(InputError, match="the room for records, in bytes, is 2; expected 100000 or more"):
         Retention(bytes=2)
 
 
