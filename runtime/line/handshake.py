@@ -420,7 +420,7 @@ class Handshake:
             for kept in (self._results, self._deadlines, self._under_way, self._new):
                 kept.clear()
             self._forgotten, self._refused = self._accepted, None
-            self._missed_parts()
+            self.was_away()
             self._controllers += 1
             self._resulted.notify_all()
             return parts
@@ -428,7 +428,8 @@ class Handshake:
     def was_away(self) -> None:
         """The controller may have let parts by while it was not connected, or none was: see `RejectGate`."""
         with self._lock:
-            self._missed_parts()
+            if self._gate is not None:
+                self._gate.missed_parts()
 
     def ask_recipe(self, name: str) -> None:
         """The parts that follow want another recipe: triggers are refused until it is in force."""
@@ -437,10 +438,6 @@ class Handshake:
             self.not_ready(Cause.NOT_READY, f"the recipe {name!r} is being put in force")
 
     # inside
-
-    def _missed_parts(self) -> None:
-        if self._gate is not None:
-            self._gate.missed_parts()
 
     def _wait_while(self, holds: Callable[[], bool], timeout_s: float) -> bool:
         """Whether results came until it holds no longer, in time."""

@@ -132,8 +132,8 @@ class RecipeStore:
 
     def active(self) -> Seal | None:
         """The version in force, its files checked; None where none was ever activated. Raises what `checked` does."""
-        found = self._activated()
-        return self.checked(found[-1].name, found[-1].version) if found else None
+        found = self.last_in_force()
+        return None if found is None else self.checked(*found)
 
     def last_in_force(self) -> tuple[str, int] | None:
         """Name and version of what is in force, its files not looked at. Raises what `history` raises."""
@@ -141,8 +141,8 @@ class RecipeStore:
         return (found[-1].name, found[-1].version) if found else None
 
     def released(self, name: str) -> int | None:
-        """The version of a recipe that was in force last: not the newest where that is new, or was taken back. None
-        where none ever was. Raises what `history` raises."""
+        """The version of a recipe that was in force last, which need not be the newest. None where none ever was.
+        Raises what `history` raises."""
         return next((each.version for each in reversed(self._activated()) if each.name == name), None)
 
     def find(self, name: str, version: int | None = None) -> Seal:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from line_samples import START_S
 from pyModbusTCP.client import ModbusClient as OtherClient
 from waiting import until
 
@@ -12,7 +13,6 @@ from runtime.line.modbus import DEVICE_ID, FROM_RUNTIME_AT, FROM_RUNTIME_WORDS, 
 from runtime.line.registers import FROM_RUNTIME, TO_RUNTIME, values_of, words_of
 from runtime.line.results import Code
 
-START_S = 60.0  # on a machine with much else to do
 Read = Callable[[], dict[str, object]]
 Write = Callable[[dict[str, object]], None]
 
